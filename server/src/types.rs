@@ -1,0 +1,150 @@
+//! The small words that every room of the server shares: ids, sides, and integer prices and
+//! quantities.
+//!
+//! Inside the server a price is a whole number of the market's *ticks* and a quantity a whole
+//! number of its *lots*; decimals exist only at the edge (see `decimal`).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A node's identity, drawn at random when its data directory is made. A node that lost its
+/// directory has forgotten its promises and is a new node with a new id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct NodeId(pub u64);
+
+/// The number of an intent: the accepting node and that node's gapless counter, from 1.
+///
+/// An order carries the id of the intent that placed it, so ids are made without asking anyone
+/// and never collide.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct OrderId {
+    /// The node that accepted the order.
+    pub node: NodeId,
+    /// The counter of the placing intent on that node.
+    pub counter: u64,
+}
+
+/// Which side of the book an order is on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Side {
+    /// Pays the quote currency for the base currency.
+    Buy,
+    /// Gives the base currency for the quote currency.
+    Sell,
+}
+
+/// A price, in the market's ticks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Ticks(pub u64);
+
+/// A quantity, in the market's lots.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Lots(pub u64);
+
+impl Side {
+    /// The side that this one trades with.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+}
+
+impl Lots {
+    /// No quantity at all.
+    pub const ZERO: Self = Self(0);
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let canonical = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !canonical {
+            return Err(ParseIdError);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| ParseIdError)
+    }
+}
+
+/// An order id as people and programs see it: the node's 16 hex digits, a dash, the counter.
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.node, self.counter)
+    }
+}
+
+impl fmt::Debug for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for OrderId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let (node, counter) = text.split_once('-').ok_or(ParseIdError)?;
+        let canonical = counter.bytes().all(|b| b.is_ascii_digit()) && !counter.starts_with('0');
+        if !canonical {
+            return Err(ParseIdError);
+        }
+        let counter = counter.parse().map_err(|_| ParseIdError)?;
+        Ok(Self { node: node.parse()?, counter })
+    }
+}
+
+/// The text is not a node id (16 lower-case hex digits) or an order id (a node id, a dash, a
+/// counter from 1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected 16 lower-case hex digits, or those followed by a dash and a number")]
+pub struct ParseIdError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_back_what_they_print() {
+        let id = OrderId { node: NodeId(0x7f3a), counter: 1042 };
+        assert_eq!(id.to_string(), "0000000000007f3a-1042");
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn only_the_canonical_form_of_an_id_is_read() {
+        for text in [
+            "",
+            "-",
+            "7f3a-1",
+            "0000000000007F3A-1",
+            "0000000000007f3a-01",
+            "0000000000007f3a-",
+            "0000000000007f3a-0",
+            "+000000000007f3a-1",
+            "0000000000007f3a-99999999999999999999999",
+        ] {
+            assert_eq!(text.parse::<OrderId>(), Err(ParseIdError), "{text}");
+        }
+    }
+}
