@@ -1,0 +1,22 @@
+//! Compiles the proto files in pure Rust: no protoc is needed.
+
+use std::path::PathBuf;
+
+use prost::Message;
+
+const FILES: [&str; 5] = [
+    "xbook/v1/trading.proto",
+    "xbook/v1/market_data.proto",
+    "xbook/v1/cluster.proto",
+    "xbook/record/v1/record.proto",
+    "xbook/record/v1/history.proto",
+];
+
+fn main() -> anyhow::Result<()> {
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().bytes(".xbook.record.v1").compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=xbook");
+    Ok(())
+}
