@@ -1,1 +1,225 @@
-//! The order book.
+//! The order book of one market: price-time priority over integer ticks and lots.
+//!
+//! ```text
+//! Command ──> apply ──┬─ refused: nothing was changed
+//!                     └─ take from the other side ──> fills ──> the rest rests, or is cancelled
+//! ```
+//!
+//! Two callers use a [`Book`]. A lease holder *matches* with it: [`Book::apply`] decides what a
+//! command does. Everyone else *replays* what a holder decided: [`Book::rest`], [`Book::reduce`],
+//! [`Book::requote`] and [`Book::remove`] apply recorded executions one by one, never match, and
+//! answer with a [`Misfit`] if the record does not fit the book.
+//!
+//! The book knows no clock, no accounts, no documents and no networks. The same commands give the
+//! same outcomes and the same book everywhere, and once it has reached its largest size it no longer
+//! allocates. Inside, from an order outwards:
+//!
+//! - `queue`: a level's orders, in time priority, in chunks that never move;
+//! - `tree`: the levels of a side by price;
+//! - `index`: from an order's id to its place in a chunk;
+//! - `slab`: where chunks, levels and tree nodes live.
+
+mod command;
+mod index;
+mod matching;
+mod queue;
+mod read;
+mod replay;
+mod slab;
+mod tree;
+
+pub use command::{Command, Fill, LevelView, Outcome, Refusal, Resting, Style};
+pub use read::digest_of;
+pub use replay::Misfit;
+
+use std::fmt;
+
+use index::{Hash, OrderIndex};
+use queue::{Entry, Handle, Level, MAX_CHUNKS, Queues};
+use slab::{NIL, Slab};
+use tree::PriceTree;
+
+use crate::types::{OrderId, Side};
+
+/// The order book of one market. See the module's documentation.
+#[derive(Clone)]
+pub struct Book {
+    queues: Queues,
+    levels: Slab<Level>,
+    buys: Ladder,
+    sells: Ladder,
+    index: OrderIndex,
+    max_orders: usize,
+}
+
+/// One side of the book.
+#[derive(Clone)]
+struct Ladder {
+    tree: PriceTree,
+    /// The level nearest to the other side, or `NIL` if the side is empty.
+    best: u32,
+    /// The price of `best`; means nothing without it.
+    best_price: u64,
+}
+
+impl Ladder {
+    fn new() -> Self {
+        Self { tree: PriceTree::new(), best: NIL, best_price: 0 }
+    }
+}
+
+/// The level's total would not fit into 64 bits.
+struct Overflow;
+
+/// Size and best levels; the orders would be too many to print.
+impl fmt::Debug for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Book")
+            .field("orders", &self.len())
+            .field("best_buy", &self.best(Side::Buy))
+            .field("best_sell", &self.best(Side::Sell))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Book {
+    /// The most orders that a book can hold.
+    pub const MAX_ORDERS: usize = MAX_CHUNKS as usize;
+
+    /// An empty book for at most [`Self::MAX_ORDERS`] orders.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// An empty book with memory for about this many resting orders.
+    #[must_use]
+    pub fn with_capacity(orders: usize) -> Self {
+        Self {
+            queues: Queues::with_capacity(orders),
+            levels: Slab::with_capacity(0),
+            buys: Ladder::new(),
+            sells: Ladder::new(),
+            index: OrderIndex::with_capacity(orders),
+            max_orders: Self::MAX_ORDERS,
+        }
+    }
+
+    /// The same book, which refuses orders that may rest while it holds this many
+    /// ([`Refusal::BookFull`], [`Misfit::BookFull`]). Orders that rest already stay.
+    #[must_use]
+    pub fn with_max_orders(mut self, orders: usize) -> Self {
+        self.max_orders = orders.min(Self::MAX_ORDERS);
+        self
+    }
+
+    #[inline]
+    fn ladder(&self, side: Side) -> &Ladder {
+        match side {
+            Side::Buy => &self.buys,
+            Side::Sell => &self.sells,
+        }
+    }
+
+    #[inline]
+    fn ladder_mut(&mut self, side: Side) -> &mut Ladder {
+        match side {
+            Side::Buy => &mut self.buys,
+            Side::Sell => &mut self.sells,
+        }
+    }
+
+    #[inline]
+    fn find(&self, hash: Hash, id: OrderId) -> Option<Handle> {
+        self.index.find(hash, |handle| self.queues.entry(handle).id == id)
+    }
+
+    #[inline]
+    fn level_of(&self, handle: Handle) -> u32 {
+        self.queues.chunks[handle.chunk()].level
+    }
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.index.len() >= self.max_orders
+    }
+
+    /// Whether an order would take from the other side.
+    #[inline]
+    fn would_take(&self, taker: Side, limit: u64) -> bool {
+        let other = self.ladder(taker.opposite());
+        other.best != NIL && reaches(taker, limit, other.best_price)
+    }
+
+    /// Puts an order at the back of the queue at a price. Does not touch the index.
+    #[inline]
+    fn attach(&mut self, side: Side, price: u64, entry: Entry) -> Result<Handle, Overflow> {
+        let ladder = self.ladder(side);
+        let found = ladder.tree.get(&self.levels, price);
+        let number = match found {
+            Some(number) => {
+                self.levels[number].total.checked_add(entry.open).ok_or(Overflow)?;
+                number
+            }
+            None => self.add_level(side, price),
+        };
+        Ok(self.queues.push(number, &mut self.levels[number], entry))
+    }
+
+    fn add_level(&mut self, side: Side, price: u64) -> u32 {
+        let number = self.levels.take();
+        self.levels[number] = Level { price, total: 0, head: NIL, tail: NIL, count: 0, side };
+        let ladder = match side {
+            Side::Buy => &mut self.buys,
+            Side::Sell => &mut self.sells,
+        };
+        ladder.tree.insert(&self.levels, price, number);
+        if ladder.best == NIL || reaches(side, price, ladder.best_price) {
+            (ladder.best, ladder.best_price) = (number, price);
+        }
+        number
+    }
+
+    /// Takes an order out of its queue. Does not touch the index.
+    #[inline]
+    fn detach(&mut self, number: u32, handle: Handle) {
+        let level = &mut self.levels[number];
+        self.queues.remove(level, handle);
+        if level.count == 0 {
+            self.drop_level(number);
+        }
+    }
+
+    /// Removes a level without orders.
+    fn drop_level(&mut self, number: u32) {
+        let Level { price, side, .. } = self.levels[number];
+        self.levels.give_back(number);
+        let ladder = self.ladder_mut(side);
+        ladder.tree.remove(price);
+        if ladder.best != number {
+            return;
+        }
+        ladder.best = match side {
+            Side::Buy => ladder.tree.highest(),
+            Side::Sell => ladder.tree.lowest(),
+        };
+        let best = ladder.best;
+        self.ladder_mut(side).best_price = self.levels[best].price;
+    }
+}
+
+/// Whether a price of this side is as good as the other price or better for whoever trades with it:
+/// for a taker's limit and a maker's price, whether they trade.
+#[inline]
+fn reaches(side: Side, limit: u64, price: u64) -> bool {
+    match side {
+        Side::Buy => limit >= price,
+        Side::Sell => limit <= price,
+    }
+}

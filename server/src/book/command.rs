@@ -1,0 +1,158 @@
+//! The words spoken with the book: commands in, fills and one outcome out.
+
+use crate::types::{Lots, OrderId, Side, Ticks};
+
+/// A request to change the book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Brings a new order. It takes what it may from the other side at once; `style` says what
+    /// happens with the rest.
+    Place {
+        /// The new order's id; no order resting now may have it.
+        id: OrderId,
+        /// Buy or sell.
+        side: Side,
+        /// The worst price that the order accepts; `None` is a market order, which takes any price.
+        limit: Option<Ticks>,
+        /// How much to trade.
+        quantity: Lots,
+        /// What happens with what is not filled at once.
+        style: Style,
+    },
+    /// Changes the price, the open quantity or both of a resting order.
+    ///
+    /// At the same price with the same or a smaller quantity the order keeps its place in the
+    /// queue. Anything else is a cancel and a new order at the back, which may take. A refused
+    /// amend changes nothing.
+    Amend {
+        /// The resting order.
+        id: OrderId,
+        /// Its new price.
+        price: Ticks,
+        /// Its new open quantity.
+        open: Lots,
+        /// Refuse if the order would take at its new price.
+        post_only: bool,
+    },
+    /// Takes a resting order out of the book.
+    Cancel {
+        /// The resting order.
+        id: OrderId,
+    },
+}
+
+/// What happens with the quantity of a new order that is not filled at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// It rests in the book (GTC, GTD: the book knows no time, whoever does sends the cancel).
+    Rest,
+    /// It is cancelled (IOC, and market orders).
+    Cancel,
+    /// There is none: the order fills whole or is refused (FOK).
+    AllOrNothing,
+    /// All of it rests, or the order is refused because it would take.
+    PostOnly,
+}
+
+/// One trade between the order of the command, the taker, and a resting order, the maker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fill {
+    /// The resting order.
+    pub maker: OrderId,
+    /// The maker's price, at which they trade.
+    pub price: Ticks,
+    /// How much they trade, never zero.
+    pub quantity: Lots,
+    /// What the maker has left in the book; at zero it is gone.
+    pub maker_open: Lots,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// The order was taken; its quantity = its fills + `open` + `cancelled`.
+    Placed {
+        /// What rests in the book now.
+        open: Lots,
+        /// What neither filled nor rests.
+        cancelled: Lots,
+    },
+    /// The order was changed; its new open quantity = its fills + `open`.
+    Amended {
+        /// The order's side.
+        side: Side,
+        /// The price before.
+        previous_price: Ticks,
+        /// The open quantity before.
+        previous_open: Lots,
+        /// What rests in the book now; at zero the order is filled and gone.
+        open: Lots,
+        /// Whether it kept its place in the queue.
+        kept_priority: bool,
+    },
+    /// The order was taken out.
+    Cancelled {
+        /// The order's side.
+        side: Side,
+        /// The price at which it rested.
+        price: Ticks,
+        /// What was open.
+        open: Lots,
+    },
+    /// Nothing was changed.
+    Refused(Refusal),
+}
+
+/// Why a command was refused. If several reasons hold, the first in this order is given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Place: an order with this id rests already.
+    #[error("an order with this id rests already")]
+    DuplicateId,
+    /// Amend, cancel: no order with this id rests.
+    #[error("no order with this id rests")]
+    UnknownOrder,
+    /// Place, amend: a quantity of zero.
+    #[error("the quantity is zero")]
+    ZeroQuantity,
+    /// Place: without a limit there is no price to rest at ([`Style::Rest`], [`Style::PostOnly`]).
+    #[error("an order without a limit cannot rest")]
+    NoLimit,
+    /// Place: an order that may rest, but the book holds its maximum of orders. Also refused if it
+    /// would have filled whole: the answer must not depend on more than the book's size.
+    #[error("the book holds its maximum of orders")]
+    BookFull,
+    /// Place, amend: post-only, but it would take.
+    #[error("post-only, but it would take")]
+    WouldTake,
+    /// Place: all-or-nothing, but the other side does not have enough within the limit.
+    #[error("all or nothing, but there is not enough to take")]
+    NotFillable,
+    /// Place, amend: the total of the price level would be more than a `u64` of lots.
+    #[error("the total of the price level would not fit into 64 bits")]
+    LevelOverflow,
+}
+
+/// A resting order as read from the book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resting {
+    /// The order.
+    pub id: OrderId,
+    /// Its side.
+    pub side: Side,
+    /// Its price.
+    pub price: Ticks,
+    /// What is open, never zero.
+    pub open: Lots,
+}
+
+/// A price level as read from the book.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LevelView {
+    /// The price.
+    pub price: Ticks,
+    /// The sum of the open quantities of its orders, never zero.
+    pub open: Lots,
+    /// How many orders rest here, never zero.
+    pub orders: u32,
+}

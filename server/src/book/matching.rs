@@ -1,0 +1,234 @@
+//! Matching: what a command does to the book.
+
+use super::index::Hash;
+use super::queue::{Entry, Handle};
+use super::slab::NIL;
+use super::{Book, Command, Fill, Outcome, Refusal, Style, reaches};
+use crate::types::{Lots, OrderId, Side, Ticks};
+
+impl Book {
+    /// Applies a command; its fills are appended to `fills` in the order in which they happened.
+    ///
+    /// A refused command changes nothing and has no fills. Does not allocate once the book and
+    /// `fills` have seen their largest size, and touches as many orders as it fills, plus one.
+    #[inline]
+    pub fn apply(&mut self, command: &Command, fills: &mut Vec<Fill>) -> Outcome {
+        let result = match *command {
+            Command::Place { id, side, limit, quantity, style } => {
+                self.place(Placing { id, side, limit, quantity: quantity.0, style }, fills)
+            }
+            Command::Amend { id, price, open, post_only } => {
+                self.amend(id, price.0, open.0, post_only, fills)
+            }
+            Command::Cancel { id } => self.cancel(id),
+        };
+        result.unwrap_or_else(Outcome::Refused)
+    }
+
+    fn place(&mut self, order: Placing, fills: &mut Vec<Fill>) -> Result<Outcome, Refusal> {
+        let Placing { id, side, quantity, style, .. } = order;
+        let hash = Hash::of(id);
+        if self.find(hash, id).is_some() {
+            return Err(Refusal::DuplicateId);
+        }
+        if quantity == 0 {
+            return Err(Refusal::ZeroQuantity);
+        }
+        let limit = order.limit_or_any();
+        let takes = self.would_take(side, limit);
+        self.check_style(&order, limit, takes)?;
+
+        let mut open = quantity;
+        if takes {
+            open = self.take(side, limit, quantity, fills);
+        }
+        let rests = matches!(style, Style::Rest | Style::PostOnly);
+        if open == 0 || !rests {
+            return Ok(Outcome::Placed { open: Lots::ZERO, cancelled: Lots(open) });
+        }
+        // An order that took has no level of its own side at its limit (the book was not crossed), so
+        // a total can only overflow where nothing was changed yet.
+        let handle =
+            self.attach(side, limit, Entry { id, open }).map_err(|_overflow| Refusal::LevelOverflow)?;
+        self.index.insert(hash, handle);
+        Ok(Outcome::Placed { open: Lots(open), cancelled: Lots::ZERO })
+    }
+
+    /// What the style alone refuses.
+    #[inline]
+    fn check_style(&self, order: &Placing, limit: u64, takes: bool) -> Result<(), Refusal> {
+        match order.style {
+            Style::Rest | Style::PostOnly => {
+                if order.limit.is_none() {
+                    return Err(Refusal::NoLimit);
+                }
+                if self.is_full() {
+                    return Err(Refusal::BookFull);
+                }
+                if takes && order.style == Style::PostOnly {
+                    return Err(Refusal::WouldTake);
+                }
+            }
+            Style::AllOrNothing => {
+                if !self.can_fill(order.side, limit, order.quantity) {
+                    return Err(Refusal::NotFillable);
+                }
+            }
+            Style::Cancel => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the other side has this much within the limit.
+    fn can_fill(&self, taker: Side, limit: u64, quantity: u64) -> bool {
+        let mut found = 0u64;
+        for number in self.walk(taker.opposite()) {
+            let level = &self.levels[number];
+            if !reaches(taker, limit, level.price) {
+                break;
+            }
+            found = found.saturating_add(level.total);
+            if found >= quantity {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes from the other side within the limit, best price first, and returns what is left over.
+    fn take(&mut self, taker: Side, limit: u64, quantity: u64, fills: &mut Vec<Fill>) -> u64 {
+        let mut left = quantity;
+        while left > 0 {
+            let other = self.ladder(taker.opposite());
+            if other.best == NIL || !reaches(taker, limit, other.best_price) {
+                break;
+            }
+            left = self.take_level(other.best, left, fills);
+        }
+        left
+    }
+
+    /// Takes from one level, longest waiting order first.
+    fn take_level(&mut self, number: u32, quantity: u64, fills: &mut Vec<Fill>) -> u64 {
+        let mut left = quantity;
+        let level = &mut self.levels[number];
+        let price = Ticks(level.price);
+        while level.head != NIL && left > 0 {
+            let handle = self.queues.first_in(level.head);
+            let maker = self.queues.entry_mut(handle);
+            let id = maker.id;
+            let traded = maker.open.min(left);
+            left -= traded;
+            let maker_open = maker.open - traded;
+            fills.push(Fill { maker: id, price, quantity: Lots(traded), maker_open: Lots(maker_open) });
+            if maker_open > 0 {
+                maker.open = maker_open;
+                level.total -= traded;
+            } else {
+                self.queues.remove(level, handle);
+                self.index.remove(Hash::of(id), handle);
+            }
+        }
+        if level.count == 0 {
+            self.drop_level(number);
+        }
+        left
+    }
+
+    fn amend(
+        &mut self,
+        id: OrderId,
+        price: u64,
+        open: u64,
+        post_only: bool,
+        fills: &mut Vec<Fill>,
+    ) -> Result<Outcome, Refusal> {
+        let hash = Hash::of(id);
+        let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
+        if open == 0 {
+            return Err(Refusal::ZeroQuantity);
+        }
+        let number = self.level_of(handle);
+        let (side, previous_price) = (self.levels[number].side, self.levels[number].price);
+        let previous_open = self.queues.entry(handle).open;
+        let amended = |left: u64, kept_priority| Outcome::Amended {
+            side,
+            previous_price: Ticks(previous_price),
+            previous_open: Lots(previous_open),
+            open: Lots(left),
+            kept_priority,
+        };
+        if price == previous_price && open <= previous_open {
+            self.shrink(number, handle, open);
+            return Ok(amended(open, true));
+        }
+        let takes = self.would_take(side, price);
+        if takes && post_only {
+            return Err(Refusal::WouldTake);
+        }
+        if !takes && !self.fits(side, price, open, (previous_price, previous_open)) {
+            return Err(Refusal::LevelOverflow);
+        }
+        self.detach(number, handle);
+        let left = if takes { self.take(side, price, open, fills) } else { open };
+        self.settle(hash, handle, side, price, Entry { id, open: left });
+        Ok(amended(left, false))
+    }
+
+    /// Gives an order a smaller open quantity, above zero, in its place.
+    pub(super) fn shrink(&mut self, number: u32, handle: Handle, open: u64) {
+        let entry = self.queues.entry_mut(handle);
+        self.levels[number].total -= entry.open - open;
+        entry.open = open;
+    }
+
+    /// Whether an order that rests (`from`: price and quantity) could move to this price and quantity
+    /// without its level's total leaving 64 bits.
+    pub(super) fn fits(&self, side: Side, price: u64, open: u64, from: (u64, u64)) -> bool {
+        let Some(number) = self.ladder(side).tree.get(&self.levels, price) else { return true };
+        let own = if price == from.0 { from.1 } else { 0 };
+        (self.levels[number].total - own).checked_add(open).is_some()
+    }
+
+    /// Files a detached order anew: at the back of its new level, or nowhere if nothing is left.
+    /// The caller has checked that it fits.
+    pub(super) fn settle(&mut self, hash: Hash, old: Handle, side: Side, price: u64, entry: Entry) {
+        let attached = if entry.open == 0 { None } else { self.attach(side, price, entry).ok() };
+        match attached {
+            Some(handle) => self.index.replace(hash, old, handle),
+            None => self.index.remove(hash, old),
+        }
+    }
+
+    fn cancel(&mut self, id: OrderId) -> Result<Outcome, Refusal> {
+        let hash = Hash::of(id);
+        let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
+        let open = Lots(self.queues.entry(handle).open);
+        let number = self.level_of(handle);
+        let (side, price) = (self.levels[number].side, Ticks(self.levels[number].price));
+        self.detach(number, handle);
+        self.index.remove(hash, handle);
+        Ok(Outcome::Cancelled { side, price, open })
+    }
+}
+
+/// A new order.
+#[derive(Clone, Copy)]
+struct Placing {
+    id: OrderId,
+    side: Side,
+    limit: Option<Ticks>,
+    quantity: u64,
+    style: Style,
+}
+
+impl Placing {
+    #[inline]
+    fn limit_or_any(&self) -> u64 {
+        match (self.limit, self.side) {
+            (Some(limit), _) => limit.0,
+            (None, Side::Buy) => u64::MAX,
+            (None, Side::Sell) => 0,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The book against the naive book: random commands, equal fills, equal books, equal digests; and
+//! recorded executions replayed without matching.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use xbook::book::{Book, Command, Fill, LevelView, Misfit, Outcome, Style};
+use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
+use xbook_tests::naive::NaiveBook;
+
+const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
+
+/// How random prices lie: packed, over a few nodes of the price tree, or over all of `u64`.
+#[derive(Clone, Copy, Debug)]
+enum Prices {
+    Packed,
+    Spread,
+    Anywhere,
+}
+
+fn price(prices: Prices) -> BoxedStrategy<u64> {
+    match prices {
+        Prices::Packed => (95u64..105).boxed(),
+        Prices::Spread => (0u64..20_000).boxed(),
+        Prices::Anywhere => prop_oneof![
+            any::<u64>(),
+            Just(0),
+            Just(u64::MAX),
+            (0u32..64).prop_map(|bit| 1 << bit),
+            (0u32..64).prop_map(|bit| (1 << bit) - 1),
+        ]
+        .boxed(),
+    }
+}
+
+fn quantity() -> impl Strategy<Value = u64> {
+    prop_oneof![30 => 1u64..20, 1 => Just(0), 1 => Just(u64::MAX), 1 => Just(u64::MAX / 2)]
+}
+
+/// Few nodes and counters, so that ids meet resting orders.
+fn id() -> impl Strategy<Value = OrderId> {
+    (0u64..3, 1u64..60).prop_map(|(node, counter)| OrderId { node: NodeId(node), counter })
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Buy), Just(Side::Sell)]
+}
+
+fn style() -> impl Strategy<Value = Style> {
+    prop_oneof![
+        6 => Just(Style::Rest),
+        1 => Just(Style::Cancel),
+        1 => Just(Style::AllOrNothing),
+        2 => Just(Style::PostOnly)
+    ]
+}
+
+fn command(prices: Prices) -> impl Strategy<Value = Command> {
+    let limit = prop_oneof![12 => price(prices).prop_map(|p| Some(Ticks(p))), 1 => Just(None)];
+    let place = (id(), side(), limit, quantity(), style()).prop_map(|(id, side, limit, quantity, style)| {
+        Command::Place { id, side, limit, quantity: Lots(quantity), style }
+    });
+    let amend = (id(), price(prices), quantity(), any::<bool>()).prop_map(|(id, price, open, post_only)| {
+        Command::Amend { id, price: Ticks(price), open: Lots(open), post_only }
+    });
+    prop_oneof![6 => place, 3 => amend, 2 => id().prop_map(|id| Command::Cancel { id })]
+}
+
+fn commands() -> impl Strategy<Value = Vec<Command>> {
+    prop_oneof![Just(Prices::Packed), Just(Prices::Spread), Just(Prices::Anywhere)]
+        .prop_flat_map(|prices| vec(command(prices), 1..400))
+}
+
+/// Reads everything from both books.
+fn assert_equal(book: &Book, naive: &NaiveBook) {
+    assert_eq!(book.audit(), Ok(()));
+    for side in SIDES {
+        let expected: Vec<_> = naive.orders(side).collect();
+        let found: Vec<_> = book.orders(side).collect();
+        assert_eq!(found, expected, "{side:?}");
+        assert_eq!(book.levels(side).next(), book.best(side));
+        for order in expected {
+            assert_eq!(book.get(order.id), Some(order));
+        }
+        let by_level: Vec<_> =
+            book.levels(side).flat_map(|level| book.orders_at(side, level.price)).collect();
+        assert_eq!(by_level, found);
+        for level in book.levels(side) {
+            let orders: Vec<_> = book.orders_at(side, level.price).collect();
+            let open = Lots(orders.iter().map(|order| order.open.0).sum());
+            assert_eq!(level, LevelView { price: level.price, open, orders: orders.len() as u32 });
+        }
+    }
+    assert_eq!(book.digest(), naive.digest());
+}
+
+/// Applies what a command did to another book, without matching.
+fn replay(book: &mut Book, command: &Command, outcome: Outcome, fills: &[Fill]) -> Result<(), Misfit> {
+    for fill in fills {
+        assert_eq!(book.reduce(fill.maker, fill.quantity)?, fill.maker_open);
+    }
+    match (*command, outcome) {
+        (_, Outcome::Refused(_)) => {}
+        (Command::Place { id, side, limit: Some(price), .. }, Outcome::Placed { open, .. })
+            if !open.is_zero() =>
+        {
+            book.rest(id, side, price, open)?;
+        }
+        (Command::Amend { id, price, .. }, Outcome::Amended { open, kept_priority, .. }) => {
+            if open.is_zero() {
+                book.remove(id)?;
+            } else {
+                assert_eq!(book.requote(id, price, open)?, kept_priority);
+            }
+        }
+        (Command::Cancel { id }, Outcome::Cancelled { open, .. }) => assert_eq!(book.remove(id)?, open),
+        _ => {}
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    /// After each command: the same outcome, the same fills, the same book, the same digest; and the
+    /// recorded executions give the same book once more.
+    #[test]
+    fn the_fast_book_is_the_naive_book(commands in commands(), max_orders in prop_oneof![3 => Just(usize::MAX), 1 => 0usize..20]) {
+        let mut book = Book::new().with_max_orders(max_orders);
+        let mut naive = NaiveBook::with_max_orders(max_orders);
+        let mut replica = Book::new();
+        for command in &commands {
+            let (mut fills, mut naive_fills) = (Vec::new(), Vec::new());
+            let outcome = book.apply(command, &mut fills);
+            prop_assert_eq!(outcome, naive.apply(command, &mut naive_fills));
+            prop_assert_eq!(&fills, &naive_fills);
+            assert_equal(&book, &naive);
+            prop_assert_eq!(replay(&mut replica, command, outcome, &fills), Ok(()));
+            prop_assert_eq!(replica.digest(), book.digest());
+            prop_assert_eq!(replica.audit(), Ok(()));
+        }
+        let copy = book.clone();
+        prop_assert_eq!(copy.digest(), book.digest());
+    }
+
+    /// Whatever is recorded, replaying never panics, and what does not fit changes nothing.
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing(records in vec((0u8..4, id(), side(), price(Prices::Packed), quantity()), 1..300)) {
+        let mut book = Book::new();
+        for (kind, id, side, price, quantity) in records {
+            let before = book.digest();
+            let (price, quantity) = (Ticks(price), Lots(quantity));
+            let result = match kind {
+                0 => book.rest(id, side, price, quantity),
+                1 => book.reduce(id, quantity).map(drop),
+                2 => book.requote(id, price, quantity).map(drop),
+                _ => book.remove(id).map(drop),
+            };
+            prop_assert_eq!(book.audit(), Ok(()));
+            if result.is_err() {
+                prop_assert_eq!(book.digest(), before);
+            }
+        }
+    }
+}
+
+/// Many orders and levels, so that tables and slabs grow and empty again.
+#[test]
+fn a_book_grows_and_empties() {
+    let mut book = Book::new();
+    let mut fills = Vec::new();
+    let order = |counter| OrderId { node: NodeId(7), counter };
+    for counter in 1..=30_000u64 {
+        // Prices from one end of u64 to the other, each used three times.
+        let price = Ticks((counter % 10_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (counter % 3));
+        let outcome = book.apply(
+            &Command::Place {
+                id: order(counter),
+                side: Side::Buy,
+                limit: Some(price),
+                quantity: Lots(counter),
+                style: Style::PostOnly,
+            },
+            &mut fills,
+        );
+        assert_eq!(outcome, Outcome::Placed { open: Lots(counter), cancelled: Lots::ZERO });
+    }
+    assert_eq!((book.len(), book.audit()), (30_000, Ok(())));
+    for counter in (1..=30_000).step_by(2) {
+        assert!(matches!(
+            book.apply(&Command::Cancel { id: order(counter) }, &mut fills),
+            Outcome::Cancelled { .. }
+        ));
+    }
+    assert_eq!((book.len(), book.audit()), (15_000, Ok(())));
+    let all = Command::Place {
+        id: order(99_999),
+        side: Side::Sell,
+        limit: None,
+        quantity: Lots(u64::MAX),
+        style: Style::Cancel,
+    };
+    book.apply(&all, &mut fills);
+    assert_eq!((book.len(), fills.len(), book.audit()), (0, 15_000, Ok(())));
+    assert_eq!(book.digest(), Book::new().digest());
+}

@@ -1,0 +1,229 @@
+//! Scenarios that a trader can read, played on the fast book and on the naive one.
+//!
+//! A step is what the trader does, what the book answers, and the whole book afterwards. Orders are
+//! named by a letter. `buy a 100 @ 10 ioc`: a command. `fill a 50 @ 10`: the maker, how much, at which
+//! price. `buys a:100@10` lists the queue in the order in which it would trade.
+
+use xbook::book::{Book, Command, Fill, Outcome, Resting, Style};
+use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
+use xbook_tests::naive::NaiveBook;
+
+/// Command, answer, buys, sells.
+type Step = (&'static str, &'static str, &'static str, &'static str);
+
+#[test]
+fn the_worked_example_leaves_one_order() {
+    play(&[
+        ("buy a 100 @ 10", "open 100", "a:100@10", ""),
+        ("buy b 100 @ 11", "open 100", "b:100@11 a:100@10", ""),
+        ("sell c 50 @ 11", "fill b 50 @ 11, open 0", "b:50@11 a:100@10", ""),
+        ("sell d 75 @ 9", "fill b 50 @ 11, fill a 25 @ 10, open 0", "a:75@10", ""),
+    ]);
+}
+
+#[test]
+fn trades_are_at_the_makers_price_and_the_rest_of_the_taker_rests() {
+    play(&[
+        ("sell a 5 @ 10", "open 5", "", "a:5@10"),
+        ("sell b 5 @ 12", "open 5", "", "a:5@10 b:5@12"),
+        ("buy c 20 @ 11", "fill a 5 @ 10, open 15", "c:15@11", "b:5@12"),
+    ]);
+}
+
+#[test]
+fn who_came_first_at_a_price_trades_first() {
+    play(&[
+        ("buy a 1 @ 10", "open 1", "a:1@10", ""),
+        ("buy b 2 @ 10", "open 2", "a:1@10 b:2@10", ""),
+        ("buy c 3 @ 11", "open 3", "c:3@11 a:1@10 b:2@10", ""),
+        ("sell d 5 @ 10", "fill c 3 @ 11, fill a 1 @ 10, fill b 1 @ 10, open 0", "b:1@10", ""),
+    ]);
+}
+
+#[test]
+fn immediate_or_cancel_never_rests() {
+    play(&[
+        ("sell a 5 @ 10", "open 5", "", "a:5@10"),
+        ("buy b 8 @ 10 ioc", "fill a 5 @ 10, cancelled 3", "", ""),
+        ("buy c 8 @ 10 ioc", "cancelled 8", "", ""),
+        ("sell d 5 @ 10", "open 5", "", "d:5@10"),
+        ("buy e 5 @ 10 ioc", "fill d 5 @ 10, open 0", "", ""),
+    ]);
+}
+
+#[test]
+fn a_market_order_takes_any_price_and_never_rests() {
+    play(&[
+        ("sell a 5 @ 10", "open 5", "", "a:5@10"),
+        ("sell b 5 @ 9999", "open 5", "", "a:5@10 b:5@9999"),
+        ("buy c 12 @ mkt ioc", "fill a 5 @ 10, fill b 5 @ 9999, cancelled 2", "", ""),
+        ("buy d 1 @ mkt", "refused NoLimit", "", ""),
+        ("buy e 1 @ mkt post", "refused NoLimit", "", ""),
+    ]);
+}
+
+#[test]
+fn fill_or_kill_fills_whole_or_does_nothing() {
+    play(&[
+        ("sell a 5 @ 10", "open 5", "", "a:5@10"),
+        ("sell b 5 @ 11", "open 5", "", "a:5@10 b:5@11"),
+        ("buy c 6 @ 10 fok", "refused NotFillable", "", "a:5@10 b:5@11"),
+        ("buy c 11 @ 11 fok", "refused NotFillable", "", "a:5@10 b:5@11"),
+        ("buy c 6 @ 11 fok", "fill a 5 @ 10, fill b 1 @ 11, open 0", "", "b:4@11"),
+        ("buy d 4 @ mkt fok", "fill b 4 @ 11, open 0", "", ""),
+    ]);
+}
+
+#[test]
+fn post_only_is_refused_rather_than_take() {
+    play(&[
+        ("sell a 5 @ 10", "open 5", "", "a:5@10"),
+        ("buy b 5 @ 10 post", "refused WouldTake", "", "a:5@10"),
+        ("buy b 5 @ 9 post", "open 5", "b:5@9", "a:5@10"),
+        ("amend b 5 @ 10 post", "refused WouldTake", "b:5@9", "a:5@10"),
+        ("amend b 7 @ 8 post", "open 7, back", "b:7@8", "a:5@10"),
+    ]);
+}
+
+#[test]
+fn an_amend_keeps_priority_only_for_less_at_the_same_price() {
+    play(&[
+        ("buy a 5 @ 10", "open 5", "a:5@10", ""),
+        ("buy b 5 @ 10", "open 5", "a:5@10 b:5@10", ""),
+        ("amend a 3 @ 10", "open 3, kept", "a:3@10 b:5@10", ""),
+        ("amend a 3 @ 10", "open 3, kept", "a:3@10 b:5@10", ""),
+        ("amend a 4 @ 10", "open 4, back", "b:5@10 a:4@10", ""),
+        ("amend b 5 @ 11", "open 5, back", "b:5@11 a:4@10", ""),
+        ("amend b 1 @ 10", "open 1, back", "a:4@10 b:1@10", ""),
+    ]);
+}
+
+#[test]
+fn an_amend_may_trade() {
+    play(&[
+        ("sell a 5 @ 10", "open 5", "", "a:5@10"),
+        ("buy b 3 @ 8", "open 3", "b:3@8", "a:5@10"),
+        ("amend b 7 @ 10", "fill a 5 @ 10, open 2, back", "b:2@10", ""),
+        ("sell c 9 @ 12", "open 9", "b:2@10", "c:9@12"),
+        ("amend b 2 @ 13", "fill c 2 @ 12, open 0, back", "", "c:7@12"),
+    ]);
+}
+
+#[test]
+fn a_refused_command_changes_nothing() {
+    play(&[
+        ("buy a 5 @ 10", "open 5", "a:5@10", ""),
+        ("buy a 6 @ 11", "refused DuplicateId", "a:5@10", ""),
+        ("buy b 0 @ 11", "refused ZeroQuantity", "a:5@10", ""),
+        ("amend a 0 @ 10", "refused ZeroQuantity", "a:5@10", ""),
+        ("amend z 0 @ 10", "refused UnknownOrder", "a:5@10", ""),
+        ("cancel z", "refused UnknownOrder", "a:5@10", ""),
+        ("cancel a", "cancelled 5", "", ""),
+        ("cancel a", "refused UnknownOrder", "", ""),
+        ("buy a 5 @ 10", "open 5", "a:5@10", ""),
+    ]);
+}
+
+#[test]
+fn a_levels_total_never_leaves_64_bits() {
+    let all = "18446744073709551615";
+    play_owned(&[
+        (format!("buy a {all} @ 10"), format!("open {all}"), format!("a:{all}@10"), String::new()),
+        ("buy b 1 @ 10".into(), "refused LevelOverflow".into(), format!("a:{all}@10"), String::new()),
+        ("buy b 1 @ 9".into(), "open 1".into(), format!("a:{all}@10 b:1@9"), String::new()),
+        ("amend b 1 @ 10".into(), "refused LevelOverflow".into(), format!("a:{all}@10 b:1@9"), String::new()),
+        ("amend a 7 @ 10".into(), "open 7, kept".into(), "a:7@10 b:1@9".into(), String::new()),
+        (
+            format!("sell c {all} @ 9"),
+            "fill a 7 @ 10, fill b 1 @ 9, open 18446744073709551607".into(),
+            String::new(),
+            "c:18446744073709551607@9".into(),
+        ),
+        (
+            format!("buy d {all} @ mkt fok"),
+            "refused NotFillable".into(),
+            String::new(),
+            "c:18446744073709551607@9".into(),
+        ),
+    ]);
+}
+
+fn play(steps: &[Step]) {
+    let owned: Vec<_> =
+        steps.iter().map(|s| (s.0.to_owned(), s.1.to_owned(), s.2.to_owned(), s.3.to_owned())).collect();
+    play_owned(&owned);
+}
+
+fn play_owned(steps: &[(String, String, String, String)]) {
+    let (mut book, mut naive) = (Book::new(), NaiveBook::default());
+    for (number, (text, answer, buys, sells)) in steps.iter().enumerate() {
+        let command = parse(text);
+        let (mut fills, mut naive_fills) = (Vec::new(), Vec::new());
+        let outcome = book.apply(&command, &mut fills);
+        let naive_outcome = naive.apply(&command, &mut naive_fills);
+        let step = format!("step {}: {text}", number + 1);
+        assert_eq!(&describe(outcome, &fills), answer, "{step}");
+        assert_eq!(&describe(naive_outcome, &naive_fills), answer, "naive, {step}");
+        assert_eq!(
+            (&queue(book.orders(Side::Buy)), &queue(book.orders(Side::Sell))),
+            (buys, sells),
+            "{step}"
+        );
+        assert_eq!(book.digest(), naive.digest(), "{step}");
+        assert_eq!(book.audit(), Ok(()), "{step}");
+    }
+}
+
+fn parse(text: &str) -> Command {
+    let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "@").collect();
+    let id = OrderId { node: NodeId(1), counter: u64::from(words[1].as_bytes()[0]) };
+    if words[0] == "cancel" {
+        return Command::Cancel { id };
+    }
+    let quantity = Lots(words[2].parse().expect("a quantity"));
+    let limit = (words[3] != "mkt").then(|| Ticks(words[3].parse().expect("a price")));
+    let style = match words.get(4) {
+        None => Style::Rest,
+        Some(&"ioc") => Style::Cancel,
+        Some(&"fok") => Style::AllOrNothing,
+        Some(&"post") => Style::PostOnly,
+        Some(other) => panic!("{other}?"),
+    };
+    let side = match words[0] {
+        "amend" => {
+            let post_only = style == Style::PostOnly;
+            return Command::Amend { id, price: limit.expect("a price"), open: quantity, post_only };
+        }
+        "buy" => Side::Buy,
+        _ => Side::Sell,
+    };
+    Command::Place { id, side, limit, quantity, style }
+}
+
+fn letter(id: OrderId) -> char {
+    char::from(id.counter as u8)
+}
+
+fn describe(outcome: Outcome, fills: &[Fill]) -> String {
+    let mut parts: Vec<String> = fills
+        .iter()
+        .map(|fill| format!("fill {} {} @ {}", letter(fill.maker), fill.quantity.0, fill.price.0))
+        .collect();
+    match outcome {
+        Outcome::Placed { open, cancelled: Lots(0) } => parts.push(format!("open {}", open.0)),
+        Outcome::Placed { cancelled, .. } => parts.push(format!("cancelled {}", cancelled.0)),
+        Outcome::Amended { open, kept_priority, .. } => {
+            parts.push(format!("open {}", open.0));
+            parts.push(if kept_priority { "kept" } else { "back" }.to_owned());
+        }
+        Outcome::Cancelled { open, .. } => parts.push(format!("cancelled {}", open.0)),
+        Outcome::Refused(reason) => parts.push(format!("refused {reason:?}")),
+    }
+    parts.join(", ")
+}
+
+fn queue(orders: impl Iterator<Item = Resting>) -> String {
+    let orders: Vec<_> =
+        orders.map(|order| format!("{}:{}@{}", letter(order.id), order.open.0, order.price.0)).collect();
+    orders.join(" ")
+}
