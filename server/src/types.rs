@@ -41,6 +41,37 @@ pub struct Ticks(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Lots(pub u64);
 
+/// A point in time or a span, in microseconds; a point counts from 1970.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Micros(pub u64);
+
+/// The number of an event on a market's committed tape, from 1; it only grows. Zero is before the
+/// first event.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Position(pub u64);
+
+impl Micros {
+    /// The sum; at the end of time it stays there.
+    #[must_use]
+    pub fn plus(self, span: Self) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Position {
+    /// The position after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 impl Side {
     /// The side that this one trades with.
     #[must_use]

@@ -1,0 +1,108 @@
+//! Changes from elsewhere, checked before Automerge sees them: it can panic on some bad ones.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::{Change, ChangeHash};
+
+use super::{Actor, Vector};
+
+/// Largest change that is accepted, in bytes.
+pub const MAX_CHANGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// A well-formed change that no document has accepted yet.
+#[derive(Clone, Debug)]
+pub struct RawChange(Change);
+
+/// Why a change is not acceptable.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The bytes are no change.
+    #[error("not a change: {0}")]
+    Malformed(String),
+    /// Larger than the limit.
+    #[error("a change of {0} bytes is above the limit of {MAX_CHANGE_BYTES}")]
+    TooLarge(usize),
+    /// Its actor id is not one of ours.
+    #[error("an actor id of {0} bytes is not 16 bytes long")]
+    Actor(usize),
+    /// It is not the next one of its actor.
+    #[error("change {seq} of {actor} does not follow its change {have}")]
+    Gap {
+        /// The actor.
+        actor: Actor,
+        /// The change's number.
+        seq: u64,
+        /// The last number that is applied.
+        have: u64,
+    },
+    /// It depends on a change that the document does not have.
+    #[error("change {seq} of {actor} depends on a change that is not there")]
+    Dependency {
+        /// The actor.
+        actor: Actor,
+        /// The change's number.
+        seq: u64,
+    },
+}
+
+impl RawChange {
+    /// Reads a change.
+    ///
+    /// # Errors
+    /// The bytes are not one, or one that is too large.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, ChangeError> {
+        if bytes.len() > MAX_CHANGE_BYTES {
+            return Err(ChangeError::TooLarge(bytes.len()));
+        }
+        match catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes))) {
+            Ok(Ok(change)) => Ok(Self(change)),
+            Ok(Err(error)) => Err(ChangeError::Malformed(error.to_string())),
+            Err(_) => Err(ChangeError::Malformed("the decoder gave up".to_owned())),
+        }
+    }
+
+    /// Its number among its actor's changes.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.0.seq()
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.raw_bytes().len()
+    }
+
+    /// Whether it has no bytes; never so.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether it is the next change of its actor and depends only on what `known` says is there.
+    pub(super) fn check(
+        &self,
+        vector: &Vector,
+        known: impl Fn(&ChangeHash) -> bool,
+    ) -> Result<Actor, ChangeError> {
+        let bytes = self.0.actor_id().to_bytes();
+        let actor = Actor(bytes.try_into().map_err(|_| ChangeError::Actor(bytes.len()))?);
+        let have = vector.get(&actor).copied().unwrap_or(0);
+        if have.checked_add(1) != Some(self.seq()) {
+            return Err(ChangeError::Gap { actor, seq: self.seq(), have });
+        }
+        if !self.0.deps().iter().all(known) {
+            return Err(ChangeError::Dependency { actor, seq: self.seq() });
+        }
+        Ok(actor)
+    }
+
+    /// Its hash, by which others depend on it.
+    pub(super) fn hash(&self) -> ChangeHash {
+        self.0.hash()
+    }
+
+    pub(super) fn into_change(self) -> Change {
+        self.0
+    }
+}

@@ -1,0 +1,88 @@
+//! The kinds of entries and their records.
+
+use prost::Message;
+use xbook_proto::record::v1 as record;
+
+use crate::machine::Batch;
+
+/// A kind of entry: one root map of the document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Accepted requests, by the number of the batch.
+    Intents,
+    /// Promises, by term.
+    Promise,
+    /// Activations, by term.
+    Activation,
+    /// Tape batches, by their number.
+    Tape,
+}
+
+/// All kinds, in the order of their numbers.
+pub(super) const KINDS: [Kind; 4] = [Kind::Intents, Kind::Promise, Kind::Activation, Kind::Tape];
+
+/// An entry of a document.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Entry {
+    /// Requests that a node accepted in one tick.
+    Intents(record::IntentBatch),
+    /// A voter's promise.
+    Promise(record::Promise),
+    /// A lease holder's first record.
+    Activation(record::Activation),
+    /// What a lease holder did in one tick.
+    Tape(Batch),
+}
+
+impl Kind {
+    /// The name of the root map.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Intents => "intents",
+            Self::Promise => "promise",
+            Self::Activation => "activation",
+            Self::Tape => "tape",
+        }
+    }
+}
+
+impl Entry {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Intents(_) => Kind::Intents,
+            Self::Promise(_) => Kind::Promise,
+            Self::Activation(_) => Kind::Activation,
+            Self::Tape(_) => Kind::Tape,
+        }
+    }
+
+    /// The number that its key stands for, given the last one of its kind and writer.
+    pub(super) fn number(&self, last: Option<u64>) -> u64 {
+        match self {
+            Self::Promise(promise) => promise.term,
+            Self::Activation(activation) => activation.term,
+            Self::Intents(_) | Self::Tape(_) => last.map_or(0, |last| last + 1),
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Intents(batch) => super::encode(batch),
+            Self::Promise(promise) => super::encode(promise),
+            Self::Activation(activation) => super::encode(activation),
+            Self::Tape(batch) => super::encode(&batch.to_record()),
+        }
+    }
+
+    pub(super) fn decode(kind: Kind, bytes: &[u8]) -> Option<Self> {
+        Some(match kind {
+            Kind::Intents => Self::Intents(Message::decode(bytes).ok()?),
+            Kind::Promise => Self::Promise(Message::decode(bytes).ok()?),
+            Kind::Activation => Self::Activation(Message::decode(bytes).ok()?),
+            Kind::Tape => Self::Tape(Batch::from_record(&Message::decode(bytes).ok()?)?),
+        })
+    }
+}

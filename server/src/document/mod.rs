@@ -1,0 +1,258 @@
+//! One generation's Automerge document: typed appends and reads. The only room that knows
+//! Automerge.
+//!
+//! The layout is DESIGN.md's, section 3: a few root maps, in them a map for each writer, in it
+//! that writer's entries. Each entry has one writer and is written once, so merging never meets a
+//! conflict. Keys sort in reverse of time, so a new entry is always the first of its map: that is
+//! what keeps the cost of applying a change flat (AUTOMERGE.md).
+//!
+//! [`Document::append`] makes one change out of all entries of a tick. [`Document::apply`] takes
+//! changes from the disk or from peers and returns the entries that they brought.
+
+mod actor;
+mod change;
+mod entry;
+mod genesis;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use automerge::iter::MapRangeItem;
+use automerge::transaction::{CommitOptions, Transactable};
+use automerge::{
+    ActorId, Automerge, AutomergeError, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef,
+};
+use prost::Message;
+
+pub use actor::Actor;
+pub use change::{ChangeError, RawChange};
+pub use entry::{Entry, Kind};
+pub use genesis::{Genesis, GenesisError};
+
+use entry::KINDS;
+
+/// How much of each writer's changes a document has applied.
+pub type Vector = BTreeMap<Actor, u64>;
+
+/// A document and the actor that this process writes it with.
+#[derive(Debug)]
+pub struct Document {
+    automerge: Automerge,
+    me: Actor,
+    roots: Vec<ObjId>,
+    writers: BTreeMap<Actor, Writer>,
+    vector: Vector,
+    changes: u64,
+    bytes: u64,
+}
+
+/// Where a writer's entries are.
+#[derive(Default, Debug)]
+struct Writer {
+    maps: [Option<ObjId>; KINDS.len()],
+    /// The last key read or written, of each kind.
+    last: [Option<u64>; KINDS.len()],
+}
+
+/// A change that this process made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LocalChange {
+    /// Its number among the actor's changes, from 1.
+    pub seq: u64,
+    /// Its bytes, to be stored before anyone hears of it.
+    pub bytes: Vec<u8>,
+}
+
+/// Automerge refused an operation that the layout never makes, or a value has another type than
+/// the layout says.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// From Automerge.
+    #[error("the document refused an operation: {0}")]
+    Automerge(#[from] AutomergeError),
+    /// A change from elsewhere is not acceptable.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The document is not laid out as a generation.
+    #[error("the document has no {0} map")]
+    Layout(&'static str),
+    /// An entry that can't be read.
+    #[error("the {kind} entry {key} of {actor} is malformed")]
+    Entry {
+        /// Its kind.
+        kind: &'static str,
+        /// Its key's number.
+        key: u64,
+        /// Its writer.
+        actor: Actor,
+    },
+}
+
+impl Document {
+    /// The document with nothing but its genesis, to be written by `me`.
+    ///
+    /// # Errors
+    /// Only by a defect of Automerge.
+    pub fn new(genesis: &Genesis, me: Actor) -> Result<Self, DocumentError> {
+        let automerge = genesis.document()?;
+        let roots = KINDS.iter().map(|kind| root_map(&automerge, *kind)).collect::<Result<_, _>>()?;
+        let mut document = Self {
+            automerge,
+            me,
+            roots,
+            writers: BTreeMap::new(),
+            vector: Vector::new(),
+            changes: 1,
+            bytes: genesis.bytes()?.len() as u64,
+        };
+        document.automerge.set_actor(ActorId::from(&me.0[..]));
+        Ok(document)
+    }
+
+    /// The actor that this process writes with.
+    #[must_use]
+    pub fn me(&self) -> Actor {
+        self.me
+    }
+
+    /// How much of each writer's changes is applied.
+    #[must_use]
+    pub fn vector(&self) -> &Vector {
+        &self.vector
+    }
+
+    /// How many changes it has.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The size of its changes in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes the entries of a tick as one change on top of all that is applied.
+    ///
+    /// # Errors
+    /// Only by a defect: the layout's operations are always possible.
+    pub fn append(&mut self, entries: &[Entry]) -> Result<LocalChange, DocumentError> {
+        let actor = self.me;
+        let writer = self.writers.entry(actor).or_default();
+        let mut transaction = self.automerge.transaction();
+        for entry in entries {
+            let kind = entry.kind();
+            let slot = kind as usize;
+            let map = match &writer.maps[slot] {
+                Some(map) => map.clone(),
+                None => transaction.put_object(&self.roots[slot], actor.to_string(), ObjType::Map)?,
+            };
+            let number = entry.number(writer.last[slot]);
+            transaction.put(&map, key(number), ScalarValue::Bytes(entry.encode()))?;
+            writer.maps[slot] = Some(map);
+            writer.last[slot] = Some(number);
+        }
+        transaction.commit_with(CommitOptions::default().with_time(0));
+        let change = self.automerge.get_last_local_change().ok_or(DocumentError::Layout("change"))?;
+        let local = LocalChange { seq: change.seq(), bytes: change.raw_bytes().to_vec() };
+        self.count(actor, local.seq, local.bytes.len());
+        Ok(local)
+    }
+
+    /// Applies changes from the disk or from a peer, in an order in which each one's dependencies
+    /// come first, and returns the entries that they brought, each writer's in its order.
+    ///
+    /// # Errors
+    /// Nothing is applied if a change is not acceptable.
+    pub fn apply(&mut self, changes: Vec<RawChange>) -> Result<Vec<(Actor, Entry)>, DocumentError> {
+        let mut vector = self.vector.clone();
+        let mut sizes = Vec::with_capacity(changes.len());
+        let mut checked = Vec::with_capacity(changes.len());
+        let mut arriving = BTreeSet::new();
+        for raw in changes {
+            let applied = |hash: &ChangeHash| self.automerge.get_change_meta_by_hash(hash).is_some();
+            let actor = raw.check(&vector, |hash| arriving.contains(hash) || applied(hash))?;
+            arriving.insert(raw.hash());
+            vector.insert(actor, raw.seq());
+            sizes.push((actor, raw.seq(), raw.len()));
+            checked.push(raw.into_change());
+        }
+        self.automerge.apply_changes(checked)?;
+        let mut actors: Vec<Actor> = Vec::new();
+        for (actor, seq, len) in sizes {
+            if vector.get(&actor) != Some(&self.count(actor, seq, len)) || actors.contains(&actor) {
+                continue;
+            }
+            actors.push(actor);
+        }
+        let mut entries = Vec::new();
+        for actor in actors {
+            self.read_new(actor, &mut entries)?;
+        }
+        Ok(entries)
+    }
+
+    fn count(&mut self, actor: Actor, seq: u64, len: usize) -> u64 {
+        self.vector.insert(actor, seq);
+        self.changes += 1;
+        self.bytes += len as u64;
+        seq
+    }
+
+    /// Reads a writer's entries that were not read yet: they are the first of their maps.
+    fn read_new(&mut self, actor: Actor, entries: &mut Vec<(Actor, Entry)>) -> Result<(), DocumentError> {
+        let writer = self.writers.entry(actor).or_default();
+        for kind in KINDS {
+            let slot = kind as usize;
+            if writer.maps[slot].is_none() {
+                let found = self.automerge.get(&self.roots[slot], actor.to_string())?;
+                writer.maps[slot] = found.filter(|(value, _)| value.is_object()).map(|(_, map)| map);
+            }
+            let Some(map) = &writer.maps[slot] else {
+                continue;
+            };
+            let known = writer.last[slot];
+            let mut new = Vec::new();
+            for MapRangeItem { key, value, .. } in self.automerge.map_range(map, ..) {
+                let number = number(&key).ok_or(DocumentError::Layout(kind.name()))?;
+                if known.is_some_and(|known| number <= known) {
+                    break;
+                }
+                let malformed = DocumentError::Entry { kind: kind.name(), key: number, actor };
+                let ValueRef::Scalar(automerge::op_set2::ScalarValue::Bytes(bytes)) = value else {
+                    return Err(malformed);
+                };
+                new.push((number, Entry::decode(kind, &bytes).ok_or(malformed)?));
+            }
+            if let Some((newest, _)) = new.first() {
+                writer.last[slot] = Some(*newest);
+            }
+            entries.extend(new.into_iter().rev().map(|(_, entry)| (actor, entry)));
+        }
+        Ok(())
+    }
+}
+
+/// The key of an entry: fixed-width, in reverse of time.
+fn key(number: u64) -> String {
+    format!("{:016x}", u64::MAX - number)
+}
+
+fn number(key: &str) -> Option<u64> {
+    u64::from_str_radix(key, 16).ok().map(|reversed| u64::MAX - reversed)
+}
+
+fn root_map(automerge: &Automerge, kind: Kind) -> Result<ObjId, DocumentError> {
+    match automerge.get(ROOT, kind.name())? {
+        Some((value, map)) if value.is_object() => Ok(map),
+        _ => Err(DocumentError::Layout(kind.name())),
+    }
+}
+
+/// A record's bytes.
+fn encode(record: &impl Message) -> Vec<u8> {
+    record.encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,334 @@
+//! Requests as a node accepted them, and intents: requests with their place in the document.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use xbook_proto::record::v1 as record;
+use xbook_proto::v1::{Side as WireSide, TimeInForce};
+
+use super::Rules;
+use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
+
+/// An account's name; shared, since every order carries one.
+pub type Account = Arc<str>;
+
+/// A client session of numbered commands: a hash of the account and the client's session name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub [u8; 16]);
+
+impl SessionId {
+    /// The id of an account's session.
+    #[must_use]
+    pub fn new(account: &str, session: &str) -> Self {
+        Self(key(&[b"session", account.as_bytes(), session.as_bytes()]))
+    }
+}
+
+/// How a request is told from its repeats.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// By the id that its client chose.
+    Request(Arc<str>),
+    /// By its number within a session.
+    Command {
+        /// The session.
+        session: SessionId,
+        /// The command's number, from 1.
+        number: u64,
+    },
+}
+
+/// A valid request of an account, in ticks and lots.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Whose request it is.
+    pub account: Account,
+    /// How it is told from its repeats.
+    pub origin: Origin,
+    /// Hash of what the client asked for, to tell a repeat from a reuse of a request id.
+    pub body_hash: u64,
+    /// What is asked for.
+    pub action: Action,
+}
+
+/// What a request asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Place an order.
+    Place(Place),
+    /// Change an order.
+    Amend(Amend),
+    /// Cancel an order.
+    Cancel(Target),
+    /// Cancel all orders of the account, of one side or of both.
+    CancelAll(Option<Side>),
+    /// Create a market; only in the directory.
+    CreateMarket(NewMarket),
+    /// A session's command that was not valid: it only uses up its number.
+    Invalid,
+}
+
+/// An order to place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Buy or sell.
+    pub side: Side,
+    /// Limit price; `None` for a market order.
+    pub limit: Option<Ticks>,
+    /// Quantity.
+    pub quantity: Lots,
+    /// Time in force; never unspecified.
+    pub time_in_force: TimeInForce,
+    /// Reject rather than take.
+    pub post_only: bool,
+    /// When it expires (tape time); only for GTD.
+    pub expires: Option<Micros>,
+    /// Latest tape time at which it may be sequenced.
+    pub sequence_by: Option<Micros>,
+}
+
+/// Names an order of the same account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// By id.
+    Order(OrderId),
+    /// By the number of the command of the same session that placed it.
+    Command(u64),
+}
+
+/// A change of an order. What is not set stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Amend {
+    /// The order.
+    pub target: Target,
+    /// New limit price.
+    pub price: Option<Ticks>,
+    /// New size.
+    pub size: Option<NewSize>,
+}
+
+/// The new size of an amended order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NewSize {
+    /// A total, what was filled included.
+    Total(Lots),
+    /// What is open, whatever was filled.
+    Open(Lots),
+}
+
+/// A market to create.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewMarket {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its rules.
+    pub rules: Rules,
+    /// The first voters of its document, ascending.
+    pub voters: Vec<NodeId>,
+}
+
+/// A request with what its node knew when it accepted it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Intent {
+    /// The request.
+    pub request: Request,
+    /// Committed tape time that the accepting node knew.
+    pub based_on: Micros,
+    /// The accepting node's clock.
+    pub accepted: Micros,
+}
+
+/// A 128-bit key of some texts; a hash that nobody can find collisions for.
+pub(super) fn key(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut key = [0; 16];
+    hasher.finalize_xof().fill(&mut key);
+    key
+}
+
+/// Writes requests as the record of one tick.
+///
+/// Accounts and sessions are written once a batch.
+#[must_use]
+pub fn encode_batch(
+    node: NodeId,
+    first_counter: u64,
+    based_on: Micros,
+    accepted: Micros,
+    requests: &[Request],
+) -> record::IntentBatch {
+    let mut accounts: Vec<String> = Vec::new();
+    let mut sessions: Vec<SessionId> = Vec::new();
+    let intents = requests
+        .iter()
+        .map(|request| {
+            let account =
+                index_of(&mut accounts, |known| **known == *request.account, || request.account.to_string());
+            let (request_id, session, number) = match &request.origin {
+                Origin::Request(id) => (id.to_string(), 0, 0),
+                Origin::Command { session, number } => (
+                    String::new(),
+                    1 + index_of(&mut sessions, |known| known == session, || *session),
+                    *number,
+                ),
+            };
+            let action = Some(encode_action(&request.action));
+            record::Intent { account, request_id, session, number, body_hash: request.body_hash, action }
+        })
+        .collect();
+    record::IntentBatch {
+        node: node.0,
+        first_counter,
+        based_on_us: based_on.0,
+        accepted_us: accepted.0,
+        accounts,
+        sessions: sessions.iter().map(|session| Bytes::copy_from_slice(&session.0)).collect(),
+        intents,
+    }
+}
+
+/// The index of an entry in a small table, which is added if it is not there.
+fn index_of<T>(table: &mut Vec<T>, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+    // The last entry first: requests of one client come in rows.
+    let at = table.iter().rposition(same).unwrap_or_else(|| {
+        table.push(make());
+        table.len() - 1
+    });
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn encode_action(action: &Action) -> record::intent::Action {
+    use record::intent::Action as Wire;
+    match action {
+        Action::Place(place) => Wire::Place(record::Place {
+            side: side_to_wire(place.side).into(),
+            price: place.limit.map(|price| price.0),
+            quantity: place.quantity.0,
+            time_in_force: place.time_in_force.into(),
+            post_only: place.post_only,
+            expires_us: place.expires.map_or(0, |at| at.0),
+            sequence_by_us: place.sequence_by.map_or(0, |at| at.0),
+        }),
+        Action::Amend(amend) => Wire::Amend(record::Amend {
+            target: Some(encode_target(amend.target)),
+            price: amend.price.map(|price| price.0),
+            size: amend.size.map(|size| match size {
+                NewSize::Total(lots) => record::amend::Size::Total(lots.0),
+                NewSize::Open(lots) => record::amend::Size::Open(lots.0),
+            }),
+        }),
+        Action::Cancel(target) => Wire::Cancel(record::Cancel { target: Some(encode_target(*target)) }),
+        Action::CancelAll(side) => Wire::CancelAll(record::CancelAll {
+            side: side.map_or(WireSide::Unspecified, side_to_wire).into(),
+        }),
+        Action::CreateMarket(market) => Wire::CreateMarket(record::CreateMarket {
+            name: market.name.to_string(),
+            rules: Some(market.rules.to_record()),
+            voters: market.voters.iter().map(|node| node.0).collect(),
+        }),
+        Action::Invalid => Wire::Invalid(record::Invalid {}),
+    }
+}
+
+fn encode_target(target: Target) -> record::Target {
+    match target {
+        Target::Order(id) => record::Target { node: id.node.0, counter: id.counter },
+        Target::Command(number) => record::Target { node: 0, counter: number },
+    }
+}
+
+/// A side as the proto files write it.
+#[must_use]
+pub fn side_to_wire(side: Side) -> WireSide {
+    match side {
+        Side::Buy => WireSide::Buy,
+        Side::Sell => WireSide::Sell,
+    }
+}
+
+/// Reads the intents of a batch; `None` if the record is malformed. A fresh `Account` is made once
+/// a batch and shared.
+#[must_use]
+pub fn decode_batch(batch: record::IntentBatch) -> Option<Vec<Intent>> {
+    let accounts: Vec<Account> = batch.accounts.into_iter().map(Into::into).collect();
+    let sessions: Vec<SessionId> = batch
+        .sessions
+        .iter()
+        .map(|id| id.as_ref().try_into().map(SessionId))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let (based_on, accepted) = (Micros(batch.based_on_us), Micros(batch.accepted_us));
+    batch
+        .intents
+        .into_iter()
+        .map(|intent| {
+            let origin = match intent.session.checked_sub(1) {
+                None => Origin::Request(intent.request_id.into()),
+                Some(at) => Origin::Command { session: *sessions.get(at as usize)?, number: intent.number },
+            };
+            let request = Request {
+                account: accounts.get(intent.account as usize)?.clone(),
+                origin,
+                body_hash: intent.body_hash,
+                action: decode_action(intent.action?)?,
+            };
+            Some(Intent { request, based_on, accepted })
+        })
+        .collect()
+}
+
+fn decode_action(action: record::intent::Action) -> Option<Action> {
+    use record::intent::Action as Wire;
+    Some(match action {
+        Wire::Place(place) => Action::Place(Place {
+            side: side_from_wire(place.side())?,
+            limit: place.price.map(Ticks),
+            quantity: Lots(place.quantity),
+            time_in_force: place.time_in_force(),
+            post_only: place.post_only,
+            expires: some_time(place.expires_us),
+            sequence_by: some_time(place.sequence_by_us),
+        }),
+        Wire::Amend(amend) => Action::Amend(Amend {
+            target: decode_target(&amend.target?),
+            price: amend.price.map(Ticks),
+            size: amend.size.map(|size| match size {
+                record::amend::Size::Total(lots) => NewSize::Total(Lots(lots)),
+                record::amend::Size::Open(lots) => NewSize::Open(Lots(lots)),
+            }),
+        }),
+        Wire::Cancel(cancel) => Action::Cancel(decode_target(&cancel.target?)),
+        Wire::CancelAll(all) => Action::CancelAll(side_from_wire(all.side())),
+        Wire::CreateMarket(market) => Action::CreateMarket(NewMarket {
+            name: market.name.into(),
+            rules: Rules::from_record(&market.rules?)?,
+            voters: market.voters.into_iter().map(NodeId).collect(),
+        }),
+        Wire::Invalid(_) => Action::Invalid,
+    })
+}
+
+fn decode_target(target: &record::Target) -> Target {
+    match target.node {
+        0 => Target::Command(target.counter),
+        node => Target::Order(OrderId { node: NodeId(node), counter: target.counter }),
+    }
+}
+
+/// A side from the proto files; `None` if it is unspecified.
+#[must_use]
+pub fn side_from_wire(side: WireSide) -> Option<Side> {
+    match side {
+        WireSide::Unspecified => None,
+        WireSide::Buy => Some(Side::Buy),
+        WireSide::Sell => Some(Side::Sell),
+    }
+}
+
+fn some_time(us: u64) -> Option<Micros> {
+    (us > 0).then_some(Micros(us))
+}

@@ -1,0 +1,146 @@
+//! What applying a batch did, event by event: the source of answers, streams and history.
+
+use std::ops::Range;
+
+use xbook_proto::v1::{Liquidity, Reason};
+
+use super::{MarketEntry, Order};
+use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+
+/// What one committed batch did.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Block {
+    /// Position of the first event.
+    pub first: Position,
+    /// Position of the last event.
+    pub last: Position,
+    /// Tape time.
+    pub time: Micros,
+    /// The events that changed something, by position. A fill changes two orders at one position,
+    /// the maker first.
+    pub changes: Vec<Change>,
+    /// What became of each consumed intent, in their order.
+    pub answers: Vec<Answer>,
+    /// The price levels that the batch touched, with their new totals; buys first, best first.
+    pub levels: Vec<LevelChange>,
+}
+
+/// One change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// An order changed.
+    Order {
+        /// The order after the event; its `position` is the event's.
+        order: Order,
+        /// The execution, if the event was one.
+        fill: Option<FillOf>,
+    },
+    /// A market was created.
+    Market(MarketEntry),
+}
+
+/// An execution as one of its orders sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FillOf {
+    /// The order on the other side.
+    pub counter_order: OrderId,
+    /// Maker or taker.
+    pub liquidity: Liquidity,
+    /// The maker's price.
+    pub price: Ticks,
+    /// The quantity.
+    pub quantity: Lots,
+}
+
+/// What became of an intent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The intent.
+    pub intent: OrderId,
+    /// Why it was refused; `Unspecified` if it was done.
+    pub refused: Reason,
+    /// For a repeat: the first request's intent. The changes are then in the block of its position.
+    pub repeats: Option<Repeated>,
+    /// Position of the last event of this outcome.
+    pub position: Position,
+    /// The changes it made, as indices into the block's changes.
+    pub changes: Range<usize>,
+}
+
+/// The first request that another one repeats.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Repeated {
+    /// Its intent.
+    pub intent: OrderId,
+    /// Position of the last event of its outcome; the changes of that outcome are in the block
+    /// that contains it. Zero for a session's command, whose outcome is not kept.
+    pub position: Position,
+}
+
+/// A price level after a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LevelChange {
+    /// The side.
+    pub side: Side,
+    /// The price.
+    pub price: Ticks,
+    /// Total open quantity; zero if the level is gone.
+    pub open: Lots,
+    /// Number of orders.
+    pub orders: u32,
+}
+
+impl Block {
+    /// The changes that an answer speaks of.
+    #[must_use]
+    pub fn changes_of(&self, answer: &Answer) -> &[Change] {
+        self.changes.get(answer.changes.clone()).unwrap_or_default()
+    }
+}
+
+/// Counts positions while a batch is applied, and keeps its changes if somebody wants them. The
+/// lease holder's own copy runs ahead of what may be shown and keeps none.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    pub block: Block,
+    pub position: Position,
+    keep: bool,
+}
+
+impl Journal {
+    /// A journal that goes on after a position.
+    pub fn after(position: Position, time: Micros, keep: bool) -> Self {
+        let block = Block { first: position.next(), last: position, time, ..Block::default() };
+        Self { block, position, keep }
+    }
+
+    /// The next event's position.
+    pub fn advance(&mut self) -> Position {
+        self.position = self.position.next();
+        self.position
+    }
+
+    /// Stamps an order with the current event and notes the change.
+    pub fn order(&mut self, order: &mut Order, fill: Option<FillOf>) {
+        order.position = self.position;
+        order.updated = self.block.time;
+        if self.keep {
+            self.block.changes.push(Change::Order { order: order.clone(), fill });
+        }
+    }
+
+    /// Notes a created market.
+    pub fn market(&mut self, market: &MarketEntry) {
+        if self.keep {
+            self.block.changes.push(Change::Market(market.clone()));
+        }
+    }
+
+    /// Notes what became of an intent whose changes begin at `from`.
+    pub fn answer(&mut self, intent: OrderId, refused: Reason, repeats: Option<Repeated>, from: usize) {
+        if self.keep {
+            let changes = from..self.block.changes.len();
+            self.block.answers.push(Answer { intent, refused, repeats, position: self.position, changes });
+        }
+    }
+}

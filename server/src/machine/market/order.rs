@@ -1,0 +1,104 @@
+//! An order's life: what it asked for and what has become of it.
+
+use xbook_proto::v1::{Reason, TimeInForce};
+
+use crate::machine::{Account, Intent, Origin, Place};
+use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+
+pub use xbook_proto::v1::OrderStatus;
+
+/// An order as of an event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// Its id: that of the intent that placed it.
+    pub id: OrderId,
+    /// Whose it is.
+    pub account: Account,
+    /// The request that placed it.
+    pub origin: Origin,
+    /// Buy or sell.
+    pub side: Side,
+    /// Limit price; `None` for a market order.
+    pub limit: Option<Ticks>,
+    /// Time in force.
+    pub time_in_force: TimeInForce,
+    /// Whether it was not to take.
+    pub post_only: bool,
+    /// Total quantity, what was filled included.
+    pub quantity: Lots,
+    /// Quantity filled.
+    pub filled: Lots,
+    /// Quantity open; zero once closed.
+    pub open: Lots,
+    /// Sum over its fills of price times quantity, in ticks times lots.
+    pub value: u128,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// Why it closed, if it was not filled.
+    pub reason: Reason,
+    /// When its node accepted it, by that node's clock.
+    pub accepted: Micros,
+    /// When it expires.
+    pub expires: Option<Micros>,
+    /// Tape time of the last event.
+    pub updated: Micros,
+    /// Position of the last event; zero while pending.
+    pub position: Position,
+}
+
+impl Order {
+    /// The order that an intent asks for, still pending.
+    #[must_use]
+    pub fn pending(id: OrderId, intent: &Intent, place: &Place) -> Self {
+        Self {
+            id,
+            account: intent.request.account.clone(),
+            origin: intent.request.origin.clone(),
+            side: place.side,
+            limit: place.limit,
+            time_in_force: place.time_in_force,
+            post_only: place.post_only,
+            quantity: place.quantity,
+            filled: Lots::ZERO,
+            open: place.quantity,
+            value: 0,
+            status: OrderStatus::Pending,
+            reason: Reason::Unspecified,
+            accepted: intent.accepted,
+            expires: place.expires,
+            updated: Micros(0),
+            position: Position(0),
+        }
+    }
+
+    /// Whether it may still change.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self.status, OrderStatus::Pending | OrderStatus::Open | OrderStatus::PartiallyFilled)
+    }
+
+    /// Takes an execution; `false` if it is for more than is open.
+    #[must_use]
+    pub(super) fn fill(&mut self, price: Ticks, quantity: Lots) -> bool {
+        let Some(open) = self.open.0.checked_sub(quantity.0) else {
+            return false;
+        };
+        self.open = Lots(open);
+        self.filled = Lots(self.filled.0 + quantity.0);
+        self.value = self.value.saturating_add(u128::from(price.0) * u128::from(quantity.0));
+        self.status = if open == 0 { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+        true
+    }
+
+    /// Closes it with what was filled so far.
+    pub(super) fn close(&mut self, status: OrderStatus, reason: Reason) {
+        self.open = Lots::ZERO;
+        self.status = status;
+        self.reason = reason;
+    }
+
+    /// The status of a resting order.
+    pub(super) fn resting_status(&self) -> OrderStatus {
+        if self.filled.is_zero() { OrderStatus::Open } else { OrderStatus::PartiallyFilled }
+    }
+}

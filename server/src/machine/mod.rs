@@ -1,0 +1,27 @@
+//! What a replica replicates: a market's book, or the directory of markets.
+//!
+//! Under a lease, [`State::sequence`] decides what becomes of one intent, applies it and returns
+//! the [`Step`] that goes on the tape. Everywhere else [`State::apply`] applies recorded steps.
+//! Both change the state through the same code, except that the first matches and the second only
+//! replays what was matched; the running digest tells at each batch whether they agree.
+
+mod digest;
+mod directory;
+mod intent;
+mod journal;
+mod ledger;
+mod market;
+mod state;
+mod step;
+
+pub use digest::Digest;
+pub use directory::{Directory, MarketEntry};
+pub use intent::{
+    Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, SessionId, Target,
+    decode_batch, encode_batch, side_from_wire, side_to_wire,
+};
+pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};
+pub use ledger::Ledger;
+pub use market::{Market, Order, OrderStatus, Rules};
+pub use state::{BatchBuilder, FoldError, Machine, State};
+pub use step::{Batch, Step, StepFill};

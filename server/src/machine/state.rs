@@ -1,0 +1,344 @@
+//! The state that a tape leads to, and the two ways to get there: deciding and applying.
+
+use xbook_proto::v1::{OrderStatus, Reason};
+
+use super::journal::{Block, Journal};
+use super::step::{Batch, Step};
+use super::{Digest, Directory, Intent, Ledger, Market};
+use crate::types::{Micros, NodeId, OrderId, Position};
+
+/// Most orders that expire in one batch, so that a batch's size is bounded.
+const MAX_EXPIRED: usize = 4_096;
+
+/// What is replicated: a market's book or the directory.
+#[derive(Clone, Debug)]
+pub enum Machine {
+    /// A market.
+    Market(Box<Market>),
+    /// The directory of markets.
+    Directory(Directory),
+}
+
+/// The state after a prefix of a tape.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Consumed counters and remembered requests.
+    pub ledger: Ledger,
+    /// The book or the directory.
+    pub machine: Machine,
+    time: Micros,
+    position: Position,
+    batches: u64,
+    digest: Digest,
+}
+
+/// Why a batch can't be applied: a record that no correct node writes, or a defect. The state is
+/// then no longer of use.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FoldError {
+    /// An outcome that does not fit the intent or the book.
+    #[error("the recorded outcome of intent {intent} does not fit the book")]
+    Misfit {
+        /// The intent.
+        intent: OrderId,
+    },
+    /// An intent that is not the next of its node, or not in the document.
+    #[error("intent {intent} is not the next one of its node")]
+    OutOfTurn {
+        /// The intent.
+        intent: OrderId,
+    },
+    /// An order that expires too early or does not rest.
+    #[error("order {order} does not expire at this time")]
+    NotDue {
+        /// The order.
+        order: OrderId,
+    },
+    /// A batch that does not follow the one before it.
+    #[error("the batch at position {batch} does not follow position {state}")]
+    Gap {
+        /// Where the batch begins.
+        batch: Position,
+        /// Where the state ends.
+        state: Position,
+    },
+    /// Tape time went back.
+    #[error("tape time went back from {from:?} to {to:?}")]
+    TimeWentBack {
+        /// The state's.
+        from: Micros,
+        /// The batch's.
+        to: Micros,
+    },
+    /// The batch left another state behind than it did for its writer.
+    #[error("the digest after position {at} differs from the recorded one")]
+    Digest {
+        /// The batch's last position.
+        at: Position,
+    },
+}
+
+/// A batch that a lease holder is writing.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    batch: Batch,
+    journal: Journal,
+}
+
+impl State {
+    /// The state at the beginning of a generation.
+    #[must_use]
+    pub fn new(machine: Machine, genesis: [u8; 32]) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            machine,
+            time: Micros(0),
+            position: Position(0),
+            batches: 0,
+            digest: Digest::starting_at(genesis),
+        }
+    }
+
+    /// Tape time of the last batch.
+    #[must_use]
+    pub fn time(&self) -> Micros {
+        self.time
+    }
+
+    /// Position of the last event.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// How many batches led here.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// The running digest.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest.last()
+    }
+
+    /// Counter of the last intent of a node that was consumed.
+    #[must_use]
+    pub fn consumed(&self, node: NodeId) -> u64 {
+        self.ledger.consumed(node)
+    }
+
+    /// When something is next to be done without any request.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Micros> {
+        match &self.machine {
+            Machine::Market(market) => market.next_expiry(),
+            Machine::Directory(_) => None,
+        }
+    }
+
+    /// Begins a batch: orders whose time has come expire.
+    ///
+    /// # Errors
+    /// [`FoldError`] only by a defect.
+    pub fn begin(&mut self, term: u64, now: Micros, committed: Position) -> Result<BatchBuilder, FoldError> {
+        let time = self.time.max(now);
+        let batch = Batch {
+            term,
+            first: self.position.next(),
+            time,
+            committed,
+            runs: Vec::new(),
+            expired: Vec::new(),
+            steps: Vec::new(),
+            digest: [0; 32],
+        };
+        let mut builder = BatchBuilder { batch, journal: Journal::after(self.position, time, false) };
+        if let Machine::Market(market) = &self.machine {
+            let mut market_due = market.due(time);
+            while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < MAX_EXPIRED) {
+                self.expire(order, &mut builder.journal)?;
+                builder.batch.expired.push(order);
+                market_due = match &self.machine {
+                    Machine::Market(market) => market.due(time),
+                    Machine::Directory(_) => None,
+                };
+            }
+        }
+        Ok(builder)
+    }
+
+    /// Decides what becomes of an intent, applies it and puts it into the batch.
+    ///
+    /// # Errors
+    /// [`FoldError::OutOfTurn`] if the intent is not the next one of its node.
+    pub fn sequence(
+        &mut self,
+        builder: &mut BatchBuilder,
+        id: OrderId,
+        intent: &Intent,
+    ) -> Result<(), FoldError> {
+        if !self.ledger.consume(id) {
+            return Err(FoldError::OutOfTurn { intent: id });
+        }
+        let journal = &mut builder.journal;
+        let step = match self.ledger.screen(intent, builder.batch.time) {
+            Some(step) => {
+                self.apply_step(id, intent, &step, journal)?;
+                step
+            }
+            None => match &mut self.machine {
+                Machine::Market(market) => market.sequence(id, intent, journal)?,
+                Machine::Directory(directory) => directory.sequence(id, intent, journal)?,
+            },
+        };
+        self.ledger.remember(id, intent, &step, builder.batch.time, builder.journal.position);
+        self.put_digest(id, &step);
+        builder.batch.consumed(id, step);
+        Ok(())
+    }
+
+    /// Ends the batch, which is then the state's last.
+    #[must_use]
+    pub fn end(&mut self, builder: BatchBuilder) -> Batch {
+        let mut batch = builder.batch;
+        self.finish(batch.time, builder.journal.position);
+        if let Machine::Market(market) = &mut self.machine {
+            market.forget_levels();
+        }
+        batch.digest = self.digest.end_batch();
+        batch
+    }
+
+    /// Applies a recorded batch. `intents` gives its consumed intents, in their order.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the batch does not fit; the state is then no longer of use.
+    pub fn apply<'a>(
+        &mut self,
+        batch: &Batch,
+        mut intents: impl FnMut(OrderId) -> Option<&'a Intent>,
+    ) -> Result<Block, FoldError> {
+        if batch.first != self.position.next() {
+            return Err(FoldError::Gap { batch: batch.first, state: self.position });
+        }
+        if batch.time < self.time {
+            return Err(FoldError::TimeWentBack { from: self.time, to: batch.time });
+        }
+        let mut journal = Journal::after(self.position, batch.time, true);
+        for order in &batch.expired {
+            self.expire(*order, &mut journal)?;
+        }
+        for (id, step) in batch.consumed_ids().zip(&batch.steps) {
+            let intent =
+                intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
+            let from = journal.block.changes.len();
+            let repeats = self.ledger.repeated(intent, step);
+            self.apply_step(id, intent, step, &mut journal)?;
+            self.ledger.remember(id, intent, step, batch.time, journal.position);
+            self.put_digest(id, step);
+            journal.answer(id, refused(step), repeats, from);
+        }
+        self.finish(batch.time, journal.position);
+        if self.digest.end_batch() != batch.digest {
+            return Err(FoldError::Digest { at: self.position });
+        }
+        let mut block = journal.block;
+        block.last = self.position;
+        if let Machine::Market(market) = &mut self.machine {
+            block.levels = market.take_levels();
+        }
+        Ok(block)
+    }
+
+    fn finish(&mut self, time: Micros, position: Position) {
+        self.time = time;
+        self.position = position;
+        self.batches += 1;
+    }
+
+    fn apply_step(
+        &mut self,
+        id: OrderId,
+        intent: &Intent,
+        step: &Step,
+        journal: &mut Journal,
+    ) -> Result<(), FoldError> {
+        match &mut self.machine {
+            Machine::Market(market) => market.apply(id, intent, step, journal),
+            Machine::Directory(directory) => directory.apply(id, intent, step, journal),
+        }
+    }
+
+    fn expire(&mut self, order: OrderId, journal: &mut Journal) -> Result<(), FoldError> {
+        let error = FoldError::NotDue { order };
+        let Machine::Market(market) = &mut self.machine else {
+            return Err(error);
+        };
+        let due =
+            market.order(&order).and_then(|order| order.expires).is_some_and(|at| at <= journal.block.time);
+        if !due || !market.take_expired_out(order) {
+            return Err(error);
+        }
+        market.close(order, OrderStatus::Expired, Reason::ExpireTime, journal).ok_or(error)?;
+        self.digest.put([order.node.0, order.counter]);
+        Ok(())
+    }
+
+    fn put_digest(&mut self, id: OrderId, step: &Step) {
+        match &self.machine {
+            Machine::Market(market) => market.digest(id, step, &mut self.digest),
+            Machine::Directory(directory) => directory.digest(id, step, &mut self.digest),
+        }
+    }
+}
+
+/// Why a step refused its intent.
+fn refused(step: &Step) -> Reason {
+    use xbook_proto::record::v1::Outcome;
+    match step.outcome {
+        Outcome::Refused | Outcome::Expired => step.reason,
+        _ => Reason::Unspecified,
+    }
+}
+
+impl BatchBuilder {
+    /// How many intents it consumes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.batch.steps.len()
+    }
+
+    /// Whether nothing happened in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batch.steps.is_empty() && self.batch.expired.is_empty()
+    }
+
+    /// Whether more orders may be due than fitted.
+    #[must_use]
+    pub fn is_full_of_expired(&self) -> bool {
+        self.batch.expired.len() >= MAX_EXPIRED
+    }
+}
+
+impl Machine {
+    /// The market; `None` in the directory.
+    #[must_use]
+    pub fn market(&self) -> Option<&Market> {
+        match self {
+            Self::Market(market) => Some(market),
+            Self::Directory(_) => None,
+        }
+    }
+
+    /// The directory; `None` in a market.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Directory> {
+        match self {
+            Self::Directory(directory) => Some(directory),
+            Self::Market(_) => None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Tape batches in the server's words, and their records.
+
+use bytes::Bytes;
+use xbook_proto::record::v1 as record;
+use xbook_proto::record::v1::Outcome;
+use xbook_proto::v1::Reason;
+
+use crate::types::{Lots, Micros, NodeId, OrderId, Position};
+
+/// What became of one intent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The outcome; never unspecified.
+    pub outcome: Outcome,
+    /// Why it was refused, or why the remainder did not rest.
+    pub reason: Reason,
+    /// Executions as a taker, in their order.
+    pub fills: Vec<StepFill>,
+    /// What rests of a placed or amended order.
+    pub open: Lots,
+    /// The orders concerned (see the record's comment).
+    pub orders: Vec<OrderId>,
+}
+
+/// One execution of a step. The price is the maker's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StepFill {
+    /// The maker.
+    pub maker: OrderId,
+    /// The quantity.
+    pub quantity: Lots,
+}
+
+/// A tape batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Batch {
+    /// The holder's term.
+    pub term: u64,
+    /// Position of the first event.
+    pub first: Position,
+    /// Tape time.
+    pub time: Micros,
+    /// Last position that the holder knew to be committed.
+    pub committed: Position,
+    /// The intents consumed: node, first counter, how many.
+    pub runs: Vec<(NodeId, u64, u64)>,
+    /// Orders whose time came, before anything was consumed.
+    pub expired: Vec<OrderId>,
+    /// What became of each consumed intent.
+    pub steps: Vec<Step>,
+    /// Running digest after the batch.
+    pub digest: [u8; 32],
+}
+
+impl Step {
+    /// A step without executions.
+    pub(super) fn plain(outcome: Outcome, reason: Reason) -> Self {
+        Self { outcome, reason, fills: Vec::new(), open: Lots::ZERO, orders: Vec::new() }
+    }
+
+    /// A refusal.
+    pub(super) fn refused(reason: Reason) -> Self {
+        Self::plain(Outcome::Refused, reason)
+    }
+}
+
+impl Batch {
+    /// Notes that an intent was consumed.
+    pub(super) fn consumed(&mut self, id: OrderId, step: Step) {
+        match self.runs.last_mut() {
+            Some((node, first, count)) if *node == id.node && *first + *count == id.counter => *count += 1,
+            _ => self.runs.push((id.node, id.counter, 1)),
+        }
+        self.steps.push(step);
+    }
+
+    /// The ids of the consumed intents, in their order.
+    pub fn consumed_ids(&self) -> impl Iterator<Item = OrderId> + '_ {
+        self.runs.iter().flat_map(|&(node, first, count)| {
+            (0..count).map(move |step| OrderId { node, counter: first.saturating_add(step) })
+        })
+    }
+
+    /// The batch's record.
+    #[must_use]
+    pub fn to_record(&self) -> record::TapeBatch {
+        let mut nodes = NodeTable::default();
+        let expired = self.expired.iter().map(|id| nodes.key(*id)).collect();
+        let steps = self
+            .steps
+            .iter()
+            .map(|step| record::Step {
+                outcome: step.outcome.into(),
+                reason: step.reason.into(),
+                fills: step.fills.iter().map(|fill| nodes.fill(fill)).collect(),
+                open: step.open.0,
+                orders: step.orders.iter().map(|id| nodes.key(*id)).collect(),
+            })
+            .collect();
+        record::TapeBatch {
+            term: self.term,
+            first_position: self.first.0,
+            time_us: self.time.0,
+            committed: self.committed.0,
+            runs: self
+                .runs
+                .iter()
+                .map(|&(node, first_counter, count)| record::Run { node: node.0, first_counter, count })
+                .collect(),
+            nodes: nodes.nodes,
+            expired,
+            steps,
+            digest: Bytes::copy_from_slice(&self.digest),
+        }
+    }
+
+    /// Reads a record; `None` if it is malformed.
+    #[must_use]
+    pub fn from_record(record: &record::TapeBatch) -> Option<Self> {
+        let id = |node: u32, counter: u64| {
+            Some(OrderId { node: NodeId(*record.nodes.get(node as usize)?), counter })
+        };
+        let steps = record.steps.iter().map(|step| {
+            let outcome = step.outcome();
+            (outcome != Outcome::Unspecified).then_some(())?;
+            let fills = step.fills.iter().map(|fill| {
+                Some(StepFill { maker: id(fill.node, fill.counter)?, quantity: Lots(fill.quantity) })
+            });
+            Some(Step {
+                outcome,
+                reason: step.reason(),
+                fills: fills.collect::<Option<_>>()?,
+                open: Lots(step.open),
+                orders: step.orders.iter().map(|key| id(key.node, key.counter)).collect::<Option<_>>()?,
+            })
+        });
+        let consumed = record.runs.iter().try_fold(0_u64, |sum, run| sum.checked_add(run.count))?;
+        (consumed == record.steps.len() as u64).then_some(())?;
+        Some(Self {
+            term: record.term,
+            first: Position(record.first_position),
+            time: Micros(record.time_us),
+            committed: Position(record.committed),
+            runs: record.runs.iter().map(|run| (NodeId(run.node), run.first_counter, run.count)).collect(),
+            expired: record.expired.iter().map(|key| id(key.node, key.counter)).collect::<Option<_>>()?,
+            steps: steps.collect::<Option<_>>()?,
+            digest: record.digest.as_ref().try_into().ok()?,
+        })
+    }
+}
+
+/// The nodes that a batch's record speaks of: few, so ids are an index and a counter.
+#[derive(Default)]
+struct NodeTable {
+    nodes: Vec<u64>,
+}
+
+impl NodeTable {
+    fn index(&mut self, node: NodeId) -> u32 {
+        let at = self.nodes.iter().position(|known| *known == node.0).unwrap_or_else(|| {
+            self.nodes.push(node.0);
+            self.nodes.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    fn key(&mut self, id: OrderId) -> record::OrderKey {
+        record::OrderKey { node: self.index(id.node), counter: id.counter }
+    }
+
+    fn fill(&mut self, fill: &StepFill) -> record::StepFill {
+        let node = self.index(fill.maker.node);
+        record::StepFill { node, counter: fill.maker.counter, quantity: fill.quantity.0 }
+    }
+}

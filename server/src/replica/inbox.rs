@@ -1,0 +1,77 @@
+//! The intents that the document has and the view has not consumed yet, of each node.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::machine::Intent;
+use crate::types::{NodeId, OrderId};
+
+/// Unconsumed intents by node, each node's without gaps.
+#[derive(Default, Debug)]
+pub(super) struct Inbox {
+    queues: BTreeMap<NodeId, Queue>,
+}
+
+#[derive(Default, Debug)]
+struct Queue {
+    /// Counter before the first intent that is kept.
+    released: u64,
+    intents: VecDeque<Intent>,
+}
+
+impl Inbox {
+    /// Takes a node's next intents; `false` if they are not its next.
+    #[must_use]
+    pub fn add(&mut self, node: NodeId, first_counter: u64, intents: Vec<Intent>) -> bool {
+        let queue = self.queues.entry(node).or_default();
+        let next = queue.last() + 1 == first_counter;
+        if next {
+            queue.intents.extend(intents);
+        }
+        next
+    }
+
+    /// Counter of the last intent of a node; zero before the first.
+    pub fn last(&self, node: NodeId) -> u64 {
+        self.queues.get(&node).map_or(0, Queue::last)
+    }
+
+    /// An intent that is still kept.
+    pub fn get(&self, id: OrderId) -> Option<&Intent> {
+        let queue = self.queues.get(&id.node)?;
+        let at = id.counter.checked_sub(queue.released)?.checked_sub(1)?;
+        queue.intents.get(usize::try_from(at).ok()?)
+    }
+
+    /// The nodes that ever sent an intent.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.queues.keys().copied()
+    }
+
+    /// Lets go of a node's intents up to a counter: the view has consumed them.
+    pub fn release(&mut self, node: NodeId, through: u64) {
+        if let Some(queue) = self.queues.get_mut(&node) {
+            while queue.released < through && queue.intents.pop_front().is_some() {
+                queue.released += 1;
+            }
+        }
+    }
+
+    /// A node's kept intents.
+    pub fn of(&self, node: NodeId) -> impl Iterator<Item = (OrderId, &Intent)> {
+        self.queues.get(&node).into_iter().flat_map(move |queue| {
+            let ids = (queue.released + 1..).map(move |counter| OrderId { node, counter });
+            ids.zip(&queue.intents)
+        })
+    }
+
+    /// How many intents of a node are kept.
+    pub fn len_of(&self, node: NodeId) -> usize {
+        self.queues.get(&node).map_or(0, |queue| queue.intents.len())
+    }
+}
+
+impl Queue {
+    fn last(&self) -> u64 {
+        self.released + self.intents.len() as u64
+    }
+}

@@ -1,0 +1,244 @@
+//! The fold's choice: which tape batches of a document count.
+//!
+//! An activation is valid if a majority of the voters promised its term to its actor, in its own
+//! past. Of the valid ones the highest term is the *head*. Going back from it through what each
+//! activation adopted gives the *effective tape*; every other batch is void, though the intents
+//! beside it stand. Pure: the same entries in any order give the same tape.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use xbook_proto::record::v1 as record;
+
+use crate::document::Actor;
+use crate::machine::Batch;
+use crate::types::NodeId;
+
+/// The lease records and batches of a document.
+#[derive(Debug)]
+pub struct Tape {
+    voters: Vec<NodeId>,
+    /// By term and voter: who wrote the promise, and to whom.
+    promises: BTreeMap<(u64, NodeId), Promised>,
+    activations: BTreeMap<(u64, Actor), Activation>,
+    batches: BTreeMap<Actor, Written>,
+    effective: Vec<Segment>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Promised {
+    writer: Actor,
+    candidate: Actor,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Activation {
+    promises: Vec<Actor>,
+    adopts: Option<Head>,
+    first_batch: u64,
+}
+
+/// A prefix of the effective tape: an activation and how many of its batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The activation's term.
+    pub term: u64,
+    /// Who wrote it.
+    pub actor: Actor,
+    /// How many of its batches.
+    pub batches: u64,
+}
+
+/// A writer's batches; the first ones may have been let go after they were applied.
+#[derive(Default, Debug)]
+struct Written {
+    released: u64,
+    batches: VecDeque<Arc<Batch>>,
+}
+
+/// An activation's part of the effective tape.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Segment {
+    /// How many batches of the effective tape come before it.
+    start: u64,
+    term: u64,
+    actor: Actor,
+    first_batch: u64,
+    /// How many batches a later activation adopted; `None` for the head, whose batches all count.
+    adopted: Option<u64>,
+}
+
+impl Tape {
+    /// The tape of an empty generation.
+    #[must_use]
+    pub fn new(voters: Vec<NodeId>) -> Self {
+        Self {
+            voters,
+            promises: BTreeMap::new(),
+            activations: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            effective: Vec::new(),
+        }
+    }
+
+    /// How many voters are a majority.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+
+    /// The voters, ascending.
+    #[must_use]
+    pub fn voters(&self) -> &[NodeId] {
+        &self.voters
+    }
+
+    /// Takes a promise. Those of observers do not count, nor do a voter's further ones of a term.
+    pub fn add_promise(&mut self, writer: Actor, promise: &record::Promise) {
+        let (voter, Ok(candidate)) = (NodeId(promise.voter), promise.candidate.as_ref().try_into()) else {
+            return;
+        };
+        if voter == writer.node() && self.voters.contains(&voter) {
+            let promised = Promised { writer, candidate: Actor(candidate) };
+            self.promises.entry((promise.term, voter)).or_insert(promised);
+            self.choose();
+        }
+    }
+
+    /// Takes an activation.
+    pub fn add_activation(&mut self, writer: Actor, activation: &record::Activation) {
+        let actor = |bytes: &[u8]| bytes.try_into().ok().map(Actor);
+        let adopts = match &activation.adopts {
+            None => None,
+            Some(head) => match actor(&head.actor) {
+                Some(actor) => Some(Head { term: head.term, actor, batches: head.batches }),
+                None => return,
+            },
+        };
+        let promises = activation.promises.iter().filter_map(|bytes| actor(bytes)).collect();
+        let activation_of = Activation { promises, adopts, first_batch: activation.first_batch };
+        self.activations.entry((activation.term, writer)).or_insert(activation_of);
+        self.choose();
+    }
+
+    /// Takes a writer's next batch.
+    pub fn add_batch(&mut self, writer: Actor, batch: Arc<Batch>) {
+        self.batches.entry(writer).or_default().batches.push_back(batch);
+    }
+
+    /// The highest term that anyone promised or activated.
+    #[must_use]
+    pub fn highest_term(&self) -> u64 {
+        let promised = self.promises.keys().next_back().map_or(0, |(term, _)| *term);
+        let activated = self.activations.keys().next_back().map_or(0, |(term, _)| *term);
+        promised.max(activated)
+    }
+
+    /// The highest term that a voter promised; zero before its first promise.
+    #[must_use]
+    pub fn promised_by(&self, voter: NodeId) -> u64 {
+        self.promises.keys().filter(|(_, by)| *by == voter).map(|(term, _)| *term).max().unwrap_or(0)
+    }
+
+    /// The writers of the promises of a term to a candidate, if they are a majority.
+    #[must_use]
+    pub fn majority_for(&self, term: u64, candidate: Actor) -> Option<Vec<Actor>> {
+        let writers: Vec<Actor> = self
+            .promises
+            .range((term, NodeId(0))..=(term, NodeId(u64::MAX)))
+            .filter(|(_, promised)| promised.candidate == candidate)
+            .map(|(_, promised)| promised.writer)
+            .collect();
+        (writers.len() >= self.majority()).then_some(writers)
+    }
+
+    /// The head: the activation that the effective tape ends with, and how many of its batches
+    /// are in the document. `None` before the first activation.
+    #[must_use]
+    pub fn head(&self) -> Option<Head> {
+        let head = self.effective.last()?;
+        Some(Head {
+            term: head.term,
+            actor: head.actor,
+            batches: self.written(head.actor) - head.first_batch,
+        })
+    }
+
+    /// How many batches the effective tape has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.effective.last().map_or(0, |head| head.start + self.written(head.actor) - head.first_batch)
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A batch of the effective tape; `None` beyond its end, or if it was let go.
+    #[must_use]
+    pub fn batch(&self, at: u64) -> Option<&Arc<Batch>> {
+        let segment = self.effective.iter().rev().find(|segment| segment.start <= at)?;
+        let within = at - segment.start;
+        if segment.adopted.is_some_and(|adopted| within >= adopted) {
+            return None;
+        }
+        let written = self.batches.get(&segment.actor)?;
+        let index = (segment.first_batch + within).checked_sub(written.released)?;
+        written.batches.get(usize::try_from(index).ok()?)
+    }
+
+    /// Lets go of a batch that is committed and applied, and of all before it by its writer.
+    pub fn release(&mut self, at: u64) {
+        let Some(segment) = self.effective.iter().rev().find(|segment| segment.start <= at) else {
+            return;
+        };
+        let through = segment.first_batch + (at - segment.start);
+        if let Some(written) = self.batches.get_mut(&segment.actor) {
+            while written.released <= through && written.batches.pop_front().is_some() {
+                written.released += 1;
+            }
+        }
+    }
+
+    /// How many batches a writer has written.
+    #[must_use]
+    pub fn written(&self, actor: Actor) -> u64 {
+        self.batches.get(&actor).map_or(0, |written| written.released + written.batches.len() as u64)
+    }
+
+    fn is_valid(&self, term: u64, actor: Actor, activation: &Activation) -> bool {
+        let promised = |voter: &&NodeId| {
+            self.promises.get(&(term, **voter)).is_some_and(|promised| {
+                promised.candidate == actor && activation.promises.contains(&promised.writer)
+            })
+        };
+        self.voters.iter().filter(promised).count() >= self.majority()
+    }
+
+    /// Finds the effective tape anew: from the highest valid activation back to the genesis.
+    fn choose(&mut self) {
+        let head = self.activations.iter().rev().find(|((term, actor), of)| self.is_valid(*term, *actor, of));
+        let mut chain: Vec<Segment> = Vec::new();
+        let mut next = head.map(|((term, actor), _)| (*term, *actor, None));
+        while let Some((term, actor, adopted)) = next {
+            let Some(activation) = self.activations.get(&(term, actor)) else {
+                return;
+            };
+            chain.push(Segment { start: 0, term, actor, first_batch: activation.first_batch, adopted });
+            // Terms fall along the chain, or it would not end.
+            next = activation
+                .adopts
+                .filter(|head| head.term < term)
+                .map(|head| (head.term, head.actor, Some(head.batches)));
+        }
+        chain.reverse();
+        let mut start = 0;
+        for segment in &mut chain {
+            segment.start = start;
+            start += segment.adopted.unwrap_or(0);
+        }
+        self.effective = chain;
+    }
+}

@@ -1,0 +1,241 @@
+//! The replica alone: its effects, its answers, and what a crash leaves of it.
+
+use super::*;
+use crate::decimal::Grid;
+use crate::machine::{Action, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target};
+use crate::types::{Lots, Side, Ticks};
+use xbook_proto::v1::{Reason, TimeInForce};
+
+const NODE: NodeId = NodeId(1);
+
+fn genesis() -> Genesis {
+    let grid = |text: &str| Grid::new(text.parse().unwrap()).unwrap();
+    let rules = Rules::new(grid("1"), grid("1"));
+    Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters: vec![NODE] })
+}
+
+/// A replica on a disk that syncs when it is told to.
+struct Machine {
+    replica: Replica,
+    unsynced: Vec<(u64, Vec<u8>)>,
+    disk: Vec<Vec<u8>>,
+    blocks: Vec<Arc<Block>>,
+    now: u64,
+    starts: u16,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let replica = Replica::open(&genesis(), Actor::new(Micros(1_000), NODE, 0), Vec::new()).unwrap();
+        let mut machine = Self {
+            replica,
+            unsynced: Vec::new(),
+            disk: Vec::new(),
+            blocks: Vec::new(),
+            now: 1_000,
+            starts: 0,
+        };
+        machine.input(Input::Wake);
+        machine
+    }
+
+    fn input(&mut self, input: Input) {
+        self.now += 10;
+        let mut effects = Vec::new();
+        self.replica.handle(Micros(self.now), input, &mut effects).unwrap();
+        for effect in effects {
+            match effect {
+                Effect::Store { seq, bytes } => self.unsynced.push((seq, bytes)),
+                Effect::Committed(block) => self.blocks.push(block),
+                Effect::Accepted { .. } | Effect::WakeAt(_) => {}
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        while !self.unsynced.is_empty() {
+            let (seq, bytes) = self.unsynced.remove(0);
+            self.disk.push(bytes);
+            self.input(Input::Stored { seq });
+        }
+    }
+
+    /// The process is killed; what was not synced is gone.
+    fn crash(&mut self) {
+        self.starts += 1;
+        self.now += 1_000_000;
+        self.unsynced.clear();
+        let actor = Actor::new(Micros(self.now), NODE, self.starts);
+        self.replica = Replica::open(&genesis(), actor, self.disk.clone()).unwrap();
+        self.blocks.clear();
+        self.input(Input::Wake);
+    }
+
+    fn submit(&mut self, requests: Vec<Request>) {
+        self.input(Input::Submit(requests));
+    }
+
+    fn orders(&self) -> Vec<&Order> {
+        let changes = self.blocks.iter().flat_map(|block| &block.changes);
+        let orders = changes.filter_map(|change| match change {
+            Change::Order { order, .. } => Some(order),
+            Change::Market(_) => None,
+        });
+        orders.collect()
+    }
+
+    fn book(&self, side: Side) -> Vec<(u64, u64)> {
+        let book = self.replica.view().machine.market().unwrap().book();
+        book.levels(side).map(|level| (level.price.0, level.open.0)).collect()
+    }
+}
+
+fn request(id: &str, action: Action) -> Request {
+    Request { account: "main".into(), origin: Origin::Request(id.into()), body_hash: 1, action }
+}
+
+fn limit(id: &str, side: Side, quantity: u64, price: u64) -> Request {
+    let place = Place {
+        side,
+        limit: Some(Ticks(price)),
+        quantity: Lots(quantity),
+        time_in_force: TimeInForce::Gtc,
+        post_only: false,
+        expires: None,
+        sequence_by: None,
+    };
+    request(id, Action::Place(place))
+}
+
+/// S0's worked example.
+fn example() -> Vec<Request> {
+    vec![
+        limit("a", Side::Buy, 100, 10),
+        limit("b", Side::Buy, 100, 11),
+        limit("c", Side::Sell, 50, 11),
+        limit("d", Side::Sell, 75, 9),
+    ]
+}
+
+#[test]
+fn the_worked_example_leaves_one_order() {
+    let mut machine = Machine::new();
+    machine.submit(example());
+    assert!(machine.blocks.is_empty(), "nothing is shown before it is on the disk");
+    machine.sync();
+    assert_eq!(machine.book(Side::Buy), [(10, 75)]);
+    assert_eq!(machine.book(Side::Sell), []);
+    let status: Vec<OrderStatus> = machine.blocks[0]
+        .answers
+        .iter()
+        .map(|answer| match machine.blocks[0].changes_of(answer).last() {
+            Some(Change::Order { order, .. }) => order.status,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(status, [OrderStatus::Open, OrderStatus::Open, OrderStatus::Filled, OrderStatus::Filled]);
+    assert_eq!(machine.replica.view().position(), Position(7));
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let run = || {
+        let mut machine = Machine::new();
+        machine.submit(example());
+        machine.sync();
+        machine.crash();
+        machine.submit(vec![limit("e", Side::Sell, 10, 10)]);
+        machine.sync();
+        (machine.disk, machine.blocks)
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_crash_loses_only_what_was_not_synced_and_fills_nothing_twice() {
+    let mut machine = Machine::new();
+    machine.submit(example());
+    machine.sync();
+    let digest = machine.replica.view().digest();
+    machine.submit(vec![limit("lost", Side::Sell, 75, 10)]);
+    machine.crash();
+    machine.sync();
+    assert_eq!(machine.replica.view().digest(), digest);
+    machine.submit(vec![limit("again", Side::Sell, 70, 10)]);
+    machine.sync();
+    assert_eq!(machine.book(Side::Buy), [(10, 5)]);
+    assert_eq!(machine.replica.status().term, 2, "a restarted holder needs a new term");
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_a_prefix() {
+    for synced in 0..6 {
+        let mut machine = Machine::new();
+        machine.sync();
+        for request in example() {
+            machine.submit(vec![request]);
+            if machine.disk.len() < synced + 2 && !machine.unsynced.is_empty() {
+                let (seq, bytes) = machine.unsynced.remove(0);
+                machine.disk.push(bytes);
+                machine.input(Input::Stored { seq });
+            }
+        }
+        let shown = machine.replica.view().position();
+        machine.crash();
+        machine.sync();
+        assert!(machine.replica.view().position() >= shown, "what was shown is never taken back");
+        machine.submit(example());
+        machine.sync();
+        assert_eq!(machine.book(Side::Buy), [(10, 75)], "a repeated request has one effect");
+        assert_eq!(machine.book(Side::Sell), []);
+    }
+}
+
+#[test]
+fn a_repeated_request_is_answered_with_the_first() {
+    let mut machine = Machine::new();
+    machine.submit(vec![limit("a", Side::Buy, 100, 10), limit("a", Side::Buy, 100, 10)]);
+    machine.sync();
+    let answers = &machine.blocks[0].answers;
+    assert_eq!(answers[1].repeats.map(|first| first.intent), Some(answers[0].intent));
+    let mut reused = limit("a", Side::Buy, 1, 10);
+    reused.body_hash = 2;
+    machine.submit(vec![reused]);
+    machine.sync();
+    assert_eq!(machine.blocks[1].answers[0].refused, Reason::RequestIdReused);
+    assert_eq!(machine.book(Side::Buy), [(10, 100)]);
+}
+
+#[test]
+fn orders_expire_by_tape_time() {
+    let mut machine = Machine::new();
+    machine.sync();
+    let mut gtd = limit("a", Side::Buy, 100, 10);
+    if let Action::Place(place) = &mut gtd.action {
+        place.time_in_force = TimeInForce::Gtd;
+        place.expires = Some(Micros(5_000));
+    }
+    machine.submit(vec![gtd]);
+    machine.sync();
+    assert_eq!(machine.book(Side::Buy), [(10, 100)]);
+    machine.now = 6_000;
+    machine.input(Input::Wake);
+    machine.sync();
+    assert_eq!(machine.book(Side::Buy), []);
+    assert_eq!(machine.orders().last().unwrap().status, OrderStatus::Expired);
+}
+
+#[test]
+fn cancels_are_for_ones_own_orders() {
+    let mut machine = Machine::new();
+    machine.submit(vec![limit("a", Side::Buy, 100, 10)]);
+    machine.sync();
+    let id = machine.orders()[0].id;
+    let mut other = request("x", Action::Cancel(Target::Order(id)));
+    other.account = "other".into();
+    machine.submit(vec![other, request("y", Action::Cancel(Target::Order(id)))]);
+    machine.sync();
+    let answers = &machine.blocks[1].answers;
+    assert_eq!((answers[0].refused, answers[1].refused), (Reason::OtherAccount, Reason::Unspecified));
+    assert_eq!(machine.book(Side::Buy), []);
+}
