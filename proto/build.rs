@@ -16,7 +16,10 @@ fn main() -> anyhow::Result<()> {
     let descriptors = protox::compile(FILES, ["."])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().bytes(".xbook.record.v1").compile_fds(descriptors)?;
+    let mut config = tonic_prost_build::Config::new();
+    // A message knows its name in the descriptors: this is how `xcli` prints any message as JSON.
+    config.enable_type_names();
+    tonic_prost_build::configure().bytes(".xbook.record.v1").compile_fds_with_config(descriptors, config)?;
     println!("cargo:rerun-if-changed=xbook");
     Ok(())
 }
