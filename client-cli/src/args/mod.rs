@@ -1,0 +1,332 @@
+//! The command line, as types that can't be wrong.
+
+mod values;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use tonic::metadata::AsciiMetadataValue;
+
+pub use values::{Expiry, NodeUrl, Price};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done (an IOC or market order is done even if nothing was filled)
+  1  refused by the market's rules: the order is REJECTED or EXPIRED, or can't be changed now
+  2  wrong usage
+  3  invalid request, or no such market or order
+  4  node not reachable, or too busy
+  5  outcome unknown: repeat the command with the same --request-id to learn it
+  6  internal error
+
+Examples:
+  xcli market create BTC/USDT --tick 0.01 --lot 0.001
+  xcli buy 100 BTC/USDT 10
+  xcli sell 50 BTC/USDT mkt
+  xcli book BTC/USDT --watch
+  xcli orders BTC/USDT --output json";
+
+/// Trades on an xbook exchange and shows its markets.
+#[derive(Debug, Parser)]
+#[command(name = "xcli", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection and output")]
+pub struct Global {
+    /// The node to talk to.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "XBOOK_NODE",
+        default_value = "http://127.0.0.1:7001"
+    )]
+    pub node: NodeUrl,
+    /// The account to trade for.
+    #[arg(long, global = true, value_name = "NAME", env = "XBOOK_ACCOUNT", default_value = "main")]
+    pub account: AsciiMetadataValue,
+    /// How long to wait for an answer.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = values::timeout)]
+    pub timeout: Duration,
+    /// Tables for people, or JSON for programs: the API's messages, one a line.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+}
+
+/// For whom the output is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Place an order to buy.
+    Buy(PlaceArgs),
+    /// Place an order to sell.
+    Sell(PlaceArgs),
+    /// Change the price or the size of a resting order.
+    Amend(AmendArgs),
+    /// Cancel a resting order.
+    Cancel(CancelArgs),
+    /// Cancel all your resting orders in a market.
+    CancelAll(CancelAllArgs),
+    /// Show one of your orders, open or closed.
+    Order(OrderArgs),
+    /// List your orders in a market.
+    Orders(OrdersArgs),
+    /// List your fills in a market, newest first.
+    Fills(FillsArgs),
+    /// Show a market's order book.
+    Book(BookArgs),
+    /// List a market's trades, newest first.
+    Trades(TradesArgs),
+    /// Create, list and show markets.
+    #[command(subcommand)]
+    Market(MarketCommand),
+    /// Follow every change of your orders in a market.
+    Updates(UpdatesArgs),
+    /// Show the node: its identity, its version, and the state of its documents.
+    Node,
+    /// Print the completions of a shell, to be stored where that shell looks for them.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// How a request that changes something is named.
+#[derive(Debug, Args)]
+pub struct RequestArgs {
+    /// Name of the request; a repeat with the same name has no further effect and gets the first
+    /// answer. Drawn at random if not given.
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+}
+
+/// `buy` and `sell`.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// How much, in base currency.
+    #[arg(allow_negative_numbers = true)]
+    pub quantity: String,
+    /// The market, such as BTC/USDT.
+    pub market: String,
+    /// The limit price in quote currency, or `mkt` for whatever rests in the book.
+    #[arg(value_name = "PRICE|mkt", allow_negative_numbers = true)]
+    pub price: Price,
+    /// How long the order stays in force [default: gtc with a price, ioc with mkt, gtd with --expires].
+    #[arg(long, value_enum)]
+    pub tif: Option<Tif>,
+    /// Reject the order rather than take what rests.
+    #[arg(long)]
+    pub post_only: bool,
+    /// When the order expires: a time such as 2030-01-31T12:00:00Z, or a duration such as 10m.
+    #[arg(long, value_name = "WHEN", required_if_eq("tif", "gtd"))]
+    pub expires: Option<Expiry>,
+    /// Answer as soon as the order is on the node's disk, before its outcome is known.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// Times in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tif {
+    /// Good till cancelled.
+    Gtc,
+    /// Good till the time given with --expires.
+    Gtd,
+    /// Immediate or cancel: what does not trade at once is cancelled.
+    Ioc,
+    /// Fill or kill: all at once, or not at all.
+    Fok,
+}
+
+/// `amend`.
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
+pub struct AmendArgs {
+    /// The market.
+    pub market: String,
+    /// The order's id.
+    pub order: String,
+    /// The new limit price.
+    #[arg(long, allow_negative_numbers = true)]
+    pub price: Option<String>,
+    /// The new total quantity, what was filled included.
+    #[arg(long, value_name = "TOTAL", conflicts_with = "open", allow_negative_numbers = true)]
+    pub quantity: Option<String>,
+    /// The new open quantity, whatever was filled.
+    #[arg(long, value_name = "OPEN", allow_negative_numbers = true)]
+    pub open: Option<String>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The market.
+    pub market: String,
+    /// The order's id.
+    pub order: String,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `cancel-all`.
+#[derive(Debug, Args)]
+pub struct CancelAllArgs {
+    /// The market.
+    pub market: String,
+    /// Only the orders of this side.
+    #[arg(long, value_enum)]
+    pub side: Option<SideArg>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// A side of the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SideArg {
+    /// The bids.
+    Buy,
+    /// The asks.
+    Sell,
+}
+
+/// `order`.
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// The market.
+    pub market: String,
+    /// The order's id.
+    pub order: String,
+}
+
+/// `orders`.
+#[derive(Debug, Args)]
+pub struct OrdersArgs {
+    /// The market.
+    pub market: String,
+    /// Closed orders too, newest first after the open ones.
+    #[arg(long)]
+    pub all: bool,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// `fills`.
+#[derive(Debug, Args)]
+pub struct FillsArgs {
+    /// The market.
+    pub market: String,
+    /// Only the fills of this order.
+    #[arg(long, value_name = "ID")]
+    pub order: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// `book`.
+#[derive(Debug, Args)]
+pub struct BookArgs {
+    /// The market.
+    pub market: String,
+    /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub depth: Option<u32>,
+    /// Show each order, in time priority.
+    #[arg(long, conflicts_with = "watch")]
+    pub orders: bool,
+    /// Go on showing the book as it changes.
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// `trades`.
+#[derive(Debug, Args)]
+pub struct TradesArgs {
+    /// The market.
+    pub market: String,
+    /// At most so many [default: 100, or 10 before following with --watch].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Go on with a row for each new trade.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Follow all trades after this position, without gap or repeat.
+    #[arg(long, value_name = "POSITION", requires = "watch", conflicts_with = "limit")]
+    pub after: Option<u64>,
+}
+
+/// `market ...`.
+#[derive(Debug, Subcommand)]
+pub enum MarketCommand {
+    /// Create a market.
+    Create(CreateMarketArgs),
+    /// List all markets.
+    List,
+    /// Show a market: its rules and its best prices.
+    Show {
+        /// The market, such as BTC/USDT.
+        name: String,
+    },
+}
+
+/// `market create`.
+#[derive(Debug, Args)]
+pub struct CreateMarketArgs {
+    /// Base and quote currency, such as BTC/USDT.
+    pub name: String,
+    /// Smallest step of a price, in quote currency.
+    #[arg(long, allow_negative_numbers = true)]
+    pub tick: String,
+    /// Smallest step of a quantity, in base currency.
+    #[arg(long, allow_negative_numbers = true)]
+    pub lot: String,
+    /// Smallest quantity of an order [default: one lot].
+    #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
+    pub min: Option<String>,
+    /// Largest quantity of an order [default: the node's limit].
+    #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
+    pub max: Option<String>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `updates`.
+#[derive(Debug, Args)]
+pub struct UpdatesArgs {
+    /// The market.
+    pub market: String,
+    /// Begin after this position, without gap or repeat; else from now on.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::error::ErrorKind> {
+    Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+}
+
+fn place(line: &str) -> PlaceArgs {
+    match parse(line).unwrap().command {
+        Command::Buy(args) | Command::Sell(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_is_well_made() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn an_order_reads_as_it_is_said() {
+    let args = place("xcli buy 100 BTC/USDT 10.5 --tif ioc");
+    assert_eq!((args.quantity.as_str(), args.market.as_str()), ("100", "BTC/USDT"));
+    assert_eq!(args.price, Price::Limit("10.5".to_owned()));
+    assert_eq!(args.tif, Some(Tif::Ioc));
+    assert_eq!(place("xcli sell 1 BTC/USDT mkt").price, Price::Market);
+}
+
+#[test]
+fn odd_numbers_are_left_to_the_node() {
+    let args = place("xcli buy -5 BTC/USDT -1.5");
+    assert_eq!(args.quantity, "-5");
+    assert_eq!(args.price, Price::Limit("-1.5".to_owned()));
+}
+
+#[test]
+fn wrong_usage_is_told_before_anything_is_sent() {
+    use clap::error::ErrorKind::*;
+    for (line, kind) in [
+        ("xcli buy 100 BTC/USDT", MissingRequiredArgument),
+        ("xcli buy 100 BTC/USDT 10 --tif gtd", MissingRequiredArgument),
+        ("xcli buy 100 BTC/USDT 10 --tif day", InvalidValue),
+        ("xcli buy 100 BTC/USDT 10 --expires soon", ValueValidation),
+        ("xcli amend BTC/USDT 1-1", MissingRequiredArgument),
+        ("xcli amend BTC/USDT 1-1 --quantity 5 --open 4", ArgumentConflict),
+        ("xcli book BTC/USDT --orders --watch", ArgumentConflict),
+        ("xcli book BTC/USDT --depth 0", ValueValidation),
+        ("xcli trades BTC/USDT --after 5", MissingRequiredArgument),
+        ("xcli node --timeout 0s", ValueValidation),
+        ("xcli node --node https://example.org", ValueValidation),
+        ("xcli node --node http://", ValueValidation),
+    ] {
+        assert_eq!(parse(line).map(|cli| cli.command).unwrap_err(), kind, "{line}");
+    }
+}
+
+#[test]
+fn global_options_may_stand_anywhere() {
+    let cli = parse("xcli --timeout 500ms node --node localhost:9 --account alice -o json").unwrap();
+    assert_eq!(cli.global.node.as_str(), "http://localhost:9");
+    assert_eq!(cli.global.account, "alice");
+    assert_eq!(cli.global.timeout, Duration::from_millis(500));
+    assert_eq!(cli.global.output, Format::Json);
+}
+
+#[test]
+fn an_amend_needs_a_price_or_one_size() {
+    for line in [
+        "xcli amend BTC/USDT 1-1 --price 9",
+        "xcli amend BTC/USDT 1-1 --quantity 5",
+        "xcli amend BTC/USDT 1-1 --price 9 --open 5",
+    ] {
+        assert!(parse(line).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn an_expiry_is_a_time_or_a_duration_from_now() {
+    let now = UNIX_EPOCH + Duration::from_micros(1_000_000_001_234);
+    let resolved = |text: &str| text.parse::<Expiry>().unwrap().resolve(now).to_string();
+    assert_eq!(resolved("10m"), "1970-01-12T13:56:40.001Z");
+    assert_eq!(resolved("2030-01-31T12:00:00+01:00"), "2030-01-31T11:00:00Z");
+    assert!("1000000y".parse::<Expiry>().is_err());
+}

@@ -1,0 +1,115 @@
+//! Values with rules of their own.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use prost_types::Timestamp;
+use tonic::transport::Uri;
+
+/// A node's address: `http://host:port`; the scheme may be left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeUrl(String);
+
+/// What a placed order may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Price {
+    /// At most (or at least) this; the node checks the number.
+    Limit(String),
+    /// Whatever rests.
+    Market,
+}
+
+/// When an order expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// At this time.
+    At(Timestamp),
+    /// So long after the command was given.
+    In(Duration),
+}
+
+impl NodeUrl {
+    /// The address, with its scheme.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for NodeUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = url.parse().map_err(|error| format!("{error}; expected http://host:port"))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => Ok(Self(url)),
+            (Some("https"), _) => Err("TLS is not supported yet; expected http://host:port".to_owned()),
+            _ => Err("expected http://host:port".to_owned()),
+        }
+    }
+}
+
+impl FromStr for Price {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("expected a price, or mkt".to_owned()),
+            "mkt" | "market" => Ok(Self::Market),
+            price => Ok(Self::Limit(price.to_owned())),
+        }
+    }
+}
+
+impl Expiry {
+    /// The time of expiry of an order placed at `now`.
+    #[must_use]
+    pub fn resolve(self, now: SystemTime) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::In(duration) => {
+                // Whole milliseconds, so that the time reads well where it is printed.
+                let mut time = Timestamp::from(now + duration);
+                time.nanos -= time.nanos % 1_000_000;
+                time
+            }
+        }
+    }
+}
+
+impl FromStr for Expiry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A century is more than any order needs, and keeps the sum with any clock in range.
+        let century = Duration::from_secs(100 * 366 * 24 * 3600);
+        if let Ok(duration) = humantime::parse_duration(text) {
+            return if duration <= century {
+                Ok(Self::In(duration))
+            } else {
+                Err("expected at most 100 years".to_owned())
+            };
+        }
+        text.parse().map(Self::At).map_err(|_| {
+            "expected a time such as 2030-01-31T12:00:00Z, or a duration such as 90s, 10m or 1d".to_owned()
+        })
+    }
+}
+
+/// A positive duration of at most a day.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "expected a duration such as 500ms, 10s or 1m")?;
+    if duration.is_zero() || duration > Duration::from_secs(24 * 3600) {
+        return Err("expected more than nothing and at most a day".to_owned());
+    }
+    Ok(duration)
+}

@@ -1,0 +1,40 @@
+//! `node` and `market create`: running the exchange.
+
+use xbook_proto::v1::{CreateMarketRequest, GetNodeRequest, MarketRules};
+
+use super::Context;
+use crate::args::CreateMarketArgs;
+use crate::failure::{Exit, Failure};
+use crate::show;
+
+pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let rules = MarketRules {
+        tick_size: args.tick,
+        lot_size: args.lot,
+        min_quantity: args.min.unwrap_or_default(),
+        max_quantity: args.max.unwrap_or_default(),
+    };
+    let request =
+        CreateMarketRequest { request_id: repeat.request_id.clone(), market: args.name, rules: Some(rules) };
+    let request = context.client.request(request);
+    let answer = context.client.cluster().create_market(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    let market = answer.market.clone().unwrap_or_default();
+    context.output.show(&answer, |_| {
+        format!(
+            "Created {name}. Place an order with `xcli buy 1 {name} 10`.\n{}",
+            show::market::detail(&market),
+            name = market.name
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+pub async fn node(context: Context<'_, '_>) -> Result<Exit, Failure> {
+    let request = context.client.request(GetNodeRequest {});
+    let answer = context.client.cluster().get_node(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::node::node(&answer, terminal))?;
+    Ok(Exit::Done)
+}

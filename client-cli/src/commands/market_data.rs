@@ -1,0 +1,87 @@
+//! `book`, `trades`, `market list`, `market show`: what everyone sees.
+
+use xbook_proto::v1::{
+    BookDetail, GetMarketRequest, GetOrderBookRequest, ListMarketsRequest, ListTradesRequest,
+    ListTradesResponse,
+};
+
+use super::Context;
+use super::lists::{Page, more, pages};
+use crate::args::{BookArgs, TradesArgs};
+use crate::book::Book;
+use crate::connect::Client;
+use crate::failure::{Exit, Failure};
+use crate::{show, watch};
+
+const DEFAULT_DEPTH: u32 = 20;
+const DEFAULT_TRADES: u32 = 100;
+/// Trades that are shown before new ones are followed.
+const TRADES_BEFORE_WATCH: u32 = 10;
+
+pub async fn book(context: Context<'_, '_>, args: BookArgs) -> Result<Exit, Failure> {
+    let depth = args.depth.unwrap_or(DEFAULT_DEPTH);
+    let detail = if args.orders { BookDetail::Orders } else { BookDetail::Levels };
+    let request =
+        GetOrderBookRequest { market: args.market.clone(), depth, detail: detail.into(), at_least: 0 };
+    let request = context.client.request(request);
+    let answer = context.client.market_data().get_order_book(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    let book = Book::of_answer(&answer)?;
+    context.output.show(&answer, |terminal| {
+        if args.orders {
+            show::market::book_orders(&answer, terminal)
+        } else {
+            show::ladder::ladder(&args.market, &book, depth as usize, terminal)
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+pub async fn trades(context: Context<'_, '_>, args: TradesArgs) -> Result<Exit, Failure> {
+    if let Some(after) = args.after {
+        let past = ListTradesResponse { position: after, ..ListTradesResponse::default() };
+        return watch::trades(&context.client, &args.market, past, context.output).await;
+    }
+    let default = if args.watch { TRADES_BEFORE_WATCH } else { DEFAULT_TRADES };
+    let limit = args.limit.unwrap_or(default);
+    let answer = list_trades(&context.client, &args.market, limit).await?;
+    if args.watch {
+        return watch::trades(&context.client, &args.market, answer, context.output).await;
+    }
+    context.output.show(&answer, |terminal| {
+        show::market::trades(&args.market, &answer.trades, terminal) + &more(&answer.next_page_token, limit)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The newest trades. The position is that of the first page: what came while older pages were
+/// read is not in the list.
+async fn list_trades(client: &Client, market: &str, limit: u32) -> Result<ListTradesResponse, Failure> {
+    let mut first_position = None;
+    let page = pages(limit, async |page_size, page_token| {
+        let request = ListTradesRequest { market: market.to_owned(), page_size, page_token, at_least: 0 };
+        let answer = client.market_data().list_trades(client.request(request)).await?.into_inner();
+        first_position.get_or_insert(answer.position);
+        Ok(Page { items: answer.trades, next_page_token: answer.next_page_token, position: answer.position })
+    })
+    .await?;
+    let Page { items: trades, next_page_token, position } = page;
+    Ok(ListTradesResponse { trades, next_page_token, position: first_position.unwrap_or(position) })
+}
+
+pub async fn markets(context: Context<'_, '_>) -> Result<Exit, Failure> {
+    let request = context.client.request(ListMarketsRequest {});
+    let answer = context.client.market_data().list_markets(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::market::markets(&answer.markets, terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn market(context: Context<'_, '_>, name: String) -> Result<Exit, Failure> {
+    let request = context.client.request(GetMarketRequest { market: name });
+    let answer = context.client.market_data().get_market(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    let market = answer.market.clone().unwrap_or_default();
+    context.output.show(&answer, |_| show::market::detail(&market))?;
+    Ok(Exit::Done)
+}

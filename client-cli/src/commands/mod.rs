@@ -1,0 +1,70 @@
+//! One module for each group of verbs. A command connects, makes its call and shows the answer.
+
+mod cluster;
+mod lists;
+mod market_data;
+mod trading;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, MarketCommand, RequestArgs};
+use crate::clock;
+use crate::connect::Client;
+use crate::failure::{Exit, Failure, Repeat};
+use crate::output::Output;
+use crate::{repeat, watch};
+
+use trading::Direction;
+
+/// What a command works with.
+struct Context<'a, 'out> {
+    client: Client,
+    /// The command line, to be printed where a request should be repeated.
+    args: &'a [String],
+    output: &'a mut Output<'out>,
+}
+
+/// Runs the command and shows its answer.
+pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<Exit, Failure> {
+    if let Command::Completions { shell } = cli.command {
+        return completions(shell, output);
+    }
+    let client = Client::connect(&cli.global).await?;
+    let context = Context { client, args, output };
+    match cli.command {
+        Command::Buy(args) => trading::place(context, Direction::Buy, args).await,
+        Command::Sell(args) => trading::place(context, Direction::Sell, args).await,
+        Command::Amend(args) => trading::amend(context, args).await,
+        Command::Cancel(args) => trading::cancel(context, args).await,
+        Command::CancelAll(args) => trading::cancel_all(context, args).await,
+        Command::Order(args) => lists::order(context, args).await,
+        Command::Orders(args) => lists::orders(context, args).await,
+        Command::Fills(args) => lists::fills(context, args).await,
+        Command::Updates(args) => watch::updates(&context.client, args, context.output).await,
+        Command::Book(args) if args.watch => watch::book(&context.client, args, context.output).await,
+        Command::Book(args) => market_data::book(context, args).await,
+        Command::Trades(args) => market_data::trades(context, args).await,
+        Command::Market(MarketCommand::Create(args)) => cluster::create_market(context, args).await,
+        Command::Market(MarketCommand::List) => market_data::markets(context).await,
+        Command::Market(MarketCommand::Show { name }) => market_data::market(context, name).await,
+        Command::Node => cluster::node(context).await,
+        Command::Completions { .. } => Ok(Exit::Done),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, output: &mut Output<'_>) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "xcli", &mut script);
+    output.print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Done)
+}
+
+impl Context<'_, '_> {
+    /// The request's id, drawn if none was given, and how to repeat the request. `expires` is the
+    /// time that a relative expiry came to.
+    fn repeat(&self, request: RequestArgs, expires: Option<&str>) -> Result<Repeat, Failure> {
+        let request_id = request.request_id.map_or_else(clock::draw_request_id, Ok)?;
+        let command = repeat::command(self.args, &request_id, expires);
+        Ok(Repeat { request_id, command })
+    }
+}

@@ -1,0 +1,179 @@
+//! `buy`, `sell`, `amend`, `cancel`, `cancel-all`: the verbs that change something.
+
+use xbook_proto::v1::amend_order_request::Size;
+use xbook_proto::v1::{
+    AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelOrderRequest, NewOrder, Order, OrderStatus,
+    OrderType, PlaceOrderRequest, Side, TimeInForce,
+};
+
+use super::Context;
+use crate::args::{AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price, SideArg, Tif};
+use crate::clock;
+use crate::failure::{Exit, Failure};
+use crate::show;
+use crate::show::words;
+
+/// `buy` or `sell`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Buy,
+    Sell,
+}
+
+pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceArgs) -> Result<Exit, Failure> {
+    let expire_time = args.expires.map(|expiry| expiry.resolve(clock::now()));
+    let relative = matches!(args.expires, Some(Expiry::In(_)));
+    let fixed = expire_time.filter(|_| relative).map(|time| time.to_string());
+    let repeat = context.repeat(args.request, fixed.as_deref())?;
+    let (order_type, price) = match args.price {
+        Price::Limit(price) => (OrderType::Limit, price),
+        Price::Market => (OrderType::Market, String::new()),
+    };
+    let order = NewOrder {
+        side: match direction {
+            Direction::Buy => Side::Buy.into(),
+            Direction::Sell => Side::Sell.into(),
+        },
+        r#type: order_type.into(),
+        price,
+        quantity: args.quantity,
+        time_in_force: time_in_force(args.tif, expire_time.is_some()).into(),
+        post_only: args.post_only,
+        expire_time,
+        sequence_by: None,
+    };
+    let request = PlaceOrderRequest {
+        request_id: repeat.request_id.clone(),
+        market: args.market,
+        order: Some(order),
+        answer_when: if args.no_wait { AnswerWhen::Accepted.into() } else { AnswerWhen::Committed.into() },
+    };
+    let request = context.client.request(request);
+    let answer = context.client.trading().place_order(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    let order = answer.order.clone().unwrap_or_default();
+    context.output.show(&answer, |terminal| show::order::outcome(&order, &answer.fills, terminal))?;
+    Ok(exit_of(&order, args.no_wait))
+}
+
+fn time_in_force(tif: Option<Tif>, expires: bool) -> TimeInForce {
+    match tif {
+        Some(Tif::Gtc) => TimeInForce::Gtc,
+        Some(Tif::Gtd) => TimeInForce::Gtd,
+        Some(Tif::Ioc) => TimeInForce::Ioc,
+        Some(Tif::Fok) => TimeInForce::Fok,
+        None if expires => TimeInForce::Gtd,
+        None => TimeInForce::Unspecified,
+    }
+}
+
+/// An order that is still pending has no outcome yet; whether that is news depends on whether the
+/// caller wanted to wait for it.
+fn exit_of(order: &Order, pending_is_done: bool) -> Exit {
+    match OrderStatus::try_from(order.status).unwrap_or_default() {
+        OrderStatus::Rejected | OrderStatus::Expired => Exit::Refused,
+        OrderStatus::Pending if !pending_is_done => Exit::OutcomeUnknown,
+        _ => Exit::Done,
+    }
+}
+
+pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let size = args.quantity.map(Size::TotalQuantity).or(args.open.map(Size::OpenQuantity));
+    let request = AmendOrderRequest {
+        request_id: repeat.request_id.clone(),
+        market: args.market,
+        order_id: args.order,
+        price: args.price.unwrap_or_default(),
+        size,
+    };
+    let request = context.client.request(request);
+    let answer = context.client.trading().amend_order(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    let order = answer.order.clone().unwrap_or_default();
+    context.output.show(&answer, |terminal| show::order::outcome(&order, &answer.fills, terminal))?;
+    Ok(exit_of(&order, false))
+}
+
+pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let request = CancelOrderRequest {
+        request_id: repeat.request_id.clone(),
+        market: args.market,
+        order_id: args.order,
+    };
+    let request = context.client.request(request);
+    let answer = context.client.trading().cancel_order(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    let order = answer.order.clone().unwrap_or_default();
+    context.output.show(&answer, |terminal| show::order::outcome(&order, &[], terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let side = match args.side {
+        Some(SideArg::Buy) => Side::Buy,
+        Some(SideArg::Sell) => Side::Sell,
+        None => Side::Unspecified,
+    };
+    let request = CancelAllOrdersRequest {
+        request_id: repeat.request_id.clone(),
+        market: args.market.clone(),
+        side: side.into(),
+    };
+    let request = context.client.request(request);
+    let answer = context.client.trading().cancel_all_orders(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |_| cancelled(&args.market, &answer.order_ids))?;
+    Ok(Exit::Done)
+}
+
+fn cancelled(market: &str, order_ids: &[String]) -> String {
+    if order_ids.is_empty() {
+        return format!(
+            "There was nothing to cancel in {market}. `xcli orders {market} --all` lists your orders, closed \
+             ones too.\n"
+        );
+    }
+    let ids: String = order_ids.iter().map(|id| format!("  {id}\n")).collect();
+    format!("Cancelled {} in {market}:\n{ids}", words::count(order_ids.len(), "order"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_orders_status_decides_the_exit_code() {
+        use OrderStatus::*;
+        for (status, expected) in [
+            (Open, Exit::Done),
+            (PartiallyFilled, Exit::Done),
+            (Filled, Exit::Done),
+            (Cancelled, Exit::Done),
+            (Rejected, Exit::Refused),
+            (Expired, Exit::Refused),
+            (Pending, Exit::OutcomeUnknown),
+        ] {
+            let order = Order { status: status.into(), ..Order::default() };
+            assert_eq!(exit_of(&order, false), expected, "{status:?}");
+        }
+        let pending = Order { status: Pending.into(), ..Order::default() };
+        assert_eq!(exit_of(&pending, true), Exit::Done);
+    }
+
+    #[test]
+    fn an_expiry_makes_an_order_good_till_date() {
+        assert_eq!(time_in_force(None, true), TimeInForce::Gtd);
+        assert_eq!(time_in_force(None, false), TimeInForce::Unspecified);
+        assert_eq!(time_in_force(Some(Tif::Ioc), true), TimeInForce::Ioc);
+    }
+
+    #[test]
+    fn cancelled_orders_are_counted_and_named() {
+        let ids = ["a-1".to_owned(), "a-2".to_owned()];
+        assert_eq!(cancelled("A/B", &ids), "Cancelled 2 orders in A/B:\n  a-1\n  a-2\n");
+        assert!(cancelled("A/B", &[]).contains("nothing to cancel"));
+    }
+}

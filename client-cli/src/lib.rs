@@ -1,0 +1,76 @@
+//! `xcli`, the command line of xbook.
+//!
+//! A run goes one way: [`args`] turns the command line into a typed command, [`connect`] reaches
+//! the node, one module of [`commands`] makes the call, and [`output`] shows the answer, as text
+//! for people ([`show`]) or as the API's own message in JSON. Whatever goes wrong becomes a
+//! [`failure::Failure`], which knows the exit code, the sentence, and what to do next. [`watch`]
+//! follows streams over lost connections.
+
+pub mod args;
+mod book;
+mod clock;
+mod commands;
+mod connect;
+mod failure;
+mod json;
+mod output;
+mod reason;
+mod repeat;
+mod show;
+mod watch;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use failure::Exit;
+pub use output::Terminal;
+
+use args::{Cli, Format};
+use failure::Failure;
+use output::Output;
+
+/// Runs `xcli` for this process: its arguments, its terminal, its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let cli = Cli::parse_from(&args);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: can't start: {error}");
+            return Exit::Internal.into();
+        }
+    };
+    let terminal = Terminal::of_this_process();
+    let exit = runtime.block_on(run(cli, &args, terminal, &mut io::stdout(), &mut io::stderr()));
+    exit.into()
+}
+
+/// Runs one command. `args` is the command line that `cli` was parsed from: it is printed again
+/// where a request should be repeated. Answers go to `out`, errors and notes to `err`.
+pub async fn run(
+    cli: Cli,
+    args: &[String],
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Exit {
+    let format = cli.global.output;
+    let mut output = Output::new(format, terminal, out, err);
+    match commands::run(cli, args, &mut output).await {
+        Ok(exit) => exit,
+        Err(failure) => report(&failure, format, err),
+    }
+}
+
+fn report(failure: &Failure, format: Format, err: &mut dyn Write) -> Exit {
+    // Nobody is left to tell if stderr can't be written either.
+    let _ = match format {
+        _ if failure.is_closed_output() => Ok(()),
+        Format::Table => write!(err, "{failure}"),
+        Format::Json => writeln!(err, "{}", failure.to_json()),
+    };
+    failure.exit
+}

@@ -1,0 +1,87 @@
+//! The closed list of reasons, in words.
+
+use xbook_proto::v1::Reason;
+
+/// The reason's name as errors carry it, such as `OFF_TICK`.
+pub fn name(reason: Reason) -> &'static str {
+    reason.as_str_name().trim_start_matches("REASON_")
+}
+
+/// The reason that has this name; unspecified for one that this program doesn't know.
+pub fn from_name(name: &str) -> Reason {
+    Reason::from_str_name(&format!("REASON_{name}")).unwrap_or(Reason::Unspecified)
+}
+
+/// The reason as the end of a sentence.
+pub fn phrase(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Unspecified => "no reason was given",
+        Reason::MissingField => "a needed value is missing",
+        Reason::MalformedText => "a text is too long or has characters that are not allowed",
+        Reason::MalformedDecimal => "a value is not a plain decimal number such as 10.25",
+        Reason::UnknownValue => "the node does not know one of the values",
+        Reason::ConflictingFields => "two of the options exclude each other",
+        Reason::NotPositive => "a number must be greater than zero",
+        Reason::OffTick => "the price is not a multiple of the market's tick size",
+        Reason::OffLot => "the quantity is not a multiple of the market's lot size",
+        Reason::BelowMinimum => "the quantity is below the market's minimum",
+        Reason::AboveMaximum => "a value is above its maximum",
+        Reason::TimePassed => "the given time has already passed",
+        Reason::UnknownMarket => "there is no such market",
+        Reason::MarketExists => "a market of this name exists",
+        Reason::UnknownOrder => "there is no such order in this market",
+        Reason::OtherAccount => "the order belongs to another account",
+        Reason::OrderClosed => "the order is already closed",
+        Reason::RequestIdReused => "the request id was used before, for another request",
+        Reason::SessionGap => "a command's number is not the session's next",
+        Reason::Forgotten => "the request is too old to be told from a repeat",
+        Reason::WouldTake => "it is post-only and would have traded at once",
+        Reason::NotFillable => "it could not be filled completely at once",
+        Reason::NoLiquidity => "nothing (more) rests that it could trade with",
+        Reason::LevelFull => "its price level can't hold any more",
+        Reason::Requested => "its account asked for it",
+        Reason::ExpireTime => "its time ran out",
+        Reason::SequenceBy => "its turn did not come in time",
+        Reason::TooMany => "a limit on open orders or markets is reached",
+        Reason::Overloaded => "too many requests wait for their turn",
+        Reason::SlowReader => "this program read the stream too slowly",
+        Reason::ShuttingDown => "the node is shutting down",
+        Reason::StoreFailed => "the node's disk failed",
+        Reason::Deadline => "the answer did not come in time",
+        Reason::Position => "the position is not reached yet, or no longer kept",
+    }
+}
+
+/// What to do about it, if there is something.
+pub fn advice(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::OffTick | Reason::OffLot | Reason::BelowMinimum | Reason::AboveMaximum => {
+            "`xcli market show NAME` shows a market's grid and limits"
+        }
+        Reason::UnknownMarket => {
+            "`xcli market list` lists the markets; `xcli market create NAME --tick T --lot L` makes one"
+        }
+        Reason::MarketExists => "`xcli market show NAME` shows its rules",
+        Reason::UnknownOrder => "`xcli orders MARKET --all` lists your orders with their ids",
+        Reason::OtherAccount => "name the order's account with --account",
+        Reason::OrderClosed => "`xcli order MARKET ORDER` shows how it ended",
+        Reason::RequestIdReused => "leave --request-id out to draw a new one",
+        Reason::Forgotten => "`xcli orders MARKET --all` shows whether it took effect long ago",
+        Reason::TooMany => "cancel what you no longer need, with `xcli cancel` or `xcli cancel-all`",
+        Reason::ShuttingDown | Reason::StoreFailed => "ask another node, with --node",
+        Reason::Position => "leave --after out to begin now",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        assert_eq!(name(Reason::OffTick), "OFF_TICK");
+        assert_eq!(from_name("OFF_TICK"), Reason::OffTick);
+        assert_eq!(from_name("NEW_IN_A_LATER_VERSION"), Reason::Unspecified);
+    }
+}

@@ -1,0 +1,230 @@
+//! Markets, books order by order, and trades.
+
+use xbook_proto::v1::{GetOrderBookResponse, Level, Market, MarketRules, Side, Trade};
+
+use super::grid::{Column, Grid, Tint};
+use super::order::pairs;
+use super::words;
+use crate::output::Terminal;
+
+/// All markets.
+pub fn markets(markets: &[Market], terminal: Terminal) -> String {
+    if markets.is_empty() {
+        return "There are no markets yet. Make one with `xcli market create BTC/USDT --tick 0.01 --lot 0.001`.\n"
+            .to_owned();
+    }
+    let mut grid = Grid::new(&[
+        Column::Text("market"),
+        Column::Number("bid"),
+        Column::Number("ask"),
+        Column::Number("last"),
+        Column::Number("orders"),
+        Column::Number("tick"),
+        Column::Number("lot"),
+        Column::Number("min"),
+        Column::Number("max"),
+    ]);
+    for market in markets {
+        let rules = market.rules.clone().unwrap_or_default();
+        grid.row(
+            Tint::Plain,
+            [
+                market.name.clone(),
+                market.best_bid.clone(),
+                market.best_ask.clone(),
+                market.last_price.clone(),
+                market.open_orders.to_string(),
+                rules.tick_size,
+                rules.lot_size,
+                rules.min_quantity,
+                rules.max_quantity,
+            ],
+        );
+    }
+    grid.render(terminal)
+}
+
+/// Everything about a market, a line each.
+pub fn detail(market: &Market) -> String {
+    let MarketRules { tick_size, lot_size, min_quantity, max_quantity } =
+        market.rules.clone().unwrap_or_default();
+    pairs(&[
+        ("market", &market.name),
+        ("tick size", &tick_size),
+        ("lot size", &lot_size),
+        ("minimum", &min_quantity),
+        ("maximum", &max_quantity),
+        ("best bid", &market.best_bid),
+        ("best ask", &market.best_ask),
+        ("last price", &market.last_price),
+        ("open orders", &market.open_orders.to_string()),
+        ("position", &market.position.to_string()),
+    ])
+}
+
+/// A book order by order: asks above, bids below, each level in time priority.
+pub fn book_orders(book: &GetOrderBookResponse, terminal: Terminal) -> String {
+    let title = format!("{} at position {}\n", book.market, book.position);
+    if book.bids.is_empty() && book.asks.is_empty() {
+        return format!("{title}The book is empty. Place an order with `xcli buy 1 {} 10`.\n", book.market);
+    }
+    let mut grid = Grid::new(&[
+        Column::Text("side"),
+        Column::Number("price"),
+        Column::Number("quantity"),
+        Column::Number("priority"),
+        Column::Text("order"),
+    ]);
+    let asks = book.asks.iter().rev().map(|level| (Side::Sell, level));
+    let bids = book.bids.iter().map(|level| (Side::Buy, level));
+    for (side, level) in asks.chain(bids) {
+        add_level(&mut grid, side, level);
+    }
+    format!("{title}{}", grid.render(terminal))
+}
+
+fn add_level(grid: &mut Grid, side: Side, level: &Level) {
+    for (i, order) in level.orders.iter().enumerate() {
+        grid.row(
+            Tint::of_side(side.into()),
+            [
+                words::side(side.into()),
+                level.price.clone(),
+                order.quantity.clone(),
+                (i + 1).to_string(),
+                order.order_id.clone(),
+            ],
+        );
+    }
+}
+
+/// A level that changed, as a line of a stream.
+pub fn level(position: u64, side: Side, level: &Level) -> String {
+    let side = words::side(side.into());
+    let what = if words::is_zero(&level.quantity) {
+        "gone".to_owned()
+    } else {
+        format!("{} in {}", level.quantity, words::count(level.order_count as usize, "order"))
+    };
+    format!("{position:>8}  {side:<4}  {:>14}  {what}\n", level.price)
+}
+
+/// The market's trades.
+pub fn trades(market: &str, trades: &[Trade], terminal: Terminal) -> String {
+    if trades.is_empty() {
+        return format!(
+            "Nothing was traded in {market} yet. See what rests with `xcli book {market}`, and take it with \
+             `xcli buy 1 {market} mkt`.\n"
+        );
+    }
+    let mut grid = Grid::new(&[
+        Column::Text("time (UTC)"),
+        Column::Text("taker"),
+        Column::Number("price"),
+        Column::Number("quantity"),
+        Column::Number("value"),
+        Column::Number("position"),
+    ]);
+    for trade in trades {
+        grid.row(
+            Tint::of_side(trade.taker_side),
+            [
+                words::time(trade.time.as_ref()),
+                words::side(trade.taker_side),
+                trade.price.clone(),
+                trade.quantity.clone(),
+                words::value(&trade.price, &trade.quantity),
+                trade.position.to_string(),
+            ],
+        );
+    }
+    grid.render(terminal)
+}
+
+/// The header above a stream of [`trade`] lines.
+pub fn trade_header() -> String {
+    format!("{:<23}  {:<5}  {:>14}  {:>14}  {:>10}\n", "time (UTC)", "taker", "price", "quantity", "position")
+}
+
+/// A trade, as a line of a stream: its width is fixed, since later rows are not known.
+pub fn trade(trade: &Trade, terminal: Terminal) -> String {
+    let line = format!(
+        "{:<23}  {:<5}  {:>14}  {:>14}  {:>10}",
+        words::time(trade.time.as_ref()),
+        words::side(trade.taker_side),
+        trade.price,
+        trade.quantity,
+        trade.position
+    );
+    format!("{}\n", Tint::of_side(trade.taker_side).paint(&line, terminal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xbook_proto::v1::BookOrder;
+
+    #[test]
+    fn markets_are_listed_with_what_is_known() {
+        assert!(markets(&[], Terminal::NONE).contains("xcli market create"));
+        let rules = MarketRules {
+            tick_size: "0.01".to_owned(),
+            lot_size: "0.001".to_owned(),
+            ..MarketRules::default()
+        };
+        let market = Market {
+            name: "BTC/USDT".to_owned(),
+            rules: Some(rules),
+            best_bid: "10".to_owned(),
+            open_orders: 3,
+            ..Market::default()
+        };
+        let expected = "\
+market    bid  orders  tick    lot
+BTC/USDT   10       3  0.01  0.001
+";
+        assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
+        assert!(detail(&market).contains("tick size    0.01\n"));
+    }
+
+    #[test]
+    fn a_book_of_orders_shows_their_priority() {
+        let orders = ["75", "5"].map(|quantity| BookOrder {
+            order_id: format!("0000000000007f3a-{quantity}"),
+            quantity: quantity.to_owned(),
+        });
+        let level = Level { price: "10".to_owned(), orders: orders.into(), ..Level::default() };
+        let book = GetOrderBookResponse {
+            market: "BTC/USDT".to_owned(),
+            position: 4,
+            bids: vec![level],
+            asks: vec![],
+        };
+        let expected = "\
+BTC/USDT at position 4
+side  price  quantity  priority  order
+buy      10        75         1  0000000000007f3a-75
+buy      10         5         2  0000000000007f3a-5
+";
+        assert_eq!(book_orders(&book, Terminal::NONE), expected);
+    }
+
+    #[test]
+    fn lines_of_streams_have_columns_of_their_own() {
+        let trade_row = Trade {
+            position: 3,
+            price: "11".to_owned(),
+            quantity: "50".to_owned(),
+            taker_side: Side::Sell.into(),
+            ..Trade::default()
+        };
+        let line = trade(&trade_row, Terminal::NONE);
+        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["sell", "11", "50", "3"]);
+        assert_eq!(line.len(), trade_header().len());
+
+        let gone = Level { price: "11".to_owned(), quantity: "0".to_owned(), ..Level::default() };
+        assert_eq!(level(3, Side::Buy, &gone), "       3  buy               11  gone\n");
+        let there = Level { quantity: "75".to_owned(), order_count: 1, ..gone };
+        assert_eq!(level(3, Side::Sell, &there), "       3  sell              11  75 in 1 order\n");
+    }
+}

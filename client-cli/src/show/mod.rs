@@ -1,0 +1,8 @@
+//! Answers as people want to see them.
+
+pub mod grid;
+pub mod ladder;
+pub mod market;
+pub mod node;
+pub mod order;
+pub mod words;

@@ -1,0 +1,212 @@
+//! Orders and fills.
+
+use xbook_proto::v1::{Fill, Liquidity, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side};
+
+use super::grid::{Column, Grid, Tint};
+use super::words;
+use crate::output::Terminal;
+use crate::reason;
+
+/// How an order stands, in a sentence, and the fills that a command brought.
+pub fn outcome(order: &Order, fills: &[Fill], terminal: Terminal) -> String {
+    let mut text = format!("{}\n", sentence(order));
+    if !fills.is_empty() {
+        text.push_str(&fill_table(fills, terminal));
+    }
+    text
+}
+
+fn sentence(order: &Order) -> String {
+    let id = &order.order_id;
+    let what = format!("{} {} {} at {}", words::side(order.side), order.quantity, order.market, price(order));
+    let progress = progress(order);
+    let why = why(order).map(|why| format!(" because {why}")).unwrap_or_default();
+    match OrderStatus::try_from(order.status).unwrap_or_default() {
+        OrderStatus::Pending => format!(
+            "Order {id} is on the node's disk and waits for its turn: {what}.\n\
+             See what becomes of it with `xcli order {} {id}`.",
+            order.market
+        ),
+        OrderStatus::Open => format!("Order {id} is open: {what}."),
+        OrderStatus::PartiallyFilled => {
+            format!("Order {id} is open: {what}; {progress}, {} still open.", order.open_quantity)
+        }
+        OrderStatus::Filled => format!("Order {id} is filled: {what}; {progress}."),
+        OrderStatus::Cancelled => format!("Order {id} is cancelled{why}: {what}; {progress}."),
+        OrderStatus::Rejected => format!("Order {id} was rejected{why}: {what}."),
+        OrderStatus::Expired => format!("Order {id} has expired{why}: {what}; {progress}."),
+        OrderStatus::Unspecified => format!("Order {id}: {what}."),
+    }
+}
+
+fn progress(order: &Order) -> String {
+    match words::average(&order.filled_value, &order.filled_quantity) {
+        Some(average) => {
+            let verb = if order.side == Side::Sell as i32 { "sold" } else { "bought" };
+            format!("{verb} {} for {} ({average} on average)", order.filled_quantity, order.filled_value)
+        }
+        None => "nothing was filled".to_owned(),
+    }
+}
+
+/// Why the order is closed, with the reason's name, if there is a reason.
+fn why(order: &Order) -> Option<String> {
+    let known = Reason::try_from(order.reason).ok().filter(|reason| *reason != Reason::Unspecified)?;
+    Some(format!("{} [{}]", reason::phrase(known), reason::name(known)))
+}
+
+fn price(order: &Order) -> &str {
+    if order.r#type == OrderType::Market as i32 || order.price.is_empty() { "mkt" } else { &order.price }
+}
+
+/// Everything about an order, a line each.
+pub fn detail(order: &Order) -> String {
+    let yes = |flag: bool| if flag { "yes" } else { "" };
+    let number = order.command_number;
+    pairs(&[
+        ("order", &order.order_id),
+        ("market", &order.market),
+        ("account", &order.account),
+        ("side", &words::side(order.side)),
+        ("price", price(order)),
+        ("quantity", &order.quantity),
+        ("filled", &order.filled_quantity),
+        ("open", &order.open_quantity),
+        ("average price", &words::average(&order.filled_value, &order.filled_quantity).unwrap_or_default()),
+        ("status", &words::status(order.status)),
+        ("reason", &why(order).unwrap_or_default()),
+        ("time in force", &words::time_in_force(order.time_in_force)),
+        ("post only", yes(order.post_only)),
+        ("expires", &words::time(order.expire_time.as_ref())),
+        ("accepted", &words::time(order.accept_time.as_ref())),
+        ("updated", &words::time(order.update_time.as_ref())),
+        ("position", &order.position.to_string()),
+        ("request id", &order.request_id),
+        ("command", &if number == 0 { String::new() } else { number.to_string() }),
+    ])
+}
+
+/// Names and values, a line each; a name without a value is left out.
+pub fn pairs(pairs: &[(&str, &str)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let shown = pairs.iter().filter(|(_, value)| !value.is_empty());
+    shown.map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+/// The account's orders in a market; `all` if closed ones were asked for too.
+pub fn orders(market: &str, orders: &[Order], all: bool, terminal: Terminal) -> String {
+    if orders.is_empty() {
+        return if all {
+            format!("You have never placed an order in {market}. Place one with `xcli buy 1 {market} 10`.\n")
+        } else {
+            format!(
+                "You have no open orders in {market}. Place one with `xcli buy 1 {market} 10`, or see the \
+                 closed ones with `xcli orders {market} --all`.\n"
+            )
+        };
+    }
+    let mut grid = Grid::new(&[
+        Column::Text("order"),
+        Column::Text("side"),
+        Column::Number("price"),
+        Column::Number("quantity"),
+        Column::Number("filled"),
+        Column::Number("open"),
+        Column::Text("status"),
+        Column::Text("reason"),
+        Column::Text("tif"),
+        Column::Text("updated (UTC)"),
+    ]);
+    for order in orders {
+        let known = Reason::try_from(order.reason).unwrap_or_default();
+        let reason = if known == Reason::Unspecified { "" } else { reason::name(known) };
+        grid.row(
+            Tint::Plain,
+            [
+                order.order_id.clone(),
+                words::side(order.side),
+                price(order).to_owned(),
+                order.quantity.clone(),
+                order.filled_quantity.clone(),
+                order.open_quantity.clone(),
+                words::status(order.status),
+                reason.to_owned(),
+                words::time_in_force(order.time_in_force),
+                words::time(order.update_time.as_ref()),
+            ],
+        );
+    }
+    grid.render(terminal)
+}
+
+/// The account's fills in a market.
+pub fn fills(market: &str, order: Option<&str>, fills: &[Fill], terminal: Terminal) -> String {
+    match order {
+        _ if !fills.is_empty() => fill_table(fills, terminal),
+        Some(order) => {
+            format!("Order {order} has no fills. See how it stands with `xcli order {market} {order}`.\n")
+        }
+        None => format!(
+            "You have no fills in {market}. See what you could trade with in `xcli book {market}`, and take \
+             it with `xcli buy 1 {market} mkt`.\n"
+        ),
+    }
+}
+
+fn fill_table(fills: &[Fill], terminal: Terminal) -> String {
+    let mut grid = Grid::new(&[
+        Column::Text("time (UTC)"),
+        Column::Text("order"),
+        Column::Text("side"),
+        Column::Number("price"),
+        Column::Number("quantity"),
+        Column::Number("value"),
+        Column::Text("as"),
+        Column::Text("with"),
+        Column::Number("position"),
+    ]);
+    for fill in fills {
+        grid.row(
+            Tint::of_side(fill.side),
+            [
+                words::time(fill.time.as_ref()),
+                fill.order_id.clone(),
+                words::side(fill.side),
+                fill.price.clone(),
+                fill.quantity.clone(),
+                words::value(&fill.price, &fill.quantity),
+                words::liquidity(fill.liquidity),
+                fill.counter_order_id.clone(),
+                fill.position.to_string(),
+            ],
+        );
+    }
+    grid.render(terminal)
+}
+
+/// A change of an order, as a line of a stream.
+pub fn update(update: &OrderUpdate) -> String {
+    let order = update.order.clone().unwrap_or_default();
+    let time = words::time(order.update_time.as_ref());
+    let event = match &update.fill {
+        Some(fill) => {
+            let role = if fill.liquidity == Liquidity::Maker as i32 { "maker" } else { "taker" };
+            format!("; {} at {} as {role}, with {}", fill.quantity, fill.price, fill.counter_order_id)
+        }
+        None => why(&order).map(|why| format!("; {why}")).unwrap_or_default(),
+    };
+    format!(
+        "{time}  {position:>8}  {id}  {side:<4} {quantity} at {price}  {status}: {filled} filled, {open} open{event}\n",
+        position = order.position,
+        id = order.order_id,
+        side = words::side(order.side),
+        quantity = order.quantity,
+        price = price(&order),
+        status = words::status(order.status),
+        filled = order.filled_quantity,
+        open = order.open_quantity,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+use super::*;
+use xbook_proto::v1::TimeInForce;
+
+fn order(status: OrderStatus, filled: &str, value: &str, open: &str, reason: Reason) -> Order {
+    Order {
+        order_id: "0000000000007f3a-1".to_owned(),
+        market: "BTC/USDT".to_owned(),
+        side: Side::Buy.into(),
+        r#type: OrderType::Limit.into(),
+        time_in_force: TimeInForce::Gtc.into(),
+        price: "10".to_owned(),
+        quantity: "100".to_owned(),
+        filled_quantity: filled.to_owned(),
+        filled_value: value.to_owned(),
+        open_quantity: open.to_owned(),
+        status: status.into(),
+        reason: reason.into(),
+        position: 12,
+        ..Order::default()
+    }
+}
+
+#[test]
+fn every_outcome_is_a_sentence() {
+    use OrderStatus::*;
+    let none = Reason::Unspecified;
+    for (order, expected) in [
+        (order(Open, "0", "0", "100", none), "is open: buy 100 BTC/USDT at 10."),
+        (
+            order(PartiallyFilled, "25", "245", "75", none),
+            "is open: buy 100 BTC/USDT at 10; bought 25 for 245 (9.8 on average), 75 still open.",
+        ),
+        (
+            order(Filled, "100", "1000", "0", none),
+            "is filled: buy 100 BTC/USDT at 10; bought 100 for 1000 (10 on average).",
+        ),
+        (
+            order(Cancelled, "0", "0", "0", Reason::NoLiquidity),
+            "is cancelled because nothing (more) rests that it could trade with [NO_LIQUIDITY]: \
+             buy 100 BTC/USDT at 10; nothing was filled.",
+        ),
+        (
+            order(Rejected, "0", "0", "0", Reason::WouldTake),
+            "was rejected because it is post-only and would have traded at once [WOULD_TAKE]: \
+             buy 100 BTC/USDT at 10.",
+        ),
+        (
+            order(Expired, "0", "0", "0", Reason::ExpireTime),
+            "has expired because its time ran out [EXPIRE_TIME]: buy 100 BTC/USDT at 10; nothing was filled.",
+        ),
+        (
+            order(Pending, "0", "0", "100", none),
+            "is on the node's disk and waits for its turn: buy 100 BTC/USDT at 10.\n\
+             See what becomes of it with `xcli order BTC/USDT 0000000000007f3a-1`.",
+        ),
+    ] {
+        assert_eq!(sentence(&order), format!("Order 0000000000007f3a-1 {expected}"));
+    }
+}
+
+#[test]
+fn orders_are_listed_without_columns_that_say_nothing() {
+    let market = Order {
+        r#type: OrderType::Market.into(),
+        side: Side::Sell.into(),
+        price: String::new(),
+        quantity: "0.5".to_owned(),
+        time_in_force: TimeInForce::Ioc.into(),
+        ..order(OrderStatus::Open, "0", "0", "0.5", Reason::Unspecified)
+    };
+    let list = [order(OrderStatus::PartiallyFilled, "25", "245", "75", Reason::Unspecified), market];
+    let expected = "\
+order               side  price  quantity  filled  open  status            tif
+0000000000007f3a-1  buy      10     100        25  75    partially filled  GTC
+0000000000007f3a-1  sell    mkt       0.5       0   0.5  open              IOC
+";
+    assert_eq!(orders("BTC/USDT", &list, false, Terminal::NONE), expected);
+}
+
+#[test]
+fn empty_lists_say_what_to_type_next() {
+    let none = Terminal::NONE;
+    assert!(orders("A/B", &[], false, none).contains("`xcli buy 1 A/B 10`"));
+    assert!(orders("A/B", &[], true, none).contains("never"));
+    assert!(fills("A/B", None, &[], none).contains("`xcli book A/B`"));
+    assert!(fills("A/B", Some("1-1"), &[], none).contains("`xcli order A/B 1-1`"));
+}
+
+#[test]
+fn a_detail_has_a_line_for_each_value_that_is_set() {
+    let text = detail(&order(OrderStatus::Filled, "100", "1000", "0", Reason::Unspecified));
+    assert!(text.starts_with("order          0000000000007f3a-1\nmarket         BTC/USDT\n"), "{text}");
+    assert!(text.contains("average price  10\n"));
+    assert!(!text.contains("expires") && !text.contains("post only"));
+}
+
+#[test]
+fn an_update_names_the_fill_or_the_reason() {
+    let fill = Fill {
+        price: "9.8".to_owned(),
+        quantity: "25".to_owned(),
+        counter_order_id: "0000000000007f3a-9".to_owned(),
+        liquidity: Liquidity::Taker.into(),
+        ..Fill::default()
+    };
+    let order = order(OrderStatus::PartiallyFilled, "25", "245", "75", Reason::Unspecified);
+    let text = update(&OrderUpdate { order: Some(order), fill: Some(fill) });
+    assert!(
+        text.ends_with("partially filled: 25 filled, 75 open; 25 at 9.8 as taker, with 0000000000007f3a-9\n"),
+        "{text}"
+    );
+}
