@@ -98,6 +98,26 @@ impl Block {
     }
 }
 
+impl Change {
+    /// The changed order; `None` if a market was created.
+    #[must_use]
+    pub fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Order { order, .. } => Some(order),
+            Self::Market(_) => None,
+        }
+    }
+
+    /// Position of the event.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Order { order, .. } => order.position,
+            Self::Market(market) => market.position,
+        }
+    }
+}
+
 /// Counts positions while a batch is applied, and keeps its changes if somebody wants them. The
 /// lease holder's own copy runs ahead of what may be shown and keeps none.
 #[derive(Clone, Debug)]

@@ -199,6 +199,19 @@ impl Replica {
         &self.view
     }
 
+    /// The node whose replica this is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Position of the last committed event that the document has; the view may still be behind.
+    #[must_use]
+    pub fn committed_position(&self) -> Position {
+        let last = self.committed.checked_sub(1).and_then(|at| self.tape.batch(at));
+        last.map_or(self.view.position(), |batch| batch.first)
+    }
+
     /// This node's intents that are accepted and not consumed, by counter.
     pub fn pending(&self) -> impl Iterator<Item = (OrderId, &Intent)> {
         self.inbox.of(self.node)

@@ -21,7 +21,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
-pub use writer::{Write, Writer};
+pub use writer::{Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
 use crate::types::NodeId;
@@ -141,6 +141,15 @@ impl Store {
             self.database.persist(PersistMode::SyncAll).map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Makes the place of a new document.
+    ///
+    /// # Errors
+    /// It can't be written, or read.
+    pub fn create_new(&self, genesis: &Genesis) -> Result<Stored, StoreError> {
+        self.create(genesis)?;
+        self.load_document(genesis.clone())
     }
 
     /// Loads all documents, and checks that nothing that was synced is missing.

@@ -1,0 +1,166 @@
+//! How the rest of the process speaks with a replica's task.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::task::{Command, Reader};
+use crate::history::History;
+use crate::machine::{Answer, Block, Change, Request, Rules};
+use crate::replica::Replica;
+use crate::types::{OrderId, Position};
+
+/// A replica's task, seen from outside. Cheap to clone.
+#[derive(Clone)]
+pub struct ReplicaHandle {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub name: Arc<str>,
+    pub rules: Option<Rules>,
+    pub commands: mpsc::Sender<Command>,
+    pub blocks: broadcast::Sender<Arc<Block>>,
+    pub shown: watch::Receiver<Position>,
+    pub history: Option<Arc<History>>,
+    pub closing: watch::Sender<bool>,
+}
+
+/// Who waits for the outcome of requests.
+pub enum Waiter {
+    /// One call with one request.
+    Call(CallWaiter),
+    /// A session: gets its outcomes in the order of its requests, as many at a time as there are.
+    Session(mpsc::UnboundedSender<Vec<Outcome>>),
+}
+
+/// The two moments at which a call may be answered.
+pub struct CallWaiter {
+    /// Told once the request is on this node's disk.
+    pub accepted: oneshot::Sender<OrderId>,
+    /// Told once its outcome is committed.
+    pub committed: oneshot::Sender<Outcome>,
+}
+
+/// The committed outcome of one request: an answer in the block that gave it.
+#[derive(Clone)]
+pub struct Outcome {
+    block: Arc<Block>,
+    at: usize,
+}
+
+/// Why requests were not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many requests wait; none of these was taken.
+    #[error("too many requests wait to be sequenced")]
+    Overloaded,
+    /// The replica has ended.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// The replica has ended: the node is shutting down, or its disk failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the node takes no more requests")]
+pub struct Closed;
+
+impl ReplicaHandle {
+    /// "directory", or the market's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The market's rules; `None` for the directory.
+    #[must_use]
+    pub fn rules(&self) -> Option<&Rules> {
+        self.shared.rules.as_ref()
+    }
+
+    /// The market's history; `None` for the directory.
+    #[must_use]
+    pub fn history(&self) -> Option<&Arc<History>> {
+        self.shared.history.as_ref()
+    }
+
+    /// Hands in requests. They take effect in this order.
+    ///
+    /// # Errors
+    /// Nothing was taken if this fails.
+    pub async fn submit(&self, requests: Vec<Request>, waiter: Waiter) -> Result<(), SubmitError> {
+        let (taken, answer) = oneshot::channel();
+        let command = Command::Submit { requests, waiter, taken };
+        self.shared.commands.send(command).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)?
+    }
+
+    /// Reads from the replica between two of its steps.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica has ended.
+    pub async fn read<R, F>(&self, read: F) -> Result<R, Closed>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Replica) -> R + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let reader: Reader = Box::new(move |replica| {
+            // The asking side may have gone; then nobody needs the result.
+            let _ = reply.send(read(replica));
+        });
+        self.shared.commands.send(Command::Read(reader)).await.map_err(|_| Closed)?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// Waits until all that is committed now is shown.
+    pub(super) async fn settled(&self) -> Result<(), Closed> {
+        let committed = self.read(|replica| replica.committed_position()).await?;
+        self.reached(committed).await
+    }
+
+    /// Asks the replica to finish what it has taken and to end.
+    pub(super) fn close(&self) {
+        self.shared.closing.send_replace(true);
+    }
+
+    /// Waits until everything up to a position is shown: in the view, in the history, on streams.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica has ended.
+    pub async fn reached(&self, position: Position) -> Result<(), Closed> {
+        let mut shown = self.shared.shown.clone();
+        shown.wait_for(|shown| *shown >= position).await.map(|_| ()).map_err(|_| Closed)
+    }
+
+    /// Position up to which everything is shown.
+    #[must_use]
+    pub fn shown(&self) -> Position {
+        *self.shared.shown.borrow()
+    }
+
+    /// The committed blocks from now on. A reader that falls too far behind is told so by the
+    /// channel and goes on from the history.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Block>> {
+        self.shared.blocks.subscribe()
+    }
+}
+
+impl Outcome {
+    pub(super) fn new(block: Arc<Block>, at: usize) -> Self {
+        Self { block, at }
+    }
+
+    /// What became of the request.
+    #[must_use]
+    pub fn answer(&self) -> &Answer {
+        &self.block.answers[self.at]
+    }
+
+    /// The changes that it made.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        self.block.changes_of(self.answer())
+    }
+}

@@ -1,0 +1,104 @@
+//! What happens with a committed block, in this order: it enters the history (or, in the
+//! directory, its markets are opened), it is shown, who waits is told, and the streams get it.
+//!
+//! So whoever was told finds on this node all that it was told of.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::waiting::Notice;
+use crate::history::{History, HistoryError};
+use crate::machine::{Block, Change, MarketEntry};
+use crate::types::Position;
+
+/// Most committed blocks that wait to be published; then the replica waits too.
+const MAX_WAITING: usize = 64;
+
+/// Most blocks that a stream may be behind before it has to go on from the history.
+const MAX_BEHIND: usize = 256;
+
+/// A market that the directory created, and how to say that it is open.
+pub(super) type Created = mpsc::Sender<(MarketEntry, oneshot::Sender<()>)>;
+/// The other end.
+pub(super) type CreatedReceiver = mpsc::Receiver<(MarketEntry, oneshot::Sender<()>)>;
+
+/// Who must have seen a block before it is shown.
+pub(super) enum Follower {
+    /// A market's history.
+    History(Arc<History>),
+    /// The opening of created markets.
+    Directory(Created),
+    /// Nobody.
+    Nobody,
+}
+
+/// A block and who is to be told of it.
+pub(super) struct Publication {
+    pub block: Arc<Block>,
+    pub notices: Vec<Notice>,
+}
+
+/// The publisher of one replica.
+pub(super) struct Publisher {
+    pub follower: Follower,
+    pub shown: watch::Sender<Position>,
+    pub blocks: broadcast::Sender<Arc<Block>>,
+}
+
+/// A channel for created markets.
+pub(super) fn created() -> (Created, CreatedReceiver) {
+    mpsc::channel(1)
+}
+
+/// A channel for committed blocks.
+pub(super) fn channel() -> (mpsc::Sender<Publication>, mpsc::Receiver<Publication>) {
+    mpsc::channel(MAX_WAITING)
+}
+
+/// A channel for streams.
+pub(super) fn streams() -> broadcast::Sender<Arc<Block>> {
+    broadcast::Sender::new(MAX_BEHIND)
+}
+
+impl Follower {
+    pub fn history(&self) -> Option<Arc<History>> {
+        match self {
+            Self::History(history) => Some(Arc::clone(history)),
+            Self::Directory(_) | Self::Nobody => None,
+        }
+    }
+
+    async fn follow(&self, block: &Block) -> Result<(), HistoryError> {
+        match self {
+            Self::History(history) => history.append(block)?,
+            Self::Directory(created) => {
+                for change in &block.changes {
+                    if let Change::Market(market) = change {
+                        let (ready, opened) = oneshot::channel();
+                        // If the supervisor has ended, so will this replica.
+                        if created.send((market.clone(), ready)).await.is_ok() {
+                            let _ = opened.await;
+                        }
+                    }
+                }
+            }
+            Self::Nobody => {}
+        }
+        Ok(())
+    }
+}
+
+impl Publisher {
+    /// Publishes until the replica has ended.
+    pub async fn run(self, mut publications: mpsc::Receiver<Publication>) -> Result<(), HistoryError> {
+        while let Some(Publication { block, notices }) = publications.recv().await {
+            self.follower.follow(&block).await?;
+            self.shown.send_replace(block.last);
+            notices.into_iter().for_each(Notice::tell);
+            // Without a stream there is nobody to send to.
+            let _ = self.blocks.send(block);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! The task that owns one replica: inputs in, effects out.
+//!
+//! All requests that wait are handed to the replica at once, so a batch is whatever came while the
+//! batch before it was on its way to the disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
+
+use super::clock::Clock;
+use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
+use super::publish::{self, Follower, Publication, Publisher};
+use super::waiting::Waiting;
+use super::{Closed, TaskEnd};
+use crate::machine::{Request, Rules};
+use crate::replica::{Effect, Input, Replica};
+use crate::store::{Changes, Write};
+
+/// Most commands that wait.
+const MAX_WAITING: usize = 1_024;
+
+/// A read between two steps.
+pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
+
+/// What a handle asks for.
+pub(super) enum Command {
+    Submit { requests: Vec<Request>, waiter: Waiter, taken: oneshot::Sender<Result<(), SubmitError>> },
+    Read(Reader),
+}
+
+/// Where a replica's changes go.
+pub(super) struct Disk {
+    pub changes: Changes,
+    pub next: u64,
+    pub writer: SyncSender<Write>,
+}
+
+/// What the task waits for.
+enum Event {
+    Stored(u64),
+    Woken,
+    Closing,
+    Received(usize),
+}
+
+struct Task {
+    replica: Replica,
+    disk: Disk,
+    clock: Clock,
+    waiting: Waiting,
+    publications: mpsc::Sender<Publication>,
+    /// Changes on their way to the disk.
+    writes: VecDeque<(u64, oneshot::Receiver<()>)>,
+    wake: Option<std::pin::Pin<Box<Sleep>>>,
+    effects: Vec<Effect>,
+}
+
+/// Starts a replica's task and its publisher.
+pub(super) fn spawn(
+    name: Arc<str>,
+    rules: Option<Rules>,
+    replica: Replica,
+    disk: Disk,
+    follower: Follower,
+    clock: Clock,
+    tasks: &mut JoinSet<TaskEnd>,
+) -> ReplicaHandle {
+    let (commands, receiver) = mpsc::channel(MAX_WAITING);
+    let (publications, published) = publish::channel();
+    let (shown, blocks) = (watch::Sender::default(), publish::streams());
+    let closing = watch::Sender::new(false);
+    let shared = Shared {
+        name: name.clone(),
+        rules,
+        commands,
+        shown: shown.subscribe(),
+        blocks: blocks.clone(),
+        history: follower.history(),
+        closing: closing.clone(),
+    };
+    let publisher = Publisher { follower, shown, blocks };
+    let waiting = Waiting::from(replica.node(), replica.next_counter());
+    let task = Task {
+        replica,
+        disk,
+        clock,
+        waiting,
+        publications,
+        writes: VecDeque::new(),
+        wake: None,
+        effects: Vec::new(),
+    };
+    tasks.spawn(async move {
+        let (ran, published) =
+            tokio::join!(task.run(receiver, closing.subscribe()), publisher.run(published));
+        (name, ran.and(published.map_err(|error| error.to_string())))
+    });
+    ReplicaHandle { shared: Arc::new(shared) }
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), String> {
+        self.step(Input::Wake).await?;
+        let mut open = true;
+        let mut received = Vec::new();
+        while open || !self.replica.is_idle() {
+            let event = tokio::select! {
+                biased;
+                stored = first_stored(&mut self.writes) => Event::Stored(stored?),
+                () = woken(&mut self.wake) => Event::Woken,
+                _ = closing.wait_for(|closing| *closing), if open => Event::Closing,
+                count = commands.recv_many(&mut received, MAX_WAITING), if open => Event::Received(count),
+            };
+            match event {
+                Event::Stored(seq) => self.step(Input::Stored { seq }).await?,
+                Event::Woken => {
+                    self.wake = None;
+                    self.step(Input::Wake).await?;
+                }
+                Event::Closing => {
+                    open = false;
+                    commands.close();
+                }
+                Event::Received(count) => {
+                    open = count > 0;
+                    self.take(&mut received).await?;
+                }
+            }
+        }
+        commands.recv_many(&mut received, MAX_WAITING).await;
+        self.refuse(received);
+        Ok(())
+    }
+
+    /// Takes commands: all their requests are one input.
+    async fn take(&mut self, commands: &mut Vec<Command>) -> Result<(), String> {
+        let mut gathered: Vec<Request> = Vec::new();
+        for command in commands.drain(..) {
+            match command {
+                Command::Read(read) => read(&self.replica),
+                Command::Submit { requests, waiter, taken } => {
+                    let room = self.replica.room().saturating_sub(gathered.len());
+                    let answer = if requests.len() > room { Err(SubmitError::Overloaded) } else { Ok(()) };
+                    // A caller that has gone before its requests were taken does not want them.
+                    if taken.send(answer).is_ok() && answer.is_ok() && !requests.is_empty() {
+                        let first = self.replica.next_counter() + gathered.len() as u64;
+                        self.waiting.add(first, requests.len(), waiter);
+                        gathered.extend(requests);
+                    }
+                }
+            }
+        }
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        self.step(Input::Submit(gathered)).await
+    }
+
+    /// Tells commands that came too late.
+    fn refuse(&self, commands: Vec<Command>) {
+        for command in commands {
+            match command {
+                Command::Submit { taken, .. } => _ = taken.send(Err(Closed.into())),
+                Command::Read(read) => read(&self.replica),
+            }
+        }
+    }
+
+    async fn step(&mut self, input: Input) -> Result<(), String> {
+        let mut effects = std::mem::take(&mut self.effects);
+        let handled = self.replica.handle(self.clock.now(), input, &mut effects);
+        for effect in effects.drain(..) {
+            self.perform(effect).await?;
+        }
+        self.effects = effects;
+        handled.map_err(|error| error.to_string())
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Result<(), String> {
+        match effect {
+            Effect::Store { seq, bytes } => {
+                let (done, stored) = oneshot::channel();
+                // The task waits for this word or for its absence; it can't have gone.
+                let done = Box::new(move || _ = done.send(()));
+                let write = Write { changes: self.disk.changes.clone(), index: self.disk.next, bytes, done };
+                self.disk.next += 1;
+                self.disk.writer.send(write).map_err(|_| disk_failed())?;
+                self.writes.push_back((seq, stored));
+            }
+            Effect::Accepted { through } => self.waiting.accept(through),
+            Effect::Committed(block) => {
+                let notices = self.waiting.settle(&block);
+                let publication = Publication { block, notices };
+                self.publications.send(publication).await.map_err(|_| "its history failed".to_owned())?;
+            }
+            Effect::WakeAt(at) => self.wake = Some(Box::pin(sleep(self.clock.until(at)))),
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the oldest change is on the disk.
+async fn first_stored(writes: &mut VecDeque<(u64, oneshot::Receiver<()>)>) -> Result<u64, String> {
+    let Some((seq, stored)) = writes.front_mut() else {
+        return std::future::pending().await;
+    };
+    let (seq, stored) = (*seq, stored.await);
+    writes.pop_front();
+    stored.map(|()| seq).map_err(|_| disk_failed())
+}
+
+async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {
+    match wake {
+        Some(sleep) => sleep.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn disk_failed() -> String {
+    "the disk failed".to_owned()
+}
