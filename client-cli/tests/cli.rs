@@ -1,0 +1,166 @@
+//! Whole runs of `xcli` against a fake node: what is sent, what is shown, and the exit code.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+mod fake_node;
+
+use clap::Parser;
+use xcli::{Exit, Terminal};
+
+struct Run {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+async fn xcli(node: &str, line: &str) -> Run {
+    let line = format!("xcli {line} --node {node}");
+    let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    let cli = xcli::args::Cli::parse_from(&args);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = xcli::run(cli, &args, Terminal::NONE, &mut out, &mut err).await;
+    Run { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+fn json(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap()
+}
+
+#[tokio::test]
+async fn an_order_is_sent_as_it_was_said() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "sell 5 A/B 10.5 --account alice --request-id r1 --expires 1h -o json").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Done, ""));
+    let order = &json(&run.out)["order"];
+    for (field, expected) in [
+        ("market", "A/B"),
+        ("account", "alice"),
+        ("request_id", "r1"),
+        ("side", "SIDE_SELL"),
+        ("type", "ORDER_TYPE_LIMIT"),
+        ("time_in_force", "TIME_IN_FORCE_GTD"),
+        ("price", "10.5"),
+        ("quantity", "5"),
+    ] {
+        assert_eq!(order[field], expected, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_answered_in_a_sentence() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "buy 5 A/B mkt").await;
+    assert_eq!(run.out, "Order 0000000000007f3a-1 is open: buy 5 A/B at mkt.\n");
+}
+
+#[tokio::test]
+async fn a_request_id_is_drawn_for_each_order() {
+    let node = fake_node::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let run = xcli(&node, "buy 5 A/B 10 -o json").await;
+        ids.push(json(&run.out)["order"]["request_id"].as_str().unwrap().to_owned());
+    }
+    assert!(ids.iter().all(|id| id.len() == 32));
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_rejected_order_is_an_answer_with_exit_code_1() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "buy 5 POST/ONLY 10 --post-only").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Refused, ""));
+    assert!(run.out.contains("was rejected because it is post-only"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn an_invalid_order_is_explained() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "buy 5 OFF/TICK 10.005").await;
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Invalid, ""));
+    assert_eq!(
+        run.err,
+        "error: the price is off the market's grid (field order.price, value 10.005, limit 0.01) [OFF_TICK]\n  \
+         `xcli market show NAME` shows a market's grid and limits\n"
+    );
+    let run = xcli(&node, "buy 5 OFF/TICK 10.005 -o json").await;
+    assert_eq!(json(&run.err)["error"]["reason"], "OFF_TICK");
+}
+
+#[tokio::test]
+async fn a_lost_answer_tells_how_to_repeat_the_order() {
+    let node = fake_node::start().await;
+    for line in ["buy 5 SLOW/X 10 --timeout 100ms", "buy 5 LOST/X 10"] {
+        let run = xcli(&node, line).await;
+        assert_eq!(run.exit, Exit::OutcomeUnknown, "{line}: {}", run.err);
+        let repeat = format!("repeat: xcli {line} --node {node} --request-id ");
+        assert!(run.err.contains(&repeat), "{}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_there_is_told_from_a_lost_answer() {
+    // A port that was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let run = xcli(&node, "buy 5 A/B 10").await;
+    assert_eq!(run.exit, Exit::Unreachable);
+    assert!(run.err.starts_with(&format!("error: no node answers at {node} (")), "{}", run.err);
+    assert!(run.err.contains("xnode run"), "{}", run.err);
+}
+
+#[tokio::test]
+async fn other_refusals_have_their_codes() {
+    let node = fake_node::start().await;
+    for (line, exit, words) in [
+        ("market create A/B --tick 1 --lot 1", Exit::Invalid, "a market of this name exists [MARKET_EXISTS]"),
+        ("order A/B 1-1", Exit::Internal, "another version"),
+    ] {
+        let run = xcli(&node, line).await;
+        assert_eq!(run.exit, exit, "{line}");
+        assert!(run.err.contains(words), "{}", run.err);
+    }
+}
+
+#[tokio::test]
+async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "market list").await;
+    assert!(run.out.contains("There are no markets yet."), "{}", run.out);
+    let run = xcli(&node, "orders A/B -o json").await;
+    assert_eq!(run.out, "{\"orders\":[],\"next_page_token\":\"\",\"position\":0}\n");
+}
+
+#[tokio::test]
+async fn trades_are_followed_over_lost_connections_without_gap_or_repeat() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "trades A/B --watch -o json").await;
+    assert_eq!(run.exit, Exit::Invalid, "{}", run.err);
+    let positions: Vec<u64> =
+        run.out.lines().map(|line| json(line)["trade"]["position"].as_u64().unwrap()).collect();
+    assert_eq!(positions, [10, 20, 30, 31]);
+    assert_eq!(run.err.matches("interrupted").count(), 2, "{}", run.err);
+}
+
+#[tokio::test]
+async fn updates_resume_after_the_heartbeat() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "updates A/B").await;
+    assert_eq!(run.exit, Exit::Invalid, "{}", run.err);
+    assert!(run.out.contains("0000000000007f3a-4"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_gap_in_the_book_is_closed_by_a_new_snapshot() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "book A/B --watch").await;
+    assert_eq!(run.exit, Exit::Invalid, "{}", run.err);
+    let lines: Vec<Vec<&str>> = run.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    let expected = [("5", "75"), ("6", "60"), ("8", "2")];
+    assert_eq!(
+        lines,
+        expected.map(|(position, quantity)| { vec![position, "buy", "10", quantity, "in", "1", "order"] })
+    );
+    assert!(run.err.contains("a change is missing"), "{}", run.err);
+}

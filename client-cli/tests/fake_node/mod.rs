@@ -1,0 +1,229 @@
+//! A node that answers as the name of the market asks it to, to see how `xcli` takes it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
+use xbook_proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use xbook_proto::v1::market_data_service_server::{MarketDataService, MarketDataServiceServer};
+use xbook_proto::v1::trading_service_server::{TradingService, TradingServiceServer};
+use xbook_proto::v1::*;
+
+type Answer<T> = Result<Response<T>, Status>;
+type Items<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
+
+/// The fake's services share how often a stream was opened.
+#[derive(Clone, Default)]
+struct Fake {
+    opened: Arc<AtomicU32>,
+}
+
+/// Starts the fake; returns its address.
+pub async fn start() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let fake = Fake::default();
+    let server = tonic::transport::Server::builder()
+        .add_service(TradingServiceServer::new(fake.clone()))
+        .add_service(MarketDataServiceServer::new(fake.clone()))
+        .add_service(ClusterServiceServer::new(fake));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    format!("http://{address}")
+}
+
+fn off_tick(price: &str) -> Status {
+    let metadata = [("field", "order.price"), ("value", price), ("limit", "0.01")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let details = ErrorDetails::with_error_info("OFF_TICK", "xbook", metadata);
+    Status::with_error_details(Code::InvalidArgument, "the price is off the market's grid", details)
+}
+
+/// The end of a test's stream: an error that `xcli` does not try to mend.
+fn over() -> Status {
+    Status::not_found("the test is over")
+}
+
+fn items<T>(items: Vec<Result<T, Status>>) -> Answer<Items<T>> {
+    Ok(Response::new(tokio_stream::iter(items)))
+}
+
+fn order_of(request: PlaceOrderRequest, account: String) -> Order {
+    let new = request.order.unwrap_or_default();
+    Order {
+        order_id: "0000000000007f3a-1".to_owned(),
+        market: request.market,
+        account,
+        request_id: request.request_id,
+        side: new.side,
+        r#type: new.r#type,
+        time_in_force: new.time_in_force,
+        price: new.price,
+        open_quantity: new.quantity.clone(),
+        quantity: new.quantity,
+        filled_quantity: "0".to_owned(),
+        filled_value: "0".to_owned(),
+        status: OrderStatus::Open.into(),
+        position: 7,
+        ..Order::default()
+    }
+}
+
+#[tonic::async_trait]
+impl TradingService for Fake {
+    async fn place_order(&self, request: Request<PlaceOrderRequest>) -> Answer<PlaceOrderResponse> {
+        let account = request.metadata().get("xbook-account").ok_or_else(over)?;
+        let account = account.to_str().map_err(|_| over())?.to_owned();
+        request.metadata().get("grpc-timeout").ok_or_else(over)?;
+        let mut order = order_of(request.into_inner(), account);
+        match order.market.as_str() {
+            "OFF/TICK" => return Err(off_tick(&order.price)),
+            "SLOW/X" => tokio::time::sleep(Duration::from_secs(60)).await,
+            "LOST/X" => return Err(Status::unavailable("")),
+            "POST/ONLY" => {
+                order.status = OrderStatus::Rejected.into();
+                order.reason = Reason::WouldTake.into();
+            }
+            _ => {}
+        }
+        Ok(Response::new(PlaceOrderResponse { order: Some(order), fills: Vec::new(), position: 7 }))
+    }
+
+    async fn list_orders(&self, _: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
+        Ok(Response::new(ListOrdersResponse::default()))
+    }
+
+    async fn amend_order(&self, _: Request<AmendOrderRequest>) -> Answer<AmendOrderResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_order(&self, _: Request<CancelOrderRequest>) -> Answer<CancelOrderResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_all_orders(&self, _: Request<CancelAllOrdersRequest>) -> Answer<CancelAllOrdersResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_fills(&self, _: Request<ListFillsRequest>) -> Answer<ListFillsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    type TradeStream = Items<TradeResponse>;
+
+    async fn trade(&self, _: Request<Streaming<TradeRequest>>) -> Answer<Self::TradeStream> {
+        Err(Status::unimplemented(""))
+    }
+
+    type StreamOrderUpdatesStream = Items<StreamOrderUpdatesResponse>;
+
+    /// From now on at first, where "now" is position 40; then the connection is lost, and every
+    /// position after the heartbeat must be asked for.
+    async fn stream_order_updates(
+        &self,
+        request: Request<StreamOrderUpdatesRequest>,
+    ) -> Answer<Self::StreamOrderUpdatesStream> {
+        use stream_order_updates_response::Event;
+        let event = |event| Ok(StreamOrderUpdatesResponse { event: Some(event) });
+        match request.into_inner().after_position {
+            None => items(vec![
+                event(Event::Heartbeat(Heartbeat { position: 40 })),
+                Err(Status::unavailable("lost")),
+            ]),
+            Some(40) => {
+                let order =
+                    Order { order_id: "0000000000007f3a-4".to_owned(), position: 41, ..Order::default() };
+                items(vec![event(Event::Update(OrderUpdate { order: Some(order), fill: None })), Err(over())])
+            }
+            Some(other) => Err(Status::internal(format!("resumed after {other}"))),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl MarketDataService for Fake {
+    async fn list_markets(&self, _: Request<ListMarketsRequest>) -> Answer<ListMarketsResponse> {
+        Ok(Response::new(ListMarketsResponse::default()))
+    }
+
+    async fn get_market(&self, _: Request<GetMarketRequest>) -> Answer<GetMarketResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_order_book(&self, _: Request<GetOrderBookRequest>) -> Answer<GetOrderBookResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    type StreamOrderBookStream = Items<StreamOrderBookResponse>;
+
+    /// A snapshot, a change, then a change that does not follow; the next opening sees the book as
+    /// it should have become.
+    async fn stream_order_book(
+        &self,
+        _: Request<StreamOrderBookRequest>,
+    ) -> Answer<Self::StreamOrderBookStream> {
+        use stream_order_book_response::Event;
+        let level = |quantity: &str| Level {
+            price: "10".to_owned(),
+            quantity: quantity.to_owned(),
+            order_count: 1,
+            orders: Vec::new(),
+        };
+        let event = |event| Ok(StreamOrderBookResponse { event: Some(event) });
+        let snapshot = |position, quantity| {
+            event(Event::Snapshot(BookSnapshot { position, bids: vec![level(quantity)], asks: Vec::new() }))
+        };
+        let delta = |previous_position, position, quantity| {
+            let bids = vec![level(quantity)];
+            event(Event::Delta(BookDelta { previous_position, position, bids, asks: Vec::new() }))
+        };
+        if self.opened.fetch_add(1, Ordering::Relaxed) == 0 {
+            items(vec![snapshot(5, "75"), delta(5, 6, "60"), delta(7, 8, "1")])
+        } else {
+            items(vec![snapshot(8, "2"), Err(over())])
+        }
+    }
+
+    async fn list_trades(&self, _: Request<ListTradesRequest>) -> Answer<ListTradesResponse> {
+        let trades = [20, 10].map(|position| Trade { position, ..Trade::default() }).into();
+        Ok(Response::new(ListTradesResponse { trades, next_page_token: String::new(), position: 25 }))
+    }
+
+    type StreamTradesStream = Items<StreamTradesResponse>;
+
+    /// A trade and then a lost connection, twice; each opening must resume where the last ended.
+    async fn stream_trades(&self, request: Request<StreamTradesRequest>) -> Answer<Self::StreamTradesStream> {
+        use stream_trades_response::Event;
+        let trade = |position| {
+            let event = Some(Event::Trade(Trade { position, ..Trade::default() }));
+            Ok(StreamTradesResponse { event })
+        };
+        match request.into_inner().after_position {
+            Some(25) => items(vec![trade(30), Err(Status::unavailable("lost"))]),
+            Some(30) => items(vec![trade(31)]),
+            Some(31) => items(vec![Err(over())]),
+            other => Err(Status::internal(format!("resumed after {other:?}"))),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Fake {
+    async fn get_node(&self, _: Request<GetNodeRequest>) -> Answer<GetNodeResponse> {
+        let node_id = "0000000000007f3a".to_owned();
+        Ok(Response::new(GetNodeResponse { node_id, ..GetNodeResponse::default() }))
+    }
+
+    async fn create_market(&self, _: Request<CreateMarketRequest>) -> Answer<CreateMarketResponse> {
+        let none: [(String, String); 0] = [];
+        let details = ErrorDetails::with_error_info("MARKET_EXISTS", "xbook", none);
+        Err(Status::with_error_details(Code::AlreadyExists, "", details))
+    }
+}
