@@ -23,7 +23,7 @@ pub fn leave(output: &mut Output<'_>) -> Result<(), Failure> {
 /// Draws the picture over the one before, line by line, so that nothing flickers.
 pub fn draw(output: &mut Output<'_>, picture: &str) -> Result<(), Failure> {
     let rest_of_line = ansi(Clear(ClearType::UntilNewLine));
-    let lines: String = picture.lines().map(|line| format!("{line}{rest_of_line}\r\n")).collect();
+    let lines: String = picture.lines().map(|line| format!("{line}{rest_of_line}\n")).collect();
     output.print(&(ansi(MoveTo(0, 0)) + &lines + &ansi(Clear(ClearType::FromCursorDown))))
 }
 
