@@ -1,9 +1,9 @@
 //! `xcli`, the command line of xbook.
 //!
-//! A run goes one way: [`args`] turns the command line into a typed command, [`connect`] reaches
-//! the node, one module of [`commands`] makes the call, and [`output`] shows the answer, as text
-//! for people ([`show`]) or as the API's own message in JSON. Whatever goes wrong becomes a
-//! [`failure::Failure`], which knows the exit code, the sentence, and what to do next. [`watch`]
+//! A run goes one way: [`args`] turns the command line into a typed command, `connect` reaches
+//! the node, one module of `commands` makes the call, and `output` shows the answer, as text
+//! for people (`show`) or as the API's own message in JSON. Whatever goes wrong becomes a
+//! `failure::Failure`, which knows the exit code, the sentence, and what to do next. `watch`
 //! follows streams over lost connections.
 
 pub mod args;
