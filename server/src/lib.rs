@@ -3,7 +3,9 @@
 pub mod book;
 pub mod decimal;
 pub mod document;
+pub mod history;
 pub mod machine;
+pub mod node;
 pub mod replica;
 pub mod store;
 pub mod types;

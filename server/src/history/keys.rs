@@ -1,0 +1,62 @@
+//! Keys of the history log.
+//!
+//! `market 0 b position` is a block, `market 0 a account 0 position` an account's presence in a
+//! block, `market 0 o node counter` the position at which an order closed. Neither market names
+//! nor account names contain a zero byte, and numbers are big-endian, so keys sort as the numbers
+//! do.
+
+use crate::types::{OrderId, Position};
+
+/// Makes the keys of one market.
+pub(super) struct Keys {
+    prefix: Vec<u8>,
+}
+
+impl Keys {
+    pub fn new(market: &str) -> Self {
+        let mut prefix = market.as_bytes().to_vec();
+        prefix.push(0);
+        Self { prefix }
+    }
+
+    /// What the keys of all blocks begin with.
+    pub fn blocks(&self) -> Vec<u8> {
+        self.key(b'b', &[])
+    }
+
+    /// After the keys of all blocks.
+    pub fn blocks_end(&self) -> Vec<u8> {
+        self.key(b'b' + 1, &[])
+    }
+
+    pub fn block(&self, first: Position) -> Vec<u8> {
+        self.key(b'b', &[&first.0.to_be_bytes()])
+    }
+
+    pub fn account_block(&self, account: &str, first: Position) -> Vec<u8> {
+        self.key(b'a', &[account.as_bytes(), &[0], &first.0.to_be_bytes()])
+    }
+
+    /// After the keys of an account's blocks.
+    pub fn account_end(&self, account: &str) -> Vec<u8> {
+        self.key(b'a', &[account.as_bytes(), &[1]])
+    }
+
+    pub fn closed(&self, id: OrderId) -> Vec<u8> {
+        self.key(b'o', &[&id.node.0.to_be_bytes(), &id.counter.to_be_bytes()])
+    }
+
+    /// The position at the end of a block's or an account's key.
+    pub fn position(key: &[u8]) -> Option<Position> {
+        key.last_chunk::<8>().map(|bytes| Position(u64::from_be_bytes(*bytes)))
+    }
+
+    fn key(&self, kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key =
+            Vec::with_capacity(self.prefix.len() + 1 + parts.iter().map(|part| part.len()).sum::<usize>());
+        key.extend_from_slice(&self.prefix);
+        key.push(kind);
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+}

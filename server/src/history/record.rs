@@ -1,0 +1,276 @@
+//! Blocks of the history log as bytes: a checksum over key and record, then the record.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use bytes::Bytes;
+use prost::Message;
+use rust_decimal::Decimal;
+use rustc_hash::FxBuildHasher;
+use xbook_proto::record::v1 as wire;
+
+use super::Damage;
+use super::outcome::{self, RequestOutcome};
+use crate::decimal::Grid;
+use crate::machine::{Account, Block, Change, FillOf, Order, Origin, SessionId};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
+
+/// What the prices and quantities of a block count in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// The tick size.
+    pub tick: Grid,
+    /// The lot size.
+    pub lot: Grid,
+}
+
+/// A block as the history keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredBlock {
+    /// Its positions, time and changes of orders. Answers and levels are not kept.
+    pub block: Block,
+    /// What it counts in.
+    pub sizes: Sizes,
+    /// Outcomes of requests that the changes don't tell.
+    pub outcomes: Vec<RequestOutcome>,
+}
+
+const CHECKSUM_BYTES: usize = 4;
+
+/// The value that is stored under a key for a block.
+pub(super) fn encode(block: &Block, sizes: Sizes, key: &[u8]) -> Vec<u8> {
+    let record = to_record(block, sizes);
+    let mut value = Vec::with_capacity(CHECKSUM_BYTES + record.encoded_len());
+    value.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    value.extend_from_slice(&record.encode_to_vec());
+    let checksum = checksum(key, &value[CHECKSUM_BYTES..]);
+    value[..CHECKSUM_BYTES].copy_from_slice(&checksum);
+    value
+}
+
+/// Reads what [`encode`] wrote.
+pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<StoredBlock, Damage> {
+    let (stored, record) = value.split_at_checked(CHECKSUM_BYTES).ok_or(Damage::Checksum)?;
+    if stored != checksum(key, record) {
+        return Err(Damage::Checksum);
+    }
+    let record = wire::HistoryBlock::decode(record).map_err(|_| Damage::Record)?;
+    from_record(record).ok_or(Damage::Record)
+}
+
+/// A value under another key than its own is as damaged as a changed one.
+fn checksum(key: &[u8], record: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(record);
+    hasher.finalize().to_be_bytes()
+}
+
+/// The distinct values that changes refer to by index.
+struct Table<T> {
+    values: Vec<T>,
+    index: HashMap<T, u32, FxBuildHasher>,
+}
+
+impl<T: Clone + Eq + Hash> Table<T> {
+    fn new() -> Self {
+        Self { values: Vec::new(), index: HashMap::default() }
+    }
+
+    fn index(&mut self, value: &T) -> u32 {
+        if let Some(at) = self.index.get(value) {
+            return *at;
+        }
+        // A block has far fewer than 2^32 changes.
+        let at = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        self.values.push(value.clone());
+        self.index.insert(value.clone(), at);
+        at
+    }
+}
+
+struct Writer {
+    time: Micros,
+    position: Position,
+    nodes: Table<NodeId>,
+    accounts: Table<Account>,
+    sessions: Table<SessionId>,
+}
+
+fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
+    let mut writer = Writer {
+        time: block.time,
+        position: block.first,
+        nodes: Table::new(),
+        accounts: Table::new(),
+        sessions: Table::new(),
+    };
+    let changes = block.changes.iter().filter_map(|change| match change {
+        Change::Order { order, fill } => Some(writer.change(order, fill.as_ref())),
+        Change::Market(_) => None,
+    });
+    let changes = changes.collect();
+    let outcomes = outcome::kept(block).map(|outcome| wire::RequestOutcome {
+        last_position: outcome.last.0,
+        first_position: outcome.first.0,
+        refused: outcome.refused.into(),
+    });
+    wire::HistoryBlock {
+        first_position: block.first.0,
+        last_position: block.last.0,
+        time_us: block.time.0,
+        tick_size: sizes.tick.to_string(),
+        lot_size: sizes.lot.to_string(),
+        nodes: writer.nodes.values.iter().map(|node| node.0).collect(),
+        accounts: writer.accounts.values.iter().map(|account| account.to_string()).collect(),
+        sessions: writer.sessions.values.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
+        changes,
+        outcomes: outcomes.collect(),
+    }
+}
+
+impl Writer {
+    fn change(&mut self, order: &Order, fill: Option<&FillOf>) -> wire::OrderChange {
+        let step = order.position.0.wrapping_sub(self.position.0);
+        self.position = order.position;
+        let (request_id, session, number) = match &order.origin {
+            Origin::Request(id) => (id.to_string(), 0, 0),
+            Origin::Command { session, number } => (String::new(), 1 + self.sessions.index(session), *number),
+        };
+        wire::OrderChange {
+            position_step: step,
+            node: self.nodes.index(&order.id.node),
+            counter: order.id.counter,
+            account: self.accounts.index(&order.account),
+            request_id,
+            session,
+            number,
+            side: side_to_wire(order.side).into(),
+            price: order.limit.map(|price| price.0),
+            time_in_force: order.time_in_force.into(),
+            post_only: order.post_only,
+            quantity: order.quantity.0,
+            filled: order.filled.0,
+            value_low: halves(order.value).0,
+            value_high: halves(order.value).1,
+            status: order.status.into(),
+            reason: order.reason.into(),
+            accepted_before_us: self.time.0.wrapping_sub(order.accepted.0).cast_signed(),
+            expires_us: order.expires.map_or(0, |at| at.0),
+            fill: fill.map(|fill| wire::ChangeFill {
+                node: self.nodes.index(&fill.counter_order.node),
+                counter: fill.counter_order.counter,
+                liquidity: fill.liquidity.into(),
+                price: fill.price.0,
+                quantity: fill.quantity.0,
+            }),
+        }
+    }
+}
+
+/// The low and the high 64 bits.
+fn halves(value: u128) -> (u64, u64) {
+    let low = u64::try_from(value & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+    (low, u64::try_from(value >> 64).unwrap_or(u64::MAX))
+}
+
+struct Reader {
+    time: Micros,
+    position: Position,
+    nodes: Vec<NodeId>,
+    accounts: Vec<Account>,
+    sessions: Vec<SessionId>,
+}
+
+fn from_record(record: wire::HistoryBlock) -> Option<StoredBlock> {
+    let grid = |text: &str| Grid::new(text.parse::<Decimal>().ok()?).ok();
+    let sizes = Sizes { tick: grid(&record.tick_size)?, lot: grid(&record.lot_size)? };
+    let mut reader = Reader {
+        time: Micros(record.time_us),
+        position: Position(record.first_position),
+        nodes: record.nodes.into_iter().map(NodeId).collect(),
+        accounts: record.accounts.into_iter().map(Into::into).collect(),
+        sessions: record
+            .sessions
+            .iter()
+            .map(|id| id.as_ref().try_into().map(SessionId).ok())
+            .collect::<Option<_>>()?,
+    };
+    let changes = record.changes.into_iter().map(|change| reader.change(change)).collect::<Option<_>>()?;
+    let outcomes = record.outcomes.iter().map(|outcome| RequestOutcome {
+        first: Position(outcome.first_position),
+        last: Position(outcome.last_position),
+        refused: outcome.refused(),
+    });
+    let block = Block {
+        first: Position(record.first_position),
+        last: Position(record.last_position),
+        time: Micros(record.time_us),
+        changes,
+        ..Block::default()
+    };
+    (block.first <= block.last).then_some(StoredBlock { block, sizes, outcomes: outcomes.collect() })
+}
+
+impl Reader {
+    fn change(&mut self, change: wire::OrderChange) -> Option<Change> {
+        self.position = Position(self.position.0.checked_add(change.position_step)?);
+        let (side, time_in_force) = (side_from_wire(change.side())?, change.time_in_force());
+        let (status, reason) = (change.status(), change.reason());
+        let origin = match change.session.checked_sub(1) {
+            None => Origin::Request(change.request_id.into()),
+            Some(at) => Origin::Command { session: *self.sessions.get(at as usize)?, number: change.number },
+        };
+        let fill = match &change.fill {
+            None => None,
+            Some(fill) => Some(FillOf {
+                counter_order: self.order_id(fill.node, fill.counter)?,
+                liquidity: fill.liquidity(),
+                price: Ticks(fill.price),
+                quantity: Lots(fill.quantity),
+            }),
+        };
+        let mut order = Order {
+            id: self.order_id(change.node, change.counter)?,
+            account: self.accounts.get(change.account as usize)?.clone(),
+            origin,
+            side,
+            limit: change.price.map(Ticks),
+            time_in_force,
+            post_only: change.post_only,
+            quantity: Lots(change.quantity),
+            filled: Lots(change.filled),
+            open: Lots::ZERO,
+            value: u128::from(change.value_high) << 64 | u128::from(change.value_low),
+            status,
+            reason,
+            accepted: Micros(self.time.0.wrapping_sub(change.accepted_before_us.cast_unsigned())),
+            expires: (change.expires_us > 0).then_some(Micros(change.expires_us)),
+            updated: self.time,
+            position: self.position,
+        };
+        if order.is_live() {
+            order.open = Lots(change.quantity.checked_sub(change.filled)?);
+        }
+        Some(Change::Order { order, fill })
+    }
+
+    fn order_id(&self, node: u32, counter: u64) -> Option<OrderId> {
+        Some(OrderId { node: *self.nodes.get(node as usize)?, counter })
+    }
+}
+
+fn side_to_wire(side: Side) -> xbook_proto::v1::Side {
+    match side {
+        Side::Buy => xbook_proto::v1::Side::Buy,
+        Side::Sell => xbook_proto::v1::Side::Sell,
+    }
+}
+
+fn side_from_wire(side: xbook_proto::v1::Side) -> Option<Side> {
+    match side {
+        xbook_proto::v1::Side::Unspecified => None,
+        xbook_proto::v1::Side::Buy => Some(Side::Buy),
+        xbook_proto::v1::Side::Sell => Some(Side::Sell),
+    }
+}
