@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::{Change, ChangeHash};
+use bytes::Bytes;
 
 use super::{Actor, Vector};
 
@@ -79,14 +80,28 @@ impl RawChange {
         self.len() == 0
     }
 
+    /// Its actor.
+    ///
+    /// # Errors
+    /// It is not one of ours.
+    pub fn actor(&self) -> Result<Actor, ChangeError> {
+        let bytes = self.0.actor_id().to_bytes();
+        bytes.try_into().map(Actor).map_err(|_| ChangeError::Actor(bytes.len()))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self.0.raw_bytes())
+    }
+
     /// Whether it is the next change of its actor and depends only on what `known` says is there.
     pub(super) fn check(
         &self,
         vector: &Vector,
         known: impl Fn(&ChangeHash) -> bool,
     ) -> Result<Actor, ChangeError> {
-        let bytes = self.0.actor_id().to_bytes();
-        let actor = Actor(bytes.try_into().map_err(|_| ChangeError::Actor(bytes.len()))?);
+        let actor = self.actor()?;
         let have = vector.get(&actor).copied().unwrap_or(0);
         if have.checked_add(1) != Some(self.seq()) {
             return Err(ChangeError::Gap { actor, seq: self.seq(), have });

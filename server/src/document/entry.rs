@@ -1,5 +1,7 @@
 //! The kinds of entries and their records.
 
+use std::sync::Arc;
+
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
@@ -31,7 +33,7 @@ pub enum Entry {
     /// A lease holder's first record.
     Activation(record::Activation),
     /// What a lease holder did in one tick.
-    Tape(Batch),
+    Tape(Arc<Batch>),
 }
 
 impl Kind {
@@ -82,7 +84,7 @@ impl Entry {
             Kind::Intents => Self::Intents(Message::decode(bytes).ok()?),
             Kind::Promise => Self::Promise(Message::decode(bytes).ok()?),
             Kind::Activation => Self::Activation(Message::decode(bytes).ok()?),
-            Kind::Tape => Self::Tape(Batch::from_record(&Message::decode(bytes).ok()?)?),
+            Kind::Tape => Self::Tape(Arc::new(Batch::from_record(&Message::decode(bytes).ok()?)?)),
         })
     }
 }

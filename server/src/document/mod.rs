@@ -21,6 +21,7 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{
     ActorId, Automerge, AutomergeError, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef,
 };
+use bytes::Bytes;
 use prost::Message;
 
 pub use actor::Actor;
@@ -41,6 +42,7 @@ pub struct Document {
     roots: Vec<ObjId>,
     writers: BTreeMap<Actor, Writer>,
     vector: Vector,
+    hashes: BTreeMap<Actor, Vec<ChangeHash>>,
     changes: u64,
     bytes: u64,
 }
@@ -59,7 +61,7 @@ pub struct LocalChange {
     /// Its number among the actor's changes, from 1.
     pub seq: u64,
     /// Its bytes, to be stored before anyone hears of it.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// Automerge refused an operation that the layout never makes, or a value has another type than
@@ -101,6 +103,7 @@ impl Document {
             roots,
             writers: BTreeMap::new(),
             vector: Vector::new(),
+            hashes: BTreeMap::new(),
             changes: 1,
             bytes: genesis.bytes()?.len() as u64,
         };
@@ -154,8 +157,8 @@ impl Document {
         }
         transaction.commit_with(CommitOptions::default().with_time(0));
         let change = self.automerge.get_last_local_change().ok_or(DocumentError::Layout("change"))?;
-        let local = LocalChange { seq: change.seq(), bytes: change.raw_bytes().to_vec() };
-        self.count(actor, local.seq, local.bytes.len());
+        let local = LocalChange { seq: change.seq(), bytes: Bytes::copy_from_slice(change.raw_bytes()) };
+        self.count(actor, change.hash(), local.seq, local.bytes.len());
         Ok(local)
     }
 
@@ -170,20 +173,19 @@ impl Document {
         let mut checked = Vec::with_capacity(changes.len());
         let mut arriving = BTreeSet::new();
         for raw in changes {
-            let applied = |hash: &ChangeHash| self.automerge.get_change_meta_by_hash(hash).is_some();
-            let actor = raw.check(&vector, |hash| arriving.contains(hash) || applied(hash))?;
+            let actor = raw.check(&vector, |hash| arriving.contains(hash) || self.has(hash))?;
             arriving.insert(raw.hash());
             vector.insert(actor, raw.seq());
-            sizes.push((actor, raw.seq(), raw.len()));
+            sizes.push((actor, raw.hash(), raw.seq(), raw.len()));
             checked.push(raw.into_change());
         }
         self.automerge.apply_changes(checked)?;
         let mut actors: Vec<Actor> = Vec::new();
-        for (actor, seq, len) in sizes {
-            if vector.get(&actor) != Some(&self.count(actor, seq, len)) || actors.contains(&actor) {
-                continue;
+        for (actor, hash, seq, len) in sizes {
+            self.count(actor, hash, seq, len);
+            if !actors.contains(&actor) {
+                actors.push(actor);
             }
-            actors.push(actor);
         }
         let mut entries = Vec::new();
         for actor in actors {
@@ -192,11 +194,29 @@ impl Document {
         Ok(entries)
     }
 
-    fn count(&mut self, actor: Actor, seq: u64, len: usize) -> u64 {
+    /// Whether a change is the next of its actor and all that it depends on is applied.
+    #[must_use]
+    pub fn can_apply(&self, raw: &RawChange) -> bool {
+        raw.check(&self.vector, |hash| self.has(hash)).is_ok()
+    }
+
+    /// The bytes of a change that is applied.
+    #[must_use]
+    pub fn change(&self, actor: Actor, seq: u64) -> Option<Vec<u8>> {
+        let at = usize::try_from(seq.checked_sub(1)?).ok()?;
+        let hash = self.hashes.get(&actor)?.get(at)?;
+        Some(self.automerge.get_change_by_hash(hash)?.raw_bytes().to_vec())
+    }
+
+    fn has(&self, hash: &ChangeHash) -> bool {
+        self.automerge.get_change_meta_by_hash(hash).is_some()
+    }
+
+    fn count(&mut self, actor: Actor, hash: ChangeHash, seq: u64, len: usize) {
         self.vector.insert(actor, seq);
+        self.hashes.entry(actor).or_default().push(hash);
         self.changes += 1;
         self.bytes += len as u64;
-        seq
     }
 
     /// Reads a writer's entries that were not read yet: they are the first of their maps.

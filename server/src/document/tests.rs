@@ -26,7 +26,7 @@ fn intents(first_counter: u64) -> Entry {
 }
 
 fn parse(change: &LocalChange) -> RawChange {
-    RawChange::parse(change.bytes.clone()).unwrap()
+    RawChange::parse(change.bytes.to_vec()).unwrap()
 }
 
 #[test]

@@ -24,10 +24,13 @@ pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SubmitError, Waiter
 use crate::document::{Actor, Genesis};
 use crate::history::{HistoryError, HistoryStore};
 use crate::machine::{Machine, MarketEntry, NewMarket};
-use crate::replica::{Replica, ReplicaError};
+use crate::replica::{Replica, ReplicaError, Settings};
 use crate::store::{Store, StoreError, Stored, Writer, Written};
 use crate::types::{Micros, NodeId};
 use publish::Follower;
+
+/// How long a lease lasts without renewal.
+const LEASE: Micros = Micros(1_000_000);
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
@@ -71,7 +74,7 @@ pub enum NodeError {
         /// Which.
         document: String,
         /// Why.
-        error: ReplicaError,
+        error: Box<ReplicaError>,
     },
     /// The system's source of randomness.
     #[error("no random numbers: {0}")]
@@ -205,7 +208,8 @@ impl Node {
 struct Starter {
     node: NodeId,
     clock: Clock,
-    random: [u8; 2],
+    random: u16,
+    seed: u64,
     store: Store,
     history: HistoryStore,
     writer: Option<Writer>,
@@ -213,10 +217,10 @@ struct Starter {
 
 impl Starter {
     fn new(directory: &Path, clock: Clock) -> Result<Self, NodeError> {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random).map_err(NodeError::Random)?;
-        let (fresh, random) =
-            (u64::from_be_bytes(random[..8].try_into().unwrap_or([1; 8])), [random[8], random[9]]);
+        let fresh = getrandom::u64().map_err(NodeError::Random)?;
+        let seed = getrandom::u64().map_err(NodeError::Random)?;
+        // The low bits of the seed; an actor has room for 16.
+        let random = u16::try_from(seed & 0xFFFF).unwrap_or(0);
         let store = Store::open(directory)?;
         // Zero names no node.
         let node = store.node_id(NodeId(fresh.max(1)))?;
@@ -224,7 +228,7 @@ impl Starter {
         let history = HistoryStore::open(&path)
             .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
         let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, clock, random, store, history, writer })
+        Ok(Self { node, clock, random, seed, store, history, writer })
     }
 
     fn load(&self) -> Result<Vec<Stored>, NodeError> {
@@ -240,9 +244,11 @@ impl Starter {
         tasks: &mut JoinSet<TaskEnd>,
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
-        let me = Actor::new(self.clock.now(), self.node, u16::from_be_bytes(self.random));
-        let opened = Replica::open(&stored.genesis, me, stored.loaded);
-        let replica = opened.map_err(|error| NodeError::Replica { document: name.to_string(), error })?;
+        let me = Actor::new(self.clock.now(), self.node, self.random);
+        let settings = Settings { now: self.clock.now(), lease: LEASE, seed: self.seed };
+        let opened = Replica::open(&stored.genesis, me, settings, stored.loaded);
+        let replica = opened
+            .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
         let rules = match stored.genesis.machine() {
             Machine::Market(market) => Some(market.rules().clone()),
             Machine::Directory(_) => None,
@@ -254,7 +260,7 @@ impl Starter {
             (FollowerKind::Directory(created), _) => Follower::Directory(created),
             (FollowerKind::History, None) => Follower::Nobody,
         };
-        let disk = task::Disk { changes: stored.changes, next: stored.count, writer: self.writer_sender()? };
+        let disk = task::Disk { changes: stored.changes, writer: self.writer_sender()? };
         Ok(task::spawn(name, rules, replica, disk, follower, self.clock, tasks))
     }
 

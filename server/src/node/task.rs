@@ -35,7 +35,6 @@ pub(super) enum Command {
 /// Where a replica's changes go.
 pub(super) struct Disk {
     pub changes: Changes,
-    pub next: u64,
     pub writer: SyncSender<Write>,
 }
 
@@ -120,7 +119,7 @@ impl Task {
                 count = commands.recv_many(&mut received, MAX_WAITING), if open => Event::Received(count),
             };
             match event {
-                Event::Stored(seq) => self.step(Input::Stored { seq }).await?,
+                Event::Stored(index) => self.step(Input::Stored { index }).await?,
                 Event::Woken => {
                     self.wake = None;
                     self.step(Input::Wake).await?;
@@ -186,14 +185,13 @@ impl Task {
 
     async fn perform(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
-            Effect::Store { seq, bytes } => {
+            Effect::Store { index, bytes } => {
                 let (done, stored) = oneshot::channel();
                 // The task waits for this word or for its absence; it can't have gone.
                 let done = Box::new(move || _ = done.send(()));
-                let write = Write { changes: self.disk.changes.clone(), index: self.disk.next, bytes, done };
-                self.disk.next += 1;
+                let write = Write { changes: self.disk.changes.clone(), index, bytes, done };
                 self.disk.writer.send(write).map_err(|_| disk_failed())?;
-                self.writes.push_back((seq, stored));
+                self.writes.push_back((index, stored));
             }
             Effect::Accepted { through } => self.waiting.accept(through),
             Effect::Committed(block) => {
@@ -201,6 +199,8 @@ impl Task {
                 let publication = Publication { block, notices };
                 self.publications.send(publication).await.map_err(|_| "its history failed".to_owned())?;
             }
+            // No peer is connected, so there is nobody to send to.
+            Effect::Send { .. } | Effect::Disconnect { .. } => {}
             Effect::WakeAt(at) => self.wake = Some(Box::pin(sleep(self.clock.until(at)))),
         }
         Ok(())

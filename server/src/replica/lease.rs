@@ -1,103 +1,318 @@
-//! The lease: promises, activation, matching under it, and what a majority's acknowledgements
-//! commit.
+//! The lease: who may match, and since when.
 //!
 //! A voter promises a term once, above every term that it promised before, on top of all that it
 //! has applied. A candidate with a majority of promises in its document writes its activation,
-//! which adopts the head of its fold. From then on it matches. A batch is committed when a
-//! majority of voters acknowledged, under the holder's term, the change that carries it; what was
-//! adopted is committed together with the activation and never before.
+//! which adopts the head of its fold, and matches from then on. Clocks only keep the peace: no
+//! voter promises another candidate while it believes in the holder's lease, and a holder that
+//! can't renew stops matching. What is committed is decided in [`commit`](super::commit).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use xbook_proto::record::v1 as record;
 
+use super::commit::Holding;
+use super::message::{Candidacy, Message};
 use super::tape::Head;
-use super::{Effect, MAX_BATCH, Replica, ReplicaError};
-use crate::document::Entry;
-use crate::machine::State;
-use crate::types::{Micros, NodeId, OrderId};
+use super::{Effect, Replica, ReplicaError};
+use crate::document::{Actor, Entry};
+use crate::types::{Micros, NodeId};
 
 /// This replica's part in the lease.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Lease {
-    /// The term that this process is a candidate for, or holds.
-    term: u64,
-    holding: Option<Box<Holding>>,
+    /// How long a lease lasts without renewal.
+    duration: Micros,
+    /// The highest term that this voter promised; in the document, perhaps not on the disk yet.
+    pub promised: u64,
+    /// The highest label that anyone was heard to carry.
+    highest_heard: u64,
+    /// Until when this voter believes in a holder's lease, and whose.
+    believed: Option<(u64, NodeId, Micros)>,
+    role: Role,
+    /// When to try for the lease, or to send the next heartbeat.
+    timer: Micros,
+    random: u64,
+}
+
+/// What this replica does about the lease.
+#[derive(Debug)]
+enum Role {
+    /// Leaves it to others.
+    Follower,
+    /// Asks what a majority would promise.
+    Trial { term: u64, granted: Vec<NodeId>, handed_over_by: Option<u64> },
+    /// Has promised itself a term and asks the others.
+    Candidate { term: u64 },
+    /// Holds it.
+    Holder(Box<Holder>),
 }
 
 /// What only the holder has.
 #[derive(Debug)]
-struct Holding {
-    /// The matching state: the whole effective tape, committed or not.
-    ahead: State,
-    /// The change that carries the activation.
-    activation: u64,
-    /// How many batches the activation adopted.
-    adopted: u64,
-    /// Changes with batches that are not committed yet, and the tape's length after each.
-    uncommitted: VecDeque<(u64, u64)>,
-    /// The last own change that each voter acknowledged under this term.
-    acknowledged: BTreeMap<NodeId, u64>,
-    /// The node whose turn it was last.
-    last_turn: NodeId,
+struct Holder {
+    holding: Holding,
+    /// The last heartbeat of each voter's echo: when it was sent, and how far its clock is ahead.
+    echoes: BTreeMap<NodeId, (Micros, i64)>,
+    /// The lease was handed over: no more matching.
+    handed_over: bool,
 }
 
 impl Lease {
-    /// Notes that a change carries the holder's newest batch.
-    pub fn batch_written(&mut self, change: u64) {
-        if let Some(holding) = &mut self.holding {
-            holding.uncommitted.push_back((change, holding.ahead.batches()));
+    /// A lease that nobody holds yet. A restarted voter waits for one duration, since it may have
+    /// promised that long to a holder that it has forgotten.
+    pub fn new(duration: Micros, now: Micros, seed: u64, promised: u64) -> Self {
+        let mut lease = Self {
+            duration,
+            promised,
+            highest_heard: 0,
+            believed: Some((0, NodeId(0), now.plus(duration))),
+            role: Role::Follower,
+            timer: Micros(0),
+            random: seed,
+        };
+        lease.timer = now.plus(duration).plus(lease.back_off());
+        lease
+    }
+
+    /// Up to one duration, differently each time and on each node.
+    fn back_off(&mut self) -> Micros {
+        // SplitMix64: the seed comes from outside, so a run can be repeated.
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        Micros(mixed % self.duration.0.max(1))
+    }
+
+    /// The term that this process matches under, with the state that it matches on.
+    pub fn holding(&mut self) -> Option<&mut Holding> {
+        match &mut self.role {
+            Role::Holder(holder) => Some(&mut holder.holding),
+            _ => None,
         }
     }
 
-    /// When the holder has an order to expire.
-    pub fn next_expiry(&self) -> Option<Micros> {
-        self.holding.as_ref()?.ahead.next_expiry()
+    /// The same, to look at.
+    pub fn held(&self) -> Option<&Holding> {
+        match &self.role {
+            Role::Holder(holder) => Some(&holder.holding),
+            _ => None,
+        }
+    }
+
+    fn believes(&self, now: Micros) -> Option<NodeId> {
+        self.believed.filter(|(.., until)| now < *until).map(|(_, holder, _)| holder)
     }
 }
 
 impl Replica {
-    /// On start: what batches say about what was committed before them may be shown at once.
-    pub(super) fn recall_committed(&mut self) {
-        let batches = (0..self.tape.len()).filter_map(|at| self.tape.batch(at));
-        let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default();
-        self.committed = batches.take_while(|batch| batch.first <= known).count() as u64;
-    }
-
-    /// Moves towards the lease: promises itself a new term, and activates it once a majority has
-    /// promised.
-    pub(super) fn seek_lease(&mut self, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        let alone = self.tape.voters() == [self.node];
-        if self.lease.holding.is_some() || !alone {
+    /// Does what the lease asks for at this time.
+    pub(super) fn tend_lease(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        self.follow_head(now, effects)?;
+        if !self.tape.voters().contains(&self.node) {
             return Ok(());
         }
-        if self.lease.term == 0 {
-            self.promise_myself(effects)?;
+        let alone = self.tape.voters().len() == 1;
+        match &self.lease.role {
+            Role::Follower if alone => self.stand(now, None, effects)?,
+            Role::Follower | Role::Trial { .. } | Role::Candidate { .. } if now >= self.lease.timer => {
+                self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+                if self.lease.believes(now).is_none() {
+                    self.try_for(now, None, effects)?;
+                }
+            }
+            Role::Holder(holder) if now >= self.lease.timer => {
+                self.lease.timer = now.plus(Micros(self.lease.duration.0 / 5));
+                if holder.handed_over {
+                    // Nobody took it: then it is anyone's again.
+                    self.step_down(now);
+                } else {
+                    self.heartbeat(now, effects);
+                }
+            }
+            _ => {}
         }
-        match self.tape.majority_for(self.lease.term, self.document.me()) {
-            Some(promises) => self.activate(&promises, effects),
-            None => Ok(()),
-        }
+        self.activate_if_promised(now, effects)
     }
 
-    fn promise_myself(&mut self, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        let me = self.document.me();
-        let term = self.tape.highest_term() + 1;
-        let candidate = me.0.to_vec().into();
-        let promise = record::Promise { term, candidate, voter: self.node.0 };
-        self.write(&[Entry::Promise(promise.clone())], effects)?;
-        self.tape.add_promise(me, &promise);
-        self.lease.term = term;
+    /// When the lease next asks for something.
+    pub(super) fn lease_timer(&self) -> Option<Micros> {
+        let votes = self.tape.voters().contains(&self.node) && self.tape.voters().len() > 1;
+        votes.then_some(self.lease.timer)
+    }
+
+    /// A voter that sees a valid activation of a higher term promises that term too; a holder or
+    /// candidate of a lower one steps down.
+    fn follow_head(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        let Some(head) = self.tape.head().filter(|head| head.actor != self.document.me()) else {
+            return Ok(());
+        };
+        let outdone = match &self.lease.role {
+            Role::Follower => false,
+            Role::Trial { term, .. } | Role::Candidate { term } => head.term >= *term,
+            Role::Holder(holder) => head.term > holder.holding.term,
+        };
+        if outdone {
+            self.step_down(now);
+        }
+        if head.term > self.lease.promised && self.tape.voters().contains(&self.node) {
+            self.promise(now, head.term, head.actor, effects)?;
+        }
         Ok(())
     }
 
-    fn activate(
+    fn step_down(&mut self, now: Micros) {
+        self.lease.role = Role::Follower;
+        self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+    }
+
+    /// Asks what the voters would promise, so that a node that was cut off disturbs nobody.
+    fn try_for(
         &mut self,
-        promises: &[crate::document::Actor],
+        now: Micros,
+        handed_over_by: Option<u64>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
+        let term = self.next_term();
+        self.lease.role = Role::Trial { term, granted: vec![self.node], handed_over_by };
+        self.ask(Candidacy { term, actor: self.document.me(), trial: true, handed_over_by }, effects);
+        self.count_trial(now, effects)
+    }
+
+    fn next_term(&self) -> u64 {
+        self.lease.promised.max(self.tape.highest_term()).max(self.lease.highest_heard) + 1
+    }
+
+    fn count_trial(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        match &self.lease.role {
+            Role::Trial { granted, handed_over_by, .. } if granted.len() >= self.tape.majority() => {
+                self.stand(now, *handed_over_by, effects)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Promises itself a new term and asks the others for theirs.
+    fn stand(
+        &mut self,
+        now: Micros,
+        handed_over_by: Option<u64>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let (term, actor) = (self.next_term(), self.document.me());
+        self.promise(now, term, actor, effects)?;
+        self.lease.role = Role::Candidate { term };
+        self.ask(Candidacy { term, actor, trial: false, handed_over_by }, effects);
+        Ok(())
+    }
+
+    fn ask(&mut self, candidacy: Candidacy, effects: &mut Vec<Effect>) {
+        for voter in self.other_voters() {
+            self.send(voter, Message::Candidate(candidacy), effects);
+        }
+    }
+
+    fn other_voters(&self) -> Vec<NodeId> {
+        let others = self.tape.voters().iter().copied().filter(|voter| *voter != self.node);
+        others.filter(|voter| self.peers.connected.contains_key(voter)).collect()
+    }
+
+    /// Writes this voter's promise on top of all that it has applied.
+    fn promise(
+        &mut self,
+        now: Micros,
+        term: u64,
+        candidate: Actor,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let promise = record::Promise { term, candidate: candidate.0.to_vec().into(), voter: self.node.0 };
+        self.write(now, vec![Entry::Promise(promise)], effects)?;
+        self.lease.promised = term;
+        Ok(())
+    }
+
+    /// A candidate asks for a promise.
+    pub(super) fn judge(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        candidacy: Candidacy,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let Candidacy { term, actor, trial, handed_over_by } = candidacy;
+        let votes = self.tape.voters().contains(&self.node)
+            && self.tape.voters().contains(&from)
+            && actor.node() == from;
+        let free = match &self.lease.role {
+            Role::Holder(holder) => holder.handed_over || !self.renewed(now),
+            _ => {
+                let released =
+                    handed_over_by.is_some() && self.lease.believed.map(|(term, ..)| term) == handed_over_by;
+                released || self.lease.believes(now).is_none_or(|holder| holder == from)
+            }
+        };
+        let granted = votes && free && term > self.lease.promised;
+        if granted && !trial {
+            self.step_down(now);
+            self.promise(now, term, actor, effects)?;
+            self.hurry(from);
+        }
+        let label = self.lease.promised;
+        self.send(from, Message::Ballot { term, trial, granted, label }, effects);
+        Ok(())
+    }
+
+    /// A voter's answer to a candidacy.
+    pub(super) fn take_ballot(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        (term, trial, granted, label): (u64, bool, bool, u64),
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        self.hear_label(now, label, effects)?;
+        if let Role::Trial { term: asked, granted: by, .. } = &mut self.lease.role
+            && trial
+            && granted
+            && *asked == term
+            && self.tape.voters().contains(&from)
+            && !by.contains(&from)
+        {
+            by.push(from);
+        }
+        self.count_trial(now, effects)
+    }
+
+    /// Someone carries a label. A holder that meets a higher one could not commit with its voter
+    /// any more, so it runs at that plus one.
+    pub(super) fn hear_label(
+        &mut self,
+        now: Micros,
+        label: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        self.lease.highest_heard = self.lease.highest_heard.max(label);
+        match &self.lease.role {
+            Role::Holder(holder) if label > holder.holding.term && !holder.handed_over => {
+                self.stand(now, None, effects)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the activation once a majority's promises are in the document.
+    fn activate_if_promised(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        let Role::Candidate { term } = self.lease.role else {
+            return Ok(());
+        };
         let me = self.document.me();
+        let older = self.tape.head().is_none_or(|head| head.term < term);
+        let Some(promises) =
+            self.tape.majority_for(term, me).filter(|_| older && self.lease.promised == term)
+        else {
+            return Ok(());
+        };
         let ahead = self.whole_fold()?;
         let adopts = self.tape.head().map(|Head { term, actor, batches }| record::Head {
             term,
@@ -105,89 +320,126 @@ impl Replica {
             batches,
         });
         let activation = record::Activation {
-            term: self.lease.term,
+            term,
             promises: promises.iter().map(|actor| actor.0.to_vec().into()).collect(),
             adopts,
             first_batch: self.tape.written(me),
         };
-        let change = self.write(&[Entry::Activation(activation.clone())], effects)?;
-        self.tape.add_activation(me, &activation);
-        self.lease.holding = Some(Box::new(Holding {
-            adopted: ahead.batches(),
-            ahead,
-            activation: change,
-            uncommitted: VecDeque::new(),
-            acknowledged: BTreeMap::new(),
-            last_turn: self.node,
-        }));
+        let change = self.write(now, vec![Entry::Activation(activation)], effects)?;
+        let holding = Holding::new(term, ahead, change, self.node);
+        let holder = Holder { holding, echoes: BTreeMap::new(), handed_over: false };
+        self.lease.role = Role::Holder(Box::new(holder));
+        self.lease.believed = None;
+        self.lease.timer = now;
         Ok(())
     }
 
-    /// The state after the whole effective tape: the view, and what it does not show yet.
-    fn whole_fold(&self) -> Result<State, ReplicaError> {
-        let mut state = self.view.clone();
-        while let Some(batch) = self.tape.batch(state.batches()) {
-            state.apply(batch, |id| self.inbox.get(id))?;
+    fn heartbeat(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        let Some(term) = self.lease.held().map(|holding| holding.term) else {
+            return;
+        };
+        let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
+        for peer in peers {
+            self.send(peer, Message::Heartbeat { term, sent: now }, effects);
         }
-        Ok(state)
     }
 
-    /// Consumes intents under the lease, nodes in turn, each node's in their order.
-    pub(super) fn write_batch(&mut self, now: Micros) -> Result<Option<Entry>, ReplicaError> {
-        let me = self.document.me();
-        let Some(holding) = &mut self.lease.holding else {
-            return Ok(None);
-        };
-        let mut batch = holding.ahead.begin(self.lease.term, now, self.view.position())?;
-        let mut nodes: Vec<NodeId> = self.inbox.nodes().collect();
-        let turn = nodes.partition_point(|node| *node <= holding.last_turn);
-        nodes.rotate_left(turn);
-        while batch.len() < MAX_BATCH && !batch.is_full_of_expired() && !nodes.is_empty() {
-            let mut failed = None;
-            nodes.retain(|node| {
-                let id = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
-                let Some(intent) = self.inbox.get(id).filter(|_| batch.len() < MAX_BATCH && failed.is_none())
-                else {
-                    return false;
-                };
-                holding.last_turn = *node;
-                failed = holding.ahead.sequence(&mut batch, id, intent).err();
-                true
-            });
-            if let Some(error) = failed {
-                return Err(error.into());
+    /// The holder of a term lives. A voter counts the lease from here; everyone answers.
+    pub(super) fn take_heartbeat(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        term: u64,
+        sent: Micros,
+        effects: &mut Vec<Effect>,
+    ) {
+        if term >= self.lease.promised.max(self.tape.head().map_or(0, |head| head.term)) {
+            self.lease.believed = Some((term, from, now.plus(self.lease.duration)));
+            if !matches!(self.lease.role, Role::Holder(_)) {
+                self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
             }
         }
-        if batch.is_empty() {
-            return Ok(None);
-        }
-        let batch = holding.ahead.end(batch);
-        self.tape.add_batch(me, Arc::new(batch.clone()));
-        Ok(Some(Entry::Tape(batch)))
+        let label = self.lease.promised;
+        self.send(from, Message::Echo { label, sent, clock: now }, effects);
     }
 
-    /// This voter's disk has all own changes up to `seq`, under the term that it promised.
-    pub(super) fn acknowledge(&mut self, seq: u64) {
-        let (label, majority) = (self.tape.promised_by(self.node), self.tape.majority());
-        let Some(holding) = &mut self.lease.holding else {
-            return;
-        };
-        if label != self.lease.term {
-            return;
-        }
-        holding.acknowledged.insert(self.node, seq);
-        let mut acknowledged: Vec<u64> = holding.acknowledged.values().copied().collect();
-        acknowledged.sort_unstable_by(|a, b| b.cmp(a));
-        let Some(covered) = acknowledged.get(majority - 1).copied().filter(|seq| *seq >= holding.activation)
-        else {
-            return;
-        };
-        self.committed = self.committed.max(holding.adopted);
-        while let Some((_, length)) =
-            holding.uncommitted.front().filter(|(change, _)| *change <= covered).copied()
+    /// A heartbeat came back.
+    pub(super) fn take_echo(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        (label, sent, clock): (u64, Micros, Micros),
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        if let Role::Holder(holder) = &mut self.lease.role
+            && label <= holder.holding.term
         {
-            self.committed = length;
-            holding.uncommitted.pop_front();
+            let ahead = i64::try_from(clock.0).unwrap_or(i64::MAX).saturating_sub_unsigned(now.0);
+            holder.echoes.insert(from, (sent, ahead));
         }
+        if self.tape.voters().contains(&from) { self.hear_label(now, label, effects) } else { Ok(()) }
+    }
+
+    /// Whether this holder's lease is renewed: a majority echoed a heartbeat that is not too old.
+    /// It counts from when it sent them, voters from when they received them.
+    fn renewed(&self, now: Micros) -> bool {
+        let Role::Holder(holder) = &self.lease.role else {
+            return false;
+        };
+        let fresh = self.tape.voters().iter().filter(|voter| {
+            **voter == self.node
+                || holder.echoes.get(voter).is_some_and(|(sent, _)| now < sent.plus(self.lease.duration))
+        });
+        fresh.count() >= self.tape.majority()
+    }
+
+    /// Whether this process may match now.
+    pub(super) fn may_match(&self, now: Micros) -> bool {
+        matches!(&self.lease.role, Role::Holder(holder) if !holder.handed_over) && self.renewed(now)
+    }
+
+    /// What the holder's clock and a majority's say: the lower median, so that one wrong clock
+    /// can't move tape time.
+    pub(super) fn tape_clock(&self, now: Micros) -> Micros {
+        let Role::Holder(holder) = &self.lease.role else {
+            return now;
+        };
+        let voters = self.tape.voters().iter().filter(|voter| **voter != self.node);
+        let others = voters
+            .filter_map(|voter| holder.echoes.get(voter))
+            .map(|(_, ahead)| now.0.saturating_add_signed(*ahead));
+        let mut clocks: Vec<u64> = others.chain([now.0]).collect();
+        clocks.sort_unstable();
+        Micros(clocks[(clocks.len() - 1) / 2])
+    }
+
+    /// Hands the lease to another voter: stops matching, and asks it to stand.
+    pub(super) fn hand_over(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
+        let able = to != self.node && self.other_voters().contains(&to);
+        if let Role::Holder(holder) = &mut self.lease.role
+            && able
+        {
+            holder.handed_over = true;
+            self.lease.timer = self.lease.timer.plus(self.lease.duration);
+            let term = holder.holding.term;
+            self.hurry(to);
+            self.send(to, Message::HandOver { term }, effects);
+        }
+    }
+
+    /// The holder asks this node to take over.
+    pub(super) fn take_over(
+        &mut self,
+        now: Micros,
+        term: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let votes = self.tape.voters().contains(&self.node);
+        let known = self.tape.head().is_some_and(|head| head.term == term);
+        if votes && known && matches!(self.lease.role, Role::Follower) {
+            self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+            self.stand(now, Some(term), effects)?;
+        }
+        Ok(())
     }
 }

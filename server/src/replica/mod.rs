@@ -1,21 +1,31 @@
 //! The replica of one document: a state machine without I/O, clock or randomness.
 //!
 //! [`Replica::handle`] takes an input and a time and appends effects. The way of a request: it is
-//! gathered; [`tick`](Replica::handle) writes all that was gathered as intents and, under the
-//! lease, what became of them as a tape batch, in one change; the change is stored; a majority's
+//! gathered; `tick` writes all that was gathered as intents and, under the lease, what became of
+//! them as a tape batch, in one change; the change is stored, then sent to the peers; a majority's
 //! acknowledgements under the holder's term commit it; the view applies the committed batch, and
 //! the block of changes that this gives is the answer to everyone.
 //!
 //! - `inbox`: intents that are not consumed yet.
 //! - [`tape`]: which batches count.
-//! - `lease`: promises, activation, what is committed.
+//! - `lease`: promises, candidacy, activation, heartbeats, hand-over.
+//! - `commit`: matching under the lease, and what acknowledgements commit.
+//! - `log`: the order of arrival, and how far the disk is.
+//! - `sync`: what peers have and lack.
+//! - [`message`]: what replicas say to each other.
 
+mod commit;
 mod inbox;
 mod lease;
+mod log;
+pub mod message;
+mod sync;
 pub mod tape;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::document::{Actor, ChangeError, Document, DocumentError, Entry, Genesis, RawChange};
 use crate::machine::{Block, FoldError, Intent, Request, State, decode_batch, encode_batch};
@@ -23,6 +33,9 @@ use crate::types::{Micros, NodeId, OrderId, Position};
 
 use inbox::Inbox;
 use lease::Lease;
+use log::{Arrival, Log};
+use message::{Envelope, Message};
+use sync::Peers;
 use tape::Tape;
 
 /// Most requests that one change carries.
@@ -42,11 +55,24 @@ const MAX_APPLIED: usize = 64;
 pub enum Input {
     /// Requests of clients, in the order in which they take effect.
     Submit(Vec<Request>),
-    /// All own changes up to this number are on the disk.
+    /// All changes up to this one are on the disk.
     Stored {
-        /// The change's number.
-        seq: u64,
+        /// Its index in the order of storing.
+        index: u64,
     },
+    /// A connection to a peer is up.
+    PeerUp(NodeId),
+    /// A connection to a peer is gone.
+    PeerDown(NodeId),
+    /// A peer said something.
+    Message {
+        /// Who.
+        from: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Hand the lease to a voter, if this replica holds it.
+    HandOver(NodeId),
     /// Time has passed, or there is more to do.
     Wake,
 }
@@ -56,10 +82,24 @@ pub enum Input {
 pub enum Effect {
     /// Put a change on the disk, then say [`Input::Stored`]. Nobody may hear of it before.
     Store {
-        /// The change's number.
-        seq: u64,
+        /// Its index in the order of storing, from 0.
+        index: u64,
         /// Its bytes.
-        bytes: Vec<u8>,
+        bytes: Bytes,
+    },
+    /// Say something to a peer.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// End the connection to a peer: it said what no correct node says.
+    Disconnect {
+        /// Whom.
+        peer: NodeId,
+        /// Why.
+        reason: String,
     },
     /// This node's intents up to this counter are on the disk.
     Accepted {
@@ -123,20 +163,36 @@ pub struct ReplicaStatus {
     pub digest: [u8; 32],
 }
 
+/// What a replica is told when it opens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Now.
+    pub now: Micros,
+    /// How long a lease lasts without renewal.
+    pub lease: Micros,
+    /// Seed of the random back-off.
+    pub seed: u64,
+}
+
 /// A replica.
 #[derive(Debug)]
 pub struct Replica {
     node: NodeId,
     generation: u64,
+    genesis: [u8; 32],
     document: Document,
+    log: Log,
     inbox: Inbox,
     tape: Tape,
     view: State,
     lease: Lease,
+    peers: Peers,
     /// How many batches of the effective tape are known to be committed.
     committed: u64,
+    /// What the newest holder that was heard said: its term, and how many batches are committed.
+    told: (u64, u64),
     gathering: VecDeque<Request>,
-    /// Own changes on their way to the disk: number, and the last own counter in it.
+    /// Own changes on their way to the disk: index, and the last own counter in it.
     in_flight: VecDeque<(u64, u64)>,
 }
 
@@ -145,27 +201,43 @@ impl Replica {
     ///
     /// # Errors
     /// What is stored can't be read or does not fit together.
-    pub fn open(genesis: &Genesis, me: Actor, stored: Vec<Vec<u8>>) -> Result<Self, ReplicaError> {
-        let node = me.node();
-        let document = Document::new(genesis, me)?;
-        let tape = Tape::new(genesis.voters());
-        let view = State::new(genesis.machine(), genesis.digest());
+    pub fn open(
+        genesis: &Genesis,
+        me: Actor,
+        settings: Settings,
+        stored: Vec<Vec<u8>>,
+    ) -> Result<Self, ReplicaError> {
+        let Settings { now, lease, seed } = settings;
         let mut replica = Self {
-            node,
+            node: me.node(),
             generation: genesis.generation(),
-            document,
+            genesis: genesis.digest(),
+            document: Document::new(genesis, me)?,
+            log: Log::default(),
             inbox: Inbox::default(),
-            tape,
-            view,
-            lease: Lease::default(),
+            tape: Tape::new(genesis.voters()),
+            view: State::new(genesis.machine(), genesis.digest()),
+            lease: Lease::new(lease, now, seed, 0),
+            peers: Peers::default(),
             committed: 0,
+            told: (0, 0),
             gathering: VecDeque::new(),
             in_flight: VecDeque::new(),
         };
-        let changes = stored.into_iter().map(RawChange::parse).collect::<Result<Vec<_>, _>>()?;
+        let mut changes = Vec::with_capacity(stored.len());
+        for bytes in stored {
+            let raw = RawChange::parse(bytes)?;
+            replica
+                .log
+                .push(Arrival { actor: raw.actor()?, seq: raw.seq(), at: now, promised: 0 }, raw.bytes());
+            changes.push(raw);
+        }
         for (actor, entry) in replica.document.apply(changes)? {
             replica.take(actor, entry)?;
         }
+        let promised = replica.tape.promised_by(replica.node);
+        replica.lease = Lease::new(lease, now, seed, promised);
+        replica.log.opened(promised);
         replica.recall_committed();
         Ok(replica)
     }
@@ -180,15 +252,26 @@ impl Replica {
         input: Input,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
+        let had = self.log.durable();
         match input {
             Input::Submit(requests) => self.gathering.extend(requests),
-            Input::Stored { seq } => self.stored(seq, effects),
+            Input::Stored { index } => self.stored(index, effects),
+            Input::PeerUp(peer) => self.peer_up(peer, effects),
+            Input::PeerDown(peer) => self.peer_down(peer),
+            Input::Message { from, envelope } => self.hear(now, from, envelope, effects)?,
+            Input::HandOver(to) => self.hand_over(to, effects),
             Input::Wake => {}
         }
+        self.recall_told();
+        self.count_acks(effects);
         if self.show(effects)? {
-            self.seek_lease(effects)?;
+            self.tend_lease(now, effects)?;
             self.tick(now, effects)?;
         }
+        if self.log.durable() > had {
+            self.acknowledge(effects);
+        }
+        self.push_changes(now, effects);
         self.plan_wake(now, effects);
         Ok(())
     }
@@ -266,22 +349,74 @@ impl Replica {
             }
             Entry::Promise(promise) => self.tape.add_promise(actor, &promise),
             Entry::Activation(activation) => self.tape.add_activation(actor, &activation),
-            Entry::Tape(batch) => self.tape.add_batch(actor, Arc::new(batch)),
+            Entry::Tape(batch) => self.tape.add_batch(actor, batch),
         }
         Ok(())
     }
 
-    /// Own changes reached the disk: intents are accepted, and this voter acknowledges.
-    fn stored(&mut self, seq: u64, effects: &mut Vec<Effect>) {
+    /// A peer said something.
+    fn hear(
+        &mut self,
+        now: Micros,
+        from: NodeId,
+        Envelope { generation, message }: Envelope,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        if generation != self.generation || !self.peers.connected.contains_key(&from) {
+            return Ok(());
+        }
+        match message {
+            Message::Hello { genesis, .. } if genesis != self.genesis => {
+                self.disconnect(from, "its genesis is another one".to_owned(), effects);
+            }
+            Message::Hello { ack, .. } | Message::Ack(ack) => self.peer_has(from, ack),
+            Message::Changes(changes) => {
+                if let Err(error) = self.take_changes(now, changes, effects)? {
+                    self.disconnect(from, error.to_string(), effects);
+                }
+            }
+            Message::Heartbeat { term, sent } => self.take_heartbeat(now, from, term, sent, effects),
+            Message::Echo { label, sent, clock } => {
+                self.take_echo(now, from, (label, sent, clock), effects)?
+            }
+            Message::Candidate(candidacy) => self.judge(now, from, candidacy, effects)?,
+            Message::Ballot { term, trial, granted, label } => {
+                self.take_ballot(now, from, (term, trial, granted, label), effects)?;
+            }
+            Message::Committed { term, batches } => self.take_committed(term, batches),
+            Message::HandOver { term } => self.take_over(now, term, effects)?,
+        }
+        Ok(())
+    }
+
+    fn send(&self, to: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Send { to, envelope: Envelope { generation: self.generation, message } });
+    }
+
+    fn disconnect(&mut self, peer: NodeId, reason: String, effects: &mut Vec<Effect>) {
+        self.peer_down(peer);
+        effects.push(Effect::Disconnect { peer, reason });
+    }
+
+    /// Changes reached the disk; own intents in them are accepted.
+    fn stored(&mut self, index: u64, effects: &mut Vec<Effect>) {
         let mut accepted = None;
-        while let Some((_, through)) = self.in_flight.front().filter(|(change, _)| *change <= seq).copied() {
+        while let Some((_, through)) = self.in_flight.front().filter(|(change, _)| *change <= index).copied()
+        {
             accepted = Some(through);
             self.in_flight.pop_front();
         }
         if let Some(through) = accepted {
             effects.push(Effect::Accepted { through });
         }
-        self.acknowledge(seq);
+        self.log.stored(index);
+    }
+
+    /// Tells everyone what the disk has.
+    fn acknowledge(&self, effects: &mut Vec<Effect>) {
+        for peer in self.peers.connected.keys() {
+            self.send(*peer, Message::Ack(self.log.ack().clone()), effects);
+        }
     }
 
     /// Applies committed batches to the view; `false` if more are left for the next step.
@@ -309,17 +444,14 @@ impl Replica {
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             return Ok(());
         }
-        let mut entries = Vec::new();
-        if let Some(batch) = self.write_intents(now)? {
-            entries.push(batch);
-        }
+        let intents = self.write_intents(now)?;
         let batch = self.write_batch(now)?;
         let batches = batch.is_some();
-        entries.extend(batch);
+        let entries: Vec<Entry> = intents.into_iter().chain(batch).collect();
         if !entries.is_empty() {
-            let seq = self.write(&entries, effects)?;
+            let seq = self.write(now, entries, effects)?;
             if batches {
-                self.lease.batch_written(seq);
+                self.batch_written(seq);
             }
         }
         Ok(())
@@ -342,20 +474,43 @@ impl Replica {
         Ok(Some(Entry::Intents(batch)))
     }
 
-    fn write(&mut self, entries: &[Entry], effects: &mut Vec<Effect>) -> Result<u64, ReplicaError> {
-        let change = self.document.append(entries)?;
-        self.in_flight.push_back((change.seq, self.inbox.last(self.node)));
-        effects.push(Effect::Store { seq: change.seq, bytes: change.bytes });
+    /// Writes entries as one change and returns its number.
+    fn write(
+        &mut self,
+        now: Micros,
+        entries: Vec<Entry>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<u64, ReplicaError> {
+        let change = self.document.append(&entries)?;
+        let actor = self.document.me();
+        let mut promised = 0;
+        for entry in entries {
+            match entry {
+                // The inbox has them already, as they were before they became a record.
+                Entry::Intents(_) => {}
+                Entry::Promise(ref promise) => {
+                    promised = promise.term;
+                    self.take(actor, entry)?;
+                }
+                entry => self.take(actor, entry)?,
+            }
+        }
+        let arrival = Arrival { actor, seq: change.seq, at: now, promised };
+        let index = self.log.push(arrival, change.bytes.clone());
+        self.in_flight.push_back((index, self.inbox.last(self.node)));
+        effects.push(Effect::Store { index, bytes: change.bytes });
         Ok(change.seq)
     }
 
     /// Asks to be woken when there is something to do that nothing else would bring up.
     fn plan_wake(&self, now: Micros, effects: &mut Vec<Effect>) {
-        let more_to_show = self.view.batches() < self.committed;
-        let expiry = self.lease.next_expiry();
-        if more_to_show {
-            effects.push(Effect::WakeAt(now));
-        } else if let Some(at) = expiry.filter(|_| self.in_flight.len() < MAX_IN_FLIGHT) {
+        let more_to_show = (self.view.batches() < self.committed
+            && self.tape.batch(self.view.batches()).is_some())
+        .then_some(now);
+        let may_write = self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now);
+        let expiry = self.lease.held().and_then(|holding| holding.ahead.next_expiry()).filter(|_| may_write);
+        let wishes = [more_to_show, expiry, self.lease_timer(), self.next_relay()];
+        if let Some(at) = wishes.into_iter().flatten().min() {
             effects.push(Effect::WakeAt(at.max(now)));
         }
     }

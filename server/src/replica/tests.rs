@@ -14,6 +14,11 @@ fn genesis() -> Genesis {
     Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters: vec![NODE] })
 }
 
+fn open(now: u64, start: u16, stored: Vec<Vec<u8>>) -> Replica {
+    let settings = Settings { now: Micros(now), lease: Micros(1_000_000), seed: 1 };
+    Replica::open(&genesis(), Actor::new(Micros(now), NODE, start), settings, stored).unwrap()
+}
+
 /// A replica on a disk that syncs when it is told to.
 struct Machine {
     replica: Replica,
@@ -26,7 +31,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let replica = Replica::open(&genesis(), Actor::new(Micros(1_000), NODE, 0), Vec::new()).unwrap();
+        let replica = open(1_000, 0, Vec::new());
         let mut machine = Self {
             replica,
             unsynced: Vec::new(),
@@ -45,18 +50,18 @@ impl Machine {
         self.replica.handle(Micros(self.now), input, &mut effects).unwrap();
         for effect in effects {
             match effect {
-                Effect::Store { seq, bytes } => self.unsynced.push((seq, bytes)),
+                Effect::Store { index, bytes } => self.unsynced.push((index, bytes.to_vec())),
                 Effect::Committed(block) => self.blocks.push(block),
-                Effect::Accepted { .. } | Effect::WakeAt(_) => {}
+                _ => {}
             }
         }
     }
 
     fn sync(&mut self) {
         while !self.unsynced.is_empty() {
-            let (seq, bytes) = self.unsynced.remove(0);
+            let (index, bytes) = self.unsynced.remove(0);
             self.disk.push(bytes);
-            self.input(Input::Stored { seq });
+            self.input(Input::Stored { index });
         }
     }
 
@@ -65,8 +70,7 @@ impl Machine {
         self.starts += 1;
         self.now += 1_000_000;
         self.unsynced.clear();
-        let actor = Actor::new(Micros(self.now), NODE, self.starts);
-        self.replica = Replica::open(&genesis(), actor, self.disk.clone()).unwrap();
+        self.replica = open(self.now, self.starts, self.disk.clone());
         self.blocks.clear();
         self.input(Input::Wake);
     }
@@ -175,9 +179,9 @@ fn a_crash_at_any_moment_leaves_a_prefix() {
         for request in example() {
             machine.submit(vec![request]);
             if machine.disk.len() < synced + 2 && !machine.unsynced.is_empty() {
-                let (seq, bytes) = machine.unsynced.remove(0);
+                let (index, bytes) = machine.unsynced.remove(0);
                 machine.disk.push(bytes);
-                machine.input(Input::Stored { seq });
+                machine.input(Input::Stored { index });
             }
         }
         let shown = machine.replica.view().position();

@@ -13,7 +13,7 @@ fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
         let write = Write {
             changes: document.changes.clone(),
             index: document.count + at as u64,
-            bytes: record.to_vec(),
+            bytes: record.to_vec().into(),
             done: Box::new(move || sender.send(at).unwrap()),
         };
         writer.sender().send(write).unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use fjall::{Database, PersistMode};
 
 use super::watermark::Watermark;
@@ -22,7 +23,7 @@ pub struct Write {
     /// Its number in the order of storing, from 0.
     pub index: u64,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Called once it is on the disk; dropped without a call if it will never be.
     pub done: Box<dyn FnOnce() + Send>,
 }

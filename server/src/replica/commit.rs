@@ -1,0 +1,155 @@
+//! Matching under the lease, and what a majority's acknowledgements commit.
+//!
+//! A batch of term t is committed when a majority of voters acknowledged, under the label t, the
+//! change that carries it. What was adopted from earlier terms is committed together with the
+//! activation of t and never before: counting acknowledgements of an adopted batch alone is the
+//! Figure-8 mistake, and a later holder could win without it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::message::{Ack, Message};
+use super::{Effect, MAX_BATCH, Replica, ReplicaError};
+use crate::document::Entry;
+use crate::machine::State;
+use crate::types::{Micros, NodeId, OrderId};
+
+/// What a holder matches on.
+#[derive(Debug)]
+pub(super) struct Holding {
+    pub term: u64,
+    /// The whole effective tape's state, committed or not.
+    pub ahead: State,
+    /// The own change that carries the activation.
+    activation: u64,
+    /// How many batches the activation adopted.
+    adopted: u64,
+    /// Own changes with batches that are not committed yet, and the tape's length after each.
+    uncommitted: VecDeque<(u64, u64)>,
+    /// The node whose turn it was last.
+    last_turn: NodeId,
+}
+
+impl Holding {
+    pub fn new(term: u64, ahead: State, activation: u64, node: NodeId) -> Self {
+        let adopted = ahead.batches();
+        Self { term, ahead, activation, adopted, uncommitted: VecDeque::new(), last_turn: node }
+    }
+}
+
+impl Replica {
+    /// On start: what batches say about what was committed before them may be shown at once.
+    pub(super) fn recall_committed(&mut self) {
+        let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
+        let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default();
+        let committed = batches.take_while(|batch| batch.first <= known).count() as u64;
+        self.committed = self.committed.max(self.view.batches() + committed);
+    }
+
+    /// The state after the whole effective tape: the view, and what it does not show yet.
+    pub(super) fn whole_fold(&self) -> Result<State, ReplicaError> {
+        let mut state = self.view.clone();
+        while let Some(batch) = self.tape.batch(state.batches()) {
+            state.apply(batch, |id| self.inbox.get(id))?;
+        }
+        Ok(state)
+    }
+
+    /// Consumes intents under the lease, nodes in turn, each node's in their order.
+    pub(super) fn write_batch(&mut self, now: Micros) -> Result<Option<Entry>, ReplicaError> {
+        if !self.may_match(now) {
+            return Ok(None);
+        }
+        let (clock, committed) = (self.tape_clock(now), self.view.position());
+        let Some(holding) = self.lease.holding() else {
+            return Ok(None);
+        };
+        let mut batch = holding.ahead.begin(holding.term, clock, committed)?;
+        let mut nodes: Vec<NodeId> = self.inbox.nodes().collect();
+        let turn = nodes.partition_point(|node| *node <= holding.last_turn);
+        nodes.rotate_left(turn);
+        while batch.len() < MAX_BATCH && !batch.is_full_of_expired() && !nodes.is_empty() {
+            let mut failed = None;
+            nodes.retain(|node| {
+                let id = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
+                let Some(intent) = self.inbox.get(id).filter(|_| batch.len() < MAX_BATCH && failed.is_none())
+                else {
+                    return false;
+                };
+                holding.last_turn = *node;
+                failed = holding.ahead.sequence(&mut batch, id, intent).err();
+                true
+            });
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+        }
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Entry::Tape(Arc::new(holding.ahead.end(batch)))))
+    }
+
+    /// Notes that an own change carries the holder's newest batch.
+    pub(super) fn batch_written(&mut self, change: u64) {
+        if let Some(holding) = self.lease.holding() {
+            holding.uncommitted.push_back((change, holding.ahead.batches()));
+        }
+    }
+
+    /// Counts acknowledgements, and tells everyone what they commit.
+    pub(super) fn count_acks(&mut self, effects: &mut Vec<Effect>) {
+        let Some(covered) = self.covered() else {
+            return;
+        };
+        let Some(holding) = self.lease.holding().filter(|holding| holding.activation <= covered) else {
+            return;
+        };
+        let mut committed = holding.adopted;
+        while let Some((_, length)) =
+            holding.uncommitted.front().filter(|(change, _)| *change <= covered).copied()
+        {
+            committed = length;
+            holding.uncommitted.pop_front();
+        }
+        let term = holding.term;
+        if committed > self.committed {
+            self.committed = committed;
+            let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
+            for peer in peers {
+                self.send(peer, Message::Committed { term, batches: committed }, effects);
+            }
+        }
+    }
+
+    /// The last own change that a majority of the voters has on disk under this holder's term.
+    fn covered(&self) -> Option<u64> {
+        let (term, me) = (self.lease.held()?.term, self.document.me());
+        let acks = self.tape.voters().iter().filter_map(|voter| {
+            let ack: &Ack = if *voter == self.node {
+                self.log.ack()
+            } else {
+                self.peers.connected.get(voter)?.acked.as_ref()?
+            };
+            (ack.label == term).then(|| ack.vector.get(&me).copied().unwrap_or(0))
+        });
+        let mut covered: Vec<u64> = acks.collect();
+        covered.sort_unstable_by(|a, b| b.cmp(a));
+        covered.get(self.tape.majority() - 1).copied()
+    }
+
+    /// The holder of a term says what is committed. It holds for this node only if its own head is
+    /// at least of that term; what it does not have yet, it shows when it comes.
+    pub(super) fn take_committed(&mut self, term: u64, batches: u64) {
+        self.told = self.told.max((term, batches));
+        self.recall_told();
+    }
+
+    /// Believes what it was told once its head is new enough.
+    pub(super) fn recall_told(&mut self) {
+        let (term, batches) = self.told;
+        if self.tape.head().is_some_and(|head| head.term >= term) {
+            self.committed = self.committed.max(batches);
+        }
+    }
+}

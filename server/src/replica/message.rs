@@ -1,0 +1,99 @@
+//! What replicas of one document say to each other beside the document's own changes.
+//!
+//! Everything is scoped by generation: a message of another generation is not for this replica.
+
+use bytes::Bytes;
+
+use crate::document::{Actor, Vector};
+use crate::types::Micros;
+
+/// A message between two replicas of the same document.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Envelope {
+    /// The generation that the sender is in.
+    pub generation: u64,
+    /// What it says.
+    pub message: Message,
+}
+
+/// What a replica says to another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// First on a connection: what the sender's disk has.
+    Hello {
+        /// Hash of the genesis; another one means another book.
+        genesis: [u8; 32],
+        /// What its disk has, and under which promise.
+        ack: Ack,
+    },
+    /// Changes that the receiver lacks, each after those that it depends on.
+    Changes(Vec<Bytes>),
+    /// What the sender's disk has now.
+    Ack(Ack),
+    /// The holder's sign of life.
+    Heartbeat {
+        /// Its term.
+        term: u64,
+        /// When it was sent, by the holder's clock.
+        sent: Micros,
+    },
+    /// The answer to a heartbeat.
+    Echo {
+        /// The highest term that the sender promised.
+        label: u64,
+        /// The heartbeat's time.
+        sent: Micros,
+        /// The sender's clock.
+        clock: Micros,
+    },
+    /// Asks for a promise.
+    Candidate(Candidacy),
+    /// The answer. A promise itself comes as a change of the document.
+    Ballot {
+        /// The candidate's term.
+        term: u64,
+        /// Whether it was only asked what it would do.
+        trial: bool,
+        /// Whether it promises, or would.
+        granted: bool,
+        /// The highest term that the sender promised.
+        label: u64,
+    },
+    /// The holder knows these batches to be committed.
+    Committed {
+        /// The holder's term.
+        term: u64,
+        /// How many batches of its effective tape.
+        batches: u64,
+    },
+    /// The holder has stopped matching and asks the receiver to take the lease.
+    HandOver {
+        /// The holder's term.
+        term: u64,
+    },
+}
+
+/// A candidate's wish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidacy {
+    /// The term.
+    pub term: u64,
+    /// Who would hold it.
+    pub actor: Actor,
+    /// Only asks whether it would be promised, so that nobody's term is disturbed in vain.
+    pub trial: bool,
+    /// The holder of this term asked the candidate to take over; its lease stands in nobody's way.
+    pub handed_over_by: Option<u64>,
+}
+
+/// What a node's disk holds: one snapshot of the promise and of the changes.
+///
+/// A label read before a promise with a vector read after it would lose data; this one is always
+/// that of a prefix of what the node stored, in the order in which it stored it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Ack {
+    /// The highest term that this node promised on its disk; zero before the first.
+    pub label: u64,
+    /// The changes of each actor.
+    pub vector: Vector,
+}

@@ -1,0 +1,235 @@
+//! Keeping peers' documents equal: who has what, what to send, what to do with what comes.
+//!
+//! A change is sent once it is on this node's disk. Own changes go to every peer at once. Those of
+//! a third node should reach everyone from there; they are passed on when a peer still lacks them
+//! after [`RELAY_AFTER`], so partial connectivity converges too. A change that comes before one it
+//! depends on waits in a bounded buffer here, never in Automerge's.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::log::Arrival;
+use super::message::{Ack, Message};
+use super::{Effect, Replica, ReplicaError};
+use crate::document::{Actor, ChangeError, DocumentError, RawChange, Vector};
+use crate::types::{Micros, NodeId};
+
+/// How long a third node's change may be missing at a peer before it is passed on.
+const RELAY_AFTER: Micros = Micros(30_000);
+
+/// Most bytes on their way to a peer that it has not acknowledged.
+const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most bytes of one message.
+const MESSAGE_BYTES: usize = 512 * 1024;
+
+/// Most bytes of changes that wait for one they depend on.
+const MAX_EARLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// The connected peers and what came too early.
+#[derive(Default, Debug)]
+pub(super) struct Peers {
+    pub connected: BTreeMap<NodeId, Peer>,
+    early: BTreeMap<(Actor, u64), RawChange>,
+    early_bytes: usize,
+}
+
+/// A connected peer.
+#[derive(Default, Debug)]
+pub(super) struct Peer {
+    /// What its disk has, by its word; `None` before its hello.
+    pub acked: Option<Ack>,
+    /// What it has or was sent on this connection.
+    sent: Vector,
+    /// Every change before this index was sent to it, or it has it.
+    scanned: usize,
+    /// Sent and not acknowledged: actor, number, bytes.
+    unacked: Vec<(Actor, u64, usize)>,
+    /// It needs everything now: it is to be the next holder.
+    urgent: bool,
+}
+
+impl Peers {
+    fn keep_early(&mut self, actor: Actor, raw: RawChange) -> Result<(), ChangeError> {
+        let (seq, len) = (raw.seq(), raw.len());
+        if self.early_bytes + len > MAX_EARLY_BYTES {
+            return Err(ChangeError::Dependency { actor, seq });
+        }
+        if self.early.insert((actor, seq), raw).is_none() {
+            self.early_bytes += len;
+        }
+        Ok(())
+    }
+}
+
+impl Peer {
+    fn unacked_bytes(&self) -> usize {
+        self.unacked.iter().map(|(.., bytes)| bytes).sum()
+    }
+
+    fn has_been_sent(&self, actor: Actor, seq: u64) -> bool {
+        self.sent.get(&actor).is_some_and(|sent| *sent >= seq)
+    }
+}
+
+impl Replica {
+    /// A connection to a peer is up.
+    pub(super) fn peer_up(&mut self, peer: NodeId, effects: &mut Vec<Effect>) {
+        self.peers.connected.insert(peer, Peer::default());
+        let hello = Message::Hello { genesis: self.genesis, ack: self.log.ack().clone() };
+        self.send(peer, hello, effects);
+    }
+
+    /// A connection is gone.
+    pub(super) fn peer_down(&mut self, peer: NodeId) {
+        self.peers.connected.remove(&peer);
+    }
+
+    /// A peer said what its disk has.
+    pub(super) fn peer_has(&mut self, from: NodeId, ack: Ack) {
+        let Some(peer) = self.peers.connected.get_mut(&from) else {
+            return;
+        };
+        for (actor, seq) in &ack.vector {
+            let sent = peer.sent.entry(*actor).or_insert(0);
+            *sent = (*sent).max(*seq);
+        }
+        peer.unacked.retain(|(actor, seq, _)| ack.vector.get(actor).is_none_or(|have| have < seq));
+        peer.acked = Some(ack);
+    }
+
+    /// A peer needs everything at once.
+    pub(super) fn hurry(&mut self, peer: NodeId) {
+        if let Some(peer) = self.peers.connected.get_mut(&peer) {
+            peer.urgent = true;
+        }
+    }
+
+    /// Takes changes from a peer: applies what can be, keeps what came early. The inner error is
+    /// the peer's fault: it sent what no correct node sends.
+    pub(super) fn take_changes(
+        &mut self,
+        now: Micros,
+        changes: Vec<Bytes>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Result<(), ChangeError>, ReplicaError> {
+        for bytes in changes {
+            let raw = match RawChange::parse(bytes.to_vec()) {
+                Ok(raw) => raw,
+                Err(error) => return Ok(Err(error)),
+            };
+            let actor = match raw.actor() {
+                Ok(actor) => actor,
+                Err(error) => return Ok(Err(error)),
+            };
+            let known = self.document.vector().get(&actor).copied().unwrap_or(0);
+            // Nobody else can have newer changes of this node than this node itself.
+            if raw.seq() <= known || actor.node() == self.node {
+                continue;
+            }
+            if self.document.can_apply(&raw) {
+                if let Err(error) = self.apply_change(now, raw, effects)? {
+                    return Ok(Err(error));
+                }
+            } else if let Err(error) = self.peers.keep_early(actor, raw) {
+                return Ok(Err(error));
+            }
+        }
+        while let Some(raw) = self.next_applicable() {
+            if let Err(error) = self.apply_change(now, raw, effects)? {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// A change that waited and whose dependencies are all there now.
+    fn next_applicable(&mut self) -> Option<RawChange> {
+        let found =
+            self.peers.early.iter().find(|(_, raw)| self.document.can_apply(raw)).map(|(key, _)| *key);
+        let raw = self.peers.early.remove(&found?)?;
+        self.peers.early_bytes -= raw.len();
+        Some(raw)
+    }
+
+    fn apply_change(
+        &mut self,
+        now: Micros,
+        raw: RawChange,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Result<(), ChangeError>, ReplicaError> {
+        let (actor, seq, bytes) = match raw.actor() {
+            Ok(actor) => (actor, raw.seq(), raw.bytes()),
+            Err(error) => return Ok(Err(error)),
+        };
+        let entries = match self.document.apply(vec![raw]) {
+            Ok(entries) => entries,
+            Err(DocumentError::Change(error)) => return Ok(Err(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
+        effects.push(Effect::Store { index, bytes });
+        for (actor, entry) in entries {
+            self.take(actor, entry)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Sends each peer what it lacks and should get from here.
+    pub(super) fn push_changes(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
+        for peer in peers {
+            while let Some(changes) = self.next_changes(peer, now) {
+                self.send(peer, Message::Changes(changes), effects);
+            }
+        }
+    }
+
+    /// The next message of changes for a peer; `None` if it lacks nothing, or its window is full.
+    fn next_changes(&mut self, to: NodeId, now: Micros) -> Option<Vec<Bytes>> {
+        let peer = self.peers.connected.get_mut(&to).filter(|peer| peer.acked.is_some())?;
+        let mut room = WINDOW_BYTES.checked_sub(peer.unacked_bytes())?.min(MESSAGE_BYTES);
+        let mut changes = Vec::new();
+        let mut gapless = true;
+        for index in peer.scanned..self.log.durable() {
+            let arrival = self.log.get(index)?;
+            if !peer.has_been_sent(arrival.actor, arrival.seq) {
+                let due =
+                    peer.urgent || arrival.actor.node() == self.node || now >= arrival.at.plus(RELAY_AFTER);
+                let bytes = self.log.bytes(index, &self.document).filter(|_| due);
+                let Some(bytes) = bytes else {
+                    gapless = false;
+                    continue;
+                };
+                if bytes.len() > room && !changes.is_empty() {
+                    break;
+                }
+                room = room.saturating_sub(bytes.len());
+                peer.sent.insert(arrival.actor, arrival.seq);
+                peer.unacked.push((arrival.actor, arrival.seq, bytes.len()));
+                changes.push(bytes);
+            }
+            if gapless {
+                peer.scanned = index + 1;
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        (!changes.is_empty()).then_some(changes)
+    }
+
+    /// When a third node's change is next to be passed on.
+    pub(super) fn next_relay(&self) -> Option<Micros> {
+        let waiting = self.peers.connected.values().filter(|peer| peer.acked.is_some());
+        let first = waiting.filter_map(|peer| {
+            let missing = (peer.scanned..self.log.durable()).filter_map(|index| self.log.get(index));
+            missing
+                .filter(|arrival| !peer.has_been_sent(arrival.actor, arrival.seq))
+                .map(|arrival| arrival.at)
+                .next()
+        });
+        first.min().map(|at| at.plus(RELAY_AFTER))
+    }
+}
