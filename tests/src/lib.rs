@@ -1,3 +1,4 @@
-//! What attacks and measures xbook from outside: oracles, workloads, and later the simulator.
+//! What attacks and measures xbook from outside: oracles, workloads, the model, and later the simulator.
 
+pub mod model;
 pub mod naive;

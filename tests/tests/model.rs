@@ -1,0 +1,118 @@
+//! The model of the lease: exhaustive within small bounds, and each planted bug found.
+//!
+//! `cargo run --release -p xbook-tests --bin xmodel -- --help` goes further.
+
+use clap::ValueEnum;
+use xbook_tests::model::{Bounds, Disk, Outcome, Protocol, Rule, Rules, Walk, always, mask, plant};
+
+/// Explores the protocol with all its rules; every property holds and everything possible is seen.
+fn holds(bounds: Bounds) -> Outcome {
+    let outcome = Protocol { rules: Rules::ALL, bounds }.explore(Walk::All, 1, |_| {});
+    assert!(outcome.broken.is_none(), "{}", outcome.broken.expect("a trace"));
+    assert_eq!(outcome.unseen, Vec::<&str>::new());
+    assert!(outcome.complete);
+    outcome
+}
+
+/// From every state within the bounds the book can go on, also if any of these sets of nodes dies.
+fn recovers(bounds: Bounds, deaths: &[&str]) {
+    let deaths: Vec<u8> = deaths.iter().map(|nodes| mask(nodes)).collect();
+    let recovery = Protocol { rules: Rules::ALL, bounds }.recovery(&deaths);
+    assert!(recovery.stuck.is_none(), "{}", recovery.stuck.expect("a trace"));
+    assert!(recovery.hopeful > 0);
+}
+
+#[test]
+fn three_voters_and_three_terms() {
+    assert!(holds(Bounds::new(3, 1)).states > 100_000);
+}
+
+#[test]
+fn two_takers_and_a_restart() {
+    holds(Bounds::new(2, 2).restarts(1));
+}
+
+#[test]
+fn unsynced_writes_are_lost() {
+    holds(Bounds::new(2, 1).restarts(1).disk(Disk::Stored));
+}
+
+#[test]
+fn batches_may_be_sent_before_they_are_durable() {
+    holds(Bounds::new(2, 1).restarts(1).disk(Disk::Early).candidates(&["BC"]));
+}
+
+#[test]
+fn four_terms_between_two_candidates() {
+    holds(Bounds::new(4, 1).candidates(&["C", "A", "C"]));
+}
+
+#[test]
+fn random_walks_with_four_terms() {
+    let bounds = Bounds::new(4, 2).restarts(2).disk(Disk::Early);
+    let outcome = Protocol { rules: Rules::ALL, bounds }.explore(Walk::Random(1, 200_000), 1, |_| {});
+    assert!(outcome.broken.is_none(), "{}", outcome.broken.expect("a trace"));
+}
+
+#[test]
+fn one_voter_is_replaced() {
+    holds(Bounds::new(2, 1).voters("ABC", "ABD").terms(2, 2).candidates(&["CD"]));
+}
+
+#[test]
+fn two_voters_are_replaced() {
+    holds(Bounds::new(2, 1).voters("ABC", "ADE").terms(2, 2).candidates(&["BD"]));
+}
+
+#[test]
+fn voters_change_while_nodes_restart() {
+    holds(Bounds::new(1, 1).voters("ABC", "ABD").terms(1, 2).restarts(1).disk(Disk::Stored));
+}
+
+#[test]
+fn one_and_two_voters() {
+    for (before, after) in [("A", "AB"), ("AB", "A"), ("AB", "ABC")] {
+        holds(Bounds::new(2, 1).voters(before, after).restarts(1));
+    }
+}
+
+#[test]
+fn the_book_goes_on_from_every_state() {
+    recovers(Bounds::new(3, 1), &["A", "B", "C"]);
+    recovers(Bounds::new(2, 1).restarts(1).disk(Disk::Stored), &["A", "B", "C"]);
+    recovers(Bounds::new(2, 1).voters("ABC", "ABD").terms(1, 2), &["D"]);
+    recovers(Bounds::new(2, 1).voters("ABC", "ADE").dead("DE"), &[]);
+    recovers(Bounds::new(2, 1).voters("ABC", "ABC").candidates(&["C"]), &["A"]);
+}
+
+#[test]
+fn each_planted_bug_is_found() {
+    for rule in Rule::value_variants() {
+        let protocol = Protocol { rules: Rules::ALL.without(*rule), bounds: plant::bounds(*rule) };
+        let found = match plant::needs_recovery(*rule) {
+            true => protocol.recovery(&[]).stuck,
+            false => protocol.explore(Walk::All, 1, |_| {}).broken,
+        };
+        let trace = found.unwrap_or_else(|| panic!("nothing shows without {rule:?}"));
+        println!("without {rule:?}: {trace}");
+    }
+}
+
+/// The bounds of a plant are not what breaks.
+#[test]
+fn the_plants_hold_with_the_rule() {
+    for rule in [Rule::PromiseByVoter, Rule::OwnVoters, Rule::HolderIsActor, Rule::SealAckLabel] {
+        let protocol = Protocol { rules: Rules::ALL, bounds: plant::bounds(rule) };
+        let outcome = protocol.explore(Walk::Some(300_000), 1, |_| {});
+        assert!(outcome.broken.is_none(), "{rule:?}: {}", outcome.broken.expect("a trace"));
+    }
+}
+
+#[test]
+fn a_trace_tells_the_story() {
+    let protocol =
+        Protocol { rules: Rules::ALL.without(Rule::AckLabelled), bounds: plant::bounds(Rule::AckLabelled) };
+    let trace = protocol.explore(Walk::All, 1, |_| {}).broken.expect("a trace");
+    assert_eq!(trace.property, always::KEPT);
+    assert!(trace.steps.iter().any(|step| step.contains("this commits")), "{trace}");
+}
