@@ -1,9 +1,11 @@
 //! A node of xbook, as a library.
 
+pub mod api;
 pub mod book;
 pub mod decimal;
 pub mod document;
 pub mod history;
+pub mod layers;
 pub mod machine;
 pub mod node;
 pub mod replica;

@@ -126,7 +126,8 @@ impl Ledger {
     pub(super) fn repeated(&self, intent: &Intent, step: &Step) -> Option<Repeated> {
         (step.outcome == Outcome::Repeated).then(|| match &intent.request.origin {
             Origin::Request(id) => self.request(&intent.request.account, id).map(|(_, first)| first),
-            Origin::Command { .. } => None,
+            // Which intent was the first is not kept.
+            Origin::Command { .. } => Some(Repeated { intent: OrderId::default(), position: Position(0) }),
         })?
     }
 

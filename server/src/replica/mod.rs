@@ -300,6 +300,12 @@ impl Replica {
         self.inbox.of(self.node)
     }
 
+    /// One of this node's intents that are accepted and not consumed.
+    #[must_use]
+    pub fn pending_intent(&self, id: OrderId) -> Option<&Intent> {
+        self.inbox.get(id).filter(|_| id.node == self.node)
+    }
+
     /// How many requests may still be submitted.
     #[must_use]
     pub fn room(&self) -> usize {

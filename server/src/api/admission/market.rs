@@ -1,0 +1,81 @@
+//! Admission of new markets.
+
+use rust_decimal::Decimal;
+use xbook_proto::v1::{self, Reason};
+
+use super::{Caller, Findings, body_hash, request, text};
+use crate::api::error::Refusal;
+use crate::decimal::{Grid, GridError, MAX_STEPS};
+use crate::machine::{Action, NewMarket, Request, Rules};
+use crate::types::{Lots, NodeId};
+
+/// Admits a CreateMarket.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn create_market(
+    mut message: v1::CreateMarketRequest,
+    voters: Vec<NodeId>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    let name = findings.note(text::market_name(&message.market));
+    let rules = match &message.rules {
+        None => findings.note(Err(text::missing("rules"))),
+        Some(asked) => {
+            findings.within("rules");
+            rules(asked, &mut findings)
+        }
+    };
+    let read = name.zip(rules).map(|(name, rules)| NewMarket { name: name.into(), rules, voters });
+    let new = findings.unless_found(read)?;
+    request(caller, request_id, body_hash("create-market", &message), Action::CreateMarket(new))
+}
+
+fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
+    let tick = findings.note(step("tick_size", &asked.tick_size));
+    let lot = findings.note(step("lot_size", &asked.lot_size));
+    let min = bound("min_quantity", &asked.min_quantity, lot, 1, findings);
+    let max = bound("max_quantity", &asked.max_quantity, lot, MAX_STEPS, findings);
+    let rules = Rules { tick: tick?, lot: lot?, min_lots: Lots(min?), max_lots: Lots(max?) };
+    if rules.min_lots > rules.max_lots {
+        let limit = format!("must be at most max_quantity, {}", rules.lot.text(rules.max_lots.0));
+        findings.refuse(
+            Refusal::new(Reason::AboveMaximum, limit).field("min_quantity").value(&asked.min_quantity),
+        );
+    }
+    Some(rules)
+}
+
+fn step(field: &'static str, text: &str) -> Result<Grid, Refusal> {
+    let value = text::decimal(field, text)?;
+    Grid::new(value).map_err(|error| {
+        let reason = if value <= Decimal::ZERO { Reason::NotPositive } else { Reason::AboveMaximum };
+        Refusal::new(reason, error.to_string()).field(field).value(text)
+    })
+}
+
+/// A quantity that need not be set, in lots.
+fn bound(
+    field: &'static str,
+    text: &str,
+    lot: Option<Grid>,
+    default: u64,
+    findings: &mut Findings,
+) -> Option<u64> {
+    if text.is_empty() {
+        return Some(default);
+    }
+    let value = findings.note(text::decimal(field, text))?;
+    let steps = lot?.steps(value).map_err(|error| {
+        let reason = match error {
+            GridError::NotPositive => Reason::NotPositive,
+            GridError::OffGrid(_) => Reason::OffLot,
+            GridError::TooLarge(_) => Reason::AboveMaximum,
+        };
+        Refusal::new(reason, error.to_string()).field(field).value(text)
+    });
+    findings.note(steps)
+}

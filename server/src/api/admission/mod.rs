@@ -1,0 +1,184 @@
+//! From what a client sent to a valid request in ticks and lots.
+//!
+//! ```text
+//! message ──> each field is read on its own ──> Findings keeps the first reason by precedence
+//!                                                │ none: a machine::Request
+//! ```
+//!
+//! The precedence is the order of `Reason` in `types.proto`: all fields are looked at, and the
+//! smallest reason wins; of equal ones the field that comes first. A check that needs a field that
+//! is already known to be bad is left out.
+
+mod body;
+mod market;
+mod order;
+mod text;
+
+use prost::Message;
+use xbook_proto::v1::{self, Reason};
+
+pub use body::body_hash;
+pub use market::create_market;
+pub use order::{Times, trade_command};
+pub use text::{market_name, order_id, session_name};
+
+use super::error::Refusal;
+use crate::machine::{Account, Action, Origin, Request, Rules, Target};
+
+/// The refusal that comes first by precedence, among those found so far.
+#[derive(Default)]
+pub(super) struct Findings {
+    first: Option<Refusal>,
+    within: &'static str,
+}
+
+impl Findings {
+    /// The message that the following fields are in.
+    fn within(&mut self, message: &'static str) {
+        self.within = message;
+    }
+
+    /// Notes what a check found.
+    fn note<T>(&mut self, checked: Result<T, Refusal>) -> Option<T> {
+        match checked {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.refuse(refusal);
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.first.as_ref().is_none_or(|first| (refusal.reason() as i32) < (first.reason() as i32)) {
+            self.first = Some(refusal.within(self.within));
+        }
+    }
+
+    /// What was read, if nothing was found.
+    fn unless_found<T>(self, read: Option<T>) -> Result<T, Refusal> {
+        match (self.first, read) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(value)) => Ok(value),
+            (None, None) => Err(Refusal::new(Reason::Unspecified, "a field could not be read")),
+        }
+    }
+}
+
+/// What a call brings besides its message, for admission.
+pub struct Caller {
+    /// Whose request it is.
+    pub account: Account,
+    /// The times that it is checked against.
+    pub times: Times,
+}
+
+/// Admits a PlaceOrder; `rules` are the market's, if there is such a market.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn place_order(
+    mut message: v1::PlaceOrderRequest,
+    rules: Option<&Rules>,
+    caller: &Caller,
+) -> Result<(Request, v1::AnswerWhen), Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, rules));
+    let answer_when = v1::AnswerWhen::try_from(message.answer_when);
+    let answer_when = findings.note(answer_when.map_err(|_| unknown("answer_when", message.answer_when)));
+    let place = match &message.order {
+        None => findings.note(Err(text::missing("order"))),
+        Some(new) => {
+            findings.within("order");
+            order::new_order(new, rules, caller.times, &mut findings)
+        }
+    };
+    message.answer_when = 0;
+    let place = findings.unless_found(place)?;
+    let request = request(caller, request_id, body_hash("place", &message), Action::Place(place))?;
+    Ok((request, answer_when.unwrap_or_default()))
+}
+
+/// Admits an AmendOrder.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn amend_order(
+    mut message: v1::AmendOrderRequest,
+    rules: Option<&Rules>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    use v1::amend_order_request::Size;
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, rules));
+    let target = findings.note(text::order_id(&message.order_id)).map(Target::Order);
+    let size = message.size.as_ref().map(|size| match size {
+        Size::TotalQuantity(text) => order::AskedSize::Total(text),
+        Size::OpenQuantity(text) => order::AskedSize::Open(text),
+    });
+    let amend = order::amend(target, &message.price, size, rules, &mut findings);
+    let amend = findings.unless_found(amend)?;
+    request(caller, request_id, body_hash("amend", &message), Action::Amend(amend))
+}
+
+/// Admits a CancelOrder.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn cancel_order(
+    mut message: v1::CancelOrderRequest,
+    rules: Option<&Rules>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, rules));
+    let target = findings.note(text::order_id(&message.order_id)).map(Target::Order);
+    let target = findings.unless_found(target)?;
+    request(caller, request_id, body_hash("cancel", &message), Action::Cancel(target))
+}
+
+/// Admits a CancelAllOrders.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn cancel_all_orders(
+    mut message: v1::CancelAllOrdersRequest,
+    rules: Option<&Rules>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, rules));
+    let side = findings.note(order::optional_side(message.side));
+    let side = findings.unless_found(side)?;
+    request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
+}
+
+/// A market's name, and that there is such a market.
+fn check_market(name: &str, rules: Option<&Rules>) -> Result<(), Refusal> {
+    text::market_name(name)?;
+    rules.map(|_| ()).ok_or_else(|| Refusal::unknown_market(name))
+}
+
+fn request(
+    caller: &Caller,
+    request_id: Option<&str>,
+    body_hash: u64,
+    action: Action,
+) -> Result<Request, Refusal> {
+    let request_id = request_id.ok_or_else(|| text::missing("request_id"))?;
+    let origin = Origin::Request(request_id.into());
+    Ok(Request { account: caller.account.clone(), origin, body_hash, action })
+}
+
+/// An enum value that this node does not know.
+fn unknown(field: &'static str, number: i32) -> Refusal {
+    Refusal::new(Reason::UnknownValue, "must be a value that this node knows").field(field).value(number)
+}

@@ -1,0 +1,277 @@
+//! Admission of orders, amends and session commands.
+
+use prost_types::Timestamp;
+use rust_decimal::Decimal;
+use xbook_proto::v1::{self, OrderType, Reason, TimeInForce};
+
+use super::{Findings, text, unknown};
+use crate::api::convert;
+use crate::api::error::Refusal;
+use crate::decimal::{Grid, GridError};
+use crate::machine::{Action, Amend, NewSize, Place, Rules, Target};
+use crate::types::{Lots, Micros, Side, Ticks};
+
+/// How long an order that may not rest waits to be sequenced, if nobody says so.
+const DEFAULT_SEQUENCE_WITHIN: Micros = Micros(5_000_000);
+
+/// The times that a request is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// This node's clock.
+    pub now: Micros,
+    /// The call's deadline, if it has one.
+    pub deadline: Option<Micros>,
+}
+
+/// Admits a command of a session: what it asks for, in ticks and lots.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn trade_command(command: &v1::TradeCommand, rules: &Rules, times: Times) -> Result<Action, Refusal> {
+    use v1::trade_amend::Size;
+    use v1::trade_command::Command;
+    let mut findings = Findings::default();
+    let action = match &command.command {
+        None => findings.note(Err(text::missing("command"))),
+        Some(Command::Place(new)) => {
+            findings.within("place");
+            new_order(new, Some(rules), times, &mut findings).map(Action::Place)
+        }
+        Some(Command::Amend(asked)) => {
+            findings.within("amend");
+            let target = findings.note(target(asked.order.as_ref()));
+            let size = asked.size.as_ref().map(|size| match size {
+                Size::TotalQuantity(text) => AskedSize::Total(text),
+                Size::OpenQuantity(text) => AskedSize::Open(text),
+            });
+            amend(target, &asked.price, size, Some(rules), &mut findings).map(Action::Amend)
+        }
+        Some(Command::Cancel(cancel)) => {
+            findings.within("cancel");
+            findings.note(target(cancel.order.as_ref())).map(Action::Cancel)
+        }
+    };
+    findings.unless_found(action)
+}
+
+fn target(order: Option<&v1::OrderRef>) -> Result<Target, Refusal> {
+    use v1::order_ref::Order;
+    match order.and_then(|order| order.order.as_ref()) {
+        None => Err(text::missing("order")),
+        Some(Order::OrderId(id)) => text::order_id(id).map(Target::Order),
+        Some(Order::CommandNumber(0)) => Err(not_positive("command_number", "0")),
+        Some(Order::CommandNumber(number)) => Ok(Target::Command(*number)),
+    }
+}
+
+/// Reads a new order. Without `rules` there is no such market, and the grids are not checked.
+pub(super) fn new_order(
+    order: &v1::NewOrder,
+    rules: Option<&Rules>,
+    times: Times,
+    findings: &mut Findings,
+) -> Option<Place> {
+    let side = findings.note(required_side(order.side));
+    let kind = findings.note(kind(order));
+    let limit =
+        if order.price.is_empty() { Some(None) } else { price(&order.price, rules, findings).map(Some) };
+    let quantity = quantity("quantity", &order.quantity, rules, true, findings);
+    let time_in_force = kind.and_then(|kind| findings.note(time_in_force(order, kind)));
+    let expires = match time_in_force {
+        Some(time_in_force) => findings.note(expire_time(order, time_in_force, times.now)),
+        None => None,
+    };
+    let sequence_by = match (&order.sequence_by, time_in_force) {
+        (Some(by), _) => findings.note(future("sequence_by", by, times.now)).map(Some),
+        (None, Some(TimeInForce::Ioc | TimeInForce::Fok)) => {
+            let default = times.deadline.unwrap_or(times.now.plus(DEFAULT_SEQUENCE_WITHIN));
+            Some(Some(default))
+        }
+        (None, _) => Some(None),
+    };
+    Some(Place {
+        side: side?,
+        limit: limit?,
+        quantity: quantity?,
+        time_in_force: time_in_force?,
+        post_only: order.post_only,
+        expires: expires?,
+        sequence_by: sequence_by?,
+    })
+}
+
+/// The new size that an amend asks for.
+#[derive(Clone, Copy)]
+pub(super) enum AskedSize<'a> {
+    Total(&'a str),
+    Open(&'a str),
+}
+
+/// Reads an amend.
+pub(super) fn amend(
+    target: Option<Target>,
+    new_price: &str,
+    size: Option<AskedSize<'_>>,
+    rules: Option<&Rules>,
+    findings: &mut Findings,
+) -> Option<Amend> {
+    if new_price.is_empty() && size.is_none() {
+        findings.refuse(
+            Refusal::new(Reason::MissingField, "a new price or a new size must be set").field("price"),
+        );
+    }
+    let price = if new_price.is_empty() { Some(None) } else { price(new_price, rules, findings).map(Some) };
+    let size = match size {
+        None => Some(None),
+        Some(AskedSize::Total(text)) => {
+            quantity("total_quantity", text, rules, true, findings).map(NewSize::Total).map(Some)
+        }
+        // What is open of a partly filled order may be less than an order's minimum.
+        Some(AskedSize::Open(text)) => {
+            quantity("open_quantity", text, rules, false, findings).map(NewSize::Open).map(Some)
+        }
+    };
+    Some(Amend { target: target?, price: price?, size: size? })
+}
+
+/// A side that need not be set.
+pub(super) fn optional_side(number: i32) -> Result<Option<Side>, Refusal> {
+    match v1::Side::try_from(number) {
+        Ok(v1::Side::Unspecified) => Ok(None),
+        Ok(v1::Side::Buy) => Ok(Some(Side::Buy)),
+        Ok(v1::Side::Sell) => Ok(Some(Side::Sell)),
+        Err(_) => Err(unknown("side", number)),
+    }
+}
+
+fn required_side(number: i32) -> Result<Side, Refusal> {
+    optional_side(number)?.ok_or_else(|| text::missing("side"))
+}
+
+/// Whether it is a limit or a market order; never unspecified.
+fn kind(order: &v1::NewOrder) -> Result<OrderType, Refusal> {
+    let kind = OrderType::try_from(order.r#type).map_err(|_| unknown("type", order.r#type))?;
+    match (kind, order.price.is_empty()) {
+        (OrderType::Unspecified, false) => Ok(OrderType::Limit),
+        (OrderType::Unspecified, true) => Ok(OrderType::Market),
+        (OrderType::Limit, true) => Err(text::missing("price")),
+        (OrderType::Market, false) => {
+            Err(conflict("price", &order.price, "must be empty for a market order"))
+        }
+        (kind, _) => Ok(kind),
+    }
+}
+
+/// The time in force that an order has; never unspecified.
+fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, Refusal> {
+    let number = order.time_in_force;
+    let asked = TimeInForce::try_from(number).map_err(|_| unknown("time_in_force", number))?;
+    let is_market = kind == OrderType::Market;
+    let time_in_force = match asked {
+        TimeInForce::Unspecified if is_market => TimeInForce::Ioc,
+        TimeInForce::Unspecified => TimeInForce::Gtc,
+        asked => asked,
+    };
+    let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
+    if is_market && rests {
+        return Err(conflict(
+            "time_in_force",
+            time_in_force.as_str_name(),
+            "must be IOC or FOK for a market order",
+        ));
+    }
+    if order.post_only && !rests {
+        return Err(conflict("post_only", "true", "must not be set with IOC, FOK or a market order"));
+    }
+    Ok(time_in_force)
+}
+
+fn expire_time(
+    order: &v1::NewOrder,
+    time_in_force: TimeInForce,
+    now: Micros,
+) -> Result<Option<Micros>, Refusal> {
+    match (&order.expire_time, time_in_force) {
+        (None, TimeInForce::Gtd) => Err(text::missing("expire_time")),
+        (Some(at), TimeInForce::Gtd) => future("expire_time", at, now).map(Some),
+        (Some(at), _) => Err(conflict("expire_time", &at.to_string(), "must not be set without GTD")),
+        (None, _) => Ok(None),
+    }
+}
+
+fn future(field: &'static str, at: &Timestamp, now: Micros) -> Result<Micros, Refusal> {
+    let micros = convert::micros(at).ok_or_else(|| {
+        let written = format!("{}s {}ns", at.seconds, at.nanos);
+        Refusal::new(Reason::MalformedText, "must be a time from 1970 to 9999").field(field).value(written)
+    })?;
+    if micros > now {
+        return Ok(micros);
+    }
+    let limit = format!("must be later than this node's clock, {}", convert::timestamp(now));
+    Err(Refusal::new(Reason::TimePassed, limit).field(field).value(at))
+}
+
+fn price(text: &str, rules: Option<&Rules>, findings: &mut Findings) -> Option<Ticks> {
+    let value = positive("price", text, findings)?;
+    let ticks = on_grid("price", text, value, rules?.tick, Reason::OffTick);
+    findings.note(ticks).map(Ticks)
+}
+
+/// A quantity within the market's bounds; its minimum only if `whole` says that it is a whole
+/// order's.
+fn quantity(
+    field: &'static str,
+    text: &str,
+    rules: Option<&Rules>,
+    whole: bool,
+    findings: &mut Findings,
+) -> Option<Lots> {
+    let value = positive(field, text, findings)?;
+    let rules = rules?;
+    let lots = Lots(findings.note(on_grid(field, text, value, rules.lot, Reason::OffLot))?);
+    let bound = |reason, words, bound: Lots| {
+        let limit = format!("must be {words} {}", rules.lot.text(bound.0));
+        Refusal::new(reason, limit).field(field).value(text)
+    };
+    if whole && lots < rules.min_lots {
+        findings.refuse(bound(Reason::BelowMinimum, "at least", rules.min_lots));
+    }
+    if lots > rules.max_lots {
+        findings.refuse(bound(Reason::AboveMaximum, "at most", rules.max_lots));
+    }
+    Some(lots)
+}
+
+fn positive(field: &'static str, text: &str, findings: &mut Findings) -> Option<Decimal> {
+    let value = findings.note(text::decimal(field, text))?;
+    if value <= Decimal::ZERO {
+        findings.refuse(not_positive(field, text));
+        return None;
+    }
+    Some(value)
+}
+
+fn on_grid(
+    field: &'static str,
+    text: &str,
+    value: Decimal,
+    grid: Grid,
+    off_grid: Reason,
+) -> Result<u64, Refusal> {
+    grid.steps(value).map_err(|error| {
+        let reason = match error {
+            GridError::NotPositive => Reason::NotPositive,
+            GridError::OffGrid(_) => off_grid,
+            GridError::TooLarge(_) => Reason::AboveMaximum,
+        };
+        Refusal::new(reason, error.to_string()).field(field).value(text)
+    })
+}
+
+fn not_positive(field: &'static str, text: &str) -> Refusal {
+    Refusal::new(Reason::NotPositive, "must be greater than zero").field(field).value(text)
+}
+
+fn conflict(field: &'static str, value: &str, limit: &'static str) -> Refusal {
+    Refusal::new(Reason::ConflictingFields, limit).field(field).value(value)
+}

@@ -1,0 +1,104 @@
+//! `ClusterService`.
+
+use tonic::{Request, Response, Status};
+use xbook_proto::v1;
+use xbook_proto::v1::cluster_service_server::ClusterService;
+use xbook_proto::v1::{AnswerWhen, Reason};
+
+use super::convert::timestamp;
+use super::error::Refusal;
+use super::submit::Reached;
+use super::{Api, admission, market_data};
+use crate::machine::Action;
+use crate::node::ReplicaHandle;
+use crate::types::NodeId;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl ClusterService for Api {
+    async fn get_node(&self, _call: Request<v1::GetNodeRequest>) -> Answer<v1::GetNodeResponse> {
+        let mut documents = Vec::new();
+        for document in self.node.documents() {
+            documents.push(status(&document).await?);
+        }
+        Ok(Response::new(v1::GetNodeResponse {
+            node_id: self.node.id().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            start_time: Some(timestamp(self.node.started())),
+            documents,
+        }))
+    }
+
+    async fn create_market(
+        &self,
+        call: Request<v1::CreateMarketRequest>,
+    ) -> Answer<v1::CreateMarketResponse> {
+        Ok(Response::new(Box::pin(self.create(call)).await?))
+    }
+}
+
+impl Api {
+    async fn create(
+        &self,
+        call: Request<v1::CreateMarketRequest>,
+    ) -> Result<v1::CreateMarketResponse, Refusal> {
+        let (caller, deadline) = self.caller(&call)?;
+        let request = admission::create_market(call.into_inner(), vec![self.node.id()], &caller)?;
+        let Action::CreateMarket(new) = &request.action else {
+            return Err(Refusal::new(Reason::Unspecified, "the request creates no market"));
+        };
+        let name = new.name.clone();
+        let directory = self.node.directory();
+        let settled = match self.submit(directory, request, AnswerWhen::Committed, deadline).await? {
+            Reached::Committed(settled) => settled,
+            Reached::Accepted(_) => return Err(Refusal::deadline()),
+        };
+        match settled.refused {
+            Reason::Unspecified => {}
+            Reason::MarketExists => return Err(exists(&name)),
+            reason => {
+                return Err(Refusal::new(reason, "the market was not created").field("market").value(&name));
+            }
+        }
+        // A repeat's outcome is not kept, but the directory tells which request created a market.
+        let asked = name.clone();
+        let created = directory.read(move |replica| {
+            let directory = replica.view().machine.directory()?;
+            directory.market(&asked).map(|entry| entry.position)
+        });
+        match deadline.wait(created).await?? {
+            Some(position) if position == settled.position => {}
+            Some(_) => return Err(exists(&name)),
+            None => {
+                let words = "the directory holds as many markets as it may";
+                return Err(Refusal::new(Reason::TooMany, words).field("market").value(&name));
+            }
+        }
+        let market = deadline.wait(self.node.market_ready(&name)).await??;
+        let market = deadline.wait(market_data::describe(&market)).await??;
+        Ok(v1::CreateMarketResponse { market: Some(market), position: settled.position.0 })
+    }
+}
+
+fn exists(name: &str) -> Refusal {
+    Refusal::new(Reason::MarketExists, "a market of this name exists").field("market").value(name)
+}
+
+async fn status(document: &ReplicaHandle) -> Result<v1::DocumentStatus, Refusal> {
+    let status = document.read(|replica| replica.status()).await?;
+    Ok(v1::DocumentStatus {
+        name: document.name().to_owned(),
+        generation: status.generation,
+        voters: status.voters.iter().map(NodeId::to_string).collect(),
+        term: status.term,
+        holder: status.holder.map(|node| node.to_string()).unwrap_or_default(),
+        position: status.position.0,
+        tape_time: (status.committed_batches > 0).then(|| timestamp(status.tape_time)),
+        committed_batches: status.committed_batches,
+        changes: status.changes,
+        bytes: status.bytes,
+        pending_intents: status.pending,
+        digest: status.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}

@@ -1,0 +1,153 @@
+//! Following a market's committed blocks from a position on: no gap, no repeat.
+//!
+//! ```text
+//! subscribe ──> history up to what is shown ──> live blocks ──┐
+//!                      ^── a gap: the reader was too slow ────┘
+//! ```
+//!
+//! A block enters the history before it is shown, and is sent to subscribers after that. So who
+//! subscribes first and then reads the history up to what is shown misses nothing, and knows what
+//! he has seen by its position.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::error::Refusal;
+use super::submit::read_history;
+use super::trading::units;
+use crate::history::{HistoryError, Sizes, StoredBlock};
+use crate::machine::{Account, Block, Change};
+use crate::node::ReplicaHandle;
+use crate::types::Position;
+
+/// Most blocks that are read from the history at a time.
+const PAGE_BLOCKS: usize = 4;
+
+/// The committed blocks of a market after a position.
+pub(super) struct Follower {
+    market: ReplicaHandle,
+    /// Only blocks in which this account's orders changed need to be read from the history.
+    account: Option<Account>,
+    live: broadcast::Receiver<Arc<Block>>,
+    sizes: Sizes,
+    /// Everything up to here was handed out.
+    done: Position,
+    /// Up to here the history has to be read.
+    known: Position,
+    backlog: VecDeque<StoredBlock>,
+    /// Everything up to here is handed out once the backlog is.
+    backlog_end: Position,
+}
+
+/// A block, of which only what comes after a position is new.
+pub(super) struct Fresh {
+    block: Arc<Block>,
+    after: Position,
+    /// What it counts in.
+    pub sizes: Sizes,
+}
+
+impl Fresh {
+    /// The changes that are new.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.block.changes.iter().filter(|change| change.position() > self.after)
+    }
+}
+
+impl Follower {
+    /// Follows a market after a position; without one, from now on.
+    ///
+    /// # Errors
+    /// A position that is not shown yet.
+    pub fn new(
+        market: &ReplicaHandle,
+        account: Option<Account>,
+        after: Option<Position>,
+    ) -> Result<Self, Refusal> {
+        let live = market.subscribe();
+        let shown = market.shown();
+        let done = after.unwrap_or(shown);
+        if done > shown {
+            return Err(Refusal::position(done, shown));
+        }
+        let sizes = units(market)?.sizes;
+        let market = market.clone();
+        Ok(Self {
+            market,
+            account,
+            live,
+            sizes,
+            done,
+            known: shown,
+            backlog: VecDeque::new(),
+            backlog_end: done,
+        })
+    }
+
+    /// Everything up to this position was handed out.
+    pub fn done(&self) -> Position {
+        self.done
+    }
+
+    /// The next block with something new. Nothing is lost if the caller stops waiting.
+    ///
+    /// # Errors
+    /// The history can't be read, or the node is shutting down.
+    pub async fn next(&mut self) -> Result<Fresh, Refusal> {
+        loop {
+            if let Some(stored) = self.backlog.pop_front() {
+                let fresh = self.hand_out(Arc::new(stored.block), stored.sizes);
+                if self.backlog.is_empty() {
+                    self.done = self.done.max(self.backlog_end);
+                }
+                return Ok(fresh);
+            }
+            if self.done < self.known {
+                self.read_page().await?;
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(block) if block.last <= self.done => {}
+                Ok(block) if block.first <= self.done.next() => {
+                    return Ok(self.hand_out(block, self.sizes));
+                }
+                Ok(block) => self.known = block.last,
+                Err(RecvError::Lagged(_)) => self.known = self.market.shown(),
+                Err(RecvError::Closed) => return Err(Refusal::shutting_down()),
+            }
+        }
+    }
+
+    fn hand_out(&mut self, block: Arc<Block>, sizes: Sizes) -> Fresh {
+        let after = self.done;
+        self.done = self.done.max(block.last);
+        Fresh { block, after, sizes }
+    }
+
+    async fn read_page(&mut self) -> Result<(), Refusal> {
+        let (account, after, known) = (self.account.clone(), self.done, self.known);
+        let history = self.market.history().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
+        let page = read_history(history, move |history| match account {
+            Some(account) => take(history.account_blocks_after(&account, after)),
+            None => take(history.blocks_after(after)),
+        })
+        .await?;
+        // A page that is not full reaches at least to what was shown before it was read.
+        let full = page.len() == PAGE_BLOCKS;
+        let last = page.last().map_or(Position(0), |stored| stored.block.last);
+        self.backlog_end = if full { last } else { last.max(known) };
+        if page.is_empty() {
+            self.done = self.backlog_end;
+        }
+        self.backlog = page.into();
+        Ok(())
+    }
+}
+
+fn take(
+    blocks: impl Iterator<Item = Result<StoredBlock, HistoryError>>,
+) -> Result<Vec<StoredBlock>, HistoryError> {
+    blocks.take(PAGE_BLOCKS).collect()
+}

@@ -1,0 +1,113 @@
+//! `MarketDataService`.
+
+use tonic::{Request, Response, Status};
+use xbook_proto::v1;
+use xbook_proto::v1::market_data_service_server::MarketDataService;
+
+use super::call::Deadline;
+use super::convert::{self, Units};
+use super::error::Refusal;
+use super::page::{self, Cursor, Pick, Token};
+use super::submit::read_history;
+use super::trading::{Answers, units};
+use super::{Api, books, streams};
+use crate::node::ReplicaHandle;
+use crate::types::Side;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl MarketDataService for Api {
+    type StreamOrderBookStream = Answers<v1::StreamOrderBookResponse>;
+    type StreamTradesStream = Answers<v1::StreamTradesResponse>;
+
+    async fn list_markets(&self, _call: Request<v1::ListMarketsRequest>) -> Answer<v1::ListMarketsResponse> {
+        let mut markets = Vec::new();
+        for market in self.node.markets() {
+            markets.push(describe(&market).await?);
+        }
+        Ok(Response::new(v1::ListMarketsResponse { markets }))
+    }
+
+    async fn get_market(&self, call: Request<v1::GetMarketRequest>) -> Answer<v1::GetMarketResponse> {
+        let market = self.find_market(&call.get_ref().market)?;
+        Ok(Response::new(v1::GetMarketResponse { market: Some(describe(&market).await?) }))
+    }
+
+    async fn get_order_book(
+        &self,
+        call: Request<v1::GetOrderBookRequest>,
+    ) -> Answer<v1::GetOrderBookResponse> {
+        Ok(Response::new(books::get(self, call).await?))
+    }
+
+    async fn stream_order_book(
+        &self,
+        call: Request<v1::StreamOrderBookRequest>,
+    ) -> Answer<Self::StreamOrderBookStream> {
+        let market = self.find_market(&call.get_ref().market)?;
+        Ok(Response::new(books::stream(self, &market)))
+    }
+
+    async fn list_trades(&self, call: Request<v1::ListTradesRequest>) -> Answer<v1::ListTradesResponse> {
+        Ok(Response::new(list_trades(self, call).await?))
+    }
+
+    async fn stream_trades(
+        &self,
+        call: Request<v1::StreamTradesRequest>,
+    ) -> Answer<Self::StreamTradesStream> {
+        let message = call.into_inner();
+        let market = self.find_market(&message.market)?;
+        Ok(Response::new(streams::follow(self, &market, message.after_position, streams::Trades)?))
+    }
+}
+
+/// A market and where its book stands.
+pub(super) async fn describe(market: &ReplicaHandle) -> Result<v1::Market, Refusal> {
+    let units = units(market)?;
+    let found = market.read(|replica| {
+        let view = replica.view();
+        let state = view.machine.market()?;
+        let best = [Side::Buy, Side::Sell].map(|side| state.book().best(side).map(|level| level.price));
+        Some((best, state.last_price(), state.book().len(), view.position()))
+    });
+    let found = found.await?.ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let (best, last_price, open_orders, position) = found;
+    let price = |price: Option<_>| price.map(|price| units.price(price)).unwrap_or_default();
+    Ok(v1::Market {
+        name: market.name().to_owned(),
+        rules: market.rules().map(convert::rules),
+        position: position.0,
+        best_bid: price(best[0]),
+        best_ask: price(best[1]),
+        last_price: price(last_price),
+        open_orders: open_orders as u64,
+    })
+}
+
+/// `ListTrades`, newest first.
+async fn list_trades(
+    api: &Api,
+    call: Request<v1::ListTradesRequest>,
+) -> Result<v1::ListTradesResponse, Refusal> {
+    let deadline = Deadline::of(call.metadata(), api.clock_now());
+    let message = call.into_inner();
+    let room = page::size(message.page_size)?;
+    let list = format!("trades {}", message.market);
+    let begin = Token::read(&message.page_token, &list)?;
+    let market = api.market_at(&message.market, message.at_least, deadline).await?;
+    let position = market.shown();
+    let cursor = begin.map_or(Cursor::at(position), Cursor::from_token);
+    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let name = message.market;
+    let (trades, next) = read_history(history, move |history| {
+        let blocks = history.blocks_before(cursor.position.next());
+        page::scan(blocks, cursor, room, |change, sizes| {
+            Units { market: &name, sizes }.trade(change).map_or(Pick::Skip, Pick::Take)
+        })
+    })
+    .await?;
+    let next_page_token = next.map(|cursor| cursor.token('t').text(&list)).unwrap_or_default();
+    Ok(v1::ListTradesResponse { trades, next_page_token, position: position.0 })
+}

@@ -1,0 +1,158 @@
+//! The gRPC services.
+//!
+//! ```text
+//! connection ──> layers (limits, request id, span) ──> service ──> admission ──> submit ──> node
+//!                                                        └──> view, history, streams <──┘
+//! ```
+//!
+//! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer.
+//! - `trading`, `orders`, `market_data`, `books`, `cluster`: the calls.
+//! - `trade_session`, `streams`, `follow`, `outlet`: what flows.
+//! - [`error`]: the one place where a reason becomes a status.
+
+pub mod admission;
+mod books;
+mod call;
+mod cluster;
+mod convert;
+pub mod error;
+mod follow;
+mod health;
+mod in_flight;
+mod market_data;
+mod orders;
+mod outlet;
+mod page;
+mod streams;
+mod submit;
+mod trade_session;
+mod trading;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use xbook_proto::v1::cluster_service_server::ClusterServiceServer;
+use xbook_proto::v1::market_data_service_server::MarketDataServiceServer;
+use xbook_proto::v1::trading_service_server::TradingServiceServer;
+
+use crate::layers;
+use crate::node::Node;
+use crate::types::Micros;
+use in_flight::InFlight;
+
+/// Largest message that is received.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// Most calls of one connection that are worked on at a time; streams count until they have begun.
+const MAX_CALLS_PER_CONNECTION: usize = 1_024;
+
+/// Most calls and streams that one connection may have open.
+const MAX_STREAMS_PER_CONNECTION: u32 = 2_048;
+
+/// Bytes that one stream and one connection may have on their way to this node.
+const STREAM_WINDOW: u32 = 1_024 * 1_024;
+const CONNECTION_WINDOW: u32 = 4 * 1_024 * 1_024;
+
+/// How often a silent connection is asked whether it is still there, and how long it may think.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long open calls have to end when the node shuts down.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What all services share.
+#[derive(Clone)]
+struct Api {
+    node: Node,
+    in_flight: Arc<InFlight>,
+    stopping: Stopping,
+}
+
+/// Tells when the services are to end.
+#[derive(Clone)]
+struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Completes when the services are to end.
+    async fn requested(&mut self) {
+        // Without a sender nothing will ever be said again, which is a stop too.
+        let _ = self.0.wait_for(|stopping| *stopping).await;
+    }
+}
+
+impl Api {
+    fn clock_now(&self) -> Micros {
+        self.node.clock().now()
+    }
+}
+
+/// Serves a node until `shutdown` completes or the node ends by itself: then streams are told so,
+/// and calls that were taken are answered.
+///
+/// # Errors
+/// The transport's own.
+pub async fn serve(
+    node: Node,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> anyhow::Result<()> {
+    let (stop, stopping) = watch::channel(false);
+    let mut stopping = Stopping(stopping);
+    let api = Api { node: node.clone(), in_flight: Arc::default(), stopping: stopping.clone() };
+    let (health, watching) = health::service(node.clone(), stopping.clone()).await;
+    let mut server = Server::builder()
+        .layer(layers::well_formed_ids())
+        .layer(layers::request_ids(node.started()))
+        .layer(layers::spans())
+        .layer(layers::answered_ids())
+        .concurrency_limit_per_connection(MAX_CALLS_PER_CONNECTION)
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
+    let router = server
+        .add_service(TradingServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(MarketDataServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(ClusterServiceServer::new(api).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(health)
+        .add_service(reflection().build_v1().context("the reflection service")?)
+        .add_service(reflection().build_v1alpha().context("the reflection service")?);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = router.serve_with_incoming_shutdown(incoming, stopping.requested());
+    let ending = async {
+        tokio::select! {
+            () = shutdown => {}
+            _ = node.ended() => {}
+        }
+        stop.send_replace(true);
+        tokio::time::sleep(GRACE).await;
+    };
+    let result = tokio::select! {
+        served = serving => served.context("serving gRPC"),
+        () = ending => {
+            tracing::warn!("calls were still open {} s after the shutdown began", GRACE.as_secs());
+            Ok(())
+        }
+    };
+    watching.abort();
+    result
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(xbook_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// The words of a status that came from the transport.
+fn text_of(status: &Status) -> String {
+    status.message().to_owned()
+}

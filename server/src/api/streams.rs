@@ -1,0 +1,135 @@
+//! The streams of order updates and trades: what followed blocks tell, and signs of life.
+
+use std::time::Duration;
+
+use xbook_proto::v1;
+
+use super::convert::Units;
+use super::error::Refusal;
+use super::follow::Follower;
+use super::outlet::{self, Outlet, Stop};
+use super::trading::Answers;
+use super::{Api, Stopping};
+use crate::machine::{Account, Change};
+use crate::node::ReplicaHandle;
+use crate::types::Position;
+
+/// How long a stream may be silent.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
+
+/// Most messages that wait for a reader.
+const BUFFERED: usize = 1_024;
+
+/// What a stream tells of committed blocks.
+pub(super) trait Story: Send + Sync + 'static {
+    /// Its messages.
+    type Message: Send + 'static;
+
+    /// The account whose changes alone matter, if it is one account's stream.
+    fn account(&self) -> Option<Account>;
+
+    /// What it tells of a change.
+    fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message>;
+
+    /// A sign of life: all up to a position was sent.
+    fn heartbeat(&self, position: Position) -> Self::Message;
+}
+
+/// Every change of an account's orders.
+pub(super) struct OrderUpdates {
+    pub account: Account,
+}
+
+/// Every trade.
+pub(super) struct Trades;
+
+impl Story for OrderUpdates {
+    type Message = v1::StreamOrderUpdatesResponse;
+
+    fn account(&self) -> Option<Account> {
+        Some(self.account.clone())
+    }
+
+    fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message> {
+        let Change::Order { order, fill } = change else {
+            return None;
+        };
+        (order.account == self.account).then(|| {
+            let fill = fill.as_ref().map(|fill| units.fill(order, fill));
+            let update = v1::OrderUpdate { order: Some(units.order(order)), fill };
+            v1::StreamOrderUpdatesResponse {
+                event: Some(v1::stream_order_updates_response::Event::Update(update)),
+            }
+        })
+    }
+
+    fn heartbeat(&self, position: Position) -> Self::Message {
+        let heartbeat = v1::Heartbeat { position: position.0 };
+        v1::StreamOrderUpdatesResponse {
+            event: Some(v1::stream_order_updates_response::Event::Heartbeat(heartbeat)),
+        }
+    }
+}
+
+impl Story for Trades {
+    type Message = v1::StreamTradesResponse;
+
+    fn account(&self) -> Option<Account> {
+        None
+    }
+
+    fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message> {
+        let trade = units.trade(change)?;
+        Some(v1::StreamTradesResponse { event: Some(v1::stream_trades_response::Event::Trade(trade)) })
+    }
+
+    fn heartbeat(&self, position: Position) -> Self::Message {
+        let heartbeat = v1::Heartbeat { position: position.0 };
+        v1::StreamTradesResponse { event: Some(v1::stream_trades_response::Event::Heartbeat(heartbeat)) }
+    }
+}
+
+/// Tells a market's story after a position; without one, from now on.
+pub(super) fn follow<S: Story>(
+    api: &Api,
+    market: &ReplicaHandle,
+    after: Option<u64>,
+    story: S,
+) -> Result<Answers<S::Message>, Refusal> {
+    let follower = Follower::new(market, story.account(), after.map(Position))?;
+    let (outlet, answers) = outlet::channel(BUFFERED);
+    let (stopping, market) = (api.stopping.clone(), market.clone());
+    tokio::spawn(async move {
+        let result = run(follower, market.name(), &story, &outlet, stopping).await;
+        outlet.end(result);
+    });
+    Ok(answers)
+}
+
+async fn run<S: Story>(
+    mut follower: Follower,
+    market: &str,
+    story: &S,
+    outlet: &Outlet<S::Message>,
+    mut stopping: Stopping,
+) -> Result<(), Stop> {
+    outlet.send(story.heartbeat(follower.done())).await?;
+    let mut silence = tokio::time::interval(SILENCE);
+    silence.reset();
+    loop {
+        tokio::select! {
+            biased;
+            () = stopping.requested() => return Err(Refusal::shutting_down().into()),
+            () = outlet.gone() => return Err(Stop::Gone),
+            _ = silence.tick() => outlet.send(story.heartbeat(follower.done())).await?,
+            fresh = follower.next() => {
+                let fresh = fresh?;
+                let units = Units { market, sizes: fresh.sizes };
+                for message in fresh.changes().filter_map(|change| story.tell(&units, change)) {
+                    outlet.send(message).await?;
+                    silence.reset();
+                }
+            }
+        }
+    }
+}

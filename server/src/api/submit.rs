@@ -1,0 +1,176 @@
+//! The way of a request that changes something, from admission to its answer.
+//!
+//! ```text
+//! seen before? ──yes──> the first one's outcome, from the history
+//!      │ no
+//! submit ──> accepted (on this node's disk) ──> committed ──> the outcome
+//!                │ the answer is due                │ it was a repeat after all
+//!              PENDING                            the first one's outcome, from the history
+//! ```
+
+use std::sync::Arc;
+
+use xbook_proto::v1::{AnswerWhen, Reason};
+
+use super::Api;
+use super::call::Deadline;
+use super::error::Refusal;
+use super::in_flight::First;
+use crate::history::{History, StoredOutcome};
+use crate::machine::{Change, Order, Origin, Request};
+use crate::node::{Outcome, ReplicaHandle, Waiter};
+use crate::types::{OrderId, Position};
+
+/// How far a request came before it had to be answered.
+pub(super) enum Reached {
+    /// Its outcome is committed.
+    Committed(Settled),
+    /// It, or the first one that it repeats, is on this node's disk.
+    Accepted(OrderId),
+}
+
+/// The committed outcome of a request, or of the first one that it repeats.
+pub(super) struct Settled {
+    /// The intent.
+    pub intent: OrderId,
+    /// Why it was refused.
+    pub refused: Reason,
+    /// Position of the last event.
+    pub position: Position,
+    source: Source,
+}
+
+enum Source {
+    Now(Outcome),
+    Before(StoredOutcome),
+    /// The directory keeps no history: its state tells what there is.
+    Unknown,
+}
+
+impl Settled {
+    /// The changes that it made.
+    pub fn changes(&self) -> &[Change] {
+        match &self.source {
+            Source::Now(outcome) => outcome.changes(),
+            Source::Before(outcome) => &outcome.changes,
+            Source::Unknown => &[],
+        }
+    }
+
+    /// An order as it left it.
+    pub fn order(&self, id: OrderId) -> Option<&Order> {
+        self.changes().iter().rev().filter_map(Change::order).find(|order| order.id == id)
+    }
+}
+
+impl Api {
+    /// Hands a request in and waits for its outcome, or for less if that is all that is wanted or
+    /// all that there is time for.
+    pub(super) async fn submit(
+        &self,
+        market: &ReplicaHandle,
+        request: Request,
+        when: AnswerWhen,
+        deadline: Deadline,
+    ) -> Result<Reached, Refusal> {
+        if let Some(settled) = self.settled_before(market, &request, deadline).await? {
+            return Ok(Reached::Committed(settled));
+        }
+        let document: Arc<str> = market.name().into();
+        if let Some(First { body_hash, .. }) = self.in_flight.first(&document, &request)
+            && body_hash != request.body_hash
+        {
+            return Err(reused(&request));
+        }
+        let (waiter, submitted) = self.in_flight.follow(&document, &request);
+        let known = request.clone();
+        deadline.wait(market.submit(vec![request], Waiter::Call(waiter))).await??;
+        let intent = deadline.wait(submitted.accepted).await?.map_err(|_| Refusal::shutting_down())?;
+        if when == AnswerWhen::Accepted {
+            return Ok(Reached::Accepted(intent));
+        }
+        match deadline.wait(submitted.committed).await {
+            Ok(Ok(outcome)) => self.settle(market, &known, outcome).await.map(Reached::Committed),
+            Ok(Err(_)) => Err(Refusal::shutting_down()),
+            Err(_) => Ok(Reached::Accepted(intent)),
+        }
+    }
+
+    /// The outcome of the first request with the same account and id, if there was one.
+    async fn settled_before(
+        &self,
+        market: &ReplicaHandle,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Result<Option<Settled>, Refusal> {
+        let Origin::Request(id) = &request.origin else {
+            return Ok(None);
+        };
+        let (account, id) = (request.account.clone(), Arc::clone(id));
+        let read = market.read(move |replica| replica.view().ledger.request(&account, &id));
+        let Some((body_hash, first)) = deadline.wait(read).await?? else {
+            return Ok(None);
+        };
+        if body_hash != request.body_hash {
+            return Err(reused(request));
+        }
+        // The view may know of it a moment before the history does.
+        deadline.wait(market.reached(first.position)).await??;
+        self.outcome_at(market, first.intent, first.position).await.map(Some)
+    }
+
+    async fn settle(
+        &self,
+        market: &ReplicaHandle,
+        request: &Request,
+        outcome: Outcome,
+    ) -> Result<Settled, Refusal> {
+        let answer = outcome.answer();
+        if answer.refused == Reason::RequestIdReused {
+            return Err(reused(request));
+        }
+        if let Some(first) = &answer.repeats {
+            return self.outcome_at(market, first.intent, first.position).await;
+        }
+        let (intent, refused, position) = (answer.intent, answer.refused, answer.position);
+        Ok(Settled { intent, refused, position, source: Source::Now(outcome) })
+    }
+
+    /// An outcome from the history; in the directory, which has none, without its changes.
+    async fn outcome_at(
+        &self,
+        market: &ReplicaHandle,
+        intent: OrderId,
+        position: Position,
+    ) -> Result<Settled, Refusal> {
+        let Some(history) = market.history() else {
+            return Ok(Settled { intent, refused: Reason::Unspecified, position, source: Source::Unknown });
+        };
+        let found = read_history(history, move |history| history.outcome(position)).await?;
+        let outcome = found.ok_or_else(|| {
+            let words = "the first request's outcome is no longer kept";
+            Refusal::new(Reason::Position, words).field("position").value(position)
+        })?;
+        let refused = outcome.outcome.refused;
+        Ok(Settled { intent, refused, position, source: Source::Before(outcome) })
+    }
+}
+
+/// Reads from a history where blocking on the disk is allowed.
+pub(super) async fn read_history<T, F>(history: &Arc<History>, read: F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: FnOnce(&History) -> Result<T, crate::history::HistoryError> + Send + 'static,
+{
+    let history = Arc::clone(history);
+    let task = tokio::task::spawn_blocking(move || read(&history));
+    // The task does not panic; if it is gone, so is the runtime.
+    Ok(task.await.map_err(|_| Refusal::shutting_down())??)
+}
+
+fn reused(request: &Request) -> Refusal {
+    match &request.origin {
+        Origin::Request(id) => Refusal::request_id_reused(id),
+        Origin::Command { .. } => Refusal::request_id_reused(""),
+    }
+}

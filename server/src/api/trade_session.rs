@@ -1,0 +1,377 @@
+//! The `Trade` stream: numbered commands at high rates.
+//!
+//! ```text
+//! requests ──> admission ──> submit ──> (replica) ──> outcomes ──> results
+//!    ^            └── which numbers were submitted ──────^            │
+//!    └────────────── room for so many outstanding commands <──────────┘
+//! ```
+//!
+//! Two tasks: the intake reads, checks and submits; the other writes results, which come in the
+//! order of the commands. When too many commands are outstanding, or the replica has no room, the
+//! intake stops reading, and the client feels it through flow control. When the intake ends, for
+//! whatever reason, the results of all that was submitted are still written.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tonic::Streaming;
+use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
+
+use super::admission::{self, Times};
+use super::convert::Units;
+use super::error::Refusal;
+use super::outlet::{self, Outlet, Stop};
+use super::trading::{Answers, units};
+use super::{Api, Stopping, text_of};
+use crate::machine::{Account, Action, Change, Origin, Request, Rules, SessionId};
+use crate::node::{Outcome, ReplicaHandle, SubmitError, Waiter};
+use crate::types::OrderId;
+
+/// Most commands in a message.
+const MAX_COMMANDS: usize = 4_096;
+
+/// Most commands of a session without a result.
+const MAX_OUTSTANDING: usize = 65_536;
+
+/// Most results and fills in a message, which keeps it well under the usual 4 MiB.
+const MAX_RESULTS: usize = 4_096;
+
+/// Most messages that wait for a reader.
+const BUFFERED: usize = 16;
+
+/// How long a replica without room is asked again, and how often.
+const OVERLOADED_FOR: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+type Opened = Result<(Intake, v1::TradeRequest), Stop>;
+
+/// Serves a session.
+pub(super) fn open(
+    api: Api,
+    account: Account,
+    mut requests: Streaming<v1::TradeRequest>,
+) -> Answers<v1::TradeResponse> {
+    let (outlet, answers) = outlet::channel(BUFFERED);
+    tokio::spawn(async move {
+        let result = match Box::pin(begin(&api, account, &mut requests, &outlet)).await {
+            Ok((intake, first)) => serve(intake, first, requests, &outlet).await,
+            Err(stop) => Err(stop),
+        };
+        outlet.end(result);
+    });
+    answers
+}
+
+/// Reads the first message and tells the session's next number.
+async fn begin(
+    api: &Api,
+    account: Account,
+    requests: &mut Streaming<v1::TradeRequest>,
+    outlet: &Outlet<v1::TradeResponse>,
+) -> Opened {
+    let missing = || Refusal::new(Reason::MissingField, "must be set in the first message").field("open");
+    let mut stopping = api.stopping.clone();
+    let first = tokio::select! {
+        () = stopping.requested() => return Err(Refusal::shutting_down().into()),
+        first = requests.message() => first,
+    };
+    let mut first = match first {
+        Ok(Some(first)) => first,
+        Ok(None) => return Err(missing().into()),
+        Err(status) => return Err(unreadable(&status)),
+    };
+    let open = first.open.take().ok_or_else(missing)?;
+    let name = admission::session_name(&open.session).map_err(|refusal| refusal.within("open"))?;
+    let market = api.find_market(&open.market).map_err(|refusal| refusal.within("open"))?;
+    let session = SessionId::new(&account, name);
+    let next = market.read(move |replica| {
+        let pending = replica.pending().filter_map(|(_, intent)| match &intent.request.origin {
+            Origin::Command { session: of, number } if *of == session => Some(*number),
+            _ => None,
+        });
+        pending.max().unwrap_or(0).max(replica.view().ledger.last_command(&session)) + 1
+    });
+    let next = next.await.map_err(Refusal::from)?;
+    let opened = v1::TradeOpened { next_number: next };
+    outlet.send(v1::TradeResponse { opened: Some(opened), results: Vec::new() }).await?;
+    let intake = Intake { api: api.clone(), market, account, session, next, stopping };
+    Ok((intake, first))
+}
+
+/// A message that can't be read: broken off, too large or not a message.
+fn unreadable(status: &tonic::Status) -> Stop {
+    match status.code() {
+        tonic::Code::OutOfRange => {
+            Stop::Told(Refusal::new(Reason::AboveMaximum, text_of(status)).field("message"))
+        }
+        tonic::Code::Internal => {
+            Stop::Told(Refusal::new(Reason::MalformedText, text_of(status)).field("message"))
+        }
+        _ => Stop::Gone,
+    }
+}
+
+async fn serve(
+    mut intake: Intake,
+    first: v1::TradeRequest,
+    requests: Streaming<v1::TradeRequest>,
+    outlet: &Outlet<v1::TradeResponse>,
+) -> Result<(), Stop> {
+    let (told, outcomes) = mpsc::unbounded_channel();
+    let (submitted, batches) = mpsc::unbounded_channel();
+    let room = Arc::new(Semaphore::new(MAX_OUTSTANDING));
+    let market = intake.market.clone();
+    let gate = Gate { told, submitted, room: Arc::clone(&room) };
+    let reading = tokio::spawn(async move { intake.run(first, requests, gate).await });
+    let results = Results { batches, waiting: VecDeque::new(), room };
+    // Without this end of the channels the intake stops by itself.
+    results.write(&market, outcomes, outlet).await?;
+    reading.await.unwrap_or(Err(Stop::Gone))
+}
+
+/// Reads, checks and submits commands.
+struct Intake {
+    api: Api,
+    market: ReplicaHandle,
+    account: Account,
+    session: SessionId,
+    next: u64,
+    stopping: Stopping,
+}
+
+/// What the intake hands on.
+struct Gate {
+    told: mpsc::UnboundedSender<Vec<Outcome>>,
+    submitted: mpsc::UnboundedSender<Batch>,
+    room: Arc<Semaphore>,
+}
+
+/// The commands of one message, as they were submitted.
+struct Batch {
+    first: u64,
+    count: usize,
+    /// Those that were not valid, by number.
+    invalid: VecDeque<(u64, Refusal)>,
+}
+
+impl Intake {
+    async fn run(
+        &mut self,
+        first: v1::TradeRequest,
+        mut requests: Streaming<v1::TradeRequest>,
+        gate: Gate,
+    ) -> Result<(), Stop> {
+        self.take(&first, &gate).await?;
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.stopping.requested() => return Err(Refusal::shutting_down().into()),
+                () = gate.submitted.closed() => return Err(Stop::Gone),
+                received = requests.message() => received,
+            };
+            let Some(message) = received.map_err(|status| unreadable(&status))? else {
+                return Ok(());
+            };
+            if message.open.is_some() {
+                let limit = "must be set in the first message only";
+                return Err(Refusal::new(Reason::ConflictingFields, limit).field("open").into());
+            }
+            self.take(&message, &gate).await?;
+        }
+    }
+
+    /// Takes a message's commands, when there is room.
+    async fn take(&mut self, message: &v1::TradeRequest, gate: &Gate) -> Result<(), Stop> {
+        let count = message.commands.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let last = self.check(message)?;
+        let permits = u32::try_from(count).unwrap_or(u32::MAX);
+        // Closed when the results are no longer written.
+        gate.room.acquire_many(permits).await.map_err(|_| Stop::Gone)?.forget();
+        let mut asked = Duration::ZERO;
+        loop {
+            let (requests, batch) = self.admit(message)?;
+            match self.market.submit(requests, Waiter::Session(gate.told.clone())).await {
+                Ok(()) => {
+                    self.next = self.next.max(last + 1);
+                    return gate.submitted.send(batch).map_err(|_| Stop::Gone);
+                }
+                Err(SubmitError::Overloaded) if asked < OVERLOADED_FOR => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    asked += ASK_AGAIN;
+                }
+                Err(error) => return Err(Refusal::from(error).into()),
+            }
+        }
+    }
+
+    /// Checks a message's numbers; returns its last.
+    fn check(&self, message: &v1::TradeRequest) -> Result<u64, Refusal> {
+        let (first, count) = (message.first_number, message.commands.len());
+        if count > MAX_COMMANDS {
+            let limit = format!("must be at most {MAX_COMMANDS} in a message");
+            return Err(Refusal::new(Reason::AboveMaximum, limit).field("commands").value(count));
+        }
+        if first == 0 {
+            return Err(Refusal::new(Reason::MissingField, "must be set").field("first_number"));
+        }
+        if first > self.next {
+            let limit = format!("must be at most {}, the session's next number", self.next);
+            return Err(Refusal::new(Reason::SessionGap, limit).field("first_number").value(first));
+        }
+        Ok(first + (count as u64 - 1))
+    }
+
+    /// A message's commands as requests. One that is not valid only uses up its number.
+    fn admit(&self, message: &v1::TradeRequest) -> Result<(Vec<Request>, Batch), Refusal> {
+        let rules = self.market.rules().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
+        let times = Times { now: self.api.clock_now(), deadline: None };
+        Ok(admit(message, rules, times, &self.account, self.session))
+    }
+}
+
+fn admit(
+    message: &v1::TradeRequest,
+    rules: &Rules,
+    times: Times,
+    account: &Account,
+    session: SessionId,
+) -> (Vec<Request>, Batch) {
+    let mut batch =
+        Batch { first: message.first_number, count: message.commands.len(), invalid: VecDeque::new() };
+    let requests = message.commands.iter().zip(message.first_number..).map(|(command, number)| {
+        let action = admission::trade_command(command, rules, times).unwrap_or_else(|refusal| {
+            batch.invalid.push_back((number, refusal));
+            Action::Invalid
+        });
+        // Numbers alone tell a session's repeats, so there is no content to compare.
+        let origin = Origin::Command { session, number };
+        Request { account: account.clone(), origin, body_hash: 0, action }
+    });
+    (requests.collect(), batch)
+}
+
+/// Writes results in the order of the commands.
+struct Results {
+    batches: mpsc::UnboundedReceiver<Batch>,
+    waiting: VecDeque<Batch>,
+    room: Arc<Semaphore>,
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        // The intake may wait for room that nobody will make.
+        self.room.close();
+    }
+}
+
+impl Results {
+    /// Writes until the intake has ended and everything that it submitted is answered.
+    async fn write(
+        mut self,
+        market: &ReplicaHandle,
+        mut outcomes: mpsc::UnboundedReceiver<Vec<Outcome>>,
+        outlet: &Outlet<v1::TradeResponse>,
+    ) -> Result<(), Stop> {
+        let units = units(market)?;
+        loop {
+            let received = tokio::select! {
+                received = outcomes.recv() => received,
+                () = outlet.gone() => return Err(Stop::Gone),
+            };
+            let Some(outcomes) = received else {
+                break;
+            };
+            let mut outcomes = outcomes.iter().peekable();
+            while outcomes.peek().is_some() {
+                let mut results = Vec::new();
+                let mut size = 0;
+                while let Some(outcome) = outcomes.next_if(|_| size < MAX_RESULTS) {
+                    let Some((number, invalid)) = self.next_number().await else {
+                        return Err(Stop::Gone);
+                    };
+                    let result = result(&units, number, invalid, outcome);
+                    size += 1 + result.fills.len();
+                    results.push(result);
+                }
+                let answered = results.len();
+                outlet.send(v1::TradeResponse { opened: None, results }).await?;
+                self.room.add_permits(answered);
+            }
+        }
+        // The replica drops who waits only when it ends.
+        let unanswered = self.next_number().await.is_some();
+        if unanswered { Err(Refusal::shutting_down().into()) } else { Ok(()) }
+    }
+
+    /// The number of the command that the next outcome belongs to, and why it was not valid.
+    async fn next_number(&mut self) -> Option<(u64, Option<Refusal>)> {
+        if self.waiting.is_empty() {
+            self.waiting.push_back(self.batches.recv().await?);
+        }
+        let batch = self.waiting.front_mut()?;
+        let number = batch.first;
+        batch.first += 1;
+        batch.count -= 1;
+        let invalid = match batch.invalid.front() {
+            Some((first, _)) if *first == number => batch.invalid.pop_front().map(|(_, refusal)| refusal),
+            _ => None,
+        };
+        if batch.count == 0 {
+            self.waiting.pop_front();
+        }
+        Some((number, invalid))
+    }
+}
+
+fn result(units: &Units<'_>, number: u64, invalid: Option<Refusal>, outcome: &Outcome) -> v1::TradeResult {
+    let (answer, changes) = (outcome.answer(), outcome.changes());
+    // The first change is that of the command's own order.
+    let concerned = changes.first().and_then(Change::order).map(|order| order.id);
+    let order = changes.iter().rev().filter_map(Change::order).find(|order| Some(order.id) == concerned);
+    let mut result = v1::TradeResult {
+        number,
+        order_id: concerned.map(|id| id.to_string()).unwrap_or_default(),
+        fills: concerned.map(|id| fills(units, id, changes)).unwrap_or_default(),
+        position: answer.position.0,
+        ..v1::TradeResult::default()
+    };
+    if let Some(order) = order {
+        result.set_status(order.status);
+        result.set_reason(order.reason);
+        result.open_quantity = units.quantity(order.open);
+    }
+    if answer.repeats.is_some() {
+        result.set_outcome(CommandOutcome::Repeated);
+    } else if answer.refused != Reason::Unspecified {
+        result.set_outcome(CommandOutcome::Refused);
+        result.set_reason(answer.refused);
+    } else if let Some(refusal) = invalid {
+        result.set_outcome(CommandOutcome::Invalid);
+        result.set_reason(refusal.reason());
+        result.message = refusal.to_string();
+    } else {
+        result.set_outcome(CommandOutcome::Done);
+    }
+    result
+}
+
+/// The fills that an outcome brought an order as a taker.
+fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFill> {
+    let fills = changes.iter().filter_map(|change| match change {
+        Change::Order { order, fill: Some(fill) } if order.id == id && fill.liquidity == Liquidity::Taker => {
+            Some(v1::TradeFill {
+                maker_order_id: fill.counter_order.to_string(),
+                price: units.price(fill.price),
+                quantity: units.quantity(fill.quantity),
+                position: order.position.0,
+            })
+        }
+        _ => None,
+    });
+    fills.collect()
+}

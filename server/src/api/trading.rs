@@ -1,0 +1,288 @@
+//! `TradingService`.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use tonic::{Request, Response, Status, Streaming};
+use xbook_proto::v1::trading_service_server::TradingService;
+use xbook_proto::v1::{self, AnswerWhen, Liquidity, Reason};
+
+use super::admission::{self, Caller, Times};
+use super::call::{self, Deadline};
+use super::convert::Units;
+use super::error::Refusal;
+use super::submit::{Reached, Settled, read_history};
+use super::{Api, orders, streams, trade_session};
+use crate::machine::{self, Action, Change, Intent, Order, Rules, Target};
+use crate::node::ReplicaHandle;
+use crate::types::{OrderId, Position};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The answers of a streaming call.
+pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl TradingService for Api {
+    type TradeStream = Answers<v1::TradeResponse>;
+    type StreamOrderUpdatesStream = Answers<v1::StreamOrderUpdatesResponse>;
+
+    async fn place_order(&self, call: Request<v1::PlaceOrderRequest>) -> Answer<v1::PlaceOrderResponse> {
+        let (caller, deadline) = self.caller(&call)?;
+        let message = call.into_inner();
+        let market = self.node.market(&message.market);
+        let rules = market.as_ref().and_then(ReplicaHandle::rules);
+        let (request, when) = admission::place_order(message, rules, &caller)?;
+        let market = market.ok_or_else(Refusal::shutting_down)?;
+        Ok(Response::new(Box::pin(self.place(&market, request, when, deadline)).await?))
+    }
+
+    async fn amend_order(&self, call: Request<v1::AmendOrderRequest>) -> Answer<v1::AmendOrderResponse> {
+        let (caller, deadline) = self.caller(&call)?;
+        let message = call.into_inner();
+        let market = self.node.market(&message.market);
+        let request =
+            admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
+        let market = market.ok_or_else(Refusal::shutting_down)?;
+        let (settled, target) = Box::pin(self.change(&market, request, deadline)).await?;
+        let units = units(&market)?;
+        Ok(Response::new(v1::AmendOrderResponse {
+            order: settled.order(target).map(|order| units.order(order)),
+            fills: taker_fills(&units, &settled, target),
+            position: settled.position.0,
+        }))
+    }
+
+    async fn cancel_order(&self, call: Request<v1::CancelOrderRequest>) -> Answer<v1::CancelOrderResponse> {
+        let (caller, deadline) = self.caller(&call)?;
+        let message = call.into_inner();
+        let market = self.node.market(&message.market);
+        let request =
+            admission::cancel_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
+        let market = market.ok_or_else(Refusal::shutting_down)?;
+        let (settled, target) = Box::pin(self.change(&market, request, deadline)).await?;
+        let units = units(&market)?;
+        Ok(Response::new(v1::CancelOrderResponse {
+            order: settled.order(target).map(|order| units.order(order)),
+            position: settled.position.0,
+        }))
+    }
+
+    async fn cancel_all_orders(
+        &self,
+        call: Request<v1::CancelAllOrdersRequest>,
+    ) -> Answer<v1::CancelAllOrdersResponse> {
+        let (caller, deadline) = self.caller(&call)?;
+        let message = call.into_inner();
+        let market = self.node.market(&message.market);
+        let rules = market.as_ref().and_then(ReplicaHandle::rules);
+        let request = admission::cancel_all_orders(message, rules, &caller)?;
+        let market = market.ok_or_else(Refusal::shutting_down)?;
+        let settled = Box::pin(self.committed(&market, request, deadline)).await?;
+        if settled.refused != Reason::Unspecified {
+            return Err(Refusal::new(settled.refused, "the cancel was refused").into());
+        }
+        let orders = settled.changes().iter().filter_map(Change::order);
+        Ok(Response::new(v1::CancelAllOrdersResponse {
+            order_ids: orders.map(|order| order.id.to_string()).collect(),
+            position: settled.position.0,
+        }))
+    }
+
+    async fn get_order(&self, call: Request<v1::GetOrderRequest>) -> Answer<v1::GetOrderResponse> {
+        Ok(Response::new(orders::get(self, call).await?))
+    }
+
+    async fn list_orders(&self, call: Request<v1::ListOrdersRequest>) -> Answer<v1::ListOrdersResponse> {
+        Ok(Response::new(orders::list(self, call).await?))
+    }
+
+    async fn list_fills(&self, call: Request<v1::ListFillsRequest>) -> Answer<v1::ListFillsResponse> {
+        Ok(Response::new(orders::fills(self, call).await?))
+    }
+
+    async fn trade(&self, call: Request<Streaming<v1::TradeRequest>>) -> Answer<Self::TradeStream> {
+        let account = call::account(call.metadata())?;
+        Ok(Response::new(trade_session::open(self.clone(), account, call.into_inner())))
+    }
+
+    async fn stream_order_updates(
+        &self,
+        call: Request<v1::StreamOrderUpdatesRequest>,
+    ) -> Answer<Self::StreamOrderUpdatesStream> {
+        let account = call::account(call.metadata())?;
+        let message = call.into_inner();
+        let market = self.find_market(&message.market)?;
+        let updates = streams::OrderUpdates { account };
+        Ok(Response::new(streams::follow(self, &market, message.after_position, updates)?))
+    }
+}
+
+impl Api {
+    /// Who calls, and until when.
+    pub(super) fn caller<T>(&self, call: &Request<T>) -> Result<(Caller, Deadline), Refusal> {
+        let now = self.node.clock().now();
+        let deadline = Deadline::of(call.metadata(), now);
+        let account = call::account(call.metadata())?;
+        let times = Times { now, deadline: deadline.of_client() };
+        if times.deadline.is_some_and(|at| at <= now) {
+            return Err(Refusal::deadline());
+        }
+        Ok((Caller { account, times }, deadline))
+    }
+
+    async fn place(
+        &self,
+        market: &ReplicaHandle,
+        request: machine::Request,
+        when: AnswerWhen,
+        deadline: Deadline,
+    ) -> Result<v1::PlaceOrderResponse, Refusal> {
+        let units = units(market)?;
+        let asked = request.clone();
+        match self.submit(market, request, when, deadline).await? {
+            Reached::Accepted(id) => {
+                let order = self.accepted_order(market, id, asked).await?;
+                Ok(v1::PlaceOrderResponse {
+                    order: order.map(|order| units.order(&order)),
+                    fills: vec![],
+                    position: 0,
+                })
+            }
+            Reached::Committed(settled) => {
+                let order = settled.order(settled.intent).ok_or_else(|| {
+                    Refusal::new(settled.refused, "the order was refused").field("request_id")
+                })?;
+                Ok(v1::PlaceOrderResponse {
+                    order: Some(units.order(order)),
+                    fills: taker_fills(&units, &settled, settled.intent),
+                    position: settled.position.0,
+                })
+            }
+        }
+    }
+
+    /// An accepted order as this node has it: pending, if it was not sequenced in the meantime.
+    async fn accepted_order(
+        &self,
+        market: &ReplicaHandle,
+        id: OrderId,
+        asked: machine::Request,
+    ) -> Result<Option<Order>, Refusal> {
+        let now = self.node.clock().now();
+        let found = market.read(move |replica| orders::live_order(replica, id)).await?;
+        Ok(found.or_else(|| {
+            let intent = Intent { request: asked, based_on: now, accepted: now };
+            match &intent.request.action {
+                Action::Place(place) => Some(Order::pending(id, &intent, place)),
+                _ => None,
+            }
+        }))
+    }
+
+    /// Amends or cancels: a refusal is an error. Returns the outcome and the order concerned.
+    async fn change(
+        &self,
+        market: &ReplicaHandle,
+        request: machine::Request,
+        deadline: Deadline,
+    ) -> Result<(Settled, OrderId), Refusal> {
+        let target = match &request.action {
+            Action::Amend(amend) => amend.target,
+            Action::Cancel(target) => *target,
+            _ => Target::Command(0),
+        };
+        let Target::Order(target) = target else {
+            return Err(Refusal::new(Reason::Unspecified, "the request names no order"));
+        };
+        let account = request.account.clone();
+        let settled = self.committed(market, request, deadline).await?;
+        match settled.refused {
+            Reason::Unspecified => Ok((settled, target)),
+            Reason::UnknownOrder | Reason::OrderClosed => {
+                Err(closed_or_unknown(market, target, &account).await?)
+            }
+            Reason::OtherAccount => Err(Refusal::other_account(target)),
+            reason => Err(Refusal::new(reason, refused_words(reason)).field("order_id").value(target)),
+        }
+    }
+
+    async fn committed(
+        &self,
+        market: &ReplicaHandle,
+        request: machine::Request,
+        deadline: Deadline,
+    ) -> Result<Settled, Refusal> {
+        match self.submit(market, request, AnswerWhen::Committed, deadline).await? {
+            Reached::Committed(settled) => Ok(settled),
+            Reached::Accepted(_) => Err(Refusal::deadline()),
+        }
+    }
+}
+
+/// Why an order that does not rest can't be changed.
+async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -> Result<Refusal, Refusal> {
+    let history = market.history().ok_or_else(Refusal::shutting_down)?;
+    let closed = read_history(history, move |history| history.closed_order(id)).await?;
+    Ok(match closed {
+        None => Refusal::unknown_order(id),
+        Some((order, _)) if *order.account != *account => Refusal::other_account(id),
+        Some((order, _)) => {
+            let status = order.status.as_str_name().trim_start_matches("ORDER_STATUS_");
+            Refusal::new(Reason::OrderClosed, format!("the order is closed: {status}"))
+                .field("order_id")
+                .value(id)
+        }
+    })
+}
+
+fn refused_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::WouldTake => "a post-only order must not trade at once; the order is as it was",
+        Reason::AboveMaximum => "the new total is above the market's maximum; the order is as it was",
+        Reason::LevelFull => "the price level can't hold the quantity; the order is as it was",
+        Reason::Forgotten => "the request is older than what is remembered; the order is as it was",
+        _ => "refused; the order is as it was",
+    }
+}
+
+/// The fills that an outcome brought an order as a taker.
+fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> Vec<v1::Fill> {
+    let fills = settled.changes().iter().filter_map(|change| match change {
+        Change::Order { order, fill: Some(fill) } if order.id == id && fill.liquidity == Liquidity::Taker => {
+            Some(units.fill(order, fill))
+        }
+        _ => None,
+    });
+    fills.collect()
+}
+
+/// What a market's numbers count in.
+pub(super) fn units(market: &ReplicaHandle) -> Result<Units<'_>, Refusal> {
+    let rules: &Rules = market.rules().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    Ok(Units::new(market.name(), rules))
+}
+
+impl Api {
+    /// A market by its name.
+    pub(super) fn find_market(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
+        admission::market_name(name)?;
+        self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))
+    }
+
+    /// A market that shows at least a position.
+    pub(super) async fn market_at(
+        &self,
+        name: &str,
+        at_least: u64,
+        deadline: Deadline,
+    ) -> Result<ReplicaHandle, Refusal> {
+        let market = self.find_market(name)?;
+        let late = |_| {
+            let words = "not shown before the call's deadline";
+            Refusal::new(Reason::Deadline, words).field("at_least").value(at_least)
+        };
+        deadline.wait(market.reached(Position(at_least))).await.map_err(late)??;
+        Ok(market)
+    }
+}

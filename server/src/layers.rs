@@ -1,0 +1,163 @@
+//! What every call passes on its way to a service, from the outside in.
+//!
+//! 1. [`well_formed_ids`]: an `xbook-request-id` that no log should carry is dropped.
+//! 2. [`request_ids`]: a call without one gets one.
+//! 3. [`spans`]: a span with method, account and request id, which gets status and latency.
+//! 4. [`answered_ids`]: the id goes back in the answer's headers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tonic::Code;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tower::util::MapRequestLayer;
+use tower_http::classify::{GrpcErrorsAsFailures, SharedClassifier};
+use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::trace::{MakeSpan, OnEos, OnResponse, TraceLayer};
+use tracing::{Span, field};
+
+use crate::types::Micros;
+
+/// The metadata with a call's request id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("xbook-request-id");
+
+/// The metadata with a call's account.
+const ACCOUNT: HeaderName = HeaderName::from_static("xbook-account");
+
+/// The metadata with a call's status.
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Longest part of a caller's text that a log line repeats, in bytes.
+const MAX_LOGGED: usize = 64;
+
+/// Drops request ids that are not 1 to 64 visible ASCII characters.
+#[must_use]
+pub fn well_formed_ids() -> MapRequestLayer<fn(Request<Body>) -> Request<Body>> {
+    MapRequestLayer::new(drop_malformed_id)
+}
+
+fn drop_malformed_id(mut request: Request<Body>) -> Request<Body> {
+    let malformed = |id: &HeaderValue| {
+        let id = id.as_bytes();
+        id.is_empty() || id.len() > MAX_LOGGED || !id.iter().all(u8::is_ascii_graphic)
+    };
+    if request.headers().get(REQUEST_ID).is_some_and(malformed) {
+        request.headers_mut().remove(REQUEST_ID);
+    }
+    request
+}
+
+/// Gives an id to each call without one. `started` tells this process' ids from others'.
+#[must_use]
+pub fn request_ids(started: Micros) -> SetRequestIdLayer<Ids> {
+    SetRequestIdLayer::new(REQUEST_ID, Ids { started, made: Arc::default() })
+}
+
+/// Makes request ids: when the process started, and a number.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    started: Micros,
+    made: Arc<AtomicU64>,
+}
+
+impl MakeRequestId for Ids {
+    fn make_request_id<B>(&mut self, _request: &Request<B>) -> Option<RequestId> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:x}-{number}", self.started.0);
+        HeaderValue::try_from(id).ok().map(RequestId::new)
+    }
+}
+
+/// Sends a call's id back.
+#[must_use]
+pub fn answered_ids() -> PropagateRequestIdLayer {
+    PropagateRequestIdLayer::new(REQUEST_ID)
+}
+
+/// Puts each call into a span of its own.
+#[must_use]
+pub fn spans() -> SpanLayer {
+    TraceLayer::new_for_grpc()
+        .make_span_with(CallSpan)
+        .on_request(())
+        .on_response(Finish)
+        .on_body_chunk(())
+        .on_eos(Finish)
+        .on_failure(())
+}
+
+/// The layer that [`spans`] makes.
+pub type SpanLayer = TraceLayer<SharedClassifier<GrpcErrorsAsFailures>, CallSpan, (), Finish, (), Finish, ()>;
+
+/// Makes a call's span.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSpan;
+
+impl<B> MakeSpan<B> for CallSpan {
+    fn make_span(&mut self, request: &Request<B>) -> Span {
+        let header = |name| {
+            request.headers().get(name).map(|value: &HeaderValue| value.as_bytes()).unwrap_or_default()
+        };
+        let shown =
+            |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LOGGED)]).into_owned();
+        let path = request.uri().path().as_bytes();
+        tracing::info_span!(
+            "call",
+            method = shown(&path[1.min(path.len())..]),
+            account = shown(header(ACCOUNT)),
+            request = shown(header(REQUEST_ID)),
+            status = field::Empty,
+            latency_us = field::Empty,
+        )
+    }
+}
+
+/// Notes how a call ended: in the headers if there was nothing to send, else in the trailers.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish;
+
+impl<B> OnResponse<B> for Finish {
+    fn on_response(self, response: &Response<B>, latency: Duration, span: &Span) {
+        if let Some(code) = code_in(response.headers()) {
+            finish(code, latency, span);
+        }
+    }
+}
+
+impl OnEos for Finish {
+    fn on_eos(self, trailers: Option<&HeaderMap>, duration: Duration, span: &Span) {
+        finish(trailers.and_then(code_in).unwrap_or(Code::Unknown), duration, span);
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers.get(STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+fn finish(code: Code, latency: Duration, span: &Span) {
+    span.record("status", field::debug(code));
+    span.record("latency_us", u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    match code {
+        Code::Ok => tracing::debug!(parent: span, "done"),
+        Code::Internal | Code::Unknown | Code::DataLoss => tracing::error!(parent: span, "failed"),
+        _ => tracing::info!(parent: span, "refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_ids_differ_and_malformed_ones_are_dropped() {
+        let mut ids = Ids { started: Micros(0x5f), made: Arc::default() };
+        let mut make = || ids.make_request_id(&Request::new(())).unwrap().into_header_value();
+        assert_eq!((make(), make()), (HeaderValue::from_static("5f-0"), HeaderValue::from_static("5f-1")));
+        for (id, kept) in [("my-id", true), ("two words", false), ("", false), (&"x".repeat(65), false)] {
+            let request = Request::builder().header(REQUEST_ID, id).body(Body::empty()).unwrap();
+            assert_eq!(drop_malformed_id(request).headers().contains_key(REQUEST_ID), kept, "{id}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A node that serves on a free loopback port, and short words for its calls.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+use xbook::node::Node;
+use xbook_proto::v1;
+use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
+use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
+use xbook_proto::v1::trading_service_client::TradingServiceClient;
+
+pub const MARKET: &str = "BTC/USDT";
+
+/// A served node and its clients.
+pub struct Served {
+    pub node: Node,
+    pub address: SocketAddr,
+    pub trading: TradingServiceClient<Channel>,
+    pub data: MarketDataServiceClient<Channel>,
+    pub cluster: ClusterServiceClient<Channel>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<anyhow::Result<()>>,
+    directory: TempDir,
+}
+
+impl Served {
+    /// A new node with the market BTC/USDT: ticks of 0.01, lots of 0.001, 0.002 to 1000.
+    pub async fn start() -> Self {
+        let mut served = Self::empty().await;
+        served.create(MARKET).await.unwrap();
+        served
+    }
+
+    /// A new node without markets.
+    pub async fn empty() -> Self {
+        Self::on(tempfile::tempdir().unwrap()).await
+    }
+
+    pub async fn on(directory: TempDir) -> Self {
+        let node = Node::start(directory.path()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {
+            let _ = stopped.await;
+        }));
+        let channel = connect(address).await;
+        Self {
+            node,
+            address,
+            trading: TradingServiceClient::new(channel.clone()),
+            data: MarketDataServiceClient::new(channel.clone()),
+            cluster: ClusterServiceClient::new(channel),
+            stop: Some(stop),
+            serving,
+            directory,
+        }
+    }
+
+    /// Asks the services to end.
+    pub fn stop(&mut self) {
+        self.stop.take();
+    }
+
+    /// Ends services and node; returns the data.
+    pub async fn end(mut self) -> TempDir {
+        self.stop();
+        let _ = self.node.shutdown().await;
+        self.serving.await.unwrap().unwrap();
+        self.directory
+    }
+
+    pub async fn create(&mut self, market: &str) -> Result<v1::CreateMarketResponse, Status> {
+        self.cluster.create_market(create_request(market)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn place(&mut self, order: v1::PlaceOrderRequest) -> Result<v1::PlaceOrderResponse, Status> {
+        self.trading.place_order(order).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn place_as(
+        &mut self,
+        account: &str,
+        order: v1::PlaceOrderRequest,
+    ) -> Result<v1::PlaceOrderResponse, Status> {
+        self.trading.place_order(by(account, order)).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn book(&mut self, at_least: u64) -> v1::GetOrderBookResponse {
+        let request = v1::GetOrderBookRequest { market: MARKET.into(), at_least, ..Default::default() };
+        self.data.get_order_book(request).await.unwrap().into_inner()
+    }
+}
+
+pub async fn connect(address: SocketAddr) -> Channel {
+    tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap()
+}
+
+pub fn create_request(market: &str) -> v1::CreateMarketRequest {
+    v1::CreateMarketRequest {
+        request_id: format!("create-{}", market.replace('/', "-")),
+        market: market.into(),
+        rules: Some(v1::MarketRules {
+            tick_size: "0.01".into(),
+            lot_size: "0.001".into(),
+            min_quantity: "0.002".into(),
+            max_quantity: "1000".into(),
+        }),
+    }
+}
+
+/// The same call by an account.
+pub fn by<T>(account: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("xbook-account", account.parse().unwrap());
+    request
+}
+
+/// The same call with a deadline.
+pub fn within<T>(timeout: Duration, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    request
+}
+
+pub fn new_order(side: v1::Side, price: &str, quantity: &str) -> v1::NewOrder {
+    v1::NewOrder { side: side.into(), price: price.into(), quantity: quantity.into(), ..Default::default() }
+}
+
+pub fn buy(id: &str, price: &str, quantity: &str) -> v1::PlaceOrderRequest {
+    order(id, new_order(v1::Side::Buy, price, quantity))
+}
+
+pub fn sell(id: &str, price: &str, quantity: &str) -> v1::PlaceOrderRequest {
+    order(id, new_order(v1::Side::Sell, price, quantity))
+}
+
+pub fn order(id: &str, order: v1::NewOrder) -> v1::PlaceOrderRequest {
+    v1::PlaceOrderRequest { request_id: id.into(), market: MARKET.into(), order: Some(order), answer_when: 0 }
+}
+
+/// The reason in an error's details.
+pub fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+/// A failed call's code, reason and message.
+#[track_caller]
+pub fn assert_refused<T: std::fmt::Debug>(
+    result: Result<T, Status>,
+    code: Code,
+    expected_reason: &str,
+    message: &str,
+) {
+    let status = result.unwrap_err();
+    let found = (status.code(), reason(&status), status.message().to_owned());
+    assert_eq!(found, (code, expected_reason.to_owned(), message.to_owned()));
+}
+
+/// Levels as [price, quantity].
+pub fn levels(levels: &[v1::Level]) -> Vec<(&str, &str)> {
+    levels.iter().map(|level| (level.price.as_str(), level.quantity.as_str())).collect()
+}
