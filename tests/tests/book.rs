@@ -130,6 +130,7 @@ proptest! {
         let mut replica = Book::new();
         for command in &commands {
             let (mut fills, mut naive_fills) = (Vec::new(), Vec::new());
+            book.warm(&commands);
             let outcome = book.apply(command, &mut fills);
             prop_assert_eq!(outcome, naive.apply(command, &mut naive_fills));
             prop_assert_eq!(&fills, &naive_fills);

@@ -41,6 +41,16 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The order that the command is about.
+    #[must_use]
+    #[inline]
+    pub fn id(&self) -> OrderId {
+        let (Self::Place { id, .. } | Self::Amend { id, .. } | Self::Cancel { id }) = *self;
+        id
+    }
+}
+
 /// What happens with the quantity of a new order that is not filled at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Style {

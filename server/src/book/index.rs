@@ -37,7 +37,7 @@ pub(super) struct OrderIndex {
 
 impl OrderIndex {
     pub(super) fn with_capacity(orders: usize) -> Self {
-        let places = (orders.saturating_mul(4) / 3 + 1).next_power_of_two().max(SMALLEST);
+        let places = (orders.saturating_mul(2)).next_power_of_two().max(SMALLEST);
         Self { entries: vec![0; places], len: 0 }
     }
 
@@ -71,10 +71,17 @@ impl OrderIndex {
         }
     }
 
+    /// Reads the cache line where a search for this hash begins.
+    #[inline]
+    pub(super) fn touch(&self, hash: Hash) -> u64 {
+        self.entries[hash.0 as usize & self.mask()]
+    }
+
     /// Files a handle that is not there yet.
     #[inline]
     pub(super) fn insert(&mut self, hash: Hash, handle: Handle) {
-        if (self.len + 1) * 4 > self.entries.len() * 3 {
+        // Half empty: probes are short, and how long they are is easy to predict.
+        if (self.len + 1) * 2 > self.entries.len() {
             self.grow();
         }
         self.len += 1;

@@ -1,10 +1,15 @@
 //! Matching: what a command does to the book.
 
-use super::index::Hash;
-use super::queue::{Entry, Handle};
+use std::hint::black_box;
+
+use super::index::{Hash, OrderIndex};
+use super::queue::{Entry, Handle, Queues};
 use super::slab::NIL;
 use super::{Book, Command, Fill, Outcome, Refusal, Style, reaches};
 use crate::types::{Lots, OrderId, Side, Ticks};
+
+/// How many commands [`Book::warm`] fetches for at a time: more than a processor can wait for at once.
+const WARM_GROUP: usize = 32;
 
 impl Book {
     /// Applies a command; its fills are appended to `fills` in the order in which they happened.
@@ -23,6 +28,27 @@ impl Book {
             Command::Cancel { id } => self.cancel(id),
         };
         result.unwrap_or_else(Outcome::Refused)
+    }
+
+    /// Fetches what the commands will need from memory, all at once; changes nothing.
+    ///
+    /// In a large book most of a command's time is waiting for memory, one cache line after the other.
+    /// Here nothing depends on anything else, so the processor waits for many at a time. Worth its cost
+    /// when a batch of commands is about to be applied to a book of more than about 20,000 orders; a
+    /// few hundred commands at a time stay in the cache until they are applied.
+    pub fn warm(&self, commands: &[Command]) {
+        let mut touched = 0;
+        for group in commands.chunks(WARM_GROUP) {
+            let mut hashes = [Hash::of(OrderId::default()); WARM_GROUP];
+            for (hash, command) in hashes.iter_mut().zip(group) {
+                *hash = Hash::of(command.id());
+                touched ^= self.index.touch(*hash);
+            }
+            for hash in &hashes[..group.len()] {
+                touched ^= self.index.find(*hash, |_| true).map_or(0, |handle| self.queues.touch(handle));
+            }
+        }
+        black_box(touched);
     }
 
     fn place(&mut self, order: Placing, fills: &mut Vec<Fill>) -> Result<Outcome, Refusal> {
@@ -111,10 +137,17 @@ impl Book {
     /// Takes from one level, longest waiting order first.
     fn take_level(&mut self, number: u32, quantity: u64, fills: &mut Vec<Fill>) -> u64 {
         let mut left = quantity;
+        let mut chunk = NIL;
         let level = &mut self.levels[number];
         let price = Ticks(level.price);
         while level.head != NIL && left > 0 {
             let handle = self.queues.first_in(level.head);
+            if chunk != level.head {
+                chunk = level.head;
+                if left > self.queues.entry(handle).open {
+                    foresee(&self.queues, &self.index, chunk);
+                }
+            }
             let maker = self.queues.entry_mut(handle);
             let id = maker.id;
             let traded = maker.open.min(left);
@@ -210,6 +243,16 @@ impl Book {
         self.index.remove(hash, handle);
         Ok(Outcome::Cancelled { side, price, open })
     }
+}
+
+/// Fetches what taking a whole chunk will need from memory, all at once, as [`Book::warm`] does.
+#[inline]
+fn foresee(queues: &Queues, index: &OrderIndex, chunk: u32) {
+    let mut touched = u64::from(queues.chunks[queues.chunks[chunk].next].live);
+    for entry in queues.in_chunk(chunk) {
+        touched ^= index.touch(Hash::of(entry.id));
+    }
+    black_box(touched);
 }
 
 /// A new order.
