@@ -1,0 +1,28 @@
+//! `xbench`: the benchmarks of xbook. Each subcommand is one of them.
+#![allow(clippy::print_stdout, reason = "results are this program's output")]
+
+mod clock;
+mod engine;
+mod output;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of xbook. Run them on a quiet machine and with `--release`.
+#[derive(Parser)]
+#[command(name = "xbench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The matching engine alone: workloads E1 (public order flow), E2 (peers), E3 (grid of sizes).
+    Engine(engine::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Engine(args) => engine::run(&args),
+    }
+}
