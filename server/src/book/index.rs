@@ -152,3 +152,58 @@ impl OrderIndex {
         self.entries[hole] = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::NodeId;
+
+    fn hash(counter: u64) -> Hash {
+        Hash::of(OrderId { node: NodeId(counter % 3), counter })
+    }
+
+    fn handle(counter: u64) -> Handle {
+        Handle(counter as u32)
+    }
+
+    /// Everything filed is found, and nothing else, whatever was removed; an emptied table is clean.
+    #[test]
+    fn what_is_filed_is_found_after_any_removals() {
+        let mut index = OrderIndex::with_capacity(0);
+        for keep in 2..6u64 {
+            for counter in 1..=5_000 {
+                index.insert(hash(counter), handle(counter));
+            }
+            for counter in (1..=5_000).filter(|counter| counter % keep != 0) {
+                index.remove(hash(counter), handle(counter));
+            }
+            for counter in 1..=5_000 {
+                let found = index.find(hash(counter), |found| found == handle(counter));
+                assert_eq!(found.is_some(), counter % keep == 0, "{counter}");
+            }
+            for counter in (keep..=5_000).step_by(keep as usize) {
+                index.replace(hash(counter), handle(counter), handle(counter + 10_000));
+                index.remove(hash(counter), handle(counter + 10_000));
+            }
+            assert_eq!(index.len(), 0);
+            assert!(index.entries.iter().all(|entry| *entry == 0));
+        }
+    }
+
+    /// Orders with one home spill over the end of the table, and move back when others go.
+    #[test]
+    fn collisions_go_round_the_end_and_come_back() {
+        let mut index = OrderIndex::with_capacity(0);
+        let last = index.entries.len() as u32 - 1;
+        let filed: Vec<_> = (1..=20).map(|n| (Hash(last | n << 8), Handle(n))).collect();
+        for (hash, handle) in &filed {
+            index.insert(*hash, *handle);
+        }
+        for (removed, (hash, handle)) in filed.iter().enumerate() {
+            index.remove(*hash, *handle);
+            for (hash, handle) in &filed[removed + 1..] {
+                assert_eq!(index.find(*hash, |found| found == *handle), Some(*handle));
+            }
+        }
+    }
+}
