@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod book;
+pub mod config;
 pub mod decimal;
 pub mod document;
 pub mod history;
@@ -10,4 +11,5 @@ pub mod machine;
 pub mod node;
 pub mod replica;
 pub mod store;
+pub mod telemetry;
 pub mod types;

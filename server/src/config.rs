@@ -1,0 +1,315 @@
+//! The settings of a node, parsed once into types that can't be wrong.
+//!
+//! Command line and environment (both read by clap), then the file that `--config` names, then the
+//! defaults: [`Settings`] is what one of these sources says, [`Config`] is what holds. Each value's
+//! rule is in its type, so a wrong value is refused in the same words wherever it comes from.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// What a node runs with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Where its data is.
+    pub data: DataDirectory,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What it logs, and how.
+    pub log: LogConfig,
+    /// How long it waits, when it is told to end, for what it has taken.
+    pub shutdown_grace: Grace,
+}
+
+/// What is logged, and how.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct LogConfig {
+    /// For whom.
+    pub format: LogFormat,
+    /// What.
+    pub filter: LogFilter,
+}
+
+/// What one source says: a value, or nothing.
+#[derive(Clone, PartialEq, Eq, Default, Debug, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Directory of the node's data; made if it is not there [default: xbook-data]
+    #[arg(long, value_name = "DIR", env = "XNODE_DATA")]
+    pub data: Option<DataDirectory>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7001]
+    #[arg(long, value_name = "IP:PORT", env = "XNODE_LISTEN")]
+    pub listen: Option<ListenAddress>,
+    /// Logs as text for people, or as JSON for programs [default: text]
+    #[arg(long, value_name = "FORMAT", env = "XNODE_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: a level, or levels by module such as `warn,xbook=debug` [default: info]
+    #[arg(long, value_name = "FILTER", env = "XNODE_LOG_FILTER")]
+    pub log_filter: Option<LogFilter>,
+    /// How long to wait, when told to end, for calls that were taken [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "XNODE_SHUTDOWN_GRACE")]
+    pub shutdown_grace: Option<Grace>,
+}
+
+/// A data directory's path; not empty.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DataDirectory(PathBuf);
+
+/// An address to listen on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ListenAddress(SocketAddr);
+
+/// For whom logs are made.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is logged: directives of `tracing_subscriber`'s `EnvFilter`, checked.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(String);
+
+/// A time to wait, at most [`Grace::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Grace(Duration);
+
+/// A value that breaks the rule of its setting.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SettingError {
+    /// No path.
+    #[error("a data directory must not be empty, but it is \"\"")]
+    NoDirectory,
+    /// Not an address.
+    #[error(
+        "an address to listen on must be an IP address and a port such as 127.0.0.1:7001 or [::1]:7001, \
+         but it is {0:?}"
+    )]
+    ListenAddress(String),
+    /// Not a format.
+    #[error("a log format must be \"text\" or \"json\", but it is {0:?}")]
+    LogFormat(String),
+    /// Not a filter.
+    #[error(
+        "a log filter must be a level, or levels by module such as \"warn,xbook=debug\", but it is {value:?}: {error}"
+    )]
+    LogFilter {
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Not a duration.
+    #[error("a duration must be a whole number and a unit (ms, s or m) such as \"10s\", but it is {0:?}")]
+    Duration(String),
+    /// Too long.
+    #[error("a shutdown grace must be at most {max}s, but it is {0:?}", max = Grace::MAX.as_secs())]
+    LongGrace(String),
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the configuration file {path} can't be read: {error}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is wrong.
+    #[error("the configuration file {path} is wrong: {error}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where, and why.
+        error: Box<toml::de::Error>,
+    },
+}
+
+impl Config {
+    /// What holds if command line and environment say `given`, over what a file says.
+    ///
+    /// # Errors
+    /// The file can't be read, has a key that is no setting, or a value that breaks its rule.
+    pub fn load(given: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let filed = file.map_or_else(|| Ok(Settings::default()), Settings::read)?;
+        Ok(Self::from(given.over(filed)))
+    }
+}
+
+impl From<Settings> for Config {
+    fn from(settings: Settings) -> Self {
+        Self {
+            data: settings.data.unwrap_or_else(|| DataDirectory("xbook-data".into())),
+            listen: settings.listen.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 7001)), |listen| listen.0),
+            log: LogConfig {
+                format: settings.log_format.unwrap_or_default(),
+                filter: settings.log_filter.unwrap_or_default(),
+            },
+            shutdown_grace: settings.shutdown_grace.unwrap_or(Grace(Duration::from_secs(10))),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads a TOML file.
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// What this source says, and where it says nothing, what the other says.
+    fn over(self, lower: Self) -> Self {
+        Self {
+            data: self.data.or(lower.data),
+            listen: self.listen.or(lower.listen),
+            log_format: self.log_format.or(lower.log_format),
+            log_filter: self.log_filter.or(lower.log_filter),
+            shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
+        }
+    }
+}
+
+impl DataDirectory {
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl LogFilter {
+    /// The filter with this text.
+    ///
+    /// # Errors
+    /// It is no filter.
+    pub fn new(text: &str) -> Result<Self, SettingError> {
+        let wrong = |error: String| SettingError::LogFilter { value: text.to_owned(), error };
+        if text.trim().is_empty() {
+            return Err(wrong("it is empty".to_owned()));
+        }
+        EnvFilter::try_new(text).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The filter.
+    #[must_use]
+    pub fn filter(&self) -> EnvFilter {
+        // Checked when it was made, so nothing is left out here.
+        EnvFilter::builder().parse_lossy(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl Grace {
+    /// The longest.
+    pub const MAX: Duration = Duration::from_secs(600);
+
+    /// The time.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl FromStr for DataDirectory {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        if text.is_empty() { Err(SettingError::NoDirectory) } else { Ok(Self(text.into())) }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        text.parse().map(Self).map_err(|_| SettingError::ListenAddress(text.to_owned()))
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(SettingError::LogFormat(text.to_owned())),
+        }
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        Self::new(text)
+    }
+}
+
+impl FromStr for Grace {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let wrong = || SettingError::Duration(text.to_owned());
+        let unit = text.find(|char: char| !char.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = text[..unit].parse().map_err(|_| wrong())?;
+        let duration = match &text[unit..] {
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            "m" => Duration::from_secs(number.saturating_mul(60)),
+            _ => return Err(wrong()),
+        };
+        if duration > Self::MAX {
+            return Err(SettingError::LongGrace(text.to_owned()));
+        }
+        Ok(Self(duration))
+    }
+}
+
+impl fmt::Display for DataDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+/// From the text in a file, by the same rules as from the command line.
+macro_rules! try_from_text {
+    ($($setting:ty),*) => {$(
+        impl TryFrom<String> for $setting {
+            type Error = SettingError;
+
+            fn try_from(text: String) -> Result<Self, SettingError> {
+                text.parse()
+            }
+        }
+    )*};
+}
+
+try_from_text!(DataDirectory, ListenAddress, LogFormat, LogFilter, Grace);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Which source wins, and what a wrong value is told.
+
+use super::*;
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn refused(text: &str) -> String {
+    Config::load(Settings::default(), Some(file(text).path())).unwrap_err().to_string()
+}
+
+#[test]
+fn without_any_source_the_defaults_hold() {
+    let config = Config::load(Settings::default(), None).unwrap();
+    assert_eq!(config.data.path(), Path::new("xbook-data"));
+    assert_eq!(config.listen, "127.0.0.1:7001".parse().unwrap());
+    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: LogFilter::new("info").unwrap() });
+    assert_eq!(config.shutdown_grace.duration(), Duration::from_secs(10));
+}
+
+#[test]
+fn what_is_given_wins_over_the_file_and_the_file_over_the_defaults() {
+    let file = file(
+        "data = \"filed\"\nlisten = \"[::1]:1\"\nlog_format = \"json\"\nlog_filter = \"warn\"\n\
+         shutdown_grace = \"250ms\"",
+    );
+    let given = Settings { listen: Some("0.0.0.0:2".parse().unwrap()), ..Settings::default() };
+    let config = Config::load(given, Some(file.path())).unwrap();
+    assert_eq!(config.listen, "0.0.0.0:2".parse().unwrap());
+    assert_eq!(config.data.path(), Path::new("filed"));
+    assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: LogFilter::new("warn").unwrap() });
+    assert_eq!(config.shutdown_grace.duration(), Duration::from_millis(250));
+}
+
+#[test]
+fn a_key_that_is_no_setting_is_refused_with_those_that_are() {
+    let error = refused("data = \"here\"\nlisten_address = \"127.0.0.1:1\"");
+    assert!(error.contains("unknown field `listen_address`"), "{error}");
+    assert!(error.contains("line 2"), "{error}");
+    assert!(error.contains("`shutdown_grace`"), "{error}");
+}
+
+#[test]
+fn a_value_that_breaks_its_rule_is_quoted_with_the_rule() {
+    for (text, parts) in [
+        ("data = \"\"", ["must not be empty", "\"\""]),
+        ("listen = \"localhost\"", ["an IP address and a port such as 127.0.0.1:7001", "\"localhost\""]),
+        ("log_format = \"xml\"", ["must be \"text\" or \"json\"", "\"xml\""]),
+        ("log_filter = \"xbook=loud\"", ["levels by module", "\"xbook=loud\""]),
+        ("log_filter = \" \"", ["levels by module", "it is empty"]),
+        ("shutdown_grace = \"10\"", ["a whole number and a unit (ms, s or m)", "\"10\""]),
+        ("shutdown_grace = \"soon\"", ["a whole number and a unit (ms, s or m)", "\"soon\""]),
+        ("shutdown_grace = \"11m\"", ["at most 600s", "\"11m\""]),
+        ("shutdown_grace = \"99999999999999999999s\"", ["a whole number", "\"99999999999999999999s\""]),
+    ] {
+        let error = refused(text);
+        for part in parts {
+            assert!(error.contains(part), "{part:?} is not in {error}");
+        }
+        assert!(error.contains("line 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Config::load(Settings::default(), Some(Path::new("no/such.toml"))).unwrap_err().to_string();
+    assert!(error.starts_with("the configuration file no/such.toml can't be read: "), "{error}");
+}
