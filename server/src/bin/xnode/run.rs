@@ -1,0 +1,70 @@
+//! `xnode run`.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result, bail};
+use xbook::config::{Config, LogFormat};
+
+use crate::args::RunArgs;
+use crate::service::Service;
+use crate::signals::Signals;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs a node until a signal or a failure ends it.
+pub fn run(args: RunArgs) -> Result<()> {
+    let config = Config::load(args.settings, args.config.as_deref())?;
+    xbook::telemetry::start(&config.log).context("can't start logging")?;
+    let runtime = tokio::runtime::Runtime::new().context("can't start the runtime")?;
+    let ended = runtime.block_on(serve(&config));
+    // What still runs has been cut off; it shall not be waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let mut signals = Signals::listen().context("can't listen for signals")?;
+    // A task of its own: loading a large directory shall not keep signals waiting.
+    let starting = tokio::spawn(Service::start(config.data.path().to_owned(), config.listen));
+    let mut service = tokio::select! {
+        started = starting => started.context("the start ended unexpectedly")??,
+        // Nothing was promised yet.
+        _ = signals.next() => return Ok(()),
+    };
+    announce(config, &service);
+    let signal = tokio::select! {
+        error = service.failed() => {
+            tracing::error!(error = format!("{error:#}"), "ending: the node failed");
+            return Err(error);
+        }
+        signal = signals.next() => signal,
+    };
+    tracing::info!(%signal, "ending: no new calls, those that were taken are finished");
+    let stopped = tokio::select! {
+        stopped = service.stop(config.shutdown_grace.duration()) => stopped,
+        signal = signals.next() => bail!("{signal} came again: ended at once, before everything was written"),
+    };
+    let written = stopped?;
+    tracing::info!(changes = written.changes, syncs = written.syncs, "ended: everything is written");
+    Ok(())
+}
+
+/// Says where the node serves, whatever is logged.
+fn announce(config: &Config, service: &Service) {
+    let (node, address) = (service.node_id(), service.address());
+    let line = match config.log.format {
+        LogFormat::Text => {
+            format!("xnode {VERSION}: node {node} serves on http://{address}, data in {}", config.data)
+        }
+        LogFormat::Json => serde_json::json!({
+            "version": VERSION,
+            "node_id": node.to_string(),
+            "listen": address.to_string(),
+            "data": config.data.path(),
+        })
+        .to_string(),
+    };
+    // It serves also if nobody reads this.
+    let _ = writeln!(io::stdout(), "{line}");
+    tracing::info!(%node, %address, data = %config.data, version = VERSION, "serving");
+}

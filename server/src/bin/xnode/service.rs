@@ -1,0 +1,93 @@
+//! A node and its API on one address, from start to end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use xbook::node::{Ending, Node};
+use xbook::store::Written;
+use xbook::types::NodeId;
+
+/// A node that serves.
+pub struct Service {
+    node: Node,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<()>>,
+}
+
+impl Service {
+    /// Starts a node on its data directory and serves its API on an address.
+    ///
+    /// # Errors
+    /// The address is not free, or the directory can't be used.
+    pub async fn start(data: PathBuf, listen: SocketAddr) -> Result<Self> {
+        // The address first: it is told at once if another process has it, and nothing is written.
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
+        let address = listener.local_addr().context("the listening socket has no address")?;
+        let node = Node::start(&data)
+            .await
+            .with_context(|| format!("can't start on the data directory {}", data.display()))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(xbook::api::serve(node.clone(), listener, async move {
+            // A sender that is gone says the same.
+            let _ = stopped.await;
+        }));
+        Ok(Self { node, address, stop, server })
+    }
+
+    /// The node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.node.id()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it ends by itself, which is a failure; says why.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            // The API ends with its node; the node knows why.
+            biased;
+            ending = self.node.ended() => failure(ending),
+            ended = &mut self.server => match ended {
+                Ok(Ok(())) => anyhow!("the API ended unexpectedly"),
+                Ok(Err(error)) => error.context("the API failed"),
+                Err(error) => anyhow!(error).context("the API's task ended"),
+            },
+        }
+    }
+
+    /// Ends it: no new calls, those that were taken are finished, then all is closed. Calls that
+    /// are not done within `grace` are cut off.
+    ///
+    /// # Errors
+    /// The node failed at that.
+    pub async fn stop(self, grace: Duration) -> Result<Written> {
+        let Self { node, stop, mut server, .. } = self;
+        // A server that has ended needs no word.
+        let _ = stop.send(());
+        if tokio::time::timeout(grace, &mut server).await.is_err() {
+            tracing::warn!(?grace, "calls were not done in time and are cut off");
+            server.abort();
+        }
+        match node.shutdown().await {
+            Ending::Shutdown(written) => Ok(written),
+            failed @ Ending::Failed(_) => Err(failure(failed)),
+        }
+    }
+}
+
+fn failure(ending: Ending) -> anyhow::Error {
+    match ending {
+        Ending::Failed(reason) => anyhow!(reason).context("the node failed"),
+        Ending::Shutdown(_) => anyhow!("the node ended unexpectedly"),
+    }
+}
