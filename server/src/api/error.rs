@@ -267,7 +267,7 @@ mod tests {
         let status = Status::from(Refusal::from(SubmitError::Overloaded));
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.get_error_details().retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
-        assert_eq!(Status::from(Refusal::deadline()).get_error_details().retry_info(), None);
+        assert!(Status::from(Refusal::deadline()).get_error_details().retry_info().is_none());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The services over real gRPC on loopback, with a real node behind them.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by a panic, its helpers too")]
+#![allow(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
+
 mod bad_input;
 mod calls;
 mod repeats;
