@@ -2,8 +2,14 @@
 //!
 //! `cargo run --release -p xbook-tests --bin xmodel -- --help` goes further.
 
+use std::collections::{BTreeSet, HashSet};
+
 use clap::ValueEnum;
-use xbook_tests::model::{Bounds, Disk, Outcome, Protocol, Rule, Rules, Walk, always, mask, plant};
+use stateright::{Checker, Model};
+use xbook_tests::model::{
+    Bounds, Change, Disk, Kind, Outcome, Protocol, Rule, Rules, Set, State, Walk, always, mask, plant,
+    sequence,
+};
 
 /// Explores the protocol with all its rules; every property holds and everything possible is seen.
 fn holds(bounds: Bounds) -> Outcome {
@@ -106,6 +112,9 @@ fn the_plants_hold_with_the_rule() {
         let outcome = protocol.explore(Walk::Some(300_000), 1, |_| {});
         assert!(outcome.broken.is_none(), "{rule:?}: {}", outcome.broken.expect("a trace"));
     }
+    for rule in Rule::value_variants().iter().filter(|rule| plant::needs_recovery(**rule)) {
+        recovers(plant::bounds(*rule), &[]);
+    }
 }
 
 #[test]
@@ -115,4 +124,66 @@ fn a_trace_tells_the_story() {
     let trace = protocol.explore(Walk::All, 1, |_| {}).broken.expect("a trace");
     assert_eq!(trace.property, always::KEPT);
     assert!(trace.steps.iter().any(|step| step.contains("this commits")), "{trace}");
+}
+
+/// What an outsider can tell: what is committed under which term, and the newest lease with its tape.
+fn seen(state: &State) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    for change in state.log.iter().filter(|change| change.committed != 0) {
+        seen.push(format!("{change} committed under {}", change.committed));
+    }
+    let leases = state.log.iter().filter(|change| change.kind.is_head());
+    if let Some(lease) = leases.max_by_key(|change| (change.generation, change.term)) {
+        let names = |rows: Set| rows.rows().map(|row| state.log[row].to_string()).collect::<Vec<_>>();
+        seen.push(format!("{lease} adopts {:?}", names(lease.adopts)));
+        let own = |change: &&Change| {
+            matches!(change.kind, Kind::Tape { .. })
+                && (change.author, change.term) == (lease.author, lease.term)
+        };
+        seen.extend(state.log.iter().filter(own).map(ToString::to_string));
+    }
+    seen
+}
+
+fn all_seen(protocol: &Protocol) -> (usize, BTreeSet<Vec<String>>) {
+    let mut waiting = protocol.init_states();
+    let mut known: HashSet<State> = waiting.iter().cloned().collect();
+    let mut sights = BTreeSet::new();
+    while let Some(state) = waiting.pop() {
+        sights.insert(seen(&state));
+        let next = protocol.next_states(&state).into_iter().filter(|next| known.insert(next.clone()));
+        waiting.extend(next);
+    }
+    (known.len(), sights)
+}
+
+/// With whole documents, passed on by everyone to everyone, the same can happen.
+#[test]
+fn pruning_hides_nothing() {
+    let all = [
+        Bounds::new(2, 1),
+        Bounds::new(2, 2).voters("AB", "A").restarts(1),
+        Bounds::new(2, 1).voters("AB", "").restarts(1).disk(Disk::Early),
+    ];
+    for bounds in all {
+        let pruned = all_seen(&Protocol { rules: Rules::ALL, bounds: bounds.clone() });
+        let whole = all_seen(&Protocol { rules: Rules::ALL, bounds: bounds.whole() });
+        assert!(pruned.0 < whole.0);
+        assert_eq!(pruned.1, whole.1);
+    }
+}
+
+#[test]
+fn intents_keep_their_order_and_their_numbers() {
+    use sequence::{Rule, Sequence};
+    let check = |without| Sequence { without, orders: 3, crashes: 2 }.checker().spawn_bfs().join();
+    check(None).assert_properties();
+    for (rule, broken) in [
+        (Rule::ConsumeNext, "no accepted order vanishes"),
+        (Rule::SentStored, "no accepted order vanishes"),
+        (Rule::ToldStored, "no accepted order vanishes"),
+        (Rule::OldNumber, "no order is consumed twice"),
+    ] {
+        assert!(check(Some(rule)).discovery(broken).is_some(), "nothing shows without {rule:?}");
+    }
 }

@@ -32,6 +32,8 @@ pub struct Bounds {
     pub candidates: [u8; 4],
     /// Nodes that are dead from the start.
     pub dead: u8,
+    /// Keep whole documents: no pruning, every change passed on to everyone. Only to check `prune` itself.
+    pub whole: bool,
 }
 
 impl Bounds {
@@ -46,6 +48,7 @@ impl Bounds {
             disk: Disk::Eager,
             candidates: [u8::MAX; 4],
             dead: 0,
+            whole: false,
         }
     }
 
@@ -98,6 +101,13 @@ impl Bounds {
     #[must_use]
     pub fn dead(mut self, nodes: &str) -> Bounds {
         self.dead = mask(nodes);
+        self
+    }
+
+    /// The same without pruning.
+    #[must_use]
+    pub fn whole(mut self) -> Bounds {
+        self.whole = true;
         self
     }
 

@@ -31,8 +31,7 @@
 //!   as soon as any holder could, and keeps what could still be counted later. Whoever counts later commits
 //!   a part of the same; a commit message that arrives later shows a part of the same.
 //! - *Batches* hold one entry, pipelined freely. Takers are known everywhere and consumed lowest first: which
-//!   taker a batch names matters to no rule. The order of one node's intents is a property of the tape alone
-//!   and is left to the simulator.
+//!   taker a batch names matters to no rule. The order of one node's intents has a model of its own, [`sequence`].
 //! - *The disk* is written in order and a sync covers all before it, so a partial one is an earlier one.
 //! - *Irrelevant parts of documents.* `prune` drops from a document what its fold, its label, its countable
 //!   promises and its seal-acks do not need; whoever could get it from there gets it from its author.
@@ -59,6 +58,7 @@ mod property;
 mod prune;
 mod recovery;
 mod rules;
+pub mod sequence;
 mod settle;
 mod state;
 mod step;

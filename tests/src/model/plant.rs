@@ -24,7 +24,7 @@ pub fn bounds(rule: Rule) -> Bounds {
         Rule::NextCommitted | Rule::GenesisPast => abc(2, 1).voters("ABC", "ABD").terms(2, 1),
         Rule::NothingAfterSeal => abc(1, 1).voters("ABC", "ABD"),
         Rule::SealAckLabel => abc(2, 1).voters("ABC", "ABD").terms(2, 1),
-        Rule::SealAdopted => abc(3, 1).voters("ABC", "ABC").terms(3, 1).candidates(&["C", "C"]),
+        Rule::SealAdopted => abc(3, 1).voters("AB", "AB").terms(3, 1).candidates(&["B", "B"]),
         Rule::SealFresh => abc(2, 1).voters("ABC", "ADE").terms(2, 2).dead("DE"),
     }
 }

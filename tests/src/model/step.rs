@@ -313,6 +313,7 @@ impl Protocol {
         let sent = others.fold(Set::EMPTY, |set, from| set.and(self.sendable(state, from)));
         for row in sent.within(rows).rows() {
             let wanted = match state.log[row].kind {
+                _ if self.bounds.whole => true,
                 Kind::Promise { to: candidate } => candidate.node == to && self.counts(state, row),
                 Kind::SealAck => false,
                 // Of two geneses, which only a planted bug makes, a node has one.

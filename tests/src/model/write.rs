@@ -74,7 +74,10 @@ impl Protocol {
         let mut change = Change::new(state.generation(doc), Kind::Activation, term, state.actor(node));
         let fold = self.fold(state, doc);
         change.adopts = fold.tape;
-        change.past = self.past(state, node).without(Set::of(fold.head)).and(doc.first(1));
+        change.past = self.past(state, node);
+        if !self.bounds.whole {
+            change.past = change.past.without(Set::of(fold.head)).and(doc.first(1));
+        }
         write(state, node, change);
     }
 
@@ -82,6 +85,9 @@ impl Protocol {
     /// can matter to whoever receives the change; and its own promises that are not durable yet.
     fn past(&self, state: &State, node: u8) -> Set {
         let doc = state.document(node);
+        if self.bounds.whole {
+            return doc;
+        }
         let fold = self.fold(state, doc);
         let unsynced = doc.without(state.node(node).durable).rows().filter(|row| self.vow(state, node, *row));
         unsynced.fold(doc.first(1).and(Set::of(fold.head)).and(fold.tape), |set, row| set.and(Set::of(row)))
