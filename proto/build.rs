@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
+    "xbook/peer/v1/peer.proto",
     "xbook/v1/trading.proto",
     "xbook/v1/market_data.proto",
     "xbook/v1/cluster.proto",
@@ -19,7 +20,10 @@ fn main() -> anyhow::Result<()> {
     let mut config = tonic_prost_build::Config::new();
     // A message knows its name in the descriptors: this is how `xcli` prints any message as JSON.
     config.enable_type_names();
-    tonic_prost_build::configure().bytes(".xbook.record.v1").compile_fds_with_config(descriptors, config)?;
+    tonic_prost_build::configure()
+        .bytes(".xbook.record.v1")
+        .bytes(".xbook.peer.v1")
+        .compile_fds_with_config(descriptors, config)?;
     println!("cargo:rerun-if-changed=xbook");
     Ok(())
 }

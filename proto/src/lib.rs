@@ -15,5 +15,14 @@ pub mod record {
     }
 }
 
+/// What nodes say to each other.
+pub mod peer {
+    /// Version 1 of the messages.
+    #[allow(missing_docs, clippy::all, reason = "generated")]
+    pub mod v1 {
+        tonic::include_proto!("xbook.peer.v1");
+    }
+}
+
 /// All proto files as an encoded `google.protobuf.FileDescriptorSet`, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

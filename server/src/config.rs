@@ -20,6 +20,8 @@ pub struct Config {
     pub data: DataDirectory,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The peers that it dials; a new node joins their cluster.
+    pub join: Vec<PeerAddress>,
     /// What it logs, and how.
     pub log: LogConfig,
     /// How long it waits, when it is told to end, for what it has taken.
@@ -45,6 +47,9 @@ pub struct Settings {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7001]
     #[arg(long, value_name = "IP:PORT", env = "XNODE_LISTEN")]
     pub listen: Option<ListenAddress>,
+    /// Nodes to connect with; a new node joins their cluster, and without any it begins its own
+    #[arg(long, value_name = "HOST:PORT", env = "XNODE_JOIN", value_delimiter = ',')]
+    pub join: Option<Vec<PeerAddress>>,
     /// Logs as text for people, or as JSON for programs [default: text]
     #[arg(long, value_name = "FORMAT", env = "XNODE_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -65,6 +70,11 @@ pub struct DataDirectory(PathBuf);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ListenAddress(SocketAddr);
+
+/// Where a peer listens: a host name or IP address, and a port.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PeerAddress(String);
 
 /// For whom logs are made.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
@@ -99,6 +109,9 @@ pub enum SettingError {
          but it is {0:?}"
     )]
     ListenAddress(String),
+    /// Not a peer's address.
+    #[error("a node to join must be a host and a port such as 10.0.0.1:7001, but it is {0:?}")]
+    PeerAddress(String),
     /// Not a format.
     #[error("a log format must be \"text\" or \"json\", but it is {0:?}")]
     LogFormat(String),
@@ -157,6 +170,7 @@ impl From<Settings> for Config {
         Self {
             data: settings.data.unwrap_or_else(|| DataDirectory("xbook-data".into())),
             listen: settings.listen.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 7001)), |listen| listen.0),
+            join: settings.join.unwrap_or_default(),
             log: LogConfig {
                 format: settings.log_format.unwrap_or_default(),
                 filter: settings.log_filter.unwrap_or_default(),
@@ -180,6 +194,7 @@ impl Settings {
         Self {
             data: self.data.or(lower.data),
             listen: self.listen.or(lower.listen),
+            join: self.join.or(lower.join),
             log_format: self.log_format.or(lower.log_format),
             log_filter: self.log_filter.or(lower.log_filter),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
@@ -191,6 +206,14 @@ impl DataDirectory {
     /// The path.
     #[must_use]
     pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl PeerAddress {
+    /// The address.
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.0
     }
 }
@@ -247,6 +270,18 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
         text.parse().map(Self).map_err(|_| SettingError::ListenAddress(text.to_owned()))
+    }
+}
+
+impl FromStr for PeerAddress {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let wrong = || SettingError::PeerAddress(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host_fits = !host.is_empty() && !host.contains(['/', '@', ' ']);
+        let port_fits = port.parse::<u16>().is_ok_and(|port| port > 0);
+        if host_fits && port_fits { Ok(Self(text.to_owned())) } else { Err(wrong()) }
     }
 }
 
@@ -309,7 +344,7 @@ macro_rules! try_from_text {
     )*};
 }
 
-try_from_text!(DataDirectory, ListenAddress, LogFormat, LogFilter, Grace);
+try_from_text!(DataDirectory, ListenAddress, PeerAddress, LogFormat, LogFilter, Grace);
 
 #[cfg(test)]
 mod tests;

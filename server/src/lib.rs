@@ -9,6 +9,7 @@ pub mod history;
 pub mod layers;
 pub mod machine;
 pub mod node;
+pub mod peer;
 pub mod replica;
 pub mod store;
 pub mod telemetry;

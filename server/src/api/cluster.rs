@@ -44,7 +44,9 @@ impl Api {
         call: Request<v1::CreateMarketRequest>,
     ) -> Result<v1::CreateMarketResponse, Refusal> {
         let (caller, deadline) = self.caller(&call)?;
-        let request = admission::create_market(call.into_inner(), vec![self.node.id()], &caller)?;
+        // A market begins with the voters of the directory.
+        let voters = deadline.wait(self.node.directory().read(|replica| replica.status().voters)).await??;
+        let request = admission::create_market(call.into_inner(), voters, &caller)?;
         let Action::CreateMarket(new) = &request.action else {
             return Err(Refusal::new(Reason::Unspecified, "the request creates no market"));
         };

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tracing::Instrument;
 use xbook_proto::v1;
 
 use super::convert::Units;
@@ -100,11 +99,10 @@ pub(super) fn follow<S: Story>(
     let follower = Follower::new(market, story.account(), after.map(Position))?;
     let (outlet, answers) = outlet::channel(BUFFERED);
     let (stopping, market) = (api.stopping.clone(), market.clone());
-    let task = async move {
+    tokio::spawn(async move {
         let result = run(follower, market.name(), &story, &outlet, stopping).await;
         outlet.end(result);
-    };
-    tokio::spawn(task.in_current_span());
+    });
     Ok(answers)
 }
 

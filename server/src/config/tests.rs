@@ -48,6 +48,8 @@ fn a_value_that_breaks_its_rule_is_quoted_with_the_rule() {
     for (text, parts) in [
         ("data = \"\"", ["must not be empty", "\"\""]),
         ("listen = \"localhost\"", ["an IP address and a port such as 127.0.0.1:7001", "\"localhost\""]),
+        ("join = [\"http://a:1\"]", ["a host and a port such as 10.0.0.1:7001", "\"http://a:1\""]),
+        ("join = [\"a:0\"]", ["a host and a port", "\"a:0\""]),
         ("log_format = \"xml\"", ["must be \"text\" or \"json\"", "\"xml\""]),
         ("log_filter = \"xbook=loud\"", ["levels by module", "\"xbook=loud\""]),
         ("log_filter = \" \"", ["levels by module", "it is empty"]),

@@ -14,7 +14,7 @@ use crate::types::NodeId;
 const FORMAT: u32 = 1;
 
 /// The name of the directory's document.
-const DIRECTORY: &str = "directory";
+pub const DIRECTORY: &str = "directory";
 
 /// What a generation starts from.
 #[derive(Clone, PartialEq, Debug)]

@@ -27,7 +27,7 @@ use prost::Message;
 pub use actor::Actor;
 pub use change::{ChangeError, RawChange};
 pub use entry::{Entry, Kind};
-pub use genesis::{Genesis, GenesisError};
+pub use genesis::{DIRECTORY, Genesis, GenesisError};
 
 use entry::KINDS;
 

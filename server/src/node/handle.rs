@@ -8,7 +8,8 @@ use super::task::{Command, Reader};
 use crate::history::History;
 use crate::machine::{Answer, Block, Change, Request, Rules};
 use crate::replica::Replica;
-use crate::types::{OrderId, Position};
+use crate::replica::message::Envelope;
+use crate::types::{NodeId, OrderId, Position};
 
 /// A replica's task, seen from outside. Cheap to clone.
 #[derive(Clone)]
@@ -117,6 +118,12 @@ impl ReplicaHandle {
     pub(super) async fn settled(&self) -> Result<(), Closed> {
         let committed = self.read(|replica| replica.committed_position()).await?;
         self.reached(committed).await
+    }
+
+    /// A peer said something.
+    pub(super) async fn hear(&self, from: NodeId, envelope: Envelope) {
+        // A replica that has ended hears nothing.
+        let _ = self.shared.commands.send(Command::Hear { from, envelope }).await;
     }
 
     /// Asks the replica to finish what it has taken and to end.

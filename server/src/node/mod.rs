@@ -1,13 +1,14 @@
 //! The shell around the pure core: tasks, the disk, the clock.
 //!
 //! A [`Node`] has a directory replica and one replica for each market in it. Each replica is owned
-//! by one [`task`](task): requests come in through a [`ReplicaHandle`], changes go to the store's
-//! writer, committed blocks go to the [`publish`](publish)er, which appends them to the history,
+//! by one `task`: requests come in through a [`ReplicaHandle`], changes go to the store's
+//! writer, messages to the peers' links, committed blocks to the `publish`er, which appends them to the history,
 //! answers who waits, and feeds the streams, in this order.
 
 mod clock;
 mod handle;
 mod publish;
+mod supervisor;
 mod task;
 mod waiting;
 
@@ -15,19 +16,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use xbook_proto::peer::v1::peer_service_server::PeerServiceServer;
 
 pub use clock::Clock;
 pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SubmitError, Waiter};
 
-use crate::document::{Actor, Genesis};
-use crate::history::{HistoryError, HistoryStore};
-use crate::machine::{Machine, MarketEntry, NewMarket};
-use crate::replica::{Replica, ReplicaError, Settings};
-use crate::store::{Store, StoreError, Stored, Writer, Written};
+use crate::document::{DIRECTORY, Genesis};
+use crate::history::HistoryError;
+use crate::peer::{Gate, Identity, LinkEvent, PeerError, Router, dial, fetch_directory};
+use crate::replica::ReplicaError;
+use crate::replica::message::Envelope;
+use crate::store::{StoreError, Written};
 use crate::types::{Micros, NodeId};
-use publish::Follower;
+use supervisor::{Starter, Supervisor};
 
 /// How long a lease lasts without renewal.
 const LEASE: Micros = Micros(1_000_000);
@@ -39,13 +41,33 @@ pub struct Node {
 }
 
 struct Inner {
-    id: NodeId,
+    identity: Identity,
     clock: Clock,
     started: Micros,
     directory: ReplicaHandle,
     markets: watch::Receiver<Markets>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<Option<Ending>>,
+    events: mpsc::Sender<LinkEvent>,
+}
+
+/// The node's replicas, as peers reach them.
+#[derive(Clone)]
+pub struct Documents {
+    directory: ReplicaHandle,
+    markets: watch::Receiver<Markets>,
+}
+
+impl Router for Documents {
+    async fn deliver(&self, from: NodeId, document: &str, envelope: Envelope) {
+        let handle = match document {
+            DIRECTORY => Some(self.directory.clone()),
+            market => self.markets.borrow().get(market).cloned(),
+        };
+        if let Some(handle) = handle {
+            handle.hear(from, envelope).await;
+        }
+    }
 }
 
 type Markets = BTreeMap<Arc<str>, ReplicaHandle>;
@@ -87,6 +109,9 @@ pub enum NodeError {
         /// Why.
         error: fjall::Error,
     },
+    /// The cluster can't be joined.
+    #[error("can't join: {0}")]
+    Join(#[from] PeerError),
     /// A replica's task ended unexpectedly.
     #[error("a task of the node ended: {0}")]
     Task(String),
@@ -95,35 +120,58 @@ pub enum NodeError {
 impl Node {
     /// Starts the node whose data is in a directory, which is made if it is not there.
     ///
+    /// A new node joins the cluster of the first of `peers` that answers, and waits for that; without
+    /// peers it is the first node of a new cluster.
+    ///
     /// # Errors
     /// The directory can't be used or is damaged.
-    pub async fn start(directory: &Path) -> Result<Self, NodeError> {
+    pub async fn start(directory: &Path, peers: &[String]) -> Result<Self, NodeError> {
         let clock = Clock::start();
         let starter = Starter::new(directory, clock)?;
-        let mut stored = starter.load()?;
-        let at = stored.iter().position(|document| document.genesis.name() == "directory");
-        let directory_document = at.map(|at| stored.swap_remove(at));
+        let mut stored = starter.store.load()?;
+        let at = stored.iter().position(|document| document.genesis.name() == DIRECTORY);
+        let directory_document = match at {
+            Some(at) => stored.swap_remove(at),
+            None if peers.is_empty() => starter.store.create_new(&Genesis::directory(starter.node))?,
+            None => starter.store.create_new(&fetch_directory(peers).await?)?,
+        };
+        let identity = Identity { node: starter.node, directory: directory_document.genesis.clone() };
         let supervisor = Supervisor::start(starter, directory_document, stored)?;
         let inner = Inner {
-            id: supervisor.starter.node,
+            identity: identity.clone(),
             clock,
             started: clock.now(),
             directory: supervisor.directory.clone(),
             markets: supervisor.markets.subscribe(),
             stopping: supervisor.stopping.clone(),
             stopped: supervisor.ended.subscribe(),
+            events: supervisor.events.clone(),
         };
         tokio::spawn(supervisor.run());
         let node = Self { inner: Arc::new(inner) };
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
+        for address in peers {
+            let (address, identity, events) = (address.clone(), identity.clone(), node.inner.events.clone());
+            tokio::spawn(dial(address, identity, events, node.router()));
+        }
         Ok(node)
+    }
+
+    /// The service by which peers come in.
+    #[must_use]
+    pub fn peer_service(&self) -> PeerServiceServer<Gate<Documents>> {
+        Gate::service(self.inner.identity.clone(), self.inner.events.clone(), self.router())
+    }
+
+    fn router(&self) -> Documents {
+        Documents { directory: self.inner.directory.clone(), markets: self.inner.markets.clone() }
     }
 
     /// The node's id.
     #[must_use]
     pub fn id(&self) -> NodeId {
-        self.inner.id
+        self.inner.identity.node
     }
 
     /// When the process started.
@@ -202,186 +250,4 @@ impl Node {
             let _ = market.settled().await;
         }
     }
-}
-
-/// What it takes to start replicas.
-struct Starter {
-    node: NodeId,
-    clock: Clock,
-    random: u16,
-    seed: u64,
-    store: Store,
-    history: HistoryStore,
-    writer: Option<Writer>,
-}
-
-impl Starter {
-    fn new(directory: &Path, clock: Clock) -> Result<Self, NodeError> {
-        let fresh = getrandom::u64().map_err(NodeError::Random)?;
-        let seed = getrandom::u64().map_err(NodeError::Random)?;
-        // The low bits of the seed; an actor has room for 16.
-        let random = u16::try_from(seed & 0xFFFF).unwrap_or(0);
-        let store = Store::open(directory)?;
-        // Zero names no node.
-        let node = store.node_id(NodeId(fresh.max(1)))?;
-        let path = directory.join("history");
-        let history = HistoryStore::open(&path)
-            .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
-        let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, clock, random, seed, store, history, writer })
-    }
-
-    fn load(&self) -> Result<Vec<Stored>, NodeError> {
-        self.store.create(&Genesis::directory(self.node))?;
-        Ok(self.store.load()?)
-    }
-
-    /// Starts the task of a document's replica.
-    fn start(
-        &self,
-        stored: Stored,
-        follower: FollowerKind,
-        tasks: &mut JoinSet<TaskEnd>,
-    ) -> Result<ReplicaHandle, NodeError> {
-        let name: Arc<str> = stored.genesis.name().into();
-        let me = Actor::new(self.clock.now(), self.node, self.random);
-        let settings = Settings { now: self.clock.now(), lease: LEASE, seed: self.seed };
-        let opened = Replica::open(&stored.genesis, me, settings, stored.loaded);
-        let replica = opened
-            .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
-        let rules = match stored.genesis.machine() {
-            Machine::Market(market) => Some(market.rules().clone()),
-            Machine::Directory(_) => None,
-        };
-        let follower = match (follower, &rules) {
-            (FollowerKind::History, Some(rules)) => {
-                Follower::History(Arc::new(self.history.market(&name, rules)?))
-            }
-            (FollowerKind::Directory(created), _) => Follower::Directory(created),
-            (FollowerKind::History, None) => Follower::Nobody,
-        };
-        let disk = task::Disk { changes: stored.changes, writer: self.writer_sender()? };
-        Ok(task::spawn(name, rules, replica, disk, follower, self.clock, tasks))
-    }
-
-    fn writer_sender(&self) -> Result<std::sync::mpsc::SyncSender<crate::store::Write>, NodeError> {
-        match &self.writer {
-            Some(writer) => Ok(writer.sender()),
-            None => Err(NodeError::Task("the writer has ended".to_owned())),
-        }
-    }
-}
-
-enum FollowerKind {
-    History,
-    Directory(publish::Created),
-}
-
-/// How a replica's task ended: its document, and the error if there was one.
-type TaskEnd = (Arc<str>, Result<(), String>);
-
-/// Owns the tasks: starts markets as the directory creates them, and ends all if one fails.
-struct Supervisor {
-    starter: Starter,
-    directory: ReplicaHandle,
-    markets: watch::Sender<Markets>,
-    created: publish::CreatedReceiver,
-    stopping: watch::Sender<bool>,
-    ended: watch::Sender<Option<Ending>>,
-    tasks: JoinSet<TaskEnd>,
-}
-
-impl Supervisor {
-    fn start(starter: Starter, directory: Option<Stored>, markets: Vec<Stored>) -> Result<Self, NodeError> {
-        let mut tasks = JoinSet::new();
-        let (sender, created) = publish::created();
-        let directory =
-            directory.ok_or_else(|| NodeError::Task("the directory was not stored".to_owned()))?;
-        let directory = starter.start(directory, FollowerKind::Directory(sender), &mut tasks)?;
-        let mut handles = Markets::new();
-        for stored in markets {
-            let handle = starter.start(stored, FollowerKind::History, &mut tasks)?;
-            handles.insert(handle.name().into(), handle);
-        }
-        Ok(Self {
-            starter,
-            directory,
-            markets: watch::Sender::new(handles),
-            created,
-            stopping: watch::Sender::new(false),
-            ended: watch::Sender::new(None),
-            tasks,
-        })
-    }
-
-    async fn run(mut self) {
-        let mut stopping = self.stopping.subscribe();
-        let outcome = loop {
-            tokio::select! {
-                Some((market, ready)) = self.created.recv() => {
-                    if let Err(error) = self.open_market(&market) {
-                        break Err(error);
-                    }
-                    // The directory goes on only now, so whoever learns of the market finds it.
-                    let _ = ready.send(());
-                }
-                Some(ended) = self.tasks.join_next() => break Err(unexpected(ended)),
-                _ = stopping.wait_for(|stopping| *stopping) => break Ok(()),
-            }
-        };
-        self.stopping.send_replace(true);
-        let ending = match self.close(outcome.err()).await {
-            Ok(written) => Ending::Shutdown(written),
-            Err(error) => Ending::Failed(error.to_string()),
-        };
-        self.ended.send_replace(Some(ending));
-    }
-
-    fn open_market(&mut self, market: &MarketEntry) -> Result<(), NodeError> {
-        if self.markets.borrow().contains_key(&market.name) {
-            return Ok(());
-        }
-        let new = NewMarket {
-            name: market.name.clone(),
-            rules: market.rules.clone(),
-            voters: market.voters.clone(),
-        };
-        let genesis = Genesis::market(&new);
-        let stored = self.starter.store.create_new(&genesis)?;
-        let handle = self.starter.start(stored, FollowerKind::History, &mut self.tasks)?;
-        self.markets.send_modify(|markets| {
-            markets.insert(market.name.clone(), handle);
-        });
-        Ok(())
-    }
-
-    /// Ends all tasks, the directory's first, then the writer.
-    async fn close(&mut self, cause: Option<NodeError>) -> Result<Written, NodeError> {
-        let mut error = cause;
-        self.directory.close();
-        self.markets.borrow().values().for_each(ReplicaHandle::close);
-        while let Some(ended) = self.tasks.join_next().await {
-            if !matches!(ended, Ok((_, Ok(())))) {
-                error = error.or(Some(unexpected(ended)));
-            }
-        }
-        let writer =
-            self.starter.writer.take().ok_or_else(|| NodeError::Task("the writer has ended".to_owned()))?;
-        let finished = tokio::task::spawn_blocking(|| writer.finish()).await;
-        let written = finished.map_err(|error| NodeError::Task(error.to_string()))?;
-        match (written, error) {
-            // The disk's own error says more than that of a task which it ended.
-            (Err(error), _) => Err(error.into()),
-            (Ok(_), Some(error)) => Err(error),
-            (Ok(written), None) => Ok(written),
-        }
-    }
-}
-
-fn unexpected(ended: Result<TaskEnd, tokio::task::JoinError>) -> NodeError {
-    NodeError::Task(match ended {
-        Ok((document, Ok(()))) => format!("the replica of {document} ended"),
-        Ok((document, Err(error))) => format!("the replica of {document} failed: {error}"),
-        Err(error) => error.to_string(),
-    })
 }

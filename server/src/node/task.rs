@@ -3,7 +3,7 @@
 //! All requests that wait are handed to the replica at once, so a batch is whatever came while the
 //! batch before it was on its way to the disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -11,14 +11,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep};
 
+use super::Closed;
 use super::clock::Clock;
 use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
+use super::supervisor::TaskEnd;
 use super::waiting::Waiting;
-use super::{Closed, TaskEnd};
-use crate::machine::{Request, Rules};
+use crate::machine::Request;
+use crate::peer::{self, Link};
+use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
 use crate::store::{Changes, Write};
+use crate::types::NodeId;
 
 /// Most commands that wait.
 const MAX_WAITING: usize = 1_024;
@@ -26,10 +30,14 @@ const MAX_WAITING: usize = 1_024;
 /// A read between two steps.
 pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
 
+/// The links to peers.
+pub(super) type Links = BTreeMap<NodeId, Link>;
+
 /// What a handle asks for.
 pub(super) enum Command {
     Submit { requests: Vec<Request>, waiter: Waiter, taken: oneshot::Sender<Result<(), SubmitError>> },
     Read(Reader),
+    Hear { from: NodeId, envelope: Envelope },
 }
 
 /// Where a replica's changes go.
@@ -43,10 +51,15 @@ enum Event {
     Stored(u64),
     Woken,
     Closing,
+    Links,
     Received(usize),
 }
 
 struct Task {
+    name: Arc<str>,
+    /// The links that the replica knows, and those that there are.
+    known: Links,
+    links: watch::Receiver<Links>,
     replica: Replica,
     disk: Disk,
     clock: Clock,
@@ -61,13 +74,14 @@ struct Task {
 /// Starts a replica's task and its publisher.
 pub(super) fn spawn(
     name: Arc<str>,
-    rules: Option<Rules>,
     replica: Replica,
     disk: Disk,
     follower: Follower,
+    links: watch::Receiver<Links>,
     clock: Clock,
     tasks: &mut JoinSet<TaskEnd>,
 ) -> ReplicaHandle {
+    let rules = replica.view().machine.market().map(|market| market.rules().clone());
     let (commands, receiver) = mpsc::channel(MAX_WAITING);
     let (publications, published) = publish::channel();
     let (shown, blocks) = (watch::Sender::default(), publish::streams());
@@ -84,6 +98,9 @@ pub(super) fn spawn(
     let publisher = Publisher { follower, shown, blocks };
     let waiting = Waiting::from(replica.node(), replica.next_counter());
     let task = Task {
+        name: name.clone(),
+        known: Links::new(),
+        links,
         replica,
         disk,
         clock,
@@ -108,6 +125,7 @@ impl Task {
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), String> {
         self.step(Input::Wake).await?;
+        self.relink().await?;
         let mut open = true;
         let mut received = Vec::new();
         while open || !self.replica.is_idle() {
@@ -116,6 +134,7 @@ impl Task {
                 stored = first_stored(&mut self.writes) => Event::Stored(stored?),
                 () = woken(&mut self.wake) => Event::Woken,
                 _ = closing.wait_for(|closing| *closing), if open => Event::Closing,
+                Ok(()) = self.links.changed() => Event::Links,
                 count = commands.recv_many(&mut received, MAX_WAITING), if open => Event::Received(count),
             };
             match event {
@@ -124,6 +143,7 @@ impl Task {
                     self.wake = None;
                     self.step(Input::Wake).await?;
                 }
+                Event::Links => self.relink().await?,
                 Event::Closing => {
                     open = false;
                     commands.close();
@@ -139,21 +159,21 @@ impl Task {
         Ok(())
     }
 
-    /// Takes commands: all their requests are one input.
+    /// Takes commands: all requests up to a peer's word are one input.
     async fn take(&mut self, commands: &mut Vec<Command>) -> Result<(), String> {
         let mut gathered: Vec<Request> = Vec::new();
         for command in commands.drain(..) {
             match command {
                 Command::Read(read) => read(&self.replica),
                 Command::Submit { requests, waiter, taken } => {
-                    let room = self.replica.room().saturating_sub(gathered.len());
-                    let answer = if requests.len() > room { Err(SubmitError::Overloaded) } else { Ok(()) };
-                    // A caller that has gone before its requests were taken does not want them.
-                    if taken.send(answer).is_ok() && answer.is_ok() && !requests.is_empty() {
-                        let first = self.replica.next_counter() + gathered.len() as u64;
-                        self.waiting.add(first, requests.len(), waiter);
-                        gathered.extend(requests);
+                    self.gather(&mut gathered, requests, waiter, taken);
+                }
+                Command::Hear { from, envelope } => {
+                    // A link is up before anything comes through it.
+                    if self.links.has_changed().unwrap_or(false) {
+                        self.relink().await?;
                     }
+                    self.step(Input::Message { from, envelope }).await?;
                 }
             }
         }
@@ -163,12 +183,48 @@ impl Task {
         self.step(Input::Submit(gathered)).await
     }
 
+    /// Tells the replica which peers came and went.
+    async fn relink(&mut self) -> Result<(), String> {
+        let links = self.links.borrow_and_update().clone();
+        let same = |known: &Link| links.get(&known.peer).is_some_and(|link| link.is(known));
+        let gone: Vec<NodeId> =
+            self.known.values().filter(|known| !same(known)).map(|known| known.peer).collect();
+        for peer in gone {
+            self.known.remove(&peer);
+            self.step(Input::PeerDown(peer)).await?;
+        }
+        for (peer, link) in links {
+            if self.known.insert(peer, link).is_none() {
+                self.step(Input::PeerUp(peer)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(
+        &mut self,
+        gathered: &mut Vec<Request>,
+        requests: Vec<Request>,
+        waiter: Waiter,
+        taken: oneshot::Sender<Result<(), SubmitError>>,
+    ) {
+        let room = self.replica.room().saturating_sub(gathered.len());
+        let answer = if requests.len() > room { Err(SubmitError::Overloaded) } else { Ok(()) };
+        // A caller that has gone before its requests were taken does not want them.
+        if taken.send(answer).is_ok() && answer.is_ok() && !requests.is_empty() {
+            let first = self.replica.next_counter() + gathered.len() as u64;
+            self.waiting.add(first, requests.len(), waiter);
+            gathered.extend(requests);
+        }
+    }
+
     /// Tells commands that came too late.
     fn refuse(&self, commands: Vec<Command>) {
         for command in commands {
             match command {
                 Command::Submit { taken, .. } => _ = taken.send(Err(Closed.into())),
                 Command::Read(read) => read(&self.replica),
+                Command::Hear { .. } => {}
             }
         }
     }
@@ -199,8 +255,17 @@ impl Task {
                 let publication = Publication { block, notices };
                 self.publications.send(publication).await.map_err(|_| "its history failed".to_owned())?;
             }
-            // No peer is connected, so there is nobody to send to.
-            Effect::Send { .. } | Effect::Disconnect { .. } => {}
+            Effect::Send { to, envelope } => {
+                if let Some(link) = self.known.get(&to) {
+                    link.send(peer::encode(&self.name, envelope));
+                }
+            }
+            Effect::Disconnect { peer, reason } => {
+                if let Some(link) = self.known.get(&peer) {
+                    tracing::warn!(document = %self.name, %peer, %reason, "a peer's stream is closed");
+                    link.close(format!("{}: {reason}", self.name));
+                }
+            }
             Effect::WakeAt(at) => self.wake = Some(Box::pin(sleep(self.clock.until(at)))),
         }
         Ok(())

@@ -122,6 +122,14 @@ impl Replica {
         }
     }
 
+    /// Tells a peer what this node knows to be committed, whoever committed it: a prefix of the
+    /// effective tape of its head.
+    pub(super) fn tell_committed(&self, to: NodeId, effects: &mut Vec<Effect>) {
+        if let Some(head) = self.tape.head() {
+            self.send(to, Message::Committed { term: head.term, batches: self.committed }, effects);
+        }
+    }
+
     /// The last own change that a majority of the voters has on disk under this holder's term.
     fn covered(&self) -> Option<u64> {
         let (term, me) = (self.lease.held()?.term, self.document.me());

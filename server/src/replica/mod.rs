@@ -375,7 +375,13 @@ impl Replica {
             Message::Hello { genesis, .. } if genesis != self.genesis => {
                 self.disconnect(from, "its genesis is another one".to_owned(), effects);
             }
-            Message::Hello { ack, .. } | Message::Ack(ack) => self.peer_has(from, ack),
+            Message::Hello { ack, .. } => {
+                self.peer_has(from, ack);
+                // The peer may have missed this side's hello: it opened the document later.
+                self.send(from, Message::Ack(self.log.ack().clone()), effects);
+                self.tell_committed(from, effects);
+            }
+            Message::Ack(ack) => self.peer_has(from, ack),
             Message::Changes(changes) => {
                 if let Err(error) = self.take_changes(now, changes, effects)? {
                     self.disconnect(from, error.to_string(), effects);

@@ -43,9 +43,29 @@ impl Served {
         Self::on(tempfile::tempdir().unwrap()).await
     }
 
+    /// A new node that joins the cluster of another one.
+    pub async fn joined(peers: &[SocketAddr]) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), peers).await
+    }
+
     pub async fn on(directory: TempDir) -> Self {
-        let node = Node::start(directory.path()).await.unwrap();
+        Self::with(directory, &[]).await
+    }
+
+    /// A node on its data directory, with peers that it dials.
+    pub async fn with(directory: TempDir, peers: &[SocketAddr]) -> Self {
+        let peers: Vec<String> = peers.iter().map(SocketAddr::to_string).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(directory, &peers, listener).await
+    }
+
+    /// The node of a data directory, back at its address.
+    pub async fn at(directory: TempDir, address: SocketAddr) -> Self {
+        Self::serve(directory, &[], TcpListener::bind(address).await.unwrap()).await
+    }
+
+    async fn serve(directory: TempDir, peers: &[String], listener: TcpListener) -> Self {
+        let node = Node::start(directory.path(), peers).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {

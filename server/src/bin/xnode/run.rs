@@ -25,7 +25,8 @@ pub fn run(args: RunArgs) -> Result<()> {
 async fn serve(config: &Config) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
     // A task of its own: loading a large directory shall not keep signals waiting.
-    let starting = tokio::spawn(Service::start(config.data.path().to_owned(), config.listen));
+    let starting =
+        tokio::spawn(Service::start(config.data.path().to_owned(), config.listen, config.join.clone()));
     let mut service = tokio::select! {
         started = starting => started.context("the start ended unexpectedly")??,
         // Nothing was promised yet.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use xbook::config::PeerAddress;
 use xbook::node::{Ending, Node};
 use xbook::store::Written;
 use xbook::types::NodeId;
@@ -25,12 +26,13 @@ impl Service {
     ///
     /// # Errors
     /// The address is not free, or the directory can't be used.
-    pub async fn start(data: PathBuf, listen: SocketAddr) -> Result<Self> {
+    pub async fn start(data: PathBuf, listen: SocketAddr, join: Vec<PeerAddress>) -> Result<Self> {
         // The address first: it is told at once if another process has it, and nothing is written.
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
         let address = listener.local_addr().context("the listening socket has no address")?;
-        let node = Node::start(&data)
+        let peers: Vec<String> = join.iter().map(|address| address.text().to_owned()).collect();
+        let node = Node::start(&data, &peers)
             .await
             .with_context(|| format!("can't start on the data directory {}", data.display()))?;
         let (stop, stopped) = oneshot::channel::<()>();

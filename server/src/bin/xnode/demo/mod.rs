@@ -77,7 +77,7 @@ impl Demo {
             .tempdir()
             .context("can't make a temporary directory")?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let service = Service::start(directory.path().join("node"), any_port).await?;
+        let service = Service::start(directory.path().join("node"), any_port, Vec::new()).await?;
         let about = About {
             url: format!("http://{}", service.address()),
             node: service.node_id(),

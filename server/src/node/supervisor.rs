@@ -1,0 +1,261 @@
+//! Who starts the replicas' tasks, connects them with peers, and ends all if one fails.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::publish::{self, Follower};
+use super::task::Links;
+use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
+use crate::document::{Actor, Genesis};
+use crate::history::HistoryStore;
+use crate::machine::{MarketEntry, NewMarket};
+use crate::peer::{Link, LinkEvent};
+use crate::replica::{Replica, Settings};
+use crate::store::{Store, Stored, Writer, Written};
+use crate::types::NodeId;
+
+/// How long replicas may take to finish what they have taken. Without a majority they can't.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most link events that wait.
+const MAX_LINK_EVENTS: usize = 64;
+
+/// What it takes to start replicas.
+pub(super) struct Starter {
+    pub node: NodeId,
+    clock: Clock,
+    random: u16,
+    seed: u64,
+    pub store: Store,
+    history: HistoryStore,
+    writer: Option<Writer>,
+}
+
+impl Starter {
+    pub fn new(directory: &Path, clock: Clock) -> Result<Self, NodeError> {
+        let fresh = getrandom::u64().map_err(NodeError::Random)?;
+        let seed = getrandom::u64().map_err(NodeError::Random)?;
+        // The low bits of the seed; an actor has room for 16.
+        let random = u16::try_from(seed & 0xFFFF).unwrap_or(0);
+        let store = Store::open(directory)?;
+        // Zero names no node.
+        let node = store.node_id(NodeId(fresh.max(1)))?;
+        let path = directory.join("history");
+        let history = HistoryStore::open(&path)
+            .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
+        let writer = Some(Writer::start(&store)?);
+        Ok(Self { node, clock, random, seed, store, history, writer })
+    }
+
+    /// Starts the task of a document's replica.
+    fn start(
+        &self,
+        stored: Stored,
+        follower: FollowerKind,
+        links: &watch::Sender<Links>,
+        tasks: &mut JoinSet<TaskEnd>,
+    ) -> Result<ReplicaHandle, NodeError> {
+        let name: Arc<str> = stored.genesis.name().into();
+        let me = Actor::new(self.clock.now(), self.node, self.random);
+        let settings = Settings { now: self.clock.now(), lease: LEASE, seed: self.seed };
+        let opened = Replica::open(&stored.genesis, me, settings, stored.loaded);
+        let replica = opened
+            .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
+        let market = replica.view().machine.market();
+        let follower = match (follower, market) {
+            (FollowerKind::History, Some(market)) => {
+                Follower::History(Arc::new(self.history.market(&name, market.rules())?))
+            }
+            (FollowerKind::Directory(created), _) => Follower::Directory(created),
+            (FollowerKind::History, None) => Follower::Nobody,
+        };
+        let disk = task::Disk { changes: stored.changes, writer: self.writer_sender()? };
+        Ok(task::spawn(name, replica, disk, follower, links.subscribe(), self.clock, tasks))
+    }
+
+    fn writer_sender(&self) -> Result<std::sync::mpsc::SyncSender<crate::store::Write>, NodeError> {
+        match &self.writer {
+            Some(writer) => Ok(writer.sender()),
+            None => Err(NodeError::Task("the writer has ended".to_owned())),
+        }
+    }
+}
+
+enum FollowerKind {
+    History,
+    Directory(publish::Created),
+}
+
+/// How a replica's task ended: its document, and the error if there was one.
+pub(super) type TaskEnd = (Arc<str>, Result<(), String>);
+
+/// Owns the tasks: starts markets as the directory creates them, and ends all if one fails.
+pub(super) struct Supervisor {
+    pub starter: Starter,
+    pub directory: ReplicaHandle,
+    pub markets: watch::Sender<Markets>,
+    pub stopping: watch::Sender<bool>,
+    pub ended: watch::Sender<Option<Ending>>,
+    /// Where links say that they are up or down.
+    pub events: mpsc::Sender<LinkEvent>,
+    links: watch::Sender<Links>,
+    link_events: mpsc::Receiver<LinkEvent>,
+    created: publish::CreatedReceiver,
+    tasks: JoinSet<TaskEnd>,
+}
+
+impl Supervisor {
+    /// Starts the tasks of all stored documents.
+    pub fn start(starter: Starter, directory: Stored, markets: Vec<Stored>) -> Result<Self, NodeError> {
+        let mut tasks = JoinSet::new();
+        let (sender, created) = publish::created();
+        let links = watch::Sender::default();
+        let directory = starter.start(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
+        let mut handles = Markets::new();
+        for stored in markets {
+            let handle = starter.start(stored, FollowerKind::History, &links, &mut tasks)?;
+            handles.insert(handle.name().into(), handle);
+        }
+        let (events, link_events) = mpsc::channel(MAX_LINK_EVENTS);
+        Ok(Self {
+            starter,
+            directory,
+            markets: watch::Sender::new(handles),
+            stopping: watch::Sender::new(false),
+            ended: watch::Sender::new(None),
+            events,
+            links,
+            link_events,
+            created,
+            tasks,
+        })
+    }
+
+    /// Runs until the node is asked to end, or something in it fails.
+    pub async fn run(mut self) {
+        let mut stopping = self.stopping.subscribe();
+        let outcome = loop {
+            tokio::select! {
+                Some((market, ready)) = self.created.recv() => {
+                    if let Err(error) = self.open_market(&market) {
+                        break Err(error);
+                    }
+                    // The directory goes on only now, so whoever learns of the market finds it.
+                    let _ = ready.send(());
+                }
+                Some(event) = self.link_events.recv() => self.link(event),
+                Some(ended) = self.tasks.join_next() => break Err(unexpected(ended)),
+                () = requested(&mut stopping) => break Ok(()),
+            }
+        };
+        self.stopping.send_replace(true);
+        let ending = match self.close(outcome.err()).await {
+            Ok(written) => Ending::Shutdown(written),
+            Err(error) => Ending::Failed(error.to_string()),
+        };
+        self.ended.send_replace(Some(ending));
+    }
+
+    fn open_market(&mut self, market: &MarketEntry) -> Result<(), NodeError> {
+        if self.markets.borrow().contains_key(&market.name) {
+            return Ok(());
+        }
+        let new = NewMarket {
+            name: market.name.clone(),
+            rules: market.rules.clone(),
+            voters: market.voters.clone(),
+        };
+        let genesis = Genesis::market(&new);
+        let stored = self.starter.store.create_new(&genesis)?;
+        let handle = self.starter.start(stored, FollowerKind::History, &self.links, &mut self.tasks)?;
+        self.markets.send_modify(|markets| {
+            markets.insert(market.name.clone(), handle);
+        });
+        Ok(())
+    }
+
+    fn link(&self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up(link, agreed) => {
+                let agree = self.admit(&link);
+                // The link's task waits for the word; if it has gone, its end is reported too.
+                let _ = agreed.send(agree);
+            }
+            LinkEvent::Down(link) => {
+                self.links.send_if_modified(|links| {
+                    let known = links.get(&link.peer).is_some_and(|known| known.is(&link));
+                    known && links.remove(&link.peer).is_some()
+                });
+            }
+        }
+    }
+
+    /// Takes a link unless there is a better one to the same peer. If both dialled each other, both
+    /// keep the link that the lower node id dialled.
+    fn admit(&self, link: &Link) -> bool {
+        self.links.send_if_modified(|links| {
+            if let Some(known) = links.get(&link.peer) {
+                let better =
+                    known.is_closed() || link.dialler == known.dialler || link.dialler < known.dialler;
+                if !better {
+                    return false;
+                }
+                known.close("a newer connection to the same peer".to_owned());
+            }
+            links.insert(link.peer, link.clone());
+            true
+        })
+    }
+
+    /// Ends all tasks, the directory's first, then the writer.
+    async fn close(&mut self, cause: Option<NodeError>) -> Result<Written, NodeError> {
+        let mut error = cause;
+        // Nobody opens a market any more; the directory does not wait for it.
+        self.created.close();
+        while self.created.try_recv().is_ok() {}
+        self.directory.close();
+        self.markets.borrow().values().for_each(ReplicaHandle::close);
+        let finish = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if !matches!(ended, Ok((_, Ok(())))) {
+                    error = error.take().or(Some(unexpected(ended)));
+                }
+            }
+        };
+        if tokio::time::timeout(FINISH_TIMEOUT, finish).await.is_err() {
+            tracing::warn!(
+                "requests that are accepted but not sequenced stay on the disk for the next start"
+            );
+            self.tasks.shutdown().await;
+        }
+        self.links.borrow().values().for_each(|link| link.close("the node is shutting down".to_owned()));
+        let writer =
+            self.starter.writer.take().ok_or_else(|| NodeError::Task("the writer has ended".to_owned()))?;
+        let finished = tokio::task::spawn_blocking(|| writer.finish()).await;
+        let written = finished.map_err(|error| NodeError::Task(error.to_string()))?;
+        match (written, error) {
+            // The disk's own error says more than that of a task which it ended.
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), Some(error)) => Err(error),
+            (Ok(written), None) => Ok(written),
+        }
+    }
+}
+
+/// Completes when the node is asked to end.
+async fn requested(stopping: &mut watch::Receiver<bool>) {
+    // The supervisor has the sender, so this can't fail.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+fn unexpected(ended: Result<TaskEnd, tokio::task::JoinError>) -> NodeError {
+    NodeError::Task(match ended {
+        Ok((document, Ok(()))) => format!("the replica of {document} ended"),
+        Ok((document, Err(error))) => format!("the replica of {document} failed: {error}"),
+        Err(error) => error.to_string(),
+    })
+}

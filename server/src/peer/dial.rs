@@ -1,0 +1,128 @@
+//! Dialling peers, again and again.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use xbook_proto::peer::v1::peer_service_client::PeerServiceClient;
+use xbook_proto::peer::v1::{Frame, Greeting, SyncRequest, frame::Content};
+
+use super::link::{Link, LinkEvent, Router};
+use super::{Identity, MAX_MESSAGE_BYTES, PROTOCOL, PeerError, greeting};
+use crate::document::Genesis;
+
+/// Back-off after the first failure; it doubles with each.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// Longest back-off.
+const LAST_DELAY: Duration = Duration::from_secs(10);
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Keeps a connection to an address for as long as the node runs.
+pub async fn dial<R: Router>(
+    address: String,
+    identity: Identity,
+    events: mpsc::Sender<LinkEvent>,
+    router: R,
+) {
+    let mut delay = FIRST_DELAY;
+    while !events.is_closed() {
+        let ended = match meet(&address, &identity).await {
+            Ok((link, incoming)) => {
+                delay = FIRST_DELAY;
+                let peer = link.peer;
+                tracing::info!(%address, %peer, "connected to a peer");
+                link.run(incoming, &events, &router).await
+            }
+            Err(error) => error,
+        };
+        tracing::info!(%address, %ended, retry_in_ms = delay.as_millis(), "no connection to a peer");
+        tokio::time::sleep(jitter(delay)).await;
+        delay = (delay * 2).min(LAST_DELAY);
+    }
+}
+
+/// Asks the node at an address for its cluster's directory, until it answers.
+///
+/// # Errors
+/// It answers, but its cluster can't be joined.
+pub async fn fetch_directory(addresses: &[String]) -> Result<Genesis, PeerError> {
+    let mut delay = FIRST_DELAY;
+    loop {
+        for address in addresses {
+            match ask_directory(address).await {
+                Ok(genesis) => return Ok(genesis),
+                Err(error @ (PeerError::Protocol { .. } | PeerError::Genesis(_))) => return Err(error),
+                Err(error) => tracing::warn!(%address, %error, "can't join yet"),
+            }
+        }
+        tokio::time::sleep(jitter(delay)).await;
+        delay = (delay * 2).min(LAST_DELAY);
+    }
+}
+
+async fn ask_directory(address: &str) -> Result<Genesis, PeerError> {
+    let greeting_frame =
+        Frame { content: Some(Content::Greeting(Greeting { protocol: PROTOCOL, node: 0, directory: None })) };
+    let mut client = connect(address).await?;
+    let request = tokio_stream::once(SyncRequest { frame: Some(greeting_frame) });
+    let mut responses = client.sync(request).await?.into_inner();
+    let theirs = greeting(responses.message().await?.and_then(|response| response.frame))?;
+    if theirs.protocol != PROTOCOL {
+        return Err(PeerError::Protocol { theirs: theirs.protocol });
+    }
+    Ok(Genesis::from_record(theirs.directory.ok_or(PeerError::NoGreeting)?)?)
+}
+
+async fn meet(
+    address: &str,
+    identity: &Identity,
+) -> Result<
+    (Link, impl tokio_stream::Stream<Item = Result<Frame, tonic::Status>> + Send + Unpin + use<>),
+    PeerError,
+> {
+    let mut client = connect(address).await?;
+    let (frames, outgoing) = mpsc::channel(1);
+    // The greeting goes first; the link's frames follow once the peer is known.
+    let (rest, link_frames) = tokio::sync::oneshot::channel::<mpsc::Receiver<Frame>>();
+    frames.try_send(identity.greeting()).map_err(|_| PeerError::Closing)?;
+    drop(frames);
+    let requests = ReceiverStream::new(outgoing)
+        .chain(after(link_frames))
+        .map(|frame| SyncRequest { frame: Some(frame) });
+    let mut incoming = client.sync(requests).await?.into_inner();
+    let theirs = greeting(incoming.message().await?.and_then(|response| response.frame))?;
+    let peer = identity.recognize(&theirs)?;
+    let (link, outgoing) = Link::new(peer, identity.node);
+    rest.send(outgoing).map_err(|_| PeerError::NoGreeting)?;
+    let incoming = incoming.map(|response| response.map(|response| response.frame.unwrap_or_default()));
+    Ok((link, incoming))
+}
+
+/// The frames of a receiver that is still to come.
+fn after(
+    receiver: tokio::sync::oneshot::Receiver<mpsc::Receiver<Frame>>,
+) -> impl tokio_stream::Stream<Item = Frame> + Send {
+    let frames = async move { receiver.await.unwrap_or_else(|_| mpsc::channel(1).1) };
+    frames.map(ReceiverStream::new).flatten_stream()
+}
+
+async fn connect(address: &str) -> Result<PeerServiceClient<Channel>, PeerError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(2))
+        .keep_alive_timeout(Duration::from_secs(4))
+        .keep_alive_while_idle(true);
+    let client = PeerServiceClient::new(endpoint.connect().await?);
+    Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES))
+}
+
+/// Between half and all of a delay, so that nodes don't dial in step.
+fn jitter(delay: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    delay.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0)
+}

@@ -1,0 +1,109 @@
+//! Peers: one gRPC stream a pair of nodes, for all documents.
+//!
+//! A node dials the addresses that it was given, and again with back-off when a connection is lost
+//! ([`dial`]); it is dialled through [`Gate`], the gRPC service. Either way both sides greet, and
+//! then there is a [`Link`]: the supervisor hands it to every replica, whose messages go out
+//! through it, and what comes in is [delivered](Router) to the replica of its document.
+//!
+//! Whatever a peer sends, the worst that happens is the end of its stream, with a reason.
+
+mod dial;
+mod gate;
+mod link;
+mod wire;
+
+use xbook_proto::peer::v1::{Frame, Greeting, frame::Content};
+
+pub use dial::{dial, fetch_directory};
+pub use gate::Gate;
+pub use link::{Link, LinkEvent, Router};
+pub use wire::encode;
+
+use crate::document::{Genesis, GenesisError};
+use crate::types::NodeId;
+
+/// Version of the protocol between nodes.
+const PROTOCOL: u32 = 1;
+
+/// Largest message that is taken from a peer, in bytes.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Who this node is, to its peers.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its id.
+    pub node: NodeId,
+    /// The genesis of its cluster's directory.
+    pub directory: Genesis,
+}
+
+/// Why a peer is not talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// It can't be reached, or the stream broke.
+    #[error("{0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// It refused, or broke the stream off.
+    #[error("{}", .0.message())]
+    Status(Box<tonic::Status>),
+    /// It did not greet.
+    #[error("it did not greet first")]
+    NoGreeting,
+    /// It speaks another version.
+    #[error("it speaks version {theirs} of the protocol between nodes, this node speaks {PROTOCOL}")]
+    Protocol {
+        /// Its version.
+        theirs: u32,
+    },
+    /// It belongs to another cluster.
+    #[error("it belongs to another cluster: its directory starts from another genesis")]
+    OtherCluster,
+    /// It has this node's id.
+    #[error("it is this node itself, or a copy of its data directory")]
+    Myself,
+    /// Its directory can't be used.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// There is a connection to it already.
+    #[error("there is a connection to it already")]
+    Connected,
+    /// The node is ending.
+    #[error("the node is shutting down")]
+    Closing,
+}
+
+impl From<tonic::Status> for PeerError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+impl Identity {
+    fn greeting(&self) -> Frame {
+        let directory = Some(self.directory.record().clone());
+        let greeting = Greeting { protocol: PROTOCOL, node: self.node.0, directory };
+        Frame { content: Some(Content::Greeting(greeting)) }
+    }
+
+    /// Who greets, if it is a peer of the same cluster.
+    fn recognize(&self, greeting: &Greeting) -> Result<NodeId, PeerError> {
+        if greeting.protocol != PROTOCOL {
+            return Err(PeerError::Protocol { theirs: greeting.protocol });
+        }
+        if greeting.node == self.node.0 {
+            return Err(PeerError::Myself);
+        }
+        if greeting.directory.as_ref() != Some(self.directory.record()) {
+            return Err(PeerError::OtherCluster);
+        }
+        Ok(NodeId(greeting.node))
+    }
+}
+
+/// The greeting in a stream's first frame.
+fn greeting(frame: Option<Frame>) -> Result<Greeting, PeerError> {
+    match frame.and_then(|frame| frame.content) {
+        Some(Content::Greeting(greeting)) => Ok(greeting),
+        _ => Err(PeerError::NoGreeting),
+    }
+}

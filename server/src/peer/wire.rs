@@ -1,0 +1,117 @@
+//! Replica messages as frames and back.
+
+use bytes::Bytes;
+use xbook_proto::peer::v1 as wire;
+use xbook_proto::peer::v1::document_message::Message as Wire;
+use xbook_proto::peer::v1::frame::Content;
+
+use crate::document::Actor;
+use crate::replica::message::{Ack, Candidacy, Envelope, Message};
+use crate::types::Micros;
+
+/// A message about a document as a frame.
+#[must_use]
+pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
+    let message = match envelope.message {
+        Message::Hello { genesis, ack } => Wire::Hello(wire::Hello {
+            genesis: Bytes::copy_from_slice(&genesis),
+            ack: Some(encode_ack(&ack)),
+        }),
+        Message::Changes(changes) => Wire::Changes(wire::Changes { changes }),
+        Message::Ack(ack) => Wire::Ack(encode_ack(&ack)),
+        Message::Heartbeat { term, sent } => Wire::Heartbeat(wire::Heartbeat { term, sent_us: sent.0 }),
+        Message::Echo { label, sent, clock } => {
+            Wire::Echo(wire::Echo { label, sent_us: sent.0, clock_us: clock.0 })
+        }
+        Message::Candidate(Candidacy { term, actor, trial, handed_over_by }) => {
+            Wire::Candidate(wire::Candidate { term, actor: encode_actor(actor), trial, handed_over_by })
+        }
+        Message::Ballot { term, trial, granted, label } => {
+            Wire::Ballot(wire::Ballot { term, trial, granted, label })
+        }
+        Message::Committed { term, batches } => Wire::Committed(wire::Committed { term, batches }),
+        Message::HandOver { term } => Wire::HandOver(wire::HandOver { term }),
+    };
+    let document = document.to_owned();
+    let generation = envelope.generation;
+    let message = wire::DocumentMessage { document, generation, message: Some(message) };
+    wire::Frame { content: Some(Content::Message(message)) }
+}
+
+/// The document and the message of a frame; `None` if it is malformed.
+#[must_use]
+pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
+    let message = match frame.message? {
+        Wire::Hello(hello) => {
+            Message::Hello { genesis: hello.genesis.as_ref().try_into().ok()?, ack: decode_ack(&hello.ack?)? }
+        }
+        Wire::Changes(changes) => Message::Changes(changes.changes),
+        Wire::Ack(ack) => Message::Ack(decode_ack(&ack)?),
+        Wire::Heartbeat(heartbeat) => {
+            Message::Heartbeat { term: heartbeat.term, sent: Micros(heartbeat.sent_us) }
+        }
+        Wire::Echo(echo) => {
+            Message::Echo { label: echo.label, sent: Micros(echo.sent_us), clock: Micros(echo.clock_us) }
+        }
+        Wire::Candidate(candidate) => Message::Candidate(Candidacy {
+            term: candidate.term,
+            actor: decode_actor(&candidate.actor)?,
+            trial: candidate.trial,
+            handed_over_by: candidate.handed_over_by,
+        }),
+        Wire::Ballot(wire::Ballot { term, trial, granted, label }) => {
+            Message::Ballot { term, trial, granted, label }
+        }
+        Wire::Committed(committed) => Message::Committed { term: committed.term, batches: committed.batches },
+        Wire::HandOver(hand_over) => Message::HandOver { term: hand_over.term },
+    };
+    Some((frame.document, Envelope { generation: frame.generation, message }))
+}
+
+fn encode_ack(ack: &Ack) -> wire::Ack {
+    let changes = ack.vector.iter();
+    let changes = changes.map(|(actor, seq)| wire::ActorChanges { actor: encode_actor(*actor), seq: *seq });
+    wire::Ack { label: ack.label, changes: changes.collect() }
+}
+
+fn decode_ack(ack: &wire::Ack) -> Option<Ack> {
+    let changes = ack.changes.iter().map(|changes| Some((decode_actor(&changes.actor)?, changes.seq)));
+    Some(Ack { label: ack.label, vector: changes.collect::<Option<_>>()? })
+}
+
+fn encode_actor(actor: Actor) -> Bytes {
+    Bytes::copy_from_slice(&actor.0)
+}
+
+fn decode_actor(bytes: &[u8]) -> Option<Actor> {
+    bytes.try_into().ok().map(Actor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_out_as_they_went_in() {
+        let actor = Actor([7; 16]);
+        let ack = Ack { label: 3, vector: [(actor, 9)].into() };
+        let messages = [
+            Message::Hello { genesis: [1; 32], ack: ack.clone() },
+            Message::Changes(vec![Bytes::from_static(b"change")]),
+            Message::Ack(ack),
+            Message::Heartbeat { term: 1, sent: Micros(2) },
+            Message::Echo { label: 1, sent: Micros(2), clock: Micros(3) },
+            Message::Candidate(Candidacy { term: 4, actor, trial: true, handed_over_by: Some(3) }),
+            Message::Ballot { term: 4, trial: false, granted: true, label: 4 },
+            Message::Committed { term: 4, batches: 17 },
+            Message::HandOver { term: 4 },
+        ];
+        for message in messages {
+            let envelope = Envelope { generation: 2, message };
+            let Some(Content::Message(frame)) = encode("BTC/USDT", envelope.clone()).content else {
+                panic!("a message is no greeting");
+            };
+            assert_eq!(decode(frame), Some(("BTC/USDT".to_owned(), envelope)));
+        }
+    }
+}
