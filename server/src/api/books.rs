@@ -125,7 +125,7 @@ async fn run(
         loop {
             let received = tokio::select! {
                 biased;
-                () = stopping.requested() => return Err(Refusal::shutting_down().into()),
+                refusal = stopping.requested() => return Err(refusal.into()),
                 () = outlet.gone() => return Err(Stop::Gone),
                 _ = silence.tick() => {
                     sent = seen;

@@ -18,7 +18,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use xbook_proto::v1::Reason;
 
 use crate::history::HistoryError;
-use crate::node::{Closed, SubmitError};
+use crate::node::{Closed, Ending, SubmitError};
 use crate::types::Position;
 
 /// The `domain` of each `ErrorInfo`.
@@ -169,6 +169,15 @@ impl From<Closed> for Refusal {
     }
 }
 
+impl From<Ending> for Refusal {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Shutdown(_) => Self::shutting_down(),
+            Ending::Failed(cause) => Self::new(Reason::StoreFailed, format!("the node failed: {cause}")),
+        }
+    }
+}
+
 impl From<SubmitError> for Refusal {
     fn from(error: SubmitError) -> Self {
         match error {
@@ -268,6 +277,13 @@ mod tests {
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.get_error_details().retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
         assert!(Status::from(Refusal::deadline()).get_error_details().retry_info().is_none());
+    }
+
+    #[test]
+    fn a_failed_node_says_so() {
+        let status = Status::from(Refusal::from(Ending::Failed("no space left".to_owned())));
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "the node failed: no space left"));
+        assert_eq!(status.get_error_details().error_info().unwrap().reason, "STORE_FAILED");
     }
 
     #[test]

@@ -29,7 +29,7 @@ async fn watch(node: Node, reporter: HealthReporter, mut stopping: Stopping) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         let stops = tokio::select! {
-            () = stopping.requested() => true,
+            _ = stopping.requested() => true,
             _ = interval.tick() => false,
         };
         report(&reporter, !stops && is_well(&node).await).await;

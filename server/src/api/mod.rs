@@ -45,6 +45,7 @@ use xbook_proto::v1::trading_service_server::TradingServiceServer;
 use crate::layers;
 use crate::node::Node;
 use crate::types::Micros;
+use error::Refusal;
 use in_flight::InFlight;
 
 /// Largest message that is received.
@@ -75,15 +76,18 @@ struct Api {
     stopping: Stopping,
 }
 
-/// Tells when the services are to end.
+/// Tells when and why the services are to end.
 #[derive(Clone)]
-struct Stopping(watch::Receiver<bool>);
+struct Stopping(watch::Receiver<Option<Refusal>>);
 
 impl Stopping {
-    /// Completes when the services are to end.
-    async fn requested(&mut self) {
-        // Without a sender nothing will ever be said again, which is a stop too.
-        let _ = self.0.wait_for(|stopping| *stopping).await;
+    /// Completes when the services are to end, with what to tell who is still there.
+    async fn requested(&mut self) -> Refusal {
+        match self.0.wait_for(Option::is_some).await.map(|refusal| refusal.clone()) {
+            Ok(Some(refusal)) => refusal,
+            // Without a sender nothing will ever be said again, which is a stop too.
+            _ => Refusal::shutting_down(),
+        }
     }
 }
 
@@ -103,7 +107,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = watch::channel(None);
     let mut stopping = Stopping(stopping);
     let api = Api { node: node.clone(), in_flight: Arc::default(), stopping: stopping.clone() };
     let (health, watching) = health::service(node.clone(), stopping.clone()).await;
@@ -127,13 +131,13 @@ pub async fn serve(
         .add_service(reflection().build_v1().context("the reflection service")?)
         .add_service(reflection().build_v1alpha().context("the reflection service")?);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = router.serve_with_incoming_shutdown(incoming, stopping.requested());
+    let serving = router.serve_with_incoming_shutdown(incoming, async { _ = stopping.requested().await });
     let ending = async {
-        tokio::select! {
-            () = shutdown => {}
-            _ = node.ended() => {}
-        }
-        stop.send_replace(true);
+        let why = tokio::select! {
+            () = shutdown => Refusal::shutting_down(),
+            ending = node.ended() => ending.into(),
+        };
+        stop.send_replace(Some(why));
         tokio::time::sleep(GRACE).await;
     };
     let result = tokio::select! {

@@ -119,7 +119,7 @@ async fn run<S: Story>(
     loop {
         tokio::select! {
             biased;
-            () = stopping.requested() => return Err(Refusal::shutting_down().into()),
+            refusal = stopping.requested() => return Err(refusal.into()),
             () = outlet.gone() => return Err(Stop::Gone),
             _ = silence.tick() => outlet.send(story.heartbeat(follower.done())).await?,
             fresh = follower.next() => {

@@ -9,6 +9,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use xbook_proto::v1::{AnswerWhen, Reason};
 
@@ -20,6 +21,9 @@ use crate::history::{History, StoredOutcome};
 use crate::machine::{Change, Order, Origin, Request};
 use crate::node::{Outcome, ReplicaHandle, Waiter};
 use crate::types::{OrderId, Position};
+
+/// How long a call waits for the word why the node ends.
+const ENDING: Duration = Duration::from_millis(500);
 
 /// How far a request came before it had to be answered.
 pub(super) enum Reached {
@@ -67,6 +71,29 @@ impl Api {
     /// Hands a request in and waits for its outcome, or for less if that is all that is wanted or
     /// all that there is time for.
     pub(super) async fn submit(
+        &self,
+        market: &ReplicaHandle,
+        request: Request,
+        when: AnswerWhen,
+        deadline: Deadline,
+    ) -> Result<Reached, Refusal> {
+        match self.submit_to(market, request, when, deadline).await {
+            Err(refusal) => Err(self.explain(refusal).await),
+            reached => reached,
+        }
+    }
+
+    /// Says why the node ends, if that is why a call is refused.
+    pub(super) async fn explain(&self, refusal: Refusal) -> Refusal {
+        if refusal.reason() != Reason::ShuttingDown {
+            return refusal;
+        }
+        // A replica ends a moment before its node says why.
+        let ending = tokio::time::timeout(ENDING, self.node.ended()).await;
+        ending.map_or(refusal, Refusal::from)
+    }
+
+    async fn submit_to(
         &self,
         market: &ReplicaHandle,
         request: Request,

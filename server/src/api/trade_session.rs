@@ -74,7 +74,7 @@ async fn begin(
     let missing = || Refusal::new(Reason::MissingField, "must be set in the first message").field("open");
     let mut stopping = api.stopping.clone();
     let first = tokio::select! {
-        () = stopping.requested() => return Err(Refusal::shutting_down().into()),
+        refusal = stopping.requested() => return Err(refusal.into()),
         first = requests.message() => first,
     };
     let mut first = match first {
@@ -122,12 +122,14 @@ async fn serve(
     let (told, outcomes) = mpsc::unbounded_channel();
     let (submitted, batches) = mpsc::unbounded_channel();
     let room = Arc::new(Semaphore::new(MAX_OUTSTANDING));
-    let market = intake.market.clone();
+    let (api, market) = (intake.api.clone(), intake.market.clone());
     let gate = Gate { told, submitted, room: Arc::clone(&room) };
     let reading = tokio::spawn(async move { intake.run(first, requests, gate).await });
     let results = Results { batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
-    results.write(&market, outcomes, outlet).await?;
+    if results.write(&market, outcomes, outlet).await? == Written::Partly {
+        return Err(api.explain(Refusal::shutting_down()).await.into());
+    }
     reading.await.unwrap_or(Err(Stop::Gone))
 }
 
@@ -167,7 +169,7 @@ impl Intake {
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.stopping.requested() => return Err(Refusal::shutting_down().into()),
+                refusal = self.stopping.requested() => return Err(refusal.into()),
                 () = gate.submitted.closed() => return Err(Stop::Gone),
                 received = requests.message() => received,
             };
@@ -204,7 +206,7 @@ impl Intake {
                     tokio::time::sleep(ASK_AGAIN).await;
                     asked += ASK_AGAIN;
                 }
-                Err(error) => return Err(Refusal::from(error).into()),
+                Err(error) => return Err(self.api.explain(error.into()).await.into()),
             }
         }
     }
@@ -262,6 +264,13 @@ struct Results {
     room: Arc<Semaphore>,
 }
 
+/// Whether all that was submitted is answered.
+#[derive(PartialEq, Eq)]
+enum Written {
+    All,
+    Partly,
+}
+
 impl Drop for Results {
     fn drop(&mut self) {
         // The intake may wait for room that nobody will make.
@@ -276,7 +285,7 @@ impl Results {
         market: &ReplicaHandle,
         mut outcomes: mpsc::UnboundedReceiver<Vec<Outcome>>,
         outlet: &Outlet<v1::TradeResponse>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Written, Stop> {
         let units = units(market)?;
         loop {
             let received = tokio::select! {
@@ -304,8 +313,7 @@ impl Results {
             }
         }
         // The replica drops who waits only when it ends.
-        let unanswered = self.next_number().await.is_some();
-        if unanswered { Err(Refusal::shutting_down().into()) } else { Ok(()) }
+        Ok(if self.next_number().await.is_some() { Written::Partly } else { Written::All })
     }
 
     /// The number of the command that the next outcome belongs to, and why it was not valid.
