@@ -55,6 +55,12 @@ pub struct Stored {
 /// Why the store can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Another process has it open.
+    #[error("{path} is used by another process")]
+    InUse {
+        /// Where.
+        path: PathBuf,
+    },
     /// From fjall.
     #[error("the database in {path} failed: {error}")]
     Database {
@@ -106,7 +112,10 @@ impl Store {
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("documents");
         std::fs::create_dir_all(&path).map_err(|error| StoreError::Io { path: path.clone(), error })?;
-        let failed = |error| StoreError::Database { path: path.clone(), error };
+        let failed = |error| match error {
+            fjall::Error::Locked => StoreError::InUse { path: path.clone() },
+            error => StoreError::Database { path: path.clone(), error },
+        };
         let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         let watermark = Watermark::open(&directory.join("watermark"))?;
