@@ -51,13 +51,14 @@ pub(super) async fn get(
 }
 
 /// An order of an account, with what its numbers count in and the position of the view.
-struct Found {
-    order: Order,
-    sizes: Sizes,
-    position: Position,
+pub(super) struct Found {
+    pub order: Order,
+    pub sizes: Sizes,
+    pub position: Position,
 }
 
-async fn find(
+/// Finds an order of an account, whether it is pending, open or closed.
+pub(super) async fn find(
     market: &ReplicaHandle,
     id: OrderId,
     account: &Account,

@@ -142,7 +142,7 @@ impl Api {
         let asked = request.clone();
         match self.submit(market, request, when, deadline).await? {
             Reached::Accepted(id) => {
-                let order = self.accepted_order(market, id, asked).await?;
+                let order = self.accepted_order(market, id, asked, deadline).await;
                 Ok(v1::PlaceOrderResponse {
                     order: order.map(|order| units.order(&order)),
                     fills: vec![],
@@ -168,16 +168,18 @@ impl Api {
         market: &ReplicaHandle,
         id: OrderId,
         asked: machine::Request,
-    ) -> Result<Option<Order>, Refusal> {
+        deadline: Deadline,
+    ) -> Option<Order> {
+        if let Ok(found) = orders::find(market, id, &asked.account, deadline).await {
+            return Some(found.order);
+        }
+        // There is no time left to look: it is told as it was sent.
         let now = self.node.clock().now();
-        let found = market.read(move |replica| orders::live_order(replica, id)).await?;
-        Ok(found.or_else(|| {
-            let intent = Intent { request: asked, based_on: now, accepted: now };
-            match &intent.request.action {
-                Action::Place(place) => Some(Order::pending(id, &intent, place)),
-                _ => None,
-            }
-        }))
+        let intent = Intent { request: asked, based_on: now, accepted: now };
+        match &intent.request.action {
+            Action::Place(place) => Some(Order::pending(id, &intent, place)),
+            _ => None,
+        }
     }
 
     /// Amends or cancels: a refusal is an error. Returns the outcome and the order concerned.
