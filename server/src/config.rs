@@ -53,7 +53,8 @@ pub struct Settings {
     /// Logs as text for people, or as JSON for programs [default: text]
     #[arg(long, value_name = "FORMAT", env = "XNODE_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// What is logged: a level, or levels by module such as `warn,xbook=debug` [default: info]
+    /// What is logged: a level, or levels by module such as `warn,xbook=debug` [default: info, and
+    /// warn for the database]
     #[arg(long, value_name = "FILTER", env = "XNODE_LOG_FILTER")]
     pub log_filter: Option<LogFilter>,
     /// How long to wait, when told to end, for calls that were taken [default: 10s]
@@ -242,7 +243,8 @@ impl LogFilter {
 
 impl Default for LogFilter {
     fn default() -> Self {
-        Self("info".to_owned())
+        // The database says at "info" how it does its housekeeping.
+        Self("info,fjall=warn,lsm_tree=warn".to_owned())
     }
 }
 

@@ -17,7 +17,7 @@ fn without_any_source_the_defaults_hold() {
     let config = Config::load(Settings::default(), None).unwrap();
     assert_eq!(config.data.path(), Path::new("xbook-data"));
     assert_eq!(config.listen, "127.0.0.1:7001".parse().unwrap());
-    assert_eq!(config.log, LogConfig { format: LogFormat::Text, filter: LogFilter::new("info").unwrap() });
+    assert_eq!(config.log, LogConfig::default());
     assert_eq!(config.shutdown_grace.duration(), Duration::from_secs(10));
 }
 
