@@ -1,0 +1,223 @@
+//! A client that makes one call at a time.
+
+use std::time::Duration;
+
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+use xbook_proto::v1::trading_service_client::TradingServiceClient;
+use xbook_proto::v1::{
+    AmendOrderRequest, AnswerWhen, CancelOrderRequest, Fill, NewOrder, Order, OrderStatus, PlaceOrderRequest,
+    Reason, Side, TimeInForce, amend_order_request::Size,
+};
+
+use super::promises::check;
+use super::{Broken, Promises, Random, Refused, request_of};
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many answered requests are repeated after a crash.
+const REPEATS: u64 = 20;
+
+/// A client with an account of its own.
+pub struct Trader {
+    account: AsciiMetadataValue,
+    market: String,
+    random: Random,
+    promises: Promises,
+    /// What was sent and not answered yet.
+    unknown: Option<Call>,
+    answered: Vec<(Call, Answer)>,
+    /// Orders that may rest.
+    resting: Vec<String>,
+    sent: u64,
+}
+
+/// A request that changes something.
+#[derive(Clone, Debug)]
+enum Call {
+    Place(PlaceOrderRequest),
+    Amend(AmendOrderRequest),
+    Cancel(CancelOrderRequest),
+}
+
+/// What a call was told.
+#[derive(Clone, PartialEq, Debug)]
+enum Answer {
+    Done { order: Box<Order>, fills: Vec<Fill>, position: u64 },
+    Refused(Reason),
+}
+
+impl Trader {
+    /// A client that will act by these random numbers.
+    ///
+    /// # Panics
+    /// If the account's name can't be sent.
+    #[must_use]
+    pub fn new(account: &str, market: &str, random: Random) -> Self {
+        Self {
+            account: account.parse().expect("a plain account name"),
+            market: market.to_owned(),
+            random,
+            promises: Promises::default(),
+            unknown: None,
+            answered: Vec::new(),
+            resting: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Whose orders these are.
+    #[must_use]
+    pub fn account(&self) -> &AsciiMetadataValue {
+        &self.account
+    }
+
+    /// What it was promised.
+    #[must_use]
+    pub fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
+    /// Trades until the connection is lost, and tells of each answer.
+    pub async fn trade(&mut self, channel: Channel, mut answered: impl FnMut()) {
+        let mut client = TradingServiceClient::new(channel);
+        while self.resolve(&mut client).await {
+            answered();
+            self.unknown = Some(self.next_call());
+        }
+    }
+
+    /// After a restart: learns what became of the request that was not answered, and checks that
+    /// repeating answered ones changes nothing.
+    ///
+    /// # Errors
+    /// Another answer than before.
+    pub async fn recover(&mut self, channel: Channel) -> Result<(), Broken> {
+        let mut client = TradingServiceClient::new(channel);
+        let resolved = self.resolve(&mut client).await;
+        check(resolved, || format!("no answer after the restart: {:?}", self.unknown))?;
+        for _ in 0..REPEATS.min(self.answered.len() as u64) {
+            let (call, first) = self.random.pick(&self.answered).clone();
+            let again = self.send(&mut client, &call).await;
+            let again = again.map_err(|status| Broken(format!("{call:?} again: {status:?}")))?;
+            self.compare(&call, &first, &again)?;
+            self.note(&again);
+        }
+        Ok(())
+    }
+
+    /// The first answer is given again; only what was pending may have become something.
+    fn compare(&self, call: &Call, first: &Answer, again: &Answer) -> Result<(), Broken> {
+        let same = match (first, again) {
+            (Answer::Done { order: first, position: 0, .. }, Answer::Done { order: again, .. }) => {
+                first.order_id == again.order_id
+            }
+            _ => first == again,
+        };
+        check(same, || format!("{call:?}\nfirst answer: {first:?}\nagain: {again:?}"))
+    }
+
+    /// Sends what was not answered until it is; `false` if the connection is lost.
+    async fn resolve(&mut self, client: &mut TradingServiceClient<Channel>) -> bool {
+        while let Some(call) = self.unknown.clone() {
+            match self.send(client, &call).await {
+                Ok(answer) => {
+                    self.unknown = None;
+                    self.note(&answer);
+                    self.answered.push((call, answer));
+                }
+                Err(Refused::NotNow) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    async fn send(&self, client: &mut TradingServiceClient<Channel>, call: &Call) -> Result<Answer, Refused> {
+        let answer: Result<_, Status> = match call.clone() {
+            Call::Place(place) => client.place_order(self.request(place)).await.map(|answer| {
+                let answer = answer.into_inner();
+                (answer.order, answer.fills, answer.position)
+            }),
+            Call::Amend(amend) => client.amend_order(self.request(amend)).await.map(|answer| {
+                let answer = answer.into_inner();
+                (answer.order, answer.fills, answer.position)
+            }),
+            Call::Cancel(cancel) => client.cancel_order(self.request(cancel)).await.map(|answer| {
+                let answer = answer.into_inner();
+                (answer.order, Vec::new(), answer.position)
+            }),
+        };
+        match answer {
+            Ok((order, fills, position)) => {
+                let order = Box::new(order.expect("an answer has an order"));
+                Ok(Answer::Done { order, fills, position })
+            }
+            Err(status) => match Refused::of(&status) {
+                Refused::Finally(reason) => Ok(Answer::Refused(reason)),
+                refused => Err(refused),
+            },
+        }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = request_of(&self.account, message);
+        request.set_timeout(TIMEOUT);
+        request
+    }
+
+    fn note(&mut self, answer: &Answer) {
+        let Answer::Done { order, fills, position } = answer else { return };
+        self.promises.note_order(order);
+        self.promises.note_position(*position);
+        for fill in fills {
+            self.promises.note_fill(
+                &fill.order_id,
+                fill.position,
+                &fill.counter_order_id,
+                &fill.price,
+                &fill.quantity,
+            );
+        }
+        self.resting.retain(|id| *id != order.order_id);
+        let may_rest = [OrderStatus::Pending, OrderStatus::Open, OrderStatus::PartiallyFilled];
+        if may_rest.contains(&order.status()) {
+            self.resting.push(order.order_id.clone());
+        }
+    }
+
+    fn next_call(&mut self) -> Call {
+        self.sent += 1;
+        let request_id = format!("r-{}", self.sent);
+        let market = self.market.clone();
+        let kind = self.random.below(10);
+        if kind < 7 || self.resting.is_empty() {
+            let when = *self.random.pick(&[AnswerWhen::Committed, AnswerWhen::Accepted]);
+            let order = Some(new_order(&mut self.random));
+            return Call::Place(PlaceOrderRequest { request_id, market, order, answer_when: when.into() });
+        }
+        let order_id = self.random.pick(&self.resting).clone();
+        if kind == 7 {
+            let price = (95 + self.random.below(11)).to_string();
+            let size = Some(Size::OpenQuantity((1 + self.random.below(9)).to_string()));
+            return Call::Amend(AmendOrderRequest { request_id, market, order_id, price, size });
+        }
+        Call::Cancel(CancelOrderRequest { request_id, market, order_id })
+    }
+}
+
+/// An order near 100, so that about half of them trade.
+pub(super) fn new_order(random: &mut Random) -> NewOrder {
+    let side = *random.pick(&[Side::Buy, Side::Sell]);
+    let time_in_force =
+        *random.pick(&[TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc]);
+    NewOrder {
+        side: side.into(),
+        price: (95 + random.below(11)).to_string(),
+        quantity: (1 + random.below(20)).to_string(),
+        time_in_force: time_in_force.into(),
+        ..NewOrder::default()
+    }
+}

@@ -1,0 +1,257 @@
+//! Real `xnode` processes: built, started on free ports, watched, signalled, killed.
+//!
+//! A [`Home`] is one node's place: its data directory, its address and its log. [`Xnode::start`]
+//! runs the binary there and returns once the node's health is good; a node that was killed starts
+//! again in the same home, on the same address, so clients find it where it was.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// How long a node may take to start or to end, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One node's place. It is removed with this.
+pub struct Home {
+    directory: TempDir,
+    listen: SocketAddr,
+}
+
+/// A running node. It is killed with this.
+pub struct Xnode {
+    child: Child,
+    announced: Announced,
+}
+
+/// What a node prints when it serves.
+#[derive(Clone, Debug, Deserialize)]
+struct Announced {
+    node_id: String,
+    listen: SocketAddr,
+}
+
+/// How a process ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Exit {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it printed to stderr, from its start in this home on.
+    pub log: String,
+}
+
+impl Home {
+    /// A new home, empty, on a port that is chosen at the first start.
+    ///
+    /// # Errors
+    /// There is no temporary directory.
+    pub fn new() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("xbook-test-").tempdir()?;
+        Ok(Self { directory, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) })
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The next start is on another port.
+    #[must_use]
+    pub fn on_another_port(&mut self) -> &Self {
+        self.listen.set_port(0);
+        self
+    }
+
+    /// Runs `xnode run` here and waits until it ends by itself.
+    ///
+    /// # Errors
+    /// It can't be run, or does not end.
+    pub async fn run_to_end(&self) -> Result<Exit> {
+        let child = self.spawn()?;
+        self.exit_of(child).await
+    }
+
+    /// All that nodes in this home have logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read(self.log_path())
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
+        let mut command = Command::new(binary()?);
+        // Settings of whoever runs the tests are none of the node's.
+        command.env_clear().args(["run", "--log-format", "json", "--shutdown-grace", "10s"]);
+        command.arg("--data").arg(self.data()).arg("--listen").arg(self.listen.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        command.spawn().context("can't run xnode")
+    }
+
+    async fn exit_of(&self, mut child: Child) -> Result<Exit> {
+        let status = timeout(PATIENCE, child.wait()).await;
+        let status = status.map_err(|_| anyhow!("xnode did not end in {PATIENCE:?}:\n{}", self.log()))??;
+        Ok(Exit { code: status.code(), log: self.log() })
+    }
+}
+
+impl Xnode {
+    /// Starts a node and waits until it serves.
+    ///
+    /// # Errors
+    /// It does not; the error has its log.
+    pub async fn start(home: &mut Home) -> Result<Self> {
+        let mut child = home.spawn()?;
+        let stdout = child.stdout.take().context("stdout was not piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let line = match timeout(PATIENCE, lines.next_line()).await {
+            Ok(line) => line?.ok_or_else(|| anyhow!("xnode ended at its start:\n{}", home.log()))?,
+            Err(_) => bail!("xnode does not serve after {PATIENCE:?}:\n{}", home.log()),
+        };
+        let announced: Announced =
+            serde_json::from_str(&line).with_context(|| format!("not an announcement: {line}"))?;
+        home.listen = announced.listen;
+        let node = Self { child, announced };
+        timeout(PATIENCE, node.healthy()).await.context("the node does not become healthy")??;
+        Ok(node)
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.announced.node_id
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.announced.listen)
+    }
+
+    /// A new connection.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn connect(&self) -> Result<Channel> {
+        let endpoint = Endpoint::from_shared(self.url())?.tcp_nodelay(true).connect_timeout(PATIENCE);
+        endpoint.connect().await.with_context(|| format!("can't connect to {}", self.url()))
+    }
+
+    /// Kills it as a power cut would, with SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It has ended before.
+    pub async fn kill(mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("xnode ended by itself: {status}");
+        }
+        self.signal(Signal::KILL)?;
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    /// Asks it to end with SIGTERM and waits until it has.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn terminate(self, home: &Home) -> Result<Exit> {
+        self.signal(Signal::TERM)?;
+        self.ended(home).await
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn ended(self, home: &Home) -> Result<Exit> {
+        home.exit_of(self.child).await
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        Ok(kill_process(id.context("xnode has ended")?, signal)?)
+    }
+
+    async fn healthy(&self) -> Result<()> {
+        let mut health = HealthClient::new(self.connect().await?);
+        let mut watch = health.watch(HealthCheckRequest::default()).await?.into_inner();
+        while let Some(health) = watch.message().await? {
+            if health.status() == ServingStatus::Serving {
+                return Ok(());
+            }
+        }
+        bail!("the health stream ended")
+    }
+}
+
+/// The binary `xnode`, built with the profile of whoever calls. `XBOOK_XNODE` names another one.
+///
+/// # Errors
+/// It can't be built.
+pub fn binary() -> Result<&'static Path> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BINARY.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.as_deref().map_err(|error| anyhow!("there is no xnode: {error}"))
+}
+
+/// Cargo gives a test the binaries of its own package only; so it is asked for this one. The whole
+/// workspace is selected, as it is by `cargo test --workspace`, so that dependencies have the
+/// same features and nothing is built twice.
+fn build() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("XBOOK_XNODE") {
+        return Ok(path.into());
+    }
+    let exe = std::env::current_exe()?;
+    // target/PROFILE/deps/test-HASH, target/PROFILE/examples/NAME, or target/PROFILE/NAME.
+    let mut profile_directory = exe.parent().context("this program has no directory")?;
+    if profile_directory.ends_with("deps") || profile_directory.ends_with("examples") {
+        profile_directory = profile_directory.parent().context("no target directory")?;
+    }
+    let target = profile_directory.parent().context("no target directory")?;
+    let profile = match profile_directory.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => bail!("no profile in {}", profile_directory.display()),
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = std::process::Command::new(cargo)
+        .args(["build", "--quiet", "--workspace", "--bin", "xnode", "--profile", profile])
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .output()
+        .context("can't run cargo")?;
+    if !built.status.success() {
+        bail!("cargo build: {}", String::from_utf8_lossy(&built.stderr));
+    }
+    let binary = profile_directory.join("xnode");
+    if !binary.is_file() {
+        bail!("cargo built no {}; name one with XBOOK_XNODE", binary.display());
+    }
+    Ok(binary)
+}

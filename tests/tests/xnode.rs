@@ -1,0 +1,123 @@
+//! The binary `xnode` as whoever runs it meets it.
+
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use xbook_tests::process::{Home, Signal, Xnode, binary};
+
+/// The largest journal of a data directory: where its documents are.
+fn journal(home: &Home) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(home.data().join("documents"))?;
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let journals = paths.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    journals.max_by_key(|path| path.metadata().map_or(0, |file| file.len())).context("no journal")
+}
+
+#[tokio::test]
+async fn both_signals_end_a_node_with_0() -> Result<()> {
+    let mut home = Home::new()?;
+    for signal in [Signal::TERM, Signal::INT] {
+        let node = Xnode::start(&mut home).await?;
+        node.signal(signal)?;
+        let exit = node.ended(&home).await?;
+        assert_eq!(exit.code, Some(0), "{}", exit.log);
+        assert!(exit.log.contains("ended: everything is written"), "{}", exit.log);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_damaged_data_directory_is_refused_with_the_reason() -> Result<()> {
+    let mut home = Home::new()?;
+    Xnode::start(&mut home).await?.terminate(&home).await?;
+    let path = journal(&home)?;
+    let bytes = std::fs::read(&path)?;
+    let written = bytes.iter().rposition(|byte| *byte != 0).context("an empty journal")?;
+    let at = written / 2;
+    let file = std::fs::OpenOptions::new().write(true).open(&path)?;
+    file.write_all_at(&[bytes[at] ^ 0x10], at as u64)?;
+    let exit = home.run_to_end().await?;
+    assert_eq!(exit.code, Some(1), "{}", exit.log);
+    let reason = exit.log.lines().last().unwrap_or_default();
+    assert!(reason.starts_with("error: can't start on the data directory "), "{}", exit.log);
+    println!("{reason}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_node_on_the_same_directory_is_refused() -> Result<()> {
+    let mut home = Home::new()?;
+    let first = Xnode::start(&mut home).await?;
+    let exit = home.on_another_port().run_to_end().await?;
+    assert_eq!(exit.code, Some(1), "{}", exit.log);
+    let reason = exit.log.lines().last().unwrap_or_default();
+    assert!(reason.contains("is used by another process"), "{}", exit.log);
+    assert_eq!(first.terminate(&home).await?.code, Some(0), "the first one is not disturbed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_node_on_the_same_address_is_refused() -> Result<()> {
+    let mut home = Home::new()?;
+    let _first = Xnode::start(&mut home).await?;
+    let exit = home.run_to_end().await?;
+    assert_eq!(exit.code, Some(1), "{}", exit.log);
+    assert!(exit.log.contains("error: can't listen on 127.0.0.1:"), "{}", exit.log);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flag_wins_over_the_environment_and_that_over_the_file() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("xnode.toml");
+    std::fs::write(&file, "listen = \"filed\"")?;
+    let refused = async |flag: Option<&str>, environment: Option<&str>| -> Result<String> {
+        let mut command = Command::new(binary()?);
+        command.env_clear().arg("run").arg("--config").arg(&file).current_dir(&directory);
+        command.args(flag.map(|flag| format!("--listen={flag}")));
+        command.envs(environment.map(|value| ("XNODE_LISTEN", value)));
+        let output = command.output().await?;
+        assert_eq!(output.status.code(), Some(2));
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let filed = refused(None, None).await?;
+    assert!(filed.contains("xnode.toml is wrong") && filed.contains("\"filed\""), "{filed}");
+    assert!(refused(None, Some("from-env")).await?.contains("\"from-env\""));
+    assert!(refused(Some("flagged"), Some("from-env")).await?.contains("\"flagged\""));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_demo_prints_the_example_as_json() -> Result<()> {
+    let output =
+        Command::new(binary()?).env_clear().args(["demo", "--once", "--output", "json"]).output().await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stderr)?, "", "the demo is quiet");
+    let shown: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(shown["bids"], json!([["10", "75"]]));
+    assert_eq!(shown["asks"], json!([]));
+    let trades = shown["trades"].as_array().context("no trades")?;
+    let facts: Vec<Value> =
+        trades.iter().map(|trade| json!([trade["price"], trade["quantity"], trade["taker_side"]])).collect();
+    assert_eq!(
+        facts,
+        [json!(["11", "50", "sell"]), json!(["11", "50", "sell"]), json!(["10", "25", "sell"])]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_demo_shows_the_example_to_people() -> Result<()> {
+    let output = Command::new(binary()?).env_clear().args(["demo", "--once"]).output().await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    for part in ["filled: 50 @ 11 with order 2", "filled: 50 @ 11 with order 2, 25 @ 10 with order 1"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let directory = text.split_whitespace().find(|word| word.contains("xbook-demo-"));
+    assert!(!PathBuf::from(directory.context("no directory is named")?).exists(), "it was removed");
+    Ok(())
+}
