@@ -114,12 +114,27 @@ impl Api {
         deadline.wait(market.submit(vec![request], Waiter::Call(waiter))).await??;
         let intent = deadline.wait(submitted.accepted).await?.map_err(|_| Refusal::shutting_down())?;
         if when == AnswerWhen::Accepted {
-            return Ok(Reached::Accepted(intent));
+            return self.accepted(market, &known, intent, deadline).await;
         }
         match deadline.wait(submitted.committed).await {
             Ok(Ok(outcome)) => self.settle(market, &known, outcome).await.map(Reached::Committed),
             Ok(Err(_)) => Err(Refusal::shutting_down()),
             Err(_) => Ok(Reached::Accepted(intent)),
+        }
+    }
+
+    /// A request is on the disk. The table has told whether it repeats one that is on its way; one
+    /// that was committed just now has left the table, but is in the ledger.
+    async fn accepted(
+        &self,
+        market: &ReplicaHandle,
+        request: &Request,
+        intent: OrderId,
+        deadline: Deadline,
+    ) -> Result<Reached, Refusal> {
+        match self.settled_before(market, request, deadline).await? {
+            Some(first) if first.intent != intent => Ok(Reached::Committed(first)),
+            _ => Ok(Reached::Accepted(intent)),
         }
     }
 
