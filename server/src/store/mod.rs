@@ -177,6 +177,9 @@ impl Store {
         }
         let found = documents.iter().map(|document| document.count).sum();
         self.watermark.check(found)?;
+        // A killed process may have left records in the system's buffers. Whoever reads them will
+        // acknowledge them, so they are synced first.
+        self.database.persist(PersistMode::SyncAll).map_err(|error| self.failed(error))?;
         Ok(documents)
     }
 
