@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 use tonic::Request;
+use tracing::Instrument;
 use xbook_proto::v1::stream_order_book_response::Event;
 use xbook_proto::v1::{self, BookDetail, Reason};
 
@@ -99,10 +100,11 @@ fn level_of(units: &Units<'_>, (level, resting): (LevelView, Vec<Resting>)) -> v
 pub(super) fn stream(api: &Api, market: &ReplicaHandle) -> Answers<v1::StreamOrderBookResponse> {
     let (outlet, answers) = outlet::channel(BUFFERED);
     let (stopping, market) = (api.stopping.clone(), market.clone());
-    tokio::spawn(async move {
+    let task = async move {
         let result = run(&market, &outlet, stopping).await;
         outlet.end(result);
-    });
+    };
+    tokio::spawn(task.in_current_span());
     answers
 }
 

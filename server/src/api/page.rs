@@ -88,7 +88,8 @@ impl Cursor {
     }
 
     pub fn from_token(token: Token) -> Self {
-        Self { position: Position(token.at[0]), taken: token.at[1] }
+        // Anyone can make a token, and the position after this one must be a number too.
+        Self { position: Position(token.at[0].min(u64::MAX - 1)), taken: token.at[1] }
     }
 
     pub fn token(self, part: char) -> Token {
@@ -162,6 +163,12 @@ mod tests {
             let refusal = Token::read(bad, "orders BTC/USDT main").unwrap_err();
             assert_eq!(refusal.reason(), Reason::MalformedText, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_made_up_token_has_a_position_with_a_next() {
+        let cursor = Cursor::from_token(Token { part: 't', at: [u64::MAX, u64::MAX] });
+        assert_eq!(cursor.position.next(), Position(u64::MAX));
     }
 
     #[test]

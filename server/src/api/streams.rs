@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tracing::Instrument;
 use xbook_proto::v1;
 
 use super::convert::Units;
@@ -99,10 +100,11 @@ pub(super) fn follow<S: Story>(
     let follower = Follower::new(market, story.account(), after.map(Position))?;
     let (outlet, answers) = outlet::channel(BUFFERED);
     let (stopping, market) = (api.stopping.clone(), market.clone());
-    tokio::spawn(async move {
+    let task = async move {
         let result = run(follower, market.name(), &story, &outlet, stopping).await;
         outlet.end(result);
-    });
+    };
+    tokio::spawn(task.in_current_span());
     Ok(answers)
 }
 

@@ -114,26 +114,43 @@ impl Api {
         deadline.wait(market.submit(vec![request], Waiter::Call(waiter))).await??;
         let intent = deadline.wait(submitted.accepted).await?.map_err(|_| Refusal::shutting_down())?;
         if when == AnswerWhen::Accepted {
-            return self.accepted(market, &known, intent, deadline).await;
+            return self.first_of(market, &known, intent).await;
         }
         match deadline.wait(submitted.committed).await {
             Ok(Ok(outcome)) => self.settle(market, &known, outcome).await.map(Reached::Committed),
             Ok(Err(_)) => Err(Refusal::shutting_down()),
-            Err(_) => Ok(Reached::Accepted(intent)),
+            Err(_) => self.first_of(market, &known, intent).await,
         }
     }
 
-    /// A request is on the disk. The table has told whether it repeats one that is on its way; one
-    /// that was committed just now has left the table, but is in the ledger.
-    async fn accepted(
+    /// What is known of an accepted request, which may be a repeat: of one that was committed after
+    /// it was looked for, or that an earlier process accepted.
+    async fn first_of(
         &self,
         market: &ReplicaHandle,
         request: &Request,
         intent: OrderId,
-        deadline: Deadline,
     ) -> Result<Reached, Refusal> {
-        match self.settled_before(market, request, deadline).await? {
-            Some(first) if first.intent != intent => Ok(Reached::Committed(first)),
+        let (sought, started) = (request.clone(), self.node.started());
+        let before = market.read(move |replica| {
+            let Origin::Request(id) = &sought.origin else {
+                return (None, None);
+            };
+            let old = replica.pending().take_while(|(_, intent)| intent.accepted < started);
+            let same = |first: &Request| first.account == sought.account && first.origin == sought.origin;
+            let pending = old.filter(|(_, intent)| same(&intent.request));
+            let pending = pending.map(|(id, intent)| (intent.request.body_hash, id)).next();
+            (replica.view().ledger.request(&sought.account, id), pending)
+        });
+        match before.await? {
+            (Some((body_hash, _)), _) | (None, Some((body_hash, _))) if body_hash != request.body_hash => {
+                Err(reused(request))
+            }
+            (Some((_, first)), _) if first.intent != intent => {
+                market.reached(first.position).await?;
+                self.outcome_at(market, first.intent, first.position).await.map(Reached::Committed)
+            }
+            (None, Some((_, first))) => Ok(Reached::Accepted(first)),
             _ => Ok(Reached::Accepted(intent)),
         }
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Streaming;
+use tracing::Instrument;
 use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
 
 use super::admission::{self, Times};
@@ -54,13 +55,14 @@ pub(super) fn open(
     mut requests: Streaming<v1::TradeRequest>,
 ) -> Answers<v1::TradeResponse> {
     let (outlet, answers) = outlet::channel(BUFFERED);
-    tokio::spawn(async move {
+    let task = async move {
         let result = match Box::pin(begin(&api, account, &mut requests, &outlet)).await {
             Ok((intake, first)) => serve(intake, first, requests, &outlet).await,
             Err(stop) => Err(stop),
         };
         outlet.end(result);
-    });
+    };
+    tokio::spawn(task.in_current_span());
     answers
 }
 
@@ -124,7 +126,8 @@ async fn serve(
     let room = Arc::new(Semaphore::new(MAX_OUTSTANDING));
     let (api, market) = (intake.api.clone(), intake.market.clone());
     let gate = Gate { told, submitted, room: Arc::clone(&room) };
-    let reading = tokio::spawn(async move { intake.run(first, requests, gate).await });
+    let reading = async move { intake.run(first, requests, gate).await };
+    let reading = tokio::spawn(reading.in_current_span());
     let results = Results { batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
     if results.write(&market, outcomes, outlet).await? == Written::Partly {
