@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Home {
     directory: TempDir,
     listen: SocketAddr,
+    join: Vec<String>,
 }
 
 /// A running node. It is killed with this.
@@ -61,7 +62,16 @@ impl Home {
     /// There is no temporary directory.
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("xbook-test-").tempdir()?;
-        Ok(Self { directory, listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) })
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Ok(Self { directory, listen, join: Vec::new() })
+    }
+
+    /// A new home whose node joins the cluster of another one.
+    ///
+    /// # Errors
+    /// There is no temporary directory.
+    pub fn joining(node: &Xnode) -> Result<Self> {
+        Ok(Self { join: vec![node.announced.listen.to_string()], ..Self::new()? })
     }
 
     /// The data directory.
@@ -104,6 +114,7 @@ impl Home {
         // Settings of whoever runs the tests are none of the node's.
         command.env_clear().args(["run", "--log-format", "json", "--shutdown-grace", "10s"]);
         command.arg("--data").arg(self.data()).arg("--listen").arg(self.listen.to_string());
+        command.args(self.join.iter().map(|peer| format!("--join={peer}")));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         command.spawn().context("can't run xnode")
     }

@@ -30,6 +30,19 @@ async fn both_signals_end_a_node_with_0() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_node_with_a_peer_ends_without_waiting_for_it() -> Result<()> {
+    let mut first_home = Home::new()?;
+    let first = Xnode::start(&mut first_home).await?;
+    let mut second_home = Home::joining(&first)?;
+    let _second = Xnode::start(&mut second_home).await?;
+    let exit = first.terminate(&first_home).await?;
+    assert_eq!(exit.code, Some(0), "{}", exit.log);
+    assert!(exit.log.contains("a peer connected"), "{}", exit.log);
+    assert!(!exit.log.contains("cut off"), "{}", exit.log);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_damaged_data_directory_is_refused_with_the_reason() -> Result<()> {
     let mut home = Home::new()?;
     Xnode::start(&mut home).await?.terminate(&home).await?;

@@ -28,6 +28,7 @@ mod submit;
 mod trade_session;
 mod trading;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,9 +66,6 @@ const CONNECTION_WINDOW: u32 = 4 * 1_024 * 1_024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long open calls have to end when the node shuts down.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// What all services share.
 #[derive(Clone)]
 struct Api {
@@ -98,7 +96,7 @@ impl Api {
 }
 
 /// Serves a node until `shutdown` completes or the node ends by itself: then streams are told so,
-/// and calls that were taken are answered.
+/// and calls that were taken are answered. Whoever waits for that decides how long.
 ///
 /// # Errors
 /// The transport's own.
@@ -138,14 +136,11 @@ pub async fn serve(
             ending = node.ended() => ending.into(),
         };
         stop.send_replace(Some(why));
-        tokio::time::sleep(GRACE).await;
+        std::future::pending::<Infallible>().await
     };
     let result = tokio::select! {
         served = serving => served.context("serving gRPC"),
-        () = ending => {
-            tracing::warn!("calls were still open {} s after the shutdown began", GRACE.as_secs());
-            Ok(())
-        }
+        never = ending => match never {},
     };
     watching.abort();
     result

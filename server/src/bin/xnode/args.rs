@@ -24,6 +24,7 @@ everything and exits with 0. A second signal ends it at once; that loses nothing
 The configuration file is TOML and knows the same settings:
   data = \"/var/lib/xbook\"
   listen = \"0.0.0.0:7001\"
+  join = [\"node1.example:7001\"]
   log_format = \"json\"
   log_filter = \"info\"
   shutdown_grace = \"10s\"

@@ -76,11 +76,13 @@ impl Service {
         let Self { node, stop, mut server, .. } = self;
         // A server that has ended needs no word.
         let _ = stop.send(());
-        if tokio::time::timeout(grace, &mut server).await.is_err() {
+        // The node beside the calls: what was taken may need its peers, whose streams end with it.
+        let (ending, served) = tokio::join!(node.shutdown(), tokio::time::timeout(grace, &mut server));
+        if served.is_err() {
             tracing::warn!(?grace, "calls were not done in time and are cut off");
             server.abort();
         }
-        match node.shutdown().await {
+        match ending {
             Ending::Shutdown(written) => Ok(written),
             failed @ Ending::Failed(_) => Err(failure(failed)),
         }
