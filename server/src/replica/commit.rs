@@ -8,10 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::message::{Ack, Message};
-use super::{Effect, MAX_BATCH, Replica, ReplicaError};
+use super::message::Ack;
+use super::{MAX_BATCH, Replica, ReplicaError};
 use crate::document::Entry;
-use crate::machine::State;
+use crate::machine::{Block, State};
 use crate::types::{Micros, NodeId, OrderId};
 
 /// What a holder matches on.
@@ -46,11 +46,15 @@ impl Replica {
         self.committed = self.committed.max(self.view.batches() + committed);
     }
 
-    /// The state after the whole effective tape: the view, and what it does not show yet.
-    pub(super) fn whole_fold(&self) -> Result<State, ReplicaError> {
+    /// The state after the whole effective tape: the view, and what it does not show yet, which is
+    /// also given block by block.
+    ///
+    /// # Errors
+    /// The tape does not fit together.
+    pub fn whole_fold(&self, mut each: impl FnMut(Block)) -> Result<State, ReplicaError> {
         let mut state = self.view.clone();
         while let Some(batch) = self.tape.batch(state.batches()) {
-            state.apply(batch, |id| self.inbox.get(id))?;
+            each(state.apply(batch, |id| self.inbox.get(id))?);
         }
         Ok(state)
     }
@@ -97,8 +101,8 @@ impl Replica {
         }
     }
 
-    /// Counts acknowledgements, and tells everyone what they commit.
-    pub(super) fn count_acks(&mut self, effects: &mut Vec<Effect>) {
+    /// Counts acknowledgements and notes what they commit.
+    pub(super) fn count_acks(&mut self, now: Micros) {
         let Some(covered) = self.covered() else {
             return;
         };
@@ -113,21 +117,10 @@ impl Replica {
             holding.uncommitted.pop_front();
         }
         let term = holding.term;
-        if committed > self.committed {
-            self.committed = committed;
-            let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
-            for peer in peers {
-                self.send(peer, Message::Committed { term, batches: committed }, effects);
-            }
-        }
-    }
-
-    /// Tells a peer what this node knows to be committed, whoever committed it: a prefix of the
-    /// effective tape of its head.
-    pub(super) fn tell_committed(&self, to: NodeId, effects: &mut Vec<Effect>) {
-        if let Some(head) = self.tape.head() {
-            self.send(to, Message::Committed { term: head.term, batches: self.committed }, effects);
-        }
+        self.committed = self.committed.max(committed);
+        // Said under each term anew, even if nothing was added: the last holder's word may not
+        // have reached everyone.
+        self.note_told(now, (term, self.committed));
     }
 
     /// The last own change that a majority of the voters has on disk under this holder's term.
@@ -148,9 +141,19 @@ impl Replica {
 
     /// The holder of a term says what is committed. It holds for this node only if its own head is
     /// at least of that term; what it does not have yet, it shows when it comes.
-    pub(super) fn take_committed(&mut self, term: u64, batches: u64) {
-        self.told = self.told.max((term, batches));
+    pub(super) fn take_committed(&mut self, now: Micros, from: NodeId, term: u64, batches: u64) {
+        if let Some(peer) = self.peers.connected.get_mut(&from) {
+            peer.told = peer.told.max((term, batches));
+        }
+        self.note_told(now, (term, batches));
         self.recall_told();
+    }
+
+    fn note_told(&mut self, now: Micros, told: (u64, u64)) {
+        if told > self.told {
+            self.told = told;
+            self.told_since = now;
+        }
     }
 
     /// Believes what it was told once its head is new enough.

@@ -185,8 +185,9 @@ impl Replica {
     }
 
     fn count_trial(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        let free = self.lease.believes(now).is_none();
         match &self.lease.role {
-            Role::Trial { granted, handed_over_by, .. } if granted.len() >= self.tape.majority() => {
+            Role::Trial { granted, handed_over_by, .. } if free && granted.len() >= self.tape.majority() => {
                 self.stand(now, *handed_over_by, effects)
             }
             _ => Ok(()),
@@ -313,7 +314,7 @@ impl Replica {
         else {
             return Ok(());
         };
-        let ahead = self.whole_fold()?;
+        let ahead = self.whole_fold(drop)?;
         let adopts = self.tape.head().map(|Head { term, actor, batches }| record::Head {
             term,
             actor: actor.0.to_vec().into(),
@@ -394,7 +395,8 @@ impl Replica {
     }
 
     /// Whether this process may match now.
-    pub(super) fn may_match(&self, now: Micros) -> bool {
+    #[must_use]
+    pub fn may_match(&self, now: Micros) -> bool {
         matches!(&self.lease.role, Role::Holder(holder) if !holder.handed_over) && self.renewed(now)
     }
 

@@ -31,11 +31,14 @@ use crate::document::{Actor, ChangeError, Document, DocumentError, Entry, Genesi
 use crate::machine::{Block, FoldError, Intent, Request, State, decode_batch, encode_batch};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
+pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
+
 use inbox::Inbox;
 use lease::Lease;
 use log::{Arrival, Log};
 use message::{Envelope, Message};
 use sync::Peers;
+
 use tape::Tape;
 
 /// Most requests that one change carries.
@@ -163,6 +166,19 @@ pub struct ReplicaStatus {
     pub digest: [u8; 32],
 }
 
+/// What a replica keeps until others have done their part. Each has a cap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buffers {
+    /// Bytes of changes that wait for one they depend on; at most [`MAX_EARLY_BYTES`].
+    pub early_bytes: usize,
+    /// Most bytes on their way to one peer; at most [`WINDOW_BYTES`] and one change.
+    pub unacknowledged_bytes: usize,
+    /// Unconsumed intents of this node; at most [`MAX_PENDING`].
+    pub pending: usize,
+    /// Own changes on their way to the disk.
+    pub in_flight: usize,
+}
+
 /// What a replica is told when it opens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -191,6 +207,8 @@ pub struct Replica {
     committed: u64,
     /// What the newest holder that was heard said: its term, and how many batches are committed.
     told: (u64, u64),
+    /// When that was heard.
+    told_since: Micros,
     gathering: VecDeque<Request>,
     /// Own changes on their way to the disk: index, and the last own counter in it.
     in_flight: VecDeque<(u64, u64)>,
@@ -221,6 +239,7 @@ impl Replica {
             peers: Peers::default(),
             committed: 0,
             told: (0, 0),
+            told_since: now,
             gathering: VecDeque::new(),
             in_flight: VecDeque::new(),
         };
@@ -263,7 +282,7 @@ impl Replica {
             Input::Wake => {}
         }
         self.recall_told();
-        self.count_acks(effects);
+        self.count_acks(now);
         if self.show(effects)? {
             self.tend_lease(now, effects)?;
             self.tick(now, effects)?;
@@ -272,6 +291,7 @@ impl Replica {
             self.acknowledge(effects);
         }
         self.push_changes(now, effects);
+        self.push_told(now, effects);
         self.plan_wake(now, effects);
         Ok(())
     }
@@ -322,6 +342,22 @@ impl Replica {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.gathering.is_empty() && self.in_flight.is_empty() && self.inbox.len_of(self.node) == 0
+    }
+
+    /// The valid leases in the document: term and holder, ascending. There is one a term.
+    pub fn leases(&self) -> impl Iterator<Item = (u64, Actor)> {
+        self.tape.leases()
+    }
+
+    /// How much it keeps for others.
+    #[must_use]
+    pub fn buffers(&self) -> Buffers {
+        Buffers {
+            early_bytes: self.peers.early_bytes(),
+            unacknowledged_bytes: self.peers.unacknowledged_bytes(),
+            pending: self.inbox.len_of(self.node),
+            in_flight: self.in_flight.len(),
+        }
     }
 
     /// How it is, for people.
@@ -379,7 +415,6 @@ impl Replica {
                 self.peer_has(from, ack);
                 // The peer may have missed this side's hello: it opened the document later.
                 self.send(from, Message::Ack(self.log.ack().clone()), effects);
-                self.tell_committed(from, effects);
             }
             Message::Ack(ack) => self.peer_has(from, ack),
             Message::Changes(changes) => {
@@ -395,7 +430,7 @@ impl Replica {
             Message::Ballot { term, trial, granted, label } => {
                 self.take_ballot(now, from, (term, trial, granted, label), effects)?;
             }
-            Message::Committed { term, batches } => self.take_committed(term, batches),
+            Message::Committed { term, batches } => self.take_committed(now, from, term, batches),
             Message::HandOver { term } => self.take_over(now, term, effects)?,
         }
         Ok(())
@@ -521,7 +556,10 @@ impl Replica {
         .then_some(now);
         let may_write = self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now);
         let expiry = self.lease.held().and_then(|holding| holding.ahead.next_expiry()).filter(|_| may_write);
-        let wishes = [more_to_show, expiry, self.lease_timer(), self.next_relay()];
+        // Tape time may differ from this node's clock: it is the span that counts.
+        let clock = self.tape_clock(now).0;
+        let expiry = expiry.map(|at| Micros(at.plus(now).0.saturating_sub(clock)));
+        let wishes = [more_to_show, expiry, self.lease_timer(), self.next_relay(), self.next_tell()];
         if let Some(at) = wishes.into_iter().flatten().min() {
             effects.push(Effect::WakeAt(at.max(now)));
         }

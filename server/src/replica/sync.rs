@@ -19,13 +19,13 @@ use crate::types::{Micros, NodeId};
 const RELAY_AFTER: Micros = Micros(30_000);
 
 /// Most bytes on their way to a peer that it has not acknowledged.
-const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
 /// Most bytes of one message.
 const MESSAGE_BYTES: usize = 512 * 1024;
 
 /// Most bytes of changes that wait for one they depend on.
-const MAX_EARLY_BYTES: usize = 16 * 1024 * 1024;
+pub const MAX_EARLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// The connected peers and what came too early.
 #[derive(Default, Debug)]
@@ -48,6 +48,8 @@ pub(super) struct Peer {
     unacked: Vec<(Actor, u64, usize)>,
     /// It needs everything now: it is to be the next holder.
     urgent: bool,
+    /// What it knows to be committed, by its own word or by this node's: term and batches.
+    pub told: (u64, u64),
 }
 
 impl Peers {
@@ -60,6 +62,22 @@ impl Peers {
             self.early_bytes += len;
         }
         Ok(())
+    }
+
+    /// Bytes of changes that wait for one they depend on.
+    pub fn early_bytes(&self) -> usize {
+        self.early_bytes
+    }
+
+    /// Most bytes that any peer was sent and did not acknowledge.
+    pub fn unacknowledged_bytes(&self) -> usize {
+        self.connected.values().map(Peer::unacked_bytes).max().unwrap_or(0)
+    }
+
+    /// What waited here may have come another way.
+    fn drop_known(&mut self, applied: &Vector) {
+        self.early.retain(|(actor, seq), _| applied.get(actor).is_none_or(|have| have < seq));
+        self.early_bytes = self.early.values().map(RawChange::len).sum();
     }
 }
 
@@ -141,6 +159,7 @@ impl Replica {
                 return Ok(Err(error));
             }
         }
+        self.peers.drop_known(self.document.vector());
         Ok(Ok(()))
     }
 
@@ -220,9 +239,42 @@ impl Replica {
         (!changes.is_empty()).then_some(changes)
     }
 
+    /// Tells each peer what is committed. The holder does so at once; others pass it on to a peer
+    /// that has not heard it for a while, since it may not reach the holder.
+    pub(super) fn push_told(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        if now < self.tell_at() {
+            return;
+        }
+        let (term, batches) = self.told;
+        for peer in self.untold() {
+            if let Some(peer) = self.peers.connected.get_mut(&peer) {
+                peer.told = self.told;
+            }
+            self.send(peer, Message::Committed { term, batches }, effects);
+        }
+    }
+
+    /// The peers that don't know all that is committed.
+    fn untold(&self) -> Vec<NodeId> {
+        let peers = self.peers.connected.iter();
+        peers.filter(|(_, peer)| peer.acked.is_some() && peer.told < self.told).map(|(id, _)| *id).collect()
+    }
+
+    fn tell_at(&self) -> Micros {
+        let own = self.lease.held().is_some_and(|holding| holding.term == self.told.0);
+        if own { Micros(0) } else { self.told_since.plus(RELAY_AFTER) }
+    }
+
+    /// When peers are next to be told what is committed.
+    pub(super) fn next_tell(&self) -> Option<Micros> {
+        (!self.untold().is_empty()).then(|| self.tell_at())
+    }
+
     /// When a third node's change is next to be passed on.
     pub(super) fn next_relay(&self) -> Option<Micros> {
-        let waiting = self.peers.connected.values().filter(|peer| peer.acked.is_some());
+        // A peer whose window is full is waited for: its next acknowledgement brings this up again.
+        let can_take = |peer: &&Peer| peer.acked.is_some() && peer.unacked_bytes() <= WINDOW_BYTES;
+        let waiting = self.peers.connected.values().filter(can_take);
         let first = waiting.filter_map(|peer| {
             let missing = (peer.scanned..self.log.durable()).filter_map(|index| self.log.get(index));
             missing

@@ -126,6 +126,12 @@ impl Tape {
         self.batches.entry(writer).or_default().batches.push_back(batch);
     }
 
+    /// The valid activations: term and holder, ascending.
+    pub fn leases(&self) -> impl Iterator<Item = (u64, Actor)> {
+        let valid = |((term, actor), of): &(&(u64, Actor), &Activation)| self.is_valid(*term, *actor, of);
+        self.activations.iter().filter(valid).map(|(lease, _)| *lease)
+    }
+
     /// The highest term that anyone promised or activated.
     #[must_use]
     pub fn highest_term(&self) -> u64 {

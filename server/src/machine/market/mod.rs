@@ -260,7 +260,9 @@ impl Market {
         let price = amend.price.unwrap_or(resting.price);
         let keeps_priority = price == resting.price && step.open <= resting.open && step.fills.is_empty();
         if keeps_priority {
-            return self.book.reduce(resting.id, Lots(resting.open.0 - step.open.0)).ok().map(|_| ());
+            let by = Lots(resting.open.0 - step.open.0);
+            // An amend may ask for what there is already.
+            return by.is_zero().then_some(()).or_else(|| self.book.reduce(resting.id, by).ok().map(|_| ()));
         }
         self.book.remove(resting.id).ok()?;
         self.replay_fills(step)?;
