@@ -4,4 +4,5 @@ pub mod client;
 pub mod model;
 pub mod naive;
 pub mod process;
+pub mod replay;
 pub mod workload;

@@ -4,6 +4,7 @@
 mod clock;
 mod engine;
 mod output;
+mod replay;
 
 use clap::{Parser, Subcommand};
 
@@ -19,10 +20,13 @@ struct Cli {
 enum Command {
     /// The matching engine alone: workloads E1 (public order flow), E2 (peers), E3 (grid of sizes).
     Engine(engine::Args),
+    /// A whole node: workload E1 over one gRPC stream, against the published hashes.
+    Replay(replay::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }

@@ -65,10 +65,14 @@ impl Rates {
 
     /// Puts median and range into a row.
     pub fn fill(&self, row: &mut Row) {
-        let Some((slowest, fastest)) = self.0.first().zip(self.0.last()) else { return };
         row.ops_per_s = self.median();
-        (row.ops_per_s_min, row.ops_per_s_max) = (*slowest, *fastest);
+        (row.ops_per_s_min, row.ops_per_s_max) = self.range();
         row.repeats = self.0.len();
+    }
+
+    /// The slowest and the fastest.
+    pub fn range(&self) -> (f64, f64) {
+        self.0.first().copied().zip(self.0.last().copied()).unwrap_or_default()
     }
 
     /// The median.
@@ -211,11 +215,13 @@ fn table_line(row: &Row) -> String {
     line
 }
 
-fn short(rate: f64) -> String {
+/// A rate for people.
+pub fn short(rate: f64) -> String {
     if rate >= 1e6 { format!("{:.2} M", rate / 1e6) } else { format!("{:.1} k", rate / 1e3) }
 }
 
-fn machine() -> String {
+/// What the benchmark runs on.
+pub fn machine() -> String {
     let cpu_info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu_info
         .lines()
