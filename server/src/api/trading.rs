@@ -142,12 +142,8 @@ impl Api {
         let asked = request.clone();
         match self.submit(market, request, when, deadline).await? {
             Reached::Accepted(id) => {
-                let order = self.accepted_order(market, id, asked, deadline).await;
-                Ok(v1::PlaceOrderResponse {
-                    order: order.map(|order| units.order(&order)),
-                    fills: vec![],
-                    position: 0,
-                })
+                let order = self.accepted_order(market, id, asked, deadline).await?;
+                Ok(v1::PlaceOrderResponse { order, fills: vec![], position: 0 })
             }
             Reached::Committed(settled) => {
                 let order = settled.order(settled.intent).ok_or_else(|| {
@@ -169,17 +165,23 @@ impl Api {
         id: OrderId,
         asked: machine::Request,
         deadline: Deadline,
-    ) -> Option<Order> {
-        if let Ok(found) = orders::find(market, id, &asked.account, deadline).await {
-            return Some(found.order);
+    ) -> Result<Option<v1::Order>, Refusal> {
+        let units = units(market)?;
+        if let Ok(Some(order)) = market.read(move |replica| orders::live_order(replica, id)).await {
+            return Ok(Some(units.order(&order)));
         }
-        // There is no time left to look: it is told as it was sent.
+        if let Ok(found) = orders::find(market, id, &asked.account, deadline).await {
+            return Ok(Some(units.order(&found.order)));
+        }
+        // Closed, and there is no time left to look, or the node is ending: it is told as it was
+        // sent. Only the moment at which it was accepted is not known here.
         let now = self.node.clock().now();
         let intent = Intent { request: asked, based_on: now, accepted: now };
-        match &intent.request.action {
-            Action::Place(place) => Some(Order::pending(id, &intent, place)),
-            _ => None,
-        }
+        let Action::Place(place) = &intent.request.action else {
+            return Ok(None);
+        };
+        let order = units.order(&Order::pending(id, &intent, place));
+        Ok(Some(v1::Order { accept_time: None, ..order }))
     }
 
     /// Amends or cancels: a refusal is an error. Returns the outcome and the order concerned.

@@ -71,8 +71,10 @@ impl Promises {
         for (id, told) in &self.accepted {
             let now =
                 record.orders.get(id).ok_or_else(|| Broken(format!("{id} was accepted and is gone")))?;
-            let amended = record.was_amended(id);
-            check(amended || identity(now) == *told, || format!("accepted: {told:?}\nnow: {now:?}"))?;
+            let mut now = identity(now);
+            // A pending order may be told before it is known when it was accepted.
+            now.accept_time = told.accept_time.and(now.accept_time);
+            check(now == *told || record.was_amended(id), || format!("accepted: {told:?}\nnow: {now:?}"))?;
         }
         for ((id, position), told) in &self.orders {
             let then = record.update(id, *position)?;
