@@ -23,7 +23,7 @@ struct Clients {
 impl Clients {
     fn new(random: &mut Random) -> Self {
         let trader = |at| Trader::new(&format!("caller-{at}"), MARKET, random.fork());
-        let traders = (0..4).map(trader).collect();
+        let traders = (0..8).map(trader).collect();
         let session = |at| SessionTrader::new(&format!("session-{at}"), MARKET, random.fork());
         let sessions = (0..2).map(session).collect();
         Self { traders, sessions, watcher: Watcher::new(MARKET) }
@@ -35,7 +35,7 @@ impl Clients {
     }
 
     /// Everyone trades until `end` has ended the node in the middle of it, which it does once so
-    /// many answers came.
+    /// many calls were answered.
     async fn trade_until<T>(
         &mut self,
         node: Xnode,
@@ -61,10 +61,18 @@ impl Clients {
         let mut channels = channels.into_iter();
         let watching = channels.next().map(|channel| watcher.watch(channel));
         let callers = traders.iter_mut().zip(&mut channels).collect::<Vec<_>>();
-        let calls = callers.into_iter().map(|(trader, channel)| trader.trade(channel, || count.add(1)));
+        let calls = callers.into_iter().map(|(trader, channel)| trader.trade(channel, || count.add_one()));
         let sessions = sessions.iter_mut().zip(&mut channels).collect::<Vec<_>>();
-        let streams = sessions.into_iter().map(|(session, channel)| session.trade(channel, |n| count.add(n)));
+        let streams = sessions.into_iter().map(|(session, channel)| session.trade(channel, |_| {}));
         tokio::join!(OptionFuture::from(watching), join_all(calls), join_all(streams));
+    }
+
+    /// How many orders and fills calls were promised, and sessions.
+    fn promised(&self) -> [(usize, usize); 2] {
+        let sum = |sum: (usize, usize), one: (usize, usize)| (sum.0 + one.0, sum.1 + one.1);
+        let calls = self.traders.iter().map(|trader| trader.promises().count()).fold((0, 0), sum);
+        let sessions = self.sessions.iter().map(|session| session.promises().count()).fold((0, 0), sum);
+        [calls, sessions]
     }
 
     /// After a restart: every open question is answered, and every promise holds.
@@ -86,13 +94,13 @@ impl Clients {
     }
 }
 
-/// Counts answers.
+/// Counts the answers to calls; sessions send many commands beside each.
 #[derive(Default)]
 struct Count(watch::Sender<usize>);
 
 impl Count {
-    fn add(&self, answers: usize) {
-        self.0.send_modify(|count| *count += answers);
+    fn add_one(&self) {
+        self.0.send_modify(|count| *count += 1);
     }
 
     async fn reached(&self, answers: usize) {
@@ -125,19 +133,20 @@ async fn nothing_that_was_promised_is_lost_when_the_node_is_killed_again_and_aga
     let mut clients = Clients::new(&mut random);
     let id = node.id().to_owned();
     for round in 1..=ROUNDS {
-        let answers = 20 + usize::try_from(random.below(400))?;
+        let answers = 10 + usize::try_from(random.below(100))?;
         clients.trade_until(node, answers, async |node| node.kill().await).await?;
         node = Xnode::start(&mut home).await.with_context(|| format!("round {round}"))?;
         assert_eq!(node.id(), id, "it is the same node");
         let record = clients.check(&node).await.with_context(|| format!("round {round}:\n{}", home.log()))?;
         println!(
-            "round {round}: killed after {answers} answers; position {}, {} orders, {} trades",
+            "round {round}: killed after {answers} answered calls; position {}, {} orders, {} trades",
             record.position,
             record.orders.len(),
             record.trades.len()
         );
     }
-    let promised: Vec<_> = clients.traders.iter().map(|trader| trader.promises().count()).collect();
+    let promised = clients.promised();
+    println!("promised orders and fills, by calls and by sessions: {promised:?}");
     assert!(promised.iter().all(|(orders, fills)| *orders > 0 && *fills > 0), "{promised:?}");
     Ok(())
 }
@@ -146,7 +155,7 @@ async fn nothing_that_was_promised_is_lost_when_the_node_is_killed_again_and_aga
 async fn a_node_that_is_told_to_end_under_load_exits_with_0_and_loses_nothing() -> Result<()> {
     let (mut home, node, mut random) = begin().await?;
     let mut clients = Clients::new(&mut random);
-    let exit = clients.trade_until(node, 300, async |node| node.terminate(&home).await).await?;
+    let exit = clients.trade_until(node, 100, async |node| node.terminate(&home).await).await?;
     assert_eq!(exit.code, Some(0), "{}", exit.log);
     assert!(!exit.log.contains("cut off"), "calls end by themselves: {}", exit.log);
     let node = Xnode::start(&mut home).await?;

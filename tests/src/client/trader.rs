@@ -152,7 +152,8 @@ impl Trader {
         };
         match answer {
             Ok((order, fills, position)) => {
-                let order = Box::new(order.expect("an answer has an order"));
+                let order =
+                    Box::new(order.unwrap_or_else(|| panic!("{call:?} was answered without an order")));
                 Ok(Answer::Done { order, fills, position })
             }
             Err(status) => match Refused::of(&status) {
