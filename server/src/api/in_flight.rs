@@ -31,8 +31,8 @@ pub(super) struct First {
 
 /// The two moments of a submitted request.
 pub(super) struct Submitted {
-    /// Told once it is on this node's disk, with the first one's intent if it is a repeat.
-    pub accepted: oneshot::Receiver<OrderId>,
+    /// Told once it is on this node's disk: itself, or the first one if it is a repeat.
+    pub accepted: oneshot::Receiver<First>,
     /// Told once its outcome is committed.
     pub committed: oneshot::Receiver<Outcome>,
 }
@@ -58,7 +58,7 @@ impl InFlight {
             };
             let first = table.enter(key.clone(), First { body_hash, intent });
             // A caller that has gone needs no word.
-            let _ = tell_accepted.send(first.intent);
+            let _ = tell_accepted.send(first);
             let outcome = committed_by_node.await;
             table.leave(key, intent);
             if let Ok(outcome) = outcome {

@@ -112,7 +112,11 @@ impl Api {
         let (waiter, submitted) = self.in_flight.follow(&document, &request);
         let known = request.clone();
         deadline.wait(market.submit(vec![request], Waiter::Call(waiter))).await??;
-        let intent = deadline.wait(submitted.accepted).await?.map_err(|_| Refusal::shutting_down())?;
+        let accepted = deadline.wait(submitted.accepted).await?.map_err(|_| Refusal::shutting_down())?;
+        if accepted.body_hash != known.body_hash {
+            return Err(reused(&known));
+        }
+        let intent = accepted.intent;
         if when == AnswerWhen::Accepted {
             return self.first_of(market, &known, intent).await;
         }

@@ -88,14 +88,8 @@ async fn begin(
     let name = admission::session_name(&open.session).map_err(|refusal| refusal.within("open"))?;
     let market = api.find_market(&open.market).map_err(|refusal| refusal.within("open"))?;
     let session = SessionId::new(&account, name);
-    let next = market.read(move |replica| {
-        let pending = replica.pending().filter_map(|(_, intent)| match &intent.request.origin {
-            Origin::Command { session: of, number } if *of == session => Some(*number),
-            _ => None,
-        });
-        pending.max().unwrap_or(0).max(replica.view().ledger.last_command(&session)) + 1
-    });
-    let next = next.await.map_err(Refusal::from)?;
+    let last = market.read(move |replica| replica.last_command(&session));
+    let next = last.await.map_err(Refusal::from)? + 1;
     let opened = v1::TradeOpened { next_number: next };
     outlet.send(v1::TradeResponse { opened: Some(opened), results: Vec::new() }).await?;
     let intake = Intake { api: api.clone(), market, account, session, next, stopping };

@@ -143,7 +143,8 @@ impl Api {
         match self.submit(market, request, when, deadline).await? {
             Reached::Accepted(id) => {
                 let order = self.accepted_order(market, id, asked, deadline).await?;
-                Ok(v1::PlaceOrderResponse { order, fills: vec![], position: 0 })
+                let position = order.as_ref().map_or(0, |order| order.position);
+                Ok(v1::PlaceOrderResponse { order, fills: vec![], position })
             }
             Reached::Committed(settled) => {
                 let order = settled.order(settled.intent).ok_or_else(|| {

@@ -50,11 +50,21 @@ impl RawChange {
     /// Reads a change.
     ///
     /// # Errors
-    /// The bytes are not one, or one that is too large.
+    /// The bytes are not one, or one that is too large for a peer to send.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ChangeError> {
         if bytes.len() > MAX_CHANGE_BYTES {
             return Err(ChangeError::TooLarge(bytes.len()));
         }
+        let raw = Self::parse_stored(bytes)?;
+        // A small change may have been a large one before it was compressed.
+        if raw.len() > MAX_CHANGE_BYTES { Err(ChangeError::TooLarge(raw.len())) } else { Ok(raw) }
+    }
+
+    /// Reads a change of whatever size, from this node's own disk.
+    ///
+    /// # Errors
+    /// The bytes are not one.
+    pub fn parse_stored(bytes: Vec<u8>) -> Result<Self, ChangeError> {
         match catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes))) {
             Ok(Ok(change)) => Ok(Self(change)),
             Ok(Err(error)) => Err(ChangeError::Malformed(error.to_string())),

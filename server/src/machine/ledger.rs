@@ -17,10 +17,10 @@ use super::step::Step;
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// Requests with an id that are remembered.
-const REMEMBERED_REQUESTS: usize = 65_536;
+const REMEMBERED_REQUESTS: usize = 262_144;
 
 /// Sessions that are remembered.
-const REMEMBERED_SESSIONS: usize = 4_096;
+const REMEMBERED_SESSIONS: usize = 16_384;
 
 type RequestKey = [u8; 16];
 

@@ -81,6 +81,7 @@ pub enum FoldError {
 /// A batch that a lease holder is writing.
 #[derive(Debug)]
 pub struct BatchBuilder {
+    weight: usize,
     batch: Batch,
     journal: Journal,
 }
@@ -143,7 +144,9 @@ impl State {
     /// # Errors
     /// [`FoldError`] only by a defect.
     pub fn begin(&mut self, term: u64, now: Micros, committed: Position) -> Result<BatchBuilder, FoldError> {
-        let time = self.time.max(now);
+        // Strictly growing, also while the clock stands or was set back: else all that is accepted
+        // in between would look as old as what was forgotten last.
+        let time = self.time.plus(Micros(1)).max(now);
         let batch = Batch {
             term,
             first: self.position.next(),
@@ -154,7 +157,8 @@ impl State {
             steps: Vec::new(),
             digest: [0; 32],
         };
-        let mut builder = BatchBuilder { batch, journal: Journal::after(self.position, time, false) };
+        let mut builder =
+            BatchBuilder { weight: 0, batch, journal: Journal::after(self.position, time, false) };
         if let Machine::Market(market) = &self.machine {
             let mut market_due = market.due(time);
             while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < MAX_EXPIRED) {
@@ -195,6 +199,7 @@ impl State {
         };
         self.ledger.remember(id, intent, &step, builder.batch.time, builder.journal.position);
         self.put_digest(id, &step);
+        builder.weight += 1 + step.fills.len() + step.orders.len();
         builder.batch.consumed(id, step);
         Ok(())
     }
@@ -308,6 +313,12 @@ impl BatchBuilder {
     #[must_use]
     pub fn len(&self) -> usize {
         self.batch.steps.len()
+    }
+
+    /// How much it records: intents, executions and orders.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Whether nothing happened in it.

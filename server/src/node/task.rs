@@ -4,6 +4,7 @@
 //! batch before it was on its way to the disk.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -67,6 +68,8 @@ struct Task {
     publications: mpsc::Sender<Publication>,
     /// Changes on their way to the disk.
     writes: VecDeque<(u64, oneshot::Receiver<()>)>,
+    /// Whether requests are taken; a closing replica only finishes those that it has.
+    open: bool,
     wake: Option<std::pin::Pin<Box<Sleep>>>,
     effects: Vec<Effect>,
 }
@@ -107,13 +110,20 @@ pub(super) fn spawn(
         waiting,
         publications,
         writes: VecDeque::new(),
+        open: true,
         wake: None,
         effects: Vec::new(),
     };
     tasks.spawn(async move {
-        let (ran, published) =
-            tokio::join!(task.run(receiver, closing.subscribe()), publisher.run(published));
-        (name, ran.and(published.map_err(|error| error.to_string())))
+        let mut publishing = pin!(publisher.run(published));
+        let ran = tokio::select! {
+            ran = task.run(receiver, closing.subscribe()) => ran,
+            // It ends before the task only if it failed; then nothing more may be shown.
+            failed = &mut publishing => return (name, failed.map_err(|error| error.to_string())),
+        };
+        // What was committed is published to the end.
+        let published = publishing.await.map_err(|error| error.to_string());
+        (name, published.and(ran))
     });
     ReplicaHandle { shared: Arc::new(shared) }
 }
@@ -126,16 +136,16 @@ impl Task {
     ) -> Result<(), String> {
         self.step(Input::Wake).await?;
         self.relink().await?;
-        let mut open = true;
+        let mut connected = true;
         let mut received = Vec::new();
-        while open || !self.replica.is_idle() {
+        while self.open || !self.replica.is_idle() {
             let event = tokio::select! {
                 biased;
                 stored = first_stored(&mut self.writes) => Event::Stored(stored?),
                 () = woken(&mut self.wake) => Event::Woken,
-                _ = closing.wait_for(|closing| *closing), if open => Event::Closing,
+                _ = closing.wait_for(|closing| *closing), if self.open => Event::Closing,
                 Ok(()) = self.links.changed() => Event::Links,
-                count = commands.recv_many(&mut received, MAX_WAITING), if open => Event::Received(count),
+                count = commands.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
             };
             match event {
                 Event::Stored(index) => self.step(Input::Stored { index }).await?,
@@ -144,18 +154,19 @@ impl Task {
                     self.step(Input::Wake).await?;
                 }
                 Event::Links => self.relink().await?,
-                Event::Closing => {
-                    open = false;
-                    commands.close();
-                }
+                Event::Closing => self.open = false,
                 Event::Received(count) => {
-                    open = count > 0;
+                    // Without a handle there will be no request and no peer's word any more.
+                    connected = count > 0;
+                    self.open &= connected;
                     self.take(&mut received).await?;
                 }
             }
         }
-        commands.recv_many(&mut received, MAX_WAITING).await;
-        self.refuse(received);
+        commands.close();
+        while let Some(command) = commands.recv().await {
+            self.refuse(command);
+        }
         Ok(())
     }
 
@@ -164,7 +175,13 @@ impl Task {
         let mut gathered: Vec<Request> = Vec::new();
         for command in commands.drain(..) {
             match command {
-                Command::Read(read) => read(&self.replica),
+                Command::Read(read) => {
+                    // It sees what was submitted before it.
+                    if !gathered.is_empty() {
+                        self.step(Input::Submit(std::mem::take(&mut gathered))).await?;
+                    }
+                    read(&self.replica);
+                }
                 Command::Submit { requests, waiter, taken } => {
                     self.gather(&mut gathered, requests, waiter, taken);
                 }
@@ -209,7 +226,11 @@ impl Task {
         taken: oneshot::Sender<Result<(), SubmitError>>,
     ) {
         let room = self.replica.room().saturating_sub(gathered.len());
-        let answer = if requests.len() > room { Err(SubmitError::Overloaded) } else { Ok(()) };
+        let answer = match requests.len() {
+            _ if !self.open => Err(Closed.into()),
+            many if many > room => Err(SubmitError::Overloaded),
+            _ => Ok(()),
+        };
         // A caller that has gone before its requests were taken does not want them.
         if taken.send(answer).is_ok() && answer.is_ok() && !requests.is_empty() {
             let first = self.replica.next_counter() + gathered.len() as u64;
@@ -218,25 +239,24 @@ impl Task {
         }
     }
 
-    /// Tells commands that came too late.
-    fn refuse(&self, commands: Vec<Command>) {
-        for command in commands {
-            match command {
-                Command::Submit { taken, .. } => _ = taken.send(Err(Closed.into())),
-                Command::Read(read) => read(&self.replica),
-                Command::Hear { .. } => {}
-            }
+    /// Tells a command that came too late.
+    fn refuse(&self, command: Command) {
+        match command {
+            Command::Submit { taken, .. } => _ = taken.send(Err(Closed.into())),
+            Command::Read(read) => read(&self.replica),
+            Command::Hear { .. } => {}
         }
     }
 
     async fn step(&mut self, input: Input) -> Result<(), String> {
         let mut effects = std::mem::take(&mut self.effects);
-        let handled = self.replica.handle(self.clock.now(), input, &mut effects);
+        // What a replica wanted before it gave up is not done: nobody heard of it.
+        self.replica.handle(self.clock.now(), input, &mut effects).map_err(|error| error.to_string())?;
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
         self.effects = effects;
-        handled.map_err(|error| error.to_string())
+        Ok(())
     }
 
     async fn perform(&mut self, effect: Effect) -> Result<(), String> {
@@ -272,14 +292,22 @@ impl Task {
     }
 }
 
-/// Waits until the oldest change is on the disk.
+/// Waits until the oldest change is on the disk, and returns the last one that is.
 async fn first_stored(writes: &mut VecDeque<(u64, oneshot::Receiver<()>)>) -> Result<u64, String> {
-    let Some((seq, stored)) = writes.front_mut() else {
+    let Some((index, stored)) = writes.front_mut() else {
         return std::future::pending().await;
     };
-    let (seq, stored) = (*seq, stored.await);
+    let mut last = *index;
+    stored.await.map_err(|_| disk_failed())?;
     writes.pop_front();
-    stored.map(|()| seq).map_err(|_| disk_failed())
+    // One sync covers many changes; one acknowledgement says so.
+    while let Some((index, stored)) = writes.front_mut()
+        && stored.try_recv().is_ok()
+    {
+        last = *index;
+        writes.pop_front();
+    }
+    Ok(last)
 }
 
 async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {

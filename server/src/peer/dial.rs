@@ -32,14 +32,21 @@ pub async fn dial<R: Router>(
     while !events.is_closed() {
         let ended = match meet(&address, &identity).await {
             Ok((link, incoming)) => {
-                delay = FIRST_DELAY;
-                let peer = link.peer;
-                tracing::info!(%address, %peer, "connected to a peer");
-                link.run(incoming, &events, &router).await
+                let ended = link.run(incoming, &events, &router).await;
+                if !matches!(ended, PeerError::Connected) {
+                    delay = FIRST_DELAY;
+                }
+                ended
             }
             Err(error) => error,
         };
-        tracing::info!(%address, %ended, retry_in_ms = delay.as_millis(), "no connection to a peer");
+        if let PeerError::Connected = ended {
+            // The peer dialled this node, which is as good.
+            delay = LAST_DELAY;
+            tracing::debug!(%address, "there is a connection to the peer already");
+        } else {
+            tracing::info!(%address, %ended, retry_in_ms = delay.as_millis(), "no connection to a peer");
+        }
         tokio::time::sleep(jitter(delay)).await;
         delay = (delay * 2).min(LAST_DELAY);
     }

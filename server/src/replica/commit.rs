@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::message::Ack;
-use super::{MAX_BATCH, Replica, ReplicaError};
+use super::{MAX_BATCH, MAX_BATCH_WEIGHT, Replica, ReplicaError};
 use crate::document::Entry;
-use crate::machine::{Block, State};
+use crate::machine::{BatchBuilder, Block, State};
 use crate::types::{Micros, NodeId, OrderId};
 
 /// What a holder matches on.
@@ -72,12 +72,12 @@ impl Replica {
         let mut nodes: Vec<NodeId> = self.inbox.nodes().collect();
         let turn = nodes.partition_point(|node| *node <= holding.last_turn);
         nodes.rotate_left(turn);
-        while batch.len() < MAX_BATCH && !batch.is_full_of_expired() && !nodes.is_empty() {
+        let fits = |batch: &BatchBuilder| batch.len() < MAX_BATCH && batch.weight() < MAX_BATCH_WEIGHT;
+        while fits(&batch) && !batch.is_full_of_expired() && !nodes.is_empty() {
             let mut failed = None;
             nodes.retain(|node| {
                 let id = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
-                let Some(intent) = self.inbox.get(id).filter(|_| batch.len() < MAX_BATCH && failed.is_none())
-                else {
+                let Some(intent) = self.inbox.get(id).filter(|_| fits(&batch) && failed.is_none()) else {
                     return false;
                 };
                 holding.last_turn = *node;
@@ -142,6 +142,10 @@ impl Replica {
     /// The holder of a term says what is committed. It holds for this node only if its own head is
     /// at least of that term; what it does not have yet, it shows when it comes.
     pub(super) fn take_committed(&mut self, now: Micros, from: NodeId, term: u64, batches: u64) {
+        if self.lease.held().is_some_and(|holding| holding.term >= term) {
+            // Nobody knows more of its own term than the holder.
+            return;
+        }
         if let Some(peer) = self.peers.connected.get_mut(&from) {
             peer.told = peer.told.max((term, batches));
         }

@@ -41,8 +41,8 @@ enum Role {
     Follower,
     /// Asks what a majority would promise.
     Trial { term: u64, granted: Vec<NodeId>, handed_over_by: Option<u64> },
-    /// Has promised itself a term and asks the others.
-    Candidate { term: u64 },
+    /// Has promised itself a term, and asks the others once that is on its disk.
+    Candidate { term: u64, handed_over_by: Option<u64>, asked: bool },
     /// Holds it.
     Holder(Box<Holder>),
 }
@@ -133,6 +133,7 @@ impl Replica {
             }
             _ => {}
         }
+        self.ask_if_promised(effects);
         self.activate_if_promised(now, effects)
     }
 
@@ -150,7 +151,7 @@ impl Replica {
         };
         let outdone = match &self.lease.role {
             Role::Follower => false,
-            Role::Trial { term, .. } | Role::Candidate { term } => head.term >= *term,
+            Role::Trial { term, .. } | Role::Candidate { term, .. } => head.term >= *term,
             Role::Holder(holder) => head.term > holder.holding.term,
         };
         if outdone {
@@ -181,7 +182,7 @@ impl Replica {
     }
 
     fn next_term(&self) -> u64 {
-        self.lease.promised.max(self.tape.highest_term()).max(self.lease.highest_heard) + 1
+        self.lease.promised.max(self.tape.highest_term()).max(self.lease.highest_heard).saturating_add(1)
     }
 
     fn count_trial(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
@@ -194,7 +195,7 @@ impl Replica {
         }
     }
 
-    /// Promises itself a new term and asks the others for theirs.
+    /// Promises itself a new term; the others are asked for theirs once that is durable.
     fn stand(
         &mut self,
         now: Micros,
@@ -203,9 +204,22 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let (term, actor) = (self.next_term(), self.document.me());
         self.promise(now, term, actor, effects)?;
-        self.lease.role = Role::Candidate { term };
-        self.ask(Candidacy { term, actor, trial: false, handed_over_by }, effects);
+        self.lease.role = Role::Candidate { term, handed_over_by, asked: false };
         Ok(())
+    }
+
+    /// Asks for promises once this voter's own is on its disk.
+    fn ask_if_promised(&mut self, effects: &mut Vec<Effect>) {
+        let durable = self.log.ack().label;
+        let actor = self.document.me();
+        if let Role::Candidate { term, handed_over_by, asked } = &mut self.lease.role
+            && durable >= *term
+            && !*asked
+        {
+            *asked = true;
+            let candidacy = Candidacy { term: *term, actor, trial: false, handed_over_by: *handed_over_by };
+            self.ask(candidacy, effects);
+        }
     }
 
     fn ask(&mut self, candidacy: Candidacy, effects: &mut Vec<Effect>) {
@@ -272,12 +286,14 @@ impl Replica {
         (term, trial, granted, label): (u64, bool, bool, u64),
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
+        if !self.tape.voters().contains(&from) {
+            return Ok(());
+        }
         self.hear_label(now, label, effects)?;
         if let Role::Trial { term: asked, granted: by, .. } = &mut self.lease.role
             && trial
             && granted
             && *asked == term
-            && self.tape.voters().contains(&from)
             && !by.contains(&from)
         {
             by.push(from);
@@ -304,7 +320,7 @@ impl Replica {
 
     /// Writes the activation once a majority's promises are in the document.
     fn activate_if_promised(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        let Role::Candidate { term } = self.lease.role else {
+        let Role::Candidate { term, .. } = self.lease.role else {
             return Ok(());
         };
         let me = self.document.me();

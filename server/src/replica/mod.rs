@@ -28,7 +28,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::document::{Actor, ChangeError, Document, DocumentError, Entry, Genesis, RawChange};
-use crate::machine::{Block, FoldError, Intent, Request, State, decode_batch, encode_batch};
+use crate::machine::{
+    Block, FoldError, Intent, Origin, Request, SessionId, State, decode_batch, encode_batch,
+};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
@@ -43,6 +45,10 @@ use tape::Tape;
 
 /// Most requests that one change carries.
 pub const MAX_BATCH: usize = 4_096;
+
+/// Most intents, executions and orders that one tape batch records, but for those of its last
+/// intent, which are bounded by the orders of a book.
+const MAX_BATCH_WEIGHT: usize = 65_536;
 
 /// Most changes that may be on their way to the disk. While they are, requests gather.
 const MAX_IN_FLIGHT: usize = 2;
@@ -127,6 +133,15 @@ pub enum ReplicaError {
     /// A stored change can't be read.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// A peer has changes of this node that this node does not have.
+    #[error(
+        "peer {peer} has changes of this node that are not on its disk: this data directory is an old copy. A node \
+         that lost changes has forgotten what it promised: start a new node with an empty directory"
+    )]
+    Forgotten {
+        /// The peer.
+        peer: NodeId,
+    },
     /// A batch of intents that does not follow its node's last, or can't be read.
     #[error("intents {first} of node {node} do not follow its intent {last}")]
     Intents {
@@ -210,6 +225,8 @@ pub struct Replica {
     /// When that was heard.
     told_since: Micros,
     gathering: VecDeque<Request>,
+    /// The last own counter that is on the disk.
+    accepted: u64,
     /// Own changes on their way to the disk: index, and the last own counter in it.
     in_flight: VecDeque<(u64, u64)>,
 }
@@ -241,11 +258,12 @@ impl Replica {
             told: (0, 0),
             told_since: now,
             gathering: VecDeque::new(),
+            accepted: 0,
             in_flight: VecDeque::new(),
         };
         let mut changes = Vec::with_capacity(stored.len());
         for bytes in stored {
-            let raw = RawChange::parse(bytes)?;
+            let raw = RawChange::parse_stored(bytes)?;
             replica
                 .log
                 .push(Arrival { actor: raw.actor()?, seq: raw.seq(), at: now, promised: 0 }, raw.bytes());
@@ -257,6 +275,7 @@ impl Replica {
         let promised = replica.tape.promised_by(replica.node);
         replica.lease = Lease::new(lease, now, seed, promised);
         replica.log.opened(promised);
+        replica.accepted = replica.inbox.last(replica.node);
         replica.recall_committed();
         Ok(replica)
     }
@@ -308,22 +327,38 @@ impl Replica {
         self.node
     }
 
-    /// Position of the last committed event that the document has; the view may still be behind.
+    /// A position up to which the view will show the document without help: what is known to be
+    /// committed, and for a sole voter everything.
     #[must_use]
     pub fn committed_position(&self) -> Position {
-        let last = self.committed.checked_sub(1).and_then(|at| self.tape.batch(at));
+        // Alone, this voter will commit all that it has as soon as it holds the lease again.
+        let alone = self.tape.voters() == [self.node];
+        let known = if alone { self.tape.len() } else { self.committed };
+        let last = known.checked_sub(1).and_then(|at| self.tape.batch(at));
         last.map_or(self.view.position(), |batch| batch.first)
     }
 
-    /// This node's intents that are accepted and not consumed, by counter.
+    /// This node's intents that are accepted, on its disk, and not consumed, by counter.
     pub fn pending(&self) -> impl Iterator<Item = (OrderId, &Intent)> {
-        self.inbox.of(self.node)
+        self.inbox.of(self.node).take_while(|(id, _)| id.counter <= self.accepted)
+    }
+
+    /// Number of the last command of a session that this node knows of, on whatever part of its way.
+    #[must_use]
+    pub fn last_command(&self, session: &SessionId) -> u64 {
+        let number = |request: &Request| match &request.origin {
+            Origin::Command { session: of, number } if of == session => Some(*number),
+            _ => None,
+        };
+        let written = self.inbox.of(self.node).filter_map(|(_, intent)| number(&intent.request));
+        let on_its_way = written.chain(self.gathering.iter().filter_map(number)).max().unwrap_or(0);
+        on_its_way.max(self.view.ledger.last_command(session))
     }
 
     /// One of this node's intents that are accepted and not consumed.
     #[must_use]
     pub fn pending_intent(&self, id: OrderId) -> Option<&Intent> {
-        self.inbox.get(id).filter(|_| id.node == self.node)
+        self.inbox.get(id).filter(|_| id.node == self.node && id.counter <= self.accepted)
     }
 
     /// How many requests may still be submitted.
@@ -412,6 +447,7 @@ impl Replica {
                 self.disconnect(from, "its genesis is another one".to_owned(), effects);
             }
             Message::Hello { ack, .. } => {
+                self.check_own_past(from, &ack)?;
                 self.peer_has(from, ack);
                 // The peer may have missed this side's hello: it opened the document later.
                 self.send(from, Message::Ack(self.log.ack().clone()), effects);
@@ -454,6 +490,7 @@ impl Replica {
             self.in_flight.pop_front();
         }
         if let Some(through) = accepted {
+            self.accepted = through;
             effects.push(Effect::Accepted { through });
         }
         self.log.stored(index);

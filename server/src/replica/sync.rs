@@ -117,6 +117,18 @@ impl Replica {
         peer.acked = Some(ack);
     }
 
+    /// What a peer has of this node came from this node's disk; if it is not there, the disk is an
+    /// old copy, and whatever this node wrote would contradict what it wrote before.
+    ///
+    /// # Errors
+    /// It is so; the node must not go on.
+    pub(super) fn check_own_past(&self, peer: NodeId, ack: &Ack) -> Result<(), ReplicaError> {
+        let own = ack.vector.iter().filter(|(actor, _)| actor.node() == self.node);
+        let known =
+            |(actor, seq): (&Actor, &u64)| self.log.ack().vector.get(actor).is_some_and(|have| have >= seq);
+        if own.into_iter().all(known) { Ok(()) } else { Err(ReplicaError::Forgotten { peer }) }
+    }
+
     /// A peer needs everything at once.
     pub(super) fn hurry(&mut self, peer: NodeId) {
         if let Some(peer) = self.peers.connected.get_mut(&peer) {
@@ -187,11 +199,12 @@ impl Replica {
             Err(DocumentError::Change(error)) => return Ok(Err(error)),
             Err(error) => return Err(error.into()),
         };
-        let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
-        effects.push(Effect::Store { index, bytes });
+        // First what it says, then the disk: a change that does not fit must not come back at each start.
         for (actor, entry) in entries {
             self.take(actor, entry)?;
         }
+        let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
+        effects.push(Effect::Store { index, bytes });
         Ok(Ok(()))
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decimal::Grid;
-use crate::machine::{Action, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target};
+use crate::machine::{Action, Amend, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target};
 use crate::types::{Lots, Side, Ticks};
 use xbook_proto::v1::{Reason, TimeInForce};
 
@@ -242,4 +242,36 @@ fn cancels_are_for_ones_own_orders() {
     let answers = &machine.blocks[1].answers;
     assert_eq!((answers[0].refused, answers[1].refused), (Reason::OtherAccount, Reason::Unspecified));
     assert_eq!(machine.book(Side::Buy), []);
+}
+
+#[test]
+fn an_amend_that_changes_nothing_is_done() {
+    let mut machine = Machine::new();
+    machine.submit(vec![limit("a", Side::Buy, 100, 10)]);
+    machine.sync();
+    let target = Target::Order(machine.orders()[0].id);
+    machine.submit(vec![request("b", Action::Amend(Amend { target, price: Some(Ticks(10)), size: None }))]);
+    machine.sync();
+    assert_eq!(machine.blocks[1].answers[0].refused, Reason::Unspecified);
+    assert_eq!(machine.book(Side::Buy), [(10, 100)]);
+}
+
+#[test]
+fn what_is_not_on_the_disk_is_pending_for_nobody() {
+    let mut machine = Machine::new();
+    machine.sync();
+    machine.submit(vec![limit("a", Side::Buy, 100, 10)]);
+    let id = OrderId { node: NODE, counter: 1 };
+    assert_eq!((machine.replica.pending().count(), machine.replica.pending_intent(id)), (0, None));
+}
+
+#[test]
+fn tape_time_grows_though_the_clock_was_set_back() {
+    let mut machine = Machine::new();
+    machine.submit(vec![limit("a", Side::Buy, 100, 10)]);
+    machine.sync();
+    machine.now = 0;
+    machine.submit(vec![limit("b", Side::Buy, 100, 10)]);
+    machine.sync();
+    assert!(machine.blocks[1].time > machine.blocks[0].time);
 }

@@ -32,6 +32,8 @@ async fn health_tells_the_truth() {
     let ending = tokio::spawn(async move { node.shutdown().await });
     assert_eq!(status().await.unwrap().unwrap(), ServingStatus::NotServing);
     ending.await.unwrap();
+    // The server ends once its streams have; a watch has no end of its own.
+    drop(watched);
     served.end().await;
 }
 

@@ -25,6 +25,10 @@ use super::step::{Step, StepFill};
 use crate::book::{self, Book, Command, Refusal, Style};
 use crate::types::{Lots, Micros, OrderId, Side, Ticks};
 
+/// Most orders that rest in a market. It bounds what one command can do, a sweep or a cancel-all,
+/// and so the size of a tape batch.
+pub const MAX_OPEN_ORDERS: usize = 500_000;
+
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
 pub struct Market {
@@ -47,7 +51,7 @@ impl Market {
         Self {
             name,
             rules,
-            book: Book::new(),
+            book: Book::new().with_max_orders(MAX_OPEN_ORDERS),
             orders: HashMap::default(),
             by_account: BTreeMap::new(),
             by_command: HashMap::default(),
