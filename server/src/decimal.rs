@@ -113,29 +113,35 @@ impl std::fmt::Display for Grid {
 
 /// `units` of 10^-`scale` as plain text: no exponent, no trailing zeros.
 fn decimal_text(units: u128, scale: u32) -> String {
-    let mut buffer = [b'0'; 40];
-    let mut begin = buffer.len();
-    let mut rest = units;
-    while rest > 0 {
+    // Room for the longest number, and for a zero before a point that all its digits are behind.
+    const DIGITS: usize = 40;
+    let mut buffer = [b'0'; DIGITS];
+    let mut begin = DIGITS;
+    let mut push = |digit: u8| {
         begin -= 1;
-        // The remainder of a division by ten is a digit.
-        buffer[begin] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        buffer[begin] = b'0' + digit;
+    };
+    let mut rest = units;
+    while rest > u128::from(u64::MAX) {
+        push((rest % 10) as u8);
         rest /= 10;
     }
-    let digits: String = buffer[begin..].iter().map(|&digit| char::from(digit)).collect();
-    let scale = scale as usize;
-    if scale == 0 || units == 0 {
-        return if units == 0 { "0".to_owned() } else { digits };
+    // Nearly all numbers are so small, and 128-bit divisions cost ten times as much.
+    let mut rest = rest as u64;
+    while rest > 0 {
+        push((rest % 10) as u8);
+        rest /= 10;
     }
-    let mut text = String::with_capacity(digits.len().max(scale + 1) + 1);
-    match digits.len().checked_sub(scale) {
-        Some(whole) if whole > 0 => text.push_str(&digits[..whole]),
-        _ => text.push('0'),
+    let point = DIGITS - scale as usize;
+    let digits = |range: std::ops::Range<usize>| std::str::from_utf8(&buffer[range]).unwrap_or_default();
+    let whole = digits(begin.min(point - 1)..point);
+    let fraction = digits(point..DIGITS).trim_end_matches('0');
+    let mut text = String::with_capacity(whole.len() + 1 + fraction.len());
+    text.push_str(whole);
+    if !fraction.is_empty() {
+        text.push('.');
+        text.push_str(fraction);
     }
-    text.push('.');
-    text.extend(std::iter::repeat_n('0', scale.saturating_sub(digits.len())));
-    text.push_str(&digits[digits.len().saturating_sub(scale)..]);
-    text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     text
 }
 
@@ -164,6 +170,7 @@ mod tests {
         assert_eq!(grid("0.25").text(41), "10.25");
         assert_eq!(grid("5").text(20), "100");
         assert_eq!(grid("0.001").text(0), "0");
+        assert_eq!(grid("5").text(0), "0");
         assert_eq!(grid("0.01").product_text(grid("0.1"), 12_345), "12.345");
     }
 
@@ -190,6 +197,17 @@ mod tests {
             assert!(Grid::new(step.parse().unwrap()).is_err(), "{step}");
         }
         assert_eq!(Grid::new("0.0100".parse().unwrap()), Ok(grid("0.01")));
+    }
+
+    #[test]
+    fn the_longest_values_are_written_whole() {
+        let smallest = grid("0.000000000000000001");
+        assert_eq!(smallest.text(1), "0.000000000000000001");
+        assert_eq!(smallest.product_text(smallest, 1), format!("0.{}1", "0".repeat(35)));
+        let largest = u128::from(MAX_STEPS) * u128::from(MAX_STEPS);
+        assert_eq!(grid("9999").product_text(grid("9999"), largest), format!("99980001{}", "0".repeat(30)));
+        assert_eq!(decimal_text(u128::MAX, 0), u128::MAX.to_string());
+        assert_eq!(decimal_text(u128::MAX, 36), "340.282366920938463463374607431768211455");
     }
 
     proptest! {
