@@ -4,12 +4,11 @@
 //! batch before it was on its way to the disk.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
 
 use super::Closed;
@@ -18,6 +17,7 @@ use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
 use super::supervisor::TaskEnd;
 use super::waiting::Waiting;
+use crate::history::HistoryError;
 use crate::machine::Request;
 use crate::peer::{self, Link};
 use crate::replica::message::Envelope;
@@ -115,17 +115,24 @@ pub(super) fn spawn(
         effects: Vec::new(),
     };
     tasks.spawn(async move {
-        let mut publishing = pin!(publisher.run(published));
+        // A task of its own: while it writes the history, the replica goes on with the next batch.
+        let mut publishing = tokio::spawn(publisher.run(published));
         let ran = tokio::select! {
             ran = task.run(receiver, closing.subscribe()) => ran,
             // It ends before the task only if it failed; then nothing more may be shown.
-            failed = &mut publishing => return (name, failed.map_err(|error| error.to_string())),
+            failed = &mut publishing => return (name, publisher_end(failed)),
         };
         // What was committed is published to the end.
-        let published = publishing.await.map_err(|error| error.to_string());
-        (name, published.and(ran))
+        (name, publisher_end(publishing.await).and(ran))
     });
     ReplicaHandle { shared: Arc::new(shared) }
+}
+
+fn publisher_end(ended: Result<Result<(), HistoryError>, JoinError>) -> Result<(), String> {
+    match ended {
+        Ok(published) => published.map_err(|error| error.to_string()),
+        Err(panicked) => Err(panicked.to_string()),
+    }
 }
 
 impl Task {
