@@ -294,7 +294,7 @@ impl Results {
             };
             let mut outcomes = outcomes.iter().peekable();
             while outcomes.peek().is_some() {
-                let mut results = Vec::new();
+                let mut results = Vec::with_capacity(outcomes.len().min(MAX_RESULTS));
                 let mut size = 0;
                 while let Some(outcome) = outcomes.next_if(|_| size < MAX_RESULTS) {
                     let Some((number, invalid)) = self.next_number().await else {

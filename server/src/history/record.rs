@@ -39,12 +39,10 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// The value that is stored under a key for a block.
 pub(super) fn encode(block: &Block, sizes: Sizes, key: &[u8]) -> Vec<u8> {
-    let record = to_record(block, sizes);
-    let mut value = Vec::with_capacity(CHECKSUM_BYTES + record.encoded_len());
-    value.extend_from_slice(&[0; CHECKSUM_BYTES]);
-    value.extend_from_slice(&record.encode_to_vec());
-    let checksum = checksum(key, &value[CHECKSUM_BYTES..]);
-    value[..CHECKSUM_BYTES].copy_from_slice(&checksum);
+    let record = to_record(block, sizes).encode_to_vec();
+    let mut value = Vec::with_capacity(CHECKSUM_BYTES + record.len());
+    value.extend_from_slice(&checksum(key, &record));
+    value.extend_from_slice(&record);
     value
 }
 

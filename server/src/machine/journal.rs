@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use xbook_proto::v1::{Liquidity, Reason};
 
+use super::step::Batch;
 use super::{MarketEntry, Order};
 use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
 
@@ -132,6 +133,13 @@ impl Journal {
     pub fn after(position: Position, time: Micros, keep: bool) -> Self {
         let block = Block { first: position.next(), last: position, time, ..Block::default() };
         Self { block, position, keep }
+    }
+
+    /// Makes room for what a batch will do, or nearly so: changes are large, and growing moves them.
+    pub fn make_room(&mut self, batch: &Batch) {
+        let changes: usize = batch.steps.iter().map(|step| 1 + 2 * step.fills.len()).sum();
+        self.block.changes.reserve(batch.expired.len() + changes);
+        self.block.answers.reserve(batch.steps.len());
     }
 
     /// The next event's position.

@@ -232,6 +232,7 @@ impl State {
             return Err(FoldError::TimeWentBack { from: self.time, to: batch.time });
         }
         let mut journal = Journal::after(self.position, batch.time, true);
+        journal.make_room(batch);
         for order in &batch.expired {
             self.expire(*order, &mut journal)?;
         }
