@@ -228,7 +228,8 @@ impl Intake {
     /// A message's commands as requests. One that is not valid only uses up its number.
     fn admit(&self, message: &v1::TradeRequest) -> Result<(Vec<Request>, Batch), Refusal> {
         let rules = self.market.rules().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
-        let times = Times { now: self.api.clock_now(), deadline: None };
+        let now = self.api.clock_now();
+        let times = Times { now, deadline: None, tape_ahead: self.market.tape_ahead(now) };
         Ok(admit(message, rules, times, &self.account, self.session))
     }
 }

@@ -15,7 +15,7 @@ use super::submit::{Reached, Settled, read_history};
 use super::{Api, orders, streams, trade_session};
 use crate::machine::{self, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
-use crate::types::{OrderId, Position};
+use crate::types::{Micros, OrderId, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -28,10 +28,12 @@ impl TradingService for Api {
     type StreamOrderUpdatesStream = Answers<v1::StreamOrderUpdatesResponse>;
 
     async fn place_order(&self, call: Request<v1::PlaceOrderRequest>) -> Answer<v1::PlaceOrderResponse> {
-        let (caller, deadline) = self.caller(&call)?;
+        let (mut caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
         let market = self.node.market(&message.market);
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
+        caller.times.tape_ahead =
+            market.as_ref().map_or(Micros(0), |market| market.tape_ahead(caller.times.now));
         let (request, when) = admission::place_order(message, rules, &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
         Ok(Response::new(Box::pin(self.place(&market, request, when, deadline)).await?))
@@ -124,7 +126,7 @@ impl Api {
         let now = self.node.clock().now();
         let deadline = Deadline::of(call.metadata(), now);
         let account = call::account(call.metadata())?;
-        let times = Times { now, deadline: deadline.of_client() };
+        let times = Times { now, deadline: deadline.of_client(), tape_ahead: Micros(0) };
         if times.deadline.is_some_and(|at| at <= now) {
             return Err(Refusal::deadline());
         }

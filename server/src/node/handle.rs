@@ -9,7 +9,7 @@ use crate::history::History;
 use crate::machine::{Answer, Block, Change, Request, Rules};
 use crate::replica::Replica;
 use crate::replica::message::Envelope;
-use crate::types::{NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// A replica's task, seen from outside. Cheap to clone.
 #[derive(Clone)]
@@ -22,9 +22,16 @@ pub(super) struct Shared {
     pub rules: Option<Rules>,
     pub commands: mpsc::Sender<Command>,
     pub blocks: broadcast::Sender<Arc<Block>>,
-    pub shown: watch::Receiver<Position>,
+    pub shown: watch::Receiver<Shown>,
     pub history: Option<Arc<History>>,
     pub closing: watch::Sender<bool>,
+}
+
+/// How far everything is shown.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Shown {
+    pub position: Position,
+    pub time: Micros,
 }
 
 /// Who waits for the outcome of requests.
@@ -137,13 +144,20 @@ impl ReplicaHandle {
     /// [`Closed`] if the replica has ended.
     pub async fn reached(&self, position: Position) -> Result<(), Closed> {
         let mut shown = self.shared.shown.clone();
-        shown.wait_for(|shown| *shown >= position).await.map(|_| ()).map_err(|_| Closed)
+        shown.wait_for(|shown| shown.position >= position).await.map(|_| ()).map_err(|_| Closed)
     }
 
     /// Position up to which everything is shown.
     #[must_use]
     pub fn shown(&self) -> Position {
-        *self.shared.shown.borrow()
+        self.shared.shown.borrow().position
+    }
+
+    /// How far the tape time of what is shown is ahead of a clock; zero if it is behind. It is so
+    /// where clocks differ, or one was set back.
+    #[must_use]
+    pub fn tape_ahead(&self, now: Micros) -> Micros {
+        Micros(self.shared.shown.borrow().time.0.saturating_sub(now.0))
     }
 
     /// The committed blocks from now on. A reader that falls too far behind is told so by the

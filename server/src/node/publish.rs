@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::handle::Shown;
 use super::waiting::Notice;
 use crate::history::{History, HistoryError};
 use crate::machine::{Block, Change, MarketEntry};
-use crate::types::Position;
 
 /// Most committed blocks that wait to be published; then the replica waits too.
 const MAX_WAITING: usize = 64;
@@ -42,7 +42,7 @@ pub(super) struct Publication {
 /// The publisher of one replica.
 pub(super) struct Publisher {
     pub follower: Follower,
-    pub shown: watch::Sender<Position>,
+    pub shown: watch::Sender<Shown>,
     pub blocks: broadcast::Sender<Arc<Block>>,
 }
 
@@ -94,7 +94,7 @@ impl Publisher {
     pub async fn run(self, mut publications: mpsc::Receiver<Publication>) -> Result<(), HistoryError> {
         while let Some(Publication { block, notices }) = publications.recv().await {
             self.follower.follow(&block).await?;
-            self.shown.send_replace(block.last);
+            self.shown.send_replace(Shown { position: block.last, time: block.time });
             notices.into_iter().for_each(Notice::tell);
             // Without a stream there is nobody to send to.
             let _ = self.blocks.send(block);

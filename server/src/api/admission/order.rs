@@ -21,6 +21,8 @@ pub struct Times {
     pub now: Micros,
     /// The call's deadline, if it has one.
     pub deadline: Option<Micros>,
+    /// How far tape time, by which orders expire, is ahead of this node's clock.
+    pub tape_ahead: Micros,
 }
 
 /// Admits a command of a session: what it asks for, in ticks and lots.
@@ -85,7 +87,7 @@ pub(super) fn new_order(
         (Some(by), _) => findings.note(future("sequence_by", by, times.now)).map(Some),
         (None, Some(TimeInForce::Ioc | TimeInForce::Fok)) => {
             let default = times.deadline.unwrap_or(times.now.plus(DEFAULT_SEQUENCE_WITHIN));
-            Some(Some(default))
+            Some(Some(default.plus(times.tape_ahead)))
         }
         (None, _) => Some(None),
     };
