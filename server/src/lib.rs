@@ -10,6 +10,7 @@ pub mod layers;
 pub mod machine;
 pub mod node;
 pub mod peer;
+pub mod plant;
 pub mod replica;
 pub mod store;
 pub mod telemetry;

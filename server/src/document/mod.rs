@@ -17,15 +17,16 @@ mod genesis;
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::iter::MapRangeItem;
-use automerge::transaction::{CommitOptions, Transactable};
+use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{
-    ActorId, Automerge, AutomergeError, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, ValueRef,
+    ActorId, Automerge, AutomergeError, ChangeHash, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue,
+    ValueRef,
 };
 use bytes::Bytes;
 use prost::Message;
 
 pub use actor::Actor;
-pub use change::{ChangeError, RawChange};
+pub use change::{ChangeError, MAX_CHANGE_BYTES, RawChange};
 pub use entry::{Entry, Kind};
 pub use genesis::{DIRECTORY, Genesis, GenesisError};
 
@@ -45,6 +46,8 @@ pub struct Document {
     hashes: BTreeMap<Actor, Vec<ChangeHash>>,
     changes: u64,
     bytes: u64,
+    /// Planted: what the next change depends on, rather than on all that is applied.
+    below: Option<Vec<ChangeHash>>,
 }
 
 /// Where a writer's entries are.
@@ -106,6 +109,7 @@ impl Document {
             hashes: BTreeMap::new(),
             changes: 1,
             bytes: genesis.bytes()?.len() as u64,
+            below: None,
         };
         document.automerge.set_actor(ActorId::from(&me.0[..]));
         Ok(document)
@@ -142,7 +146,7 @@ impl Document {
     pub fn append(&mut self, entries: &[Entry]) -> Result<LocalChange, DocumentError> {
         let actor = self.me;
         let writer = self.writers.entry(actor).or_default();
-        let mut transaction = self.automerge.transaction();
+        let mut transaction = begin(&mut self.automerge, self.below.take())?;
         for entry in entries {
             let kind = entry.kind();
             let slot = kind as usize;
@@ -160,6 +164,16 @@ impl Document {
         let local = LocalChange { seq: change.seq(), bytes: Bytes::copy_from_slice(change.raw_bytes()) };
         self.count(actor, change.hash(), local.seq, local.bytes.len());
         Ok(local)
+    }
+
+    /// Planted: the next change depends on this node's own changes and on nothing newer.
+    pub(crate) fn write_next_below(&mut self) {
+        let own = self.hashes.iter().filter(|(actor, _)| actor.node() == self.me.node());
+        let mut below: Vec<ChangeHash> = own.filter_map(|(_, hashes)| hashes.last().copied()).collect();
+        if below.is_empty() {
+            below.extend(self.automerge.get_changes(&[]).first().map(|change| change.hash()));
+        }
+        self.below = Some(below);
     }
 
     /// Applies changes from the disk or from a peer, in an order in which each one's dependencies
@@ -250,6 +264,19 @@ impl Document {
             entries.extend(new.into_iter().rev().map(|(_, entry)| (actor, entry)));
         }
         Ok(())
+    }
+}
+
+/// Begins a change on top of all that is applied, unless a bug is planted.
+fn begin(
+    automerge: &mut Automerge,
+    below: Option<Vec<ChangeHash>>,
+) -> Result<Transaction<'_>, DocumentError> {
+    match below {
+        None => Ok(automerge.transaction()),
+        Some(below) => automerge
+            .transaction_at(PatchLog::inactive(), &below)
+            .map_err(|_| DocumentError::Layout("a planted change")),
     }
 }
 

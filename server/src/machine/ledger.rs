@@ -14,6 +14,7 @@ use xbook_proto::v1::Reason;
 use super::intent::{Action, Intent, Origin, SessionId, key};
 use super::journal::Repeated;
 use super::step::Step;
+use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// Requests with an id that are remembered.
@@ -70,7 +71,8 @@ impl Ledger {
     /// Notes that a node's next intent is consumed; `false` if it is not the next.
     pub(super) fn consume(&mut self, id: OrderId) -> bool {
         let last = self.consumed.entry(id.node).or_insert(0);
-        let next = id.counter.checked_sub(1) == Some(*last);
+        let next =
+            id.counter.checked_sub(1) == Some(*last) || (planted(Plant::OutOfOrder) && id.counter > *last);
         if next {
             *last = id.counter;
         }

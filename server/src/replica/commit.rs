@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::message::Ack;
 use super::{MAX_BATCH, MAX_BATCH_WEIGHT, Replica, ReplicaError};
-use crate::document::Entry;
+use crate::document::{Actor, Entry};
 use crate::machine::{BatchBuilder, Block, State};
+use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId};
 
 /// What a holder matches on.
@@ -24,6 +25,8 @@ pub(super) struct Holding {
     activation: u64,
     /// How many batches the activation adopted.
     adopted: u64,
+    /// The writer of the adopted head and how many of its changes were there; only for a plant.
+    pub adopted_from: Option<(Actor, u64)>,
     /// Own changes with batches that are not committed yet, and the tape's length after each.
     uncommitted: VecDeque<(u64, u64)>,
     /// The node whose turn it was last.
@@ -33,7 +36,8 @@ pub(super) struct Holding {
 impl Holding {
     pub fn new(term: u64, ahead: State, activation: u64, node: NodeId) -> Self {
         let adopted = ahead.batches();
-        Self { term, ahead, activation, adopted, uncommitted: VecDeque::new(), last_turn: node }
+        let uncommitted = VecDeque::new();
+        Self { term, ahead, activation, adopted, adopted_from: None, uncommitted, last_turn: node }
     }
 }
 
@@ -44,6 +48,7 @@ impl Replica {
         let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default();
         let committed = batches.take_while(|batch| batch.first <= known).count() as u64;
         self.committed = self.committed.max(self.view.batches() + committed);
+        self.told = self.tape.head().map_or((0, 0), |head| (head.term, self.committed));
     }
 
     /// The state after the whole effective tape: the view, and what it does not show yet, which is
@@ -76,7 +81,11 @@ impl Replica {
         while fits(&batch) && !batch.is_full_of_expired() && !nodes.is_empty() {
             let mut failed = None;
             nodes.retain(|node| {
-                let id = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
+                let next = holding.ahead.consumed(*node) + 1;
+                let id = OrderId { node: *node, counter: next };
+                let skipping = OrderId { counter: next + 1, ..id };
+                let skips = planted(Plant::OutOfOrder) && self.inbox.get(skipping).is_some();
+                let id = if skips { skipping } else { id };
                 let Some(intent) = self.inbox.get(id).filter(|_| fits(&batch) && failed.is_none()) else {
                     return false;
                 };
@@ -103,6 +112,9 @@ impl Replica {
 
     /// Counts acknowledgements and notes what they commit.
     pub(super) fn count_acks(&mut self, now: Micros) {
+        if planted(Plant::AdoptedAlone) {
+            self.commit_adopted_alone();
+        }
         let Some(covered) = self.covered() else {
             return;
         };
@@ -126,17 +138,45 @@ impl Replica {
     /// The last own change that a majority of the voters has on disk under this holder's term.
     fn covered(&self) -> Option<u64> {
         let (term, me) = (self.lease.held()?.term, self.document.me());
-        let acks = self.tape.voters().iter().filter_map(|voter| {
+        let counted = self.counted_voters();
+        let acks = counted.iter().filter_map(|voter| {
             let ack: &Ack = if *voter == self.node {
                 self.log.ack()
             } else {
                 self.peers.connected.get(voter)?.acked.as_ref()?
             };
-            (ack.label == term).then(|| ack.vector.get(&me).copied().unwrap_or(0))
+            let observes = planted(Plant::WrongVoters) && !self.tape.voters().contains(voter);
+            let labelled = ack.label == term || observes;
+            labelled.then(|| ack.vector.get(&me).copied().unwrap_or(0))
         });
         let mut covered: Vec<u64> = acks.collect();
         covered.sort_unstable_by(|a, b| b.cmp(a));
         covered.get(self.tape.majority() - 1).copied()
+    }
+
+    /// Whose acknowledgements count.
+    fn counted_voters(&self) -> Vec<NodeId> {
+        let mut voters = self.tape.voters().to_vec();
+        if planted(Plant::WrongVoters) {
+            voters.extend(self.peers.connected.keys().filter(|peer| !self.tape.voters().contains(peer)));
+        }
+        voters
+    }
+
+    /// Planted: the Figure-8 mistake, acknowledgements of the adopted batches without the activation.
+    fn commit_adopted_alone(&mut self) {
+        let Some(Holding { term, adopted, adopted_from: Some((writer, seq)), .. }) = self.lease.held() else {
+            return;
+        };
+        let acks = self.tape.voters().iter().filter_map(|voter| match *voter == self.node {
+            true => Some(self.log.ack()),
+            false => self.peers.connected.get(voter)?.acked.as_ref(),
+        });
+        let covers =
+            |ack: &&Ack| ack.label == *term && ack.vector.get(writer).is_some_and(|have| have >= seq);
+        if acks.filter(covers).count() >= self.tape.majority() {
+            self.committed = self.committed.max(*adopted);
+        }
     }
 
     /// The holder of a term says what is committed. It holds for this node only if its own head is
@@ -163,7 +203,7 @@ impl Replica {
     /// Believes what it was told once its head is new enough.
     pub(super) fn recall_told(&mut self) {
         let (term, batches) = self.told;
-        if self.tape.head().is_some_and(|head| head.term >= term) {
+        if self.tape.head().is_some_and(|head| head.term >= term || planted(Plant::CommitWithoutTerm)) {
             self.committed = self.committed.max(batches);
         }
     }

@@ -15,6 +15,7 @@ use super::message::{Candidacy, Message};
 use super::tape::Head;
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{Actor, Entry};
+use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId};
 
 /// This replica's part in the lease.
@@ -242,6 +243,9 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         let promise = record::Promise { term, candidate: candidate.0.to_vec().into(), voter: self.node.0 };
+        if planted(Plant::PromiseBelow) {
+            self.document.write_next_below();
+        }
         self.write(now, vec![Entry::Promise(promise)], effects)?;
         self.lease.promised = term;
         Ok(())
@@ -331,7 +335,8 @@ impl Replica {
             return Ok(());
         };
         let ahead = self.whole_fold(drop)?;
-        let adopts = self.tape.head().map(|Head { term, actor, batches }| record::Head {
+        let adopted = self.tape.head();
+        let adopts = adopted.map(|Head { term, actor, batches }| record::Head {
             term,
             actor: actor.0.to_vec().into(),
             batches,
@@ -343,7 +348,11 @@ impl Replica {
             first_batch: self.tape.written(me),
         };
         let change = self.write(now, vec![Entry::Activation(activation)], effects)?;
-        let holding = Holding::new(term, ahead, change, self.node);
+        let mut holding = Holding::new(term, ahead, change, self.node);
+        if planted(Plant::AdoptedAlone) {
+            let seq = |head: Head| self.document.vector().get(&head.actor).map(|seq| (head.actor, *seq));
+            holding.adopted_from = adopted.and_then(seq);
+        }
         let holder = Holder { holding, echoes: BTreeMap::new(), handed_over: false };
         self.lease.role = Role::Holder(Box::new(holder));
         self.lease.believed = None;

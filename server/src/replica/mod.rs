@@ -31,6 +31,7 @@ use crate::document::{Actor, ChangeError, Document, DocumentError, Entry, Genesi
 use crate::machine::{
     Block, FoldError, Intent, Origin, Request, SessionId, State, decode_batch, encode_batch,
 };
+use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
@@ -272,7 +273,8 @@ impl Replica {
         for (actor, entry) in replica.document.apply(changes)? {
             replica.take(actor, entry)?;
         }
-        let promised = replica.tape.promised_by(replica.node);
+        let promised =
+            if planted(Plant::ForgottenPromise) { 0 } else { replica.tape.promised_by(replica.node) };
         replica.lease = Lease::new(lease, now, seed, promised);
         replica.log.opened(promised);
         replica.accepted = replica.inbox.last(replica.node);
