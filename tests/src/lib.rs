@@ -1,8 +1,9 @@
-//! What attacks and measures xbook from outside: oracles, workloads, the model, and later the simulator.
+//! What attacks and measures xbook from outside: oracles, workloads, the model and the simulator.
 
 pub mod client;
 pub mod model;
 pub mod naive;
 pub mod process;
 pub mod replay;
+pub mod sim;
 pub mod workload;

@@ -1,0 +1,213 @@
+//! Clients: they place, amend and cancel, and ask again elsewhere until they know.
+//!
+//! Half of them name each request by an id, the others number their commands in a session. A
+//! time-out means unknown, so an unanswered request is sent again, mostly through another node.
+
+use std::collections::VecDeque;
+
+use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, SessionId, Target};
+use xbook::types::{Lots, Micros, OrderId, Side, Ticks};
+use xbook_proto::v1::{Reason, TimeInForce};
+
+use super::random::Random;
+
+/// How long a client waits for an answer before it asks again.
+const PATIENCE: u64 = 1_200_000;
+
+/// Most requests of a client that are unanswered.
+const MAX_OPEN: usize = 12;
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    account: Account,
+    session: Option<SessionId>,
+    /// The machine that it talks to.
+    machine: usize,
+    next: u64,
+    open: VecDeque<Asked>,
+    answered: VecDeque<Request>,
+    orders: Vec<OrderId>,
+    random: Random,
+}
+
+/// A request without an answer.
+#[derive(Clone, Debug)]
+struct Asked {
+    request: Request,
+    at: u64,
+}
+
+/// What a client sends now.
+#[derive(Debug)]
+pub struct Sending {
+    /// To which machine.
+    pub machine: usize,
+    /// What.
+    pub requests: Vec<Request>,
+}
+
+impl Client {
+    /// A client.
+    pub fn new(number: usize, random: Random) -> Self {
+        let account: Account = format!("account{}", number / 2).into();
+        let session = (number % 2 == 1).then(|| SessionId::new(&account, &format!("session{number}")));
+        Self {
+            account,
+            session,
+            machine: number,
+            next: 1,
+            open: VecDeque::new(),
+            answered: VecDeque::new(),
+            orders: Vec::new(),
+            random,
+        }
+    }
+
+    /// Whether it knows what became of all that it asked.
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// What it does now, if it reaches one of `machines`. `fresh` says whether it may ask anything new.
+    pub fn act(
+        &mut self,
+        machines: &[usize],
+        time: u64,
+        clock: impl Fn(usize) -> Micros,
+        fresh: bool,
+    ) -> Option<Sending> {
+        let late = self.open.front().is_some_and(|asked| asked.at + PATIENCE < time);
+        if !machines.contains(&self.machine) || late || self.random.percent(2) {
+            self.machine = *self.random.pick(machines)?;
+        }
+        let machine = self.machine;
+        if late {
+            return Some(Sending { machine, requests: self.ask_again(time) });
+        }
+        if !fresh {
+            return None;
+        }
+        if self.session.is_none() && self.random.percent(4) {
+            let mut request = self.random.pick(self.answered.make_contiguous())?.clone();
+            if self.random.percent(20) {
+                request.body_hash += 1;
+            }
+            return Some(Sending { machine, requests: vec![request] });
+        }
+        let room = MAX_OPEN.saturating_sub(self.open.len());
+        let count = room.min(self.random.between(1, 3) as usize);
+        let requests: Vec<Request> = (0..count).map(|_| self.invent(clock(machine))).collect();
+        self.open.extend(requests.iter().map(|request| Asked { request: request.clone(), at: time }));
+        (!requests.is_empty()).then_some(Sending { machine, requests })
+    }
+
+    /// A session must go on where it stopped; single requests may go in any order.
+    fn ask_again(&mut self, time: u64) -> Vec<Request> {
+        let late = self.open.iter_mut().filter(|asked| self.session.is_some() || asked.at + PATIENCE < time);
+        late.map(|asked| {
+            asked.at = time;
+            asked.request.clone()
+        })
+        .collect()
+    }
+
+    /// It learns under which id its request was taken.
+    pub fn sent(&mut self, request: &Request, id: OrderId) {
+        if matches!(request.action, Action::Place(_)) {
+            self.orders.push(id);
+        }
+    }
+
+    /// Whether the request is one of this client's.
+    #[must_use]
+    pub fn owns(&self, request: &Request) -> bool {
+        match &request.origin {
+            Origin::Request(_) => self.session.is_none() && request.account == self.account,
+            Origin::Command { session, .. } => self.session == Some(*session),
+        }
+    }
+
+    /// It is told what became of a request.
+    pub fn told(&mut self, request: &Request, refused: Reason) {
+        // A gap says nothing about the command: the ones before it come first.
+        if matches!(refused, Reason::SessionGap | Reason::RequestIdReused) {
+            return;
+        }
+        if let Some(at) = self.open.iter().position(|asked| asked.request.origin == request.origin) {
+            self.open.remove(at);
+            self.answered.push_back(request.clone());
+            if self.answered.len() > 50 {
+                self.answered.pop_front();
+            }
+        }
+    }
+
+    fn invent(&mut self, now: Micros) -> Request {
+        let number = self.next;
+        self.next += 1;
+        let origin = match self.session {
+            Some(session) => Origin::Command { session, number },
+            None => Origin::Request(format!("{}-{number}", self.account).into()),
+        };
+        let action = self.invent_action(now);
+        Request { account: self.account.clone(), origin, body_hash: number, action }
+    }
+
+    fn invent_action(&mut self, now: Micros) -> Action {
+        let random = &mut self.random;
+        let recent = self.orders.len().saturating_sub(30);
+        let target = match random.pick(&self.orders[recent..]) {
+            Some(id) if self.session.is_none() || random.percent(50) => Some(Target::Order(*id)),
+            Some(_) => Some(Target::Command(random.between(1, self.next))),
+            None => None,
+        };
+        match (random.below(100), target) {
+            (0..12, Some(target)) => Action::Cancel(target),
+            (12..22, Some(target)) => Action::Amend(amend(random, target)),
+            (22..24, _) => {
+                Action::CancelAll(random.pick(&[None, Some(Side::Buy), Some(Side::Sell)]).copied().flatten())
+            }
+            (24..25, _) if self.session.is_some() => Action::Invalid,
+            _ => Action::Place(place(random, now)),
+        }
+    }
+}
+
+fn amend(random: &mut Random, target: Target) -> Amend {
+    let size = match random.below(3) {
+        0 => None,
+        1 => Some(NewSize::Open(Lots(random.between(1, 20)))),
+        _ => Some(NewSize::Total(Lots(random.between(1, 20)))),
+    };
+    let price = random.percent(50).then(|| Ticks(random.between(95, 105)));
+    Amend { target, price, size }
+}
+
+fn place(random: &mut Random, now: Micros) -> Place {
+    let mut place = Place {
+        side: if random.percent(50) { Side::Buy } else { Side::Sell },
+        limit: Some(Ticks(random.between(95, 105))),
+        quantity: Lots(random.between(1, 20)),
+        time_in_force: TimeInForce::Gtc,
+        post_only: false,
+        expires: None,
+        sequence_by: None,
+    };
+    match random.below(100) {
+        0..8 => place.time_in_force = TimeInForce::Ioc,
+        8..14 => place.time_in_force = TimeInForce::Fok,
+        14..18 => (place.time_in_force, place.limit) = (TimeInForce::Ioc, None),
+        18..26 => place.post_only = true,
+        26..40 => {
+            place.time_in_force = TimeInForce::Gtd;
+            place.expires = Some(now.plus(Micros(random.between(50_000, 8_000_000))));
+        }
+        _ => {}
+    }
+    if matches!(place.time_in_force, TimeInForce::Ioc | TimeInForce::Fok) || random.percent(5) {
+        place.sequence_by = Some(now.plus(Micros(random.between(100_000, 5_000_000))));
+    }
+    place
+}

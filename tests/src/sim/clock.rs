@@ -1,0 +1,45 @@
+//! A node's clock: off by an offset and drifting within bounds. It never goes back while a process
+//! lives; a restart may find another offset, as after a jump.
+
+use xbook::types::Micros;
+
+use super::random::Random;
+
+/// When simulated time begins, in microseconds since 1970.
+const EPOCH: u64 = 1_800_000_000_000_000;
+
+/// Furthest that a clock is off.
+const MAX_OFFSET: u64 = 400_000;
+
+/// Fastest drift, in millionths.
+const MAX_DRIFT: u64 = 200;
+
+/// A node's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    base: u64,
+    /// How fast it runs, in millionths.
+    rate: u64,
+}
+
+impl Clock {
+    /// Some clock.
+    pub fn new(random: &mut Random) -> Self {
+        let offset = random.between(0, 2 * MAX_OFFSET);
+        let rate = 1_000_000 - MAX_DRIFT + random.between(0, 2 * MAX_DRIFT);
+        Self { base: EPOCH - MAX_OFFSET + offset, rate }
+    }
+
+    /// What it shows at a simulated time.
+    #[must_use]
+    pub fn at(&self, time: u64) -> Micros {
+        Micros(self.base + time / 1_000_000 * self.rate + time % 1_000_000 * self.rate / 1_000_000)
+    }
+
+    /// The simulated time, not before `time`, at which it shows at least `local`.
+    #[must_use]
+    pub fn when(&self, local: Micros, time: u64) -> u64 {
+        let wait = local.0.saturating_sub(self.at(time).0);
+        if wait == 0 { time } else { time + wait.saturating_mul(1_000_000) / self.rate + 2 }
+    }
+}

@@ -1,0 +1,108 @@
+//! A simulated machine: a process with its replica, its clock and its disk.
+
+use std::collections::VecDeque;
+
+use xbook::document::{Actor, Genesis};
+use xbook::replica::{Input, Replica, ReplicaError, Settings};
+use xbook::types::{Micros, NodeId};
+
+use super::clock::Clock;
+use super::disk::Disk;
+use super::random::Random;
+
+/// A machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// Its node's id.
+    pub id: NodeId,
+    /// Its process; `None` while it is down.
+    pub process: Option<Process>,
+    /// How often it was started: what belongs to an earlier life is void.
+    pub life: u64,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its disk.
+    pub disk: Disk,
+    lease: Micros,
+    first_actor: Option<Actor>,
+}
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process {
+    /// The replica.
+    pub replica: Replica,
+    /// Stopped by a signal: inputs wait.
+    pub paused: bool,
+    /// Inputs that came while it was paused.
+    pub waiting: VecDeque<Input>,
+    /// When it wants to be woken; later wishes replace earlier ones.
+    pub wake: u64,
+    /// Term of its fold's head after the last step.
+    pub term: u64,
+    /// How many blocks it has shown.
+    pub shown: u64,
+    /// How many of them the oracles have looked at.
+    pub looked: u64,
+}
+
+impl Machine {
+    /// A machine that was never started.
+    pub fn new(id: NodeId, lease: Micros, random: &mut Random) -> Self {
+        let clock = Clock::new(random);
+        Self { id, process: None, life: 0, clock, disk: Disk::default(), lease, first_actor: None }
+    }
+
+    /// Starts its process from what is on the disk.
+    ///
+    /// # Errors
+    /// The replica can't open what is on the disk.
+    pub fn start(
+        &mut self,
+        genesis: &Genesis,
+        time: u64,
+        reuse_actor: bool,
+        random: &mut Random,
+    ) -> Result<(), ReplicaError> {
+        self.life += 1;
+        if random.percent(30) {
+            self.clock = Clock::new(random);
+        }
+        let now = self.clock.at(time);
+        // The life makes it fresh even where chance would not.
+        let fresh = Actor::new(now, self.id, (random.bits() as u16 & 0xF000) | (self.life as u16 & 0x0FFF));
+        let actor = self.first_actor.filter(|_| reuse_actor).unwrap_or(fresh);
+        self.first_actor.get_or_insert(actor);
+        let settings = Settings { now, lease: self.lease, seed: random.bits() };
+        let stored = self.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
+        let replica = Replica::open(genesis, actor, settings, stored)?;
+        self.process = Some(Process {
+            replica,
+            paused: false,
+            waiting: VecDeque::new(),
+            wake: u64::MAX,
+            term: 0,
+            shown: 0,
+            looked: 0,
+        });
+        Ok(())
+    }
+
+    /// Kills its process; the disk loses what was not synced.
+    pub fn crash(&mut self, random: &mut Random) {
+        self.process = None;
+        self.disk.crash(random);
+    }
+
+    /// Its replica, if it runs and is not paused.
+    #[must_use]
+    pub fn running(&self) -> Option<&Replica> {
+        self.process.as_ref().filter(|process| !process.paused).map(|process| &process.replica)
+    }
+
+    /// Its replica, if its process lives.
+    #[must_use]
+    pub fn replica(&self) -> Option<&Replica> {
+        self.process.as_ref().map(|process| &process.replica)
+    }
+}

@@ -1,0 +1,181 @@
+//! The simulator: the real replica code of several nodes in one thread, in a simulated world.
+//!
+//! [`run`] turns a seed into a whole history: chaos, healing, a clean partition, healing again.
+//! Everything that happens is drawn from the seed. The room, from the outside in:
+//!
+//! - [`world`]: the event loop that drives it all; `life` is what happens to processes, connections
+//!   and disks, `watch` has the oracles look on;
+//! - [`faults`]: what goes wrong, and when;
+//! - [`client`]: who asks, and remembers;
+//! - [`machine`], [`disk`], [`clock`], [`network`]: what a replica runs on;
+//! - [`oracle`]: what must hold, a file a family;
+//! - [`plant`]: bugs to prove that the oracles see.
+
+pub mod client;
+pub mod clock;
+pub mod disk;
+pub mod faults;
+mod life;
+pub mod machine;
+pub mod network;
+pub mod oracle;
+pub mod plant;
+pub mod random;
+mod watch;
+pub mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use xbook::replica::Input;
+use xbook::replica::message::Message;
+
+pub use oracle::Violation;
+use oracle::convergence;
+use oracle::partition::Cut;
+pub use plant::{BUGS, Bug};
+pub use world::World;
+
+/// How a seed is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Voters; `None` lets the seed choose 3 or 5.
+    pub voters: Option<usize>,
+    /// Observers; `None` lets the seed choose none or one.
+    pub observers: Option<usize>,
+    /// Simulated microseconds of chaos.
+    pub chaos: u64,
+    /// A bug to plant.
+    pub bug: Option<Bug>,
+    /// Whether to keep a log of all that happens.
+    pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { voters: None, observers: None, chaos: 20_000_000, bug: None, log: false }
+    }
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// Hash of all that happened: equal for two runs of a seed.
+    pub trace: u64,
+    /// Simulated microseconds.
+    pub simulated: u64,
+    /// Events that happened.
+    pub events: u64,
+    /// Intents that were consumed.
+    pub consumed: usize,
+    /// Batches that were committed.
+    pub batches: u64,
+    /// Terms that had a lease holder.
+    pub terms: usize,
+    /// Moments at which two live processes believed in their leases.
+    pub overlaps: u64,
+    /// How long the majority stood still after the clean cut.
+    pub resumed: Option<u64>,
+    /// What happened, if that was asked for.
+    pub log: Vec<String>,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, options: &Options) -> Report {
+    let _planted = plant::Planted::new(options.bug);
+    let mut shape = random::Random::new(seed ^ 0x5A5A);
+    let voters = options.voters.unwrap_or(if shape.percent(75) { 3 } else { 5 });
+    // Without observers there is no wrong voter.
+    let watched = if options.bug == Some(Bug::WrongVoters) { 2 } else { usize::from(shape.percent(30)) };
+    let observers = options.observers.unwrap_or(watched);
+    let mut world = World::new(seed, voters, observers, options.bug);
+    world.log = options.log.then(Vec::new);
+    let mut resumed = None;
+    let outcome = history(&mut world, options.chaos, &mut resumed);
+    Report {
+        seed,
+        violation: outcome.err(),
+        trace: world.trace.0,
+        simulated: world.time,
+        events: world.events_done,
+        consumed: world.promises.count(),
+        batches: world.committed.len(),
+        terms: world.leases.terms(),
+        overlaps: world.leases.overlaps,
+        resumed,
+        log: world.log.unwrap_or_default(),
+    }
+}
+
+fn history(world: &mut World, chaos: u64, resumed: &mut Option<u64>) -> Result<(), Violation> {
+    for _ in 0..10 {
+        world.run_until(world.time + chaos / 10)?;
+        world.check_merge()?;
+    }
+    settle(world)?;
+    *resumed = clean_partition(world)?;
+    settle(world)?;
+    world.check_merge()
+}
+
+/// Heals everything and waits until all is quiet.
+fn settle(world: &mut World) -> Result<(), Violation> {
+    (world.chaos, world.fresh) = (false, false);
+    world.heal()?;
+    let begun = world.time;
+    while !convergence::converged(&world.machines, world.committed.len()) || !world.clients_are_content() {
+        if world.time > begun + convergence::BOUND {
+            world.promises.settled()?;
+            return Err(convergence::describe(&world.machines).into());
+        }
+        world.run_until(world.time + 100_000)?;
+    }
+    world.promises.settled()?;
+    Ok(())
+}
+
+/// Cuts a minority off, with the lease holder in it half of the time, and looks at both sides.
+fn clean_partition(world: &mut World) -> Result<Option<u64>, Violation> {
+    world.fresh = true;
+    world.run_until(world.time + 500_000)?;
+    let mut voters: Vec<usize> = (0..world.voters).collect();
+    world.random.shuffle(&mut voters);
+    if let Some(holder) = world.holders().first().copied().filter(|_| world.random.percent(50)) {
+        voters.sort_by_key(|at| *at != holder);
+    }
+    let size = 1 + world.random.index((world.voters - 1) / 2);
+    let minority: BTreeSet<usize> = voters[..size].iter().copied().collect();
+    let links = world.links_where(|a, b| minority.contains(&a) != minority.contains(&b));
+    world.block(&links, 1);
+    let ids = minority.iter().map(|at| world.machines[*at].id).collect();
+    let since = world.time;
+    let until = since + oracle::partition::RESUME_LEASES * world.lease.0 + oracle::partition::RESUME_EXTRA;
+    world.cut = Some(Cut { minority: ids, since, until, resumed: None, asked: BTreeMap::new() });
+    world.run_until(until + 200_000)?;
+    Ok(world.cut.take().and_then(|cut| cut.resumed))
+}
+
+/// An input in a word or two, for the log.
+fn describe_input(input: &Input) -> String {
+    match input {
+        Input::Message { from, envelope } => {
+            let what = match &envelope.message {
+                Message::Changes(changes) => format!("{} changes", changes.len()),
+                Message::Ack(ack) => format!("ack under {}", ack.label),
+                Message::Hello { ack, .. } => format!("hello under {}", ack.label),
+                other => format!("{other:?}"),
+            };
+            format!("{}: {what}", from.0)
+        }
+        Input::Submit(requests) => {
+            let actions: Vec<String> =
+                requests.iter().map(|request| format!("{:?} {:?}", request.origin, request.action)).collect();
+            format!("requests: {}", actions.join("; "))
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,86 @@
+//! What must hold, checked while a simulation runs: one file a family, each with a violation that
+//! names the culprit.
+
+pub mod buffers;
+pub mod committed;
+pub mod convergence;
+pub mod fold;
+pub mod lease;
+pub mod partition;
+pub mod promise;
+pub mod rematch;
+
+use xbook::types::NodeId;
+
+/// What did not hold.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Violation {
+    /// A fold fills or consumes twice, or is crossed.
+    #[error("fold: {0}")]
+    Fold(#[from] fold::FoldViolation),
+    /// What was committed is lost, changed or reordered.
+    #[error("committed: {0}")]
+    Committed(#[from] committed::CommittedViolation),
+    /// A client was told what is not so.
+    #[error("promise: {0}")]
+    Promise(#[from] promise::PromiseViolation),
+    /// Two leases of one term.
+    #[error("lease: {0}")]
+    Lease(#[from] lease::LeaseViolation),
+    /// The naive matcher finds something else.
+    #[error("rematch: {0}")]
+    Rematch(#[from] rematch::RematchViolation),
+    /// The nodes do not come together again.
+    #[error("convergence: {0}")]
+    Convergence(#[from] convergence::ConvergenceViolation),
+    /// The wrong side of a partition goes on, or the right one does not.
+    #[error("partition: {0}")]
+    Partition(#[from] partition::PartitionViolation),
+    /// A buffer is above its cap.
+    #[error("buffers: {0}")]
+    Buffers(#[from] buffers::BufferViolation),
+    /// A replica gives up, though nobody lies to it.
+    #[error("the replica of node {node} gives up: {error}")]
+    Failed {
+        /// The node.
+        node: NodeId,
+        /// What it says.
+        error: String,
+    },
+    /// A replica says that a peer lies, though nobody does.
+    #[error("node {node} ends its connection to node {peer}: {reason}")]
+    Accused {
+        /// The node.
+        node: NodeId,
+        /// The peer.
+        peer: NodeId,
+        /// What it says.
+        reason: String,
+    },
+    /// So much happens at one moment that time stands still.
+    #[error("node {node} never comes to rest at one moment of time")]
+    Restless {
+        /// The node that did something last.
+        node: NodeId,
+    },
+}
+
+impl Violation {
+    /// The oracle's name.
+    #[must_use]
+    pub fn oracle(&self) -> &'static str {
+        match self {
+            Self::Fold(_) => "fold",
+            Self::Committed(_) => "committed",
+            Self::Promise(_) => "promise",
+            Self::Lease(_) => "lease",
+            Self::Rematch(_) => "rematch",
+            Self::Convergence(_) => "convergence",
+            Self::Partition(_) => "partition",
+            Self::Buffers(_) => "buffers",
+            Self::Failed { .. } => "failed",
+            Self::Accused { .. } => "accused",
+            Self::Restless { .. } => "restless",
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The committed sequence, matched again from the requests alone by the naive book: the same fills,
+//! the same refusals, the same book. It shares no code with the server's ledger or market.
+
+use std::collections::BTreeMap;
+
+use xbook::book::{Command, Fill, Outcome, Style};
+use xbook::machine::{
+    Action, Amend, Answer, Block, Change, NewSize, Origin, Place, Request, SessionId, Target,
+};
+use xbook::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use xbook_proto::v1::{Liquidity, Reason, TimeInForce};
+
+use crate::naive::NaiveBook;
+
+/// The naive matcher finds something else.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RematchViolation {
+    /// Other executions.
+    #[error("intent {intent} at position {at} has the fills {shown:?}, the naive book finds {naive:?}")]
+    Fills {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// Maker, price and quantity, as shown.
+        shown: Vec<(OrderId, Ticks, Lots)>,
+        /// As matched again.
+        naive: Vec<(OrderId, Ticks, Lots)>,
+    },
+    /// Refused here and not there.
+    #[error("intent {intent} at position {at}: shown as {shown:?}, the naive book says done: {naive}")]
+    Refused {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// The reason shown.
+        shown: Reason,
+        /// Whether the naive book does it.
+        naive: bool,
+    },
+    /// Another book.
+    #[error("the book at position {at} is not the naive one")]
+    Book {
+        /// The position.
+        at: Position,
+    },
+    /// Filled beyond its quantity.
+    #[error("order {order} is filled beyond its quantity at position {at}")]
+    Overfilled {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+    },
+}
+
+/// A resting order, as far as the book does not know it.
+#[derive(Clone, Debug)]
+struct Live {
+    account: String,
+    command: Option<(SessionId, u64)>,
+    side: Side,
+    post_only: bool,
+    expires: Option<Micros>,
+    filled: u64,
+}
+
+/// The naive market.
+#[derive(Default, Debug)]
+pub struct Rematch {
+    book: NaiveBook,
+    live: BTreeMap<OrderId, Live>,
+    seen: BTreeMap<(String, String), u64>,
+    sessions: BTreeMap<SessionId, u64>,
+    fills: Vec<Fill>,
+}
+
+impl Rematch {
+    /// Goes on by a block.
+    ///
+    /// # Errors
+    /// It did something else.
+    pub fn block<'a>(
+        &mut self,
+        block: &Block,
+        request: impl Fn(OrderId) -> Option<&'a Request>,
+    ) -> Result<(), RematchViolation> {
+        overfilled(block)?;
+        self.expire(block.time);
+        for answer in &block.answers {
+            let Some(request) = request(answer.intent) else {
+                continue;
+            };
+            self.fills.clear();
+            let done = self.take(answer.intent, request, block.time);
+            self.compare(block, answer, done)?;
+        }
+        Ok(())
+    }
+
+    /// Compares with a book after the same blocks.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn compare_book(&self, digest: [u8; 32], at: Position) -> Result<(), RematchViolation> {
+        if self.book.digest() == digest { Ok(()) } else { Err(RematchViolation::Book { at }) }
+    }
+
+    fn expire(&mut self, time: Micros) {
+        let due: Vec<OrderId> = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.expires.is_some_and(|at| at <= time))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.cancel(id);
+        }
+    }
+
+    fn cancel(&mut self, id: OrderId) -> bool {
+        self.live.remove(&id);
+        !matches!(self.book.apply(&Command::Cancel { id }, &mut self.fills), Outcome::Refused(_))
+    }
+
+    /// Whether the request is done, rather than refused, repeated or too late.
+    fn take(&mut self, id: OrderId, request: &Request, time: Micros) -> bool {
+        let repeats = match &request.origin {
+            Origin::Request(text) => {
+                let key = (request.account.to_string(), text.to_string());
+                let known = self.seen.get(&key).copied();
+                if known.is_none() {
+                    self.seen.insert(key, request.body_hash);
+                }
+                known.map(|hash| hash == request.body_hash)
+            }
+            Origin::Command { session, number } => {
+                let last = self.sessions.entry(*session).or_insert(0);
+                match number.cmp(&(*last + 1)) {
+                    std::cmp::Ordering::Less => Some(true),
+                    std::cmp::Ordering::Greater => Some(false),
+                    std::cmp::Ordering::Equal => {
+                        *last = *number;
+                        None
+                    }
+                }
+            }
+        };
+        match (repeats, &request.action) {
+            (Some(same), _) => same,
+            (None, Action::Place(place)) => self.place(id, request, place, time),
+            (None, Action::Amend(amend)) => self.amend(request, amend),
+            (None, Action::Cancel(target)) => {
+                self.find(request, *target).is_some_and(|order| self.cancel(order))
+            }
+            (None, Action::CancelAll(side)) => self.cancel_all(request, *side),
+            (None, Action::CreateMarket(_)) => false,
+            // It only uses up its number, and is shown without a reason.
+            (None, Action::Invalid) => true,
+        }
+    }
+
+    fn place(&mut self, id: OrderId, request: &Request, place: &Place, time: Micros) -> bool {
+        if place.sequence_by.is_some_and(|by| by < time) {
+            return false;
+        }
+        let style = match (place.post_only, place.time_in_force) {
+            (true, _) => Style::PostOnly,
+            (_, TimeInForce::Fok) => Style::AllOrNothing,
+            (_, TimeInForce::Ioc) => Style::Cancel,
+            _ if place.limit.is_none() => Style::Cancel,
+            _ => Style::Rest,
+        };
+        let command =
+            Command::Place { id, side: place.side, limit: place.limit, quantity: place.quantity, style };
+        let outcome = self.book.apply(&command, &mut self.fills);
+        let filled = self.settle_makers();
+        if self.book.get(id).is_some() {
+            let command = match &request.origin {
+                Origin::Command { session, number } => Some((*session, *number)),
+                Origin::Request(_) => None,
+            };
+            let (side, post_only, expires) = (place.side, place.post_only, place.expires);
+            let account = request.account.to_string();
+            self.live.insert(id, Live { account, command, side, post_only, expires, filled });
+        }
+        !matches!(outcome, Outcome::Refused(_))
+    }
+
+    fn amend(&mut self, request: &Request, amend: &Amend) -> bool {
+        let Some(id) = self.find(request, amend.target) else {
+            return false;
+        };
+        let (Some(live), Some(resting)) = (self.live.get(&id).cloned(), self.book.get(id)) else {
+            return false;
+        };
+        let open = match amend.size {
+            None => resting.open,
+            Some(NewSize::Open(open)) => open,
+            Some(NewSize::Total(total)) => Lots(total.0.saturating_sub(live.filled)),
+        };
+        let price = amend.price.unwrap_or(resting.price);
+        let command = Command::Amend { id, price, open, post_only: live.post_only };
+        let outcome = self.book.apply(&command, &mut self.fills);
+        let filled = self.settle_makers();
+        if self.book.get(id).is_none() {
+            self.live.remove(&id);
+        } else if let Some(live) = self.live.get_mut(&id) {
+            live.filled += filled;
+        }
+        !matches!(outcome, Outcome::Refused(_))
+    }
+
+    fn cancel_all(&mut self, request: &Request, side: Option<Side>) -> bool {
+        let mine =
+            |live: &Live| *live.account == *request.account && side.is_none_or(|side| side == live.side);
+        let ids: Vec<OrderId> = self.live.iter().filter(|(_, live)| mine(live)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.cancel(id);
+        }
+        true
+    }
+
+    /// Books the fills on the makers; the sum of their quantities.
+    fn settle_makers(&mut self) -> u64 {
+        for fill in &self.fills {
+            if fill.maker_open.is_zero() {
+                self.live.remove(&fill.maker);
+            } else if let Some(maker) = self.live.get_mut(&fill.maker) {
+                maker.filled += fill.quantity.0;
+            }
+        }
+        self.fills.iter().map(|fill| fill.quantity.0).sum()
+    }
+
+    fn find(&self, request: &Request, target: Target) -> Option<OrderId> {
+        let id = match (target, &request.origin) {
+            (Target::Order(id), _) => id,
+            (Target::Command(number), Origin::Command { session, .. }) => {
+                let command = Some((*session, number));
+                *self.live.iter().find(|(_, live)| live.command == command)?.0
+            }
+            (Target::Command(_), Origin::Request(_)) => return None,
+        };
+        self.live.get(&id).filter(|live| *live.account == *request.account).map(|_| id)
+    }
+
+    fn compare(&self, block: &Block, answer: &Answer, done: bool) -> Result<(), RematchViolation> {
+        let (intent, at) = (answer.intent, answer.position);
+        let shown: Vec<(OrderId, Ticks, Lots)> =
+            block.changes_of(answer).iter().filter_map(taker_fill).collect();
+        let naive: Vec<(OrderId, Ticks, Lots)> =
+            self.fills.iter().map(|fill| (fill.maker, fill.price, fill.quantity)).collect();
+        // A cancel of many has no fills; a naive cancel leaves none either.
+        if shown != naive {
+            return Err(RematchViolation::Fills { intent, at, shown, naive });
+        }
+        if (answer.refused == Reason::Unspecified) != done {
+            return Err(RematchViolation::Refused { intent, at, shown: answer.refused, naive: done });
+        }
+        Ok(())
+    }
+}
+
+fn taker_fill(change: &Change) -> Option<(OrderId, Ticks, Lots)> {
+    match change {
+        Change::Order { fill: Some(fill), .. } if fill.liquidity == Liquidity::Taker => {
+            Some((fill.counter_order, fill.price, fill.quantity))
+        }
+        _ => None,
+    }
+}
+
+/// Looks for orders that are filled beyond their quantity.
+///
+/// # Errors
+/// There is one.
+pub fn overfilled(block: &Block) -> Result<(), RematchViolation> {
+    let beyond = |change: &&Change| {
+        change.order().is_some_and(|order| order.filled.0 + order.open.0 > order.quantity.0)
+    };
+    match block.changes.iter().find(beyond).and_then(Change::order) {
+        Some(order) => Err(RematchViolation::Overfilled { order: order.id, at: order.position }),
+        None => Ok(()),
+    }
+}

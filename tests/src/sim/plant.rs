@@ -1,0 +1,185 @@
+//! Bugs that can be planted, to prove that the oracles find them.
+//!
+//! Most are planted at the simulator's seams: messages are rewritten, the disk lies, a restarted
+//! process keeps its actor. Those that can only be inside the replica are
+//! [`xbook::plant::Plant`]s, which exist under the cargo feature `plant` alone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use xbook::document::RawChange;
+use xbook::plant::{self, Plant};
+use xbook::replica::message::{Ack, Envelope, Message};
+
+use super::machine::Machine;
+
+/// A bug.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bug {
+    /// A promise that does not depend on all that its voter had applied.
+    PromiseBelow,
+    /// Acknowledgements carry whatever term their receiver holds.
+    AckUnlabelled,
+    /// Acknowledgements cover what the disk has not synced.
+    AckUnsynced,
+    /// Adopted batches are committed without the activation that adopts them (Figure 8).
+    AdoptedAlone,
+    /// A restarted voter does not remember what it promised.
+    ForgottenPromise,
+    /// A restarted process goes on as the actor that it was.
+    HolderByNode,
+    /// Acknowledgements of observers count.
+    WrongVoters,
+    /// An intent is consumed before the one in front of it.
+    OutOfOrder,
+    /// Changes are sent and acknowledged before they are synced.
+    FsyncSkipped,
+    /// What is committed is told without its term.
+    CommitWithoutTerm,
+}
+
+/// All of them.
+pub const BUGS: [Bug; 10] = [
+    Bug::PromiseBelow,
+    Bug::AckUnlabelled,
+    Bug::AckUnsynced,
+    Bug::AdoptedAlone,
+    Bug::ForgottenPromise,
+    Bug::HolderByNode,
+    Bug::WrongVoters,
+    Bug::OutOfOrder,
+    Bug::FsyncSkipped,
+    Bug::CommitWithoutTerm,
+];
+
+impl Bug {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PromiseBelow => "promise-below",
+            Self::AckUnlabelled => "ack-unlabelled",
+            Self::AckUnsynced => "ack-unsynced",
+            Self::AdoptedAlone => "adopted-alone",
+            Self::ForgottenPromise => "forgotten-promise",
+            Self::HolderByNode => "holder-by-node",
+            Self::WrongVoters => "wrong-voters",
+            Self::OutOfOrder => "out-of-order",
+            Self::FsyncSkipped => "fsync-skipped",
+            Self::CommitWithoutTerm => "commit-without-term",
+        }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::PromiseBelow => "a promise does not depend on all that its voter had applied",
+            Self::AckUnlabelled => "acknowledgements carry whatever term their receiver holds",
+            Self::AckUnsynced => "acknowledgements cover what the disk has not synced",
+            Self::AdoptedAlone => "adopted batches are committed without the activation (Figure 8)",
+            Self::ForgottenPromise => "a restarted voter does not remember what it promised",
+            Self::HolderByNode => "a restarted process goes on as the actor that it was",
+            Self::WrongVoters => "observers' acknowledgements count as voters'",
+            Self::OutOfOrder => "an intent is consumed before the one in front of it",
+            Self::FsyncSkipped => "changes are sent and acknowledged before they are synced",
+            Self::CommitWithoutTerm => "what is committed is told without its term",
+        }
+    }
+
+    /// Whether the disk says that it has what it has not. A process that keeps its actor is only
+    /// dangerous with such a disk: otherwise what it lost was never sent.
+    #[must_use]
+    pub fn lies(self) -> bool {
+        matches!(self, Self::FsyncSkipped | Self::HolderByNode)
+    }
+
+    fn inside(self) -> Option<Plant> {
+        match self {
+            Self::PromiseBelow => Some(Plant::PromiseBelow),
+            Self::AdoptedAlone => Some(Plant::AdoptedAlone),
+            Self::ForgottenPromise => Some(Plant::ForgottenPromise),
+            Self::WrongVoters => Some(Plant::WrongVoters),
+            Self::OutOfOrder => Some(Plant::OutOfOrder),
+            Self::CommitWithoutTerm => Some(Plant::CommitWithoutTerm),
+            Self::AckUnlabelled | Self::AckUnsynced | Self::HolderByNode | Self::FsyncSkipped => None,
+        }
+    }
+
+    /// Rewrites a message on its way.
+    pub(super) fn rewrite(self, from: &Machine, to: &Machine, message: &mut Message) {
+        match (self, message) {
+            (
+                Self::AckUnlabelled,
+                Message::Ack(Ack { label, .. })
+                | Message::Hello { ack: Ack { label, .. }, .. }
+                | Message::Echo { label, .. }
+                | Message::Ballot { label, .. },
+            ) => {
+                let status = to.replica().map(|replica| replica.status());
+                if let Some(status) = status.filter(|status| status.holder == Some(to.id)) {
+                    *label = status.term;
+                }
+            }
+            (Self::AckUnsynced, Message::Ack(ack) | Message::Hello { ack, .. }) => {
+                for raw in from.disk.unsynced().filter_map(|bytes| RawChange::parse(bytes.to_vec()).ok()) {
+                    if let Ok(actor) = raw.actor() {
+                        ack.vector.insert(actor, raw.seq());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a node's own changes out of a message: they overtake what it passes on, which is slow.
+    /// In one stream, the order alone would put a promise on top of what its voter applied.
+    pub(super) fn split(self, from: &Machine, envelope: &mut Envelope) -> Option<Envelope> {
+        let Message::Changes(changes) = &mut envelope.message else {
+            return None;
+        };
+        if self != Self::PromiseBelow {
+            return None;
+        }
+        let own = |bytes: &Bytes| {
+            let actor = RawChange::parse(bytes.to_vec()).ok().and_then(|raw| raw.actor().ok());
+            actor.is_some_and(|actor| actor.node() == from.id)
+        };
+        let (early, late): (Vec<Bytes>, Vec<Bytes>) = changes.drain(..).partition(own);
+        *changes = late;
+        (!early.is_empty())
+            .then(|| Envelope { generation: envelope.generation, message: Message::Changes(early) })
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Bug {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        BUGS.into_iter().find(|bug| bug.name() == text).ok_or_else(|| format!("no bug is called {text:?}"))
+    }
+}
+
+/// Plants what is inside the replica for as long as it lives. Replicas of this thread only.
+#[derive(Debug)]
+pub(super) struct Planted(());
+
+impl Planted {
+    pub fn new(bug: Option<Bug>) -> Self {
+        plant::set(bug.and_then(Bug::inside));
+        Self(())
+    }
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        plant::set(None);
+    }
+}

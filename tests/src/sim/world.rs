@@ -1,0 +1,331 @@
+//! The simulated world: events in the order of time, machines, network, clients and oracles.
+//!
+//! An event becomes an input of a machine's replica; the replica's effects become writes, messages
+//! and timers, which are later events. The oracles look on after each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use xbook::decimal::Grid;
+use xbook::document::Genesis;
+use xbook::machine::{NewMarket, Rules};
+use xbook::replica::message::Envelope;
+use xbook::replica::{Effect, Input};
+use xbook::types::{Micros, NodeId, OrderId};
+
+use super::client::{Client, Sending};
+use super::faults::Nemesis;
+use super::machine::Machine;
+use super::network::{Direction, Network};
+use super::oracle::Violation;
+use super::oracle::committed::Committed;
+use super::oracle::lease::Leases;
+use super::oracle::partition::Cut;
+use super::oracle::promise::Promises;
+use super::oracle::rematch::Rematch;
+use super::plant::Bug;
+use super::random::{Random, Trace};
+
+/// Most events at one moment of time.
+const MAX_AT_ONCE: u64 = 20_000;
+
+/// What happens.
+#[derive(Debug)]
+pub(super) enum Event {
+    Deliver { direction: Direction, connection: u64, envelope: Envelope },
+    Connect(Direction),
+    PeerGone { machine: usize, life: u64, peer: usize },
+    TimeOut { pair: Direction, connection: u64 },
+    Synced { machine: usize, life: u64 },
+    Lie { machine: usize, life: u64 },
+    Wake { machine: usize, life: u64 },
+    Start(usize),
+    Resume { machine: usize, life: u64 },
+    Client(usize),
+    Fault,
+    Open(Vec<Direction>),
+    Calm(Vec<Direction>),
+    Hasten(usize),
+    Strike(usize),
+    Kill(usize),
+    Probe,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct World {
+    /// Simulated microseconds since the start.
+    pub time: u64,
+    pub(super) machines: Vec<Machine>,
+    pub(super) network: Network,
+    pub(super) random: Random,
+    pub(super) nemesis: Nemesis,
+    pub(super) voters: usize,
+    /// How long a lease lasts.
+    pub(super) lease: Micros,
+    pub(super) cut: Option<Cut>,
+    pub(super) committed: Committed,
+    pub(super) promises: Promises,
+    pub(super) leases: Leases,
+    /// Whether faults happen.
+    pub(super) chaos: bool,
+    /// Whether clients ask for anything new.
+    pub(super) fresh: bool,
+    pub(super) trace: Trace,
+    pub(super) bug: Option<Bug>,
+    /// Whether everything is said as it happens.
+    pub(super) log: Option<Vec<String>>,
+    pub(super) genesis: Genesis,
+    pub(super) clients: Vec<Client>,
+    pub(super) rematch: Rematch,
+    events: BTreeMap<(u64, u64), Event>,
+    next_event: u64,
+    at_once: u64,
+    /// Ends of connections that have not heard yet that the other end is gone.
+    pub(super) unaware: BTreeSet<Direction>,
+    /// How many events happened.
+    pub events_done: u64,
+}
+
+impl World {
+    /// A world of some voters and observers, all off.
+    pub fn new(seed: u64, voters: usize, observers: usize, bug: Option<Bug>) -> Self {
+        let mut random = Random::new(seed);
+        let lease = Micros([150_000, 400_000, 1_000_000][random.index(3)]);
+        let count = (voters + observers) as u64;
+        let machines = (1..=count).map(|id| Machine::new(NodeId(id), lease, &mut random)).collect();
+        let clients = (0..5).map(|number| Client::new(number, random.fork())).collect();
+        let mut world = Self {
+            time: 0,
+            network: Network::new(random.percent(50)),
+            lease,
+            nemesis: Nemesis::new(random.fork()),
+            genesis: genesis(voters),
+            machines,
+            voters,
+            clients,
+            cut: None,
+            committed: Committed::default(),
+            promises: Promises::default(),
+            leases: Leases::default(),
+            rematch: Rematch::default(),
+            chaos: true,
+            fresh: true,
+            trace: Trace::default(),
+            bug,
+            log: None,
+            events: BTreeMap::new(),
+            next_event: 0,
+            at_once: 0,
+            unaware: BTreeSet::new(),
+            events_done: 0,
+            random,
+        };
+        world.plan_beginning();
+        world
+    }
+
+    fn plan_beginning(&mut self) {
+        for machine in 0..self.machines.len() {
+            let at = self.random.below(200_000);
+            self.plan(at, Event::Start(machine));
+            for other in machine + 1..self.machines.len() {
+                self.plan(0, Event::Connect((machine, other)));
+            }
+        }
+        for client in 0..self.clients.len() {
+            self.plan(300_000, Event::Client(client));
+        }
+        self.plan(1_000_000, Event::Fault);
+        self.plan(50_000, Event::Probe);
+    }
+
+    /// Plans an event at a time.
+    pub(super) fn plan(&mut self, at: u64, event: Event) {
+        self.next_event += 1;
+        self.events.insert((at.max(self.time), self.next_event), event);
+    }
+
+    /// Drops the planned ends of faults, so that none ends what begins later.
+    pub(super) fn forget_faults(&mut self) {
+        self.events.retain(|_, event| !matches!(event, Event::Open(_) | Event::Calm(_) | Event::Hasten(_)));
+    }
+
+    /// Lets events happen up to a time.
+    ///
+    /// # Errors
+    /// An oracle is violated.
+    pub fn run_until(&mut self, end: u64) -> Result<(), Violation> {
+        while let Some(entry) = self.events.first_entry() {
+            let (at, _) = *entry.key();
+            if at > end {
+                break;
+            }
+            let event = entry.remove();
+            self.at_once = if at == self.time { self.at_once + 1 } else { 0 };
+            self.time = at;
+            self.events_done += 1;
+            self.happen(event)?;
+        }
+        self.time = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Deliver { direction, connection, envelope } => {
+                self.deliver(direction, connection, envelope)
+            }
+            Event::Connect((a, b)) => self.connect(a, b),
+            Event::PeerGone { machine, life, peer } => {
+                self.unaware.remove(&(machine, peer));
+                self.input_of_life(machine, life, Input::PeerDown(self.machines[peer].id))
+            }
+            Event::TimeOut { pair: (a, b), connection } => {
+                if self.network.connection(a, b) == Some(connection) && !self.network.is_open(a, b) {
+                    self.reset(a, b);
+                }
+                Ok(())
+            }
+            Event::Synced { machine, life } => self.synced(machine, life),
+            Event::Lie { machine, life } => match self.machines[machine].disk.lie() {
+                Some(index) => self.input_of_life(machine, life, Input::Stored { index }),
+                None => Ok(()),
+            },
+            Event::Wake { machine, life } => {
+                let due = self.machines[machine]
+                    .process
+                    .as_ref()
+                    .is_some_and(|process| process.wake <= self.time && self.machines[machine].life == life);
+                if due { self.input(machine, Input::Wake) } else { Ok(()) }
+            }
+            Event::Start(machine) => self.start(machine),
+            Event::Resume { machine, life } => self.resume(machine, life),
+            Event::Client(client) => self.client_acts(client),
+            Event::Fault => self.fault(),
+            Event::Open(directions) => self.open(&directions),
+            Event::Calm(directions) => {
+                directions.iter().for_each(|direction| self.network.spike(*direction, 0));
+                Ok(())
+            }
+            Event::Hasten(machine) => {
+                self.machines[machine].disk.slowness = 1;
+                Ok(())
+            }
+            Event::Strike(machine) if self.chaos => self.strike(machine),
+            Event::Strike(_) => Ok(()),
+            Event::Kill(machine) => {
+                if self.chaos {
+                    let span = self.random.between(1_000, self.lease.0 * 2);
+                    self.crash(machine, span);
+                }
+                Ok(())
+            }
+            Event::Probe => self.probe(),
+        }
+    }
+
+    fn client_acts(&mut self, number: usize) -> Result<(), Violation> {
+        let again = self.time + self.random.between(20_000, 500_000);
+        self.plan(again, Event::Client(number));
+        let running: Vec<usize> =
+            (0..self.machines.len()).filter(|at| self.machines[*at].running().is_some()).collect();
+        let machines = &self.machines;
+        let clock = |at: usize| machines[at].clock.at(self.time);
+        let sending = self.clients[number].act(&running, self.time, clock, self.fresh);
+        match sending {
+            Some(sending) => self.submit(number, sending),
+            None => Ok(()),
+        }
+    }
+
+    fn submit(&mut self, client: usize, Sending { machine, requests }: Sending) -> Result<(), Violation> {
+        let Some(replica) = self.machines[machine].running() else {
+            return Ok(());
+        };
+        let (node, first) = (replica.node(), replica.next_counter());
+        for (request, counter) in requests.iter().zip(first..) {
+            let id = OrderId { node, counter };
+            self.clients[client].sent(request, id);
+            self.promises.submitted(id, request.clone());
+        }
+        if let Some(cut) = &mut self.cut {
+            cut.asked.entry(node).or_insert(self.time);
+        }
+        self.input(machine, Input::Submit(requests))
+    }
+
+    fn input_of_life(&mut self, at: usize, life: u64, input: Input) -> Result<(), Violation> {
+        if self.machines[at].life == life { self.input(at, input) } else { Ok(()) }
+    }
+
+    /// Hands an input to a process and does what it wants done.
+    pub(super) fn input(&mut self, at: usize, input: Input) -> Result<(), Violation> {
+        let machine = &mut self.machines[at];
+        let Some(process) = &mut machine.process else {
+            return Ok(());
+        };
+        if process.paused {
+            if !matches!(input, Input::Wake) {
+                process.waiting.push_back(input);
+            }
+            return Ok(());
+        }
+        if self.at_once > MAX_AT_ONCE {
+            return Err(Violation::Restless { node: machine.id });
+        }
+        self.trace.number(self.time);
+        self.trace.number(at as u64);
+        if let Some(log) = self.log.as_mut().filter(|_| !matches!(input, Input::Wake)) {
+            log.push(format!("{:>10} {} <- {}", self.time, at + 1, super::describe_input(&input)));
+        }
+        process.wake = u64::MAX;
+        let mut effects = Vec::new();
+        let handled = process.replica.handle(machine.clock.at(self.time), input, &mut effects);
+        let node = machine.id;
+        handled.map_err(|error| Violation::Failed { node, error: error.to_string() })?;
+        for effect in effects {
+            self.perform(at, effect)?;
+        }
+        self.look_at(at)
+    }
+
+    fn perform(&mut self, at: usize, effect: Effect) -> Result<(), Violation> {
+        let node = self.machines[at].id;
+        match effect {
+            Effect::Store { index, bytes } => self.store(at, index, bytes),
+            Effect::Send { to, envelope } => self.send(at, (to.0 - 1) as usize, envelope),
+            Effect::Disconnect { peer, reason } => return Err(Violation::Accused { node, peer, reason }),
+            Effect::Accepted { through } => {
+                self.promises.accepted(node, through);
+                if let Some(cut) = &mut self.cut {
+                    cut.asked.remove(&node);
+                }
+            }
+            Effect::Committed(block) => self.shown(at, &block)?,
+            Effect::WakeAt(local) => {
+                let machine = &mut self.machines[at];
+                let when = machine.clock.when(local, self.time);
+                if let Some(process) = &mut machine.process {
+                    process.wake = when;
+                }
+                let life = machine.life;
+                self.plan(when, Event::Wake { machine: at, life });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, what: impl Fn() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>10} {}", self.time, what()));
+        }
+    }
+}
+
+fn genesis(voters: usize) -> Genesis {
+    let one = "1".parse().ok().and_then(|one| Grid::new(one).ok());
+    let grid = one.unwrap_or_else(|| unreachable!("one is a step"));
+    let rules = Rules::new(grid, grid);
+    let voters = (1..=voters as u64).map(NodeId).collect();
+    Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters })
+}
