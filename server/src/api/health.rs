@@ -25,7 +25,7 @@ pub(super) async fn service(node: Node, stopping: Stopping) -> (HealthServer<imp
     (service, tokio::spawn(watch(node, reporter, stopping)))
 }
 
-async fn watch(node: Node, reporter: HealthReporter, mut stopping: Stopping) {
+async fn watch(node: Node, mut reporter: HealthReporter, mut stopping: Stopping) {
     let mut interval = tokio::time::interval(INTERVAL);
     loop {
         let stops = tokio::select! {
@@ -34,6 +34,10 @@ async fn watch(node: Node, reporter: HealthReporter, mut stopping: Stopping) {
         };
         report(&reporter, !stops && is_well(&node).await).await;
         if stops {
+            // Whoever watches has the last word now; a stream that went on would keep the server.
+            for service in SERVICES {
+                reporter.clear_service_status(service).await;
+            }
             return;
         }
     }
