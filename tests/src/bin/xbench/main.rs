@@ -5,6 +5,7 @@ mod clock;
 mod engine;
 mod output;
 mod replay;
+mod unary;
 
 use clap::{Parser, Subcommand};
 
@@ -22,11 +23,14 @@ enum Command {
     Engine(engine::Args),
     /// A whole node: workload E1 over one gRPC stream, against the published hashes.
     Replay(replay::Args),
+    /// A whole node: one call at a time, beside bare calls and bare syncs.
+    Unary(unary::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Unary(args) => unary::run(&args),
     }
 }
