@@ -6,34 +6,36 @@
 //! acknowledgements under the holder's term commit it; the view applies the committed batch, and
 //! the block of changes that this gives is the answer to everyone.
 //!
+//! - `io`: inputs, effects, errors and status.
 //! - `inbox`: intents that are not consumed yet.
 //! - [`tape`]: which batches count.
-//! - `lease`: promises, candidacy, activation, heartbeats, hand-over.
+//! - `write`: what was gathered becomes a change.
+//! - `lease`: its time, heartbeats, hand-over; `candidacy`: promises and activation.
 //! - `commit`: matching under the lease, and what acknowledgements commit.
 //! - `log`: the order of arrival, and how far the disk is.
 //! - `sync`: what peers have and lack.
 //! - [`message`]: what replicas say to each other.
 
+mod candidacy;
 mod commit;
 mod inbox;
+mod io;
 mod lease;
 mod log;
 pub mod message;
 mod sync;
 pub mod tape;
+mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::document::{Actor, ChangeError, Document, DocumentError, Entry, Genesis, RawChange};
-use crate::machine::{
-    Block, FoldError, Intent, Origin, Request, SessionId, State, decode_batch, encode_batch,
-};
+use crate::document::{Actor, Document, Entry, Genesis, RawChange};
+use crate::machine::{Intent, Origin, Request, SessionId, State, decode_batch};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
+pub use io::{Buffers, Effect, Input, ReplicaError, ReplicaStatus, Settings};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
 use inbox::Inbox;
@@ -59,152 +61,6 @@ pub const MAX_PENDING: usize = 262_144;
 
 /// Most batches that the view applies in one step, so that a long catch-up stays responsive.
 const MAX_APPLIED: usize = 64;
-
-/// What happens to a replica.
-#[derive(Debug)]
-pub enum Input {
-    /// Requests of clients, in the order in which they take effect.
-    Submit(Vec<Request>),
-    /// All changes up to this one are on the disk.
-    Stored {
-        /// Its index in the order of storing.
-        index: u64,
-    },
-    /// A connection to a peer is up.
-    PeerUp(NodeId),
-    /// A connection to a peer is gone.
-    PeerDown(NodeId),
-    /// A peer said something.
-    Message {
-        /// Who.
-        from: NodeId,
-        /// What.
-        envelope: Envelope,
-    },
-    /// Hand the lease to a voter, if this replica holds it.
-    HandOver(NodeId),
-    /// Time has passed, or there is more to do.
-    Wake,
-}
-
-/// What a replica wants done.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Effect {
-    /// Put a change on the disk, then say [`Input::Stored`]. Nobody may hear of it before.
-    Store {
-        /// Its index in the order of storing, from 0.
-        index: u64,
-        /// Its bytes.
-        bytes: Bytes,
-    },
-    /// Say something to a peer.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        envelope: Envelope,
-    },
-    /// End the connection to a peer: it said what no correct node says.
-    Disconnect {
-        /// Whom.
-        peer: NodeId,
-        /// Why.
-        reason: String,
-    },
-    /// This node's intents up to this counter are on the disk.
-    Accepted {
-        /// The counter.
-        through: u64,
-    },
-    /// A batch is committed: show what it did.
-    Committed(Arc<Block>),
-    /// Say [`Input::Wake`] at this time, or sooner.
-    WakeAt(Micros),
-}
-
-/// Why a replica can't go on. What is on the disk stands.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplicaError {
-    /// The document refused something.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
-    /// A tape batch does not fit.
-    #[error(transparent)]
-    Fold(#[from] FoldError),
-    /// A stored change can't be read.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-    /// A peer has changes of this node that this node does not have.
-    #[error(
-        "peer {peer} has changes of this node that are not on its disk: this data directory is an old copy. A node \
-         that lost changes has forgotten what it promised: start a new node with an empty directory"
-    )]
-    Forgotten {
-        /// The peer.
-        peer: NodeId,
-    },
-    /// A batch of intents that does not follow its node's last, or can't be read.
-    #[error("intents {first} of node {node} do not follow its intent {last}")]
-    Intents {
-        /// The node.
-        node: NodeId,
-        /// The batch's first counter.
-        first: u64,
-        /// The last counter before it.
-        last: u64,
-    },
-}
-
-/// How a replica is, for people.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReplicaStatus {
-    /// The generation.
-    pub generation: u64,
-    /// The voters.
-    pub voters: Vec<NodeId>,
-    /// Term of the fold's head; zero before the first lease.
-    pub term: u64,
-    /// Who holds that lease.
-    pub holder: Option<NodeId>,
-    /// Position of the view.
-    pub position: Position,
-    /// Tape time of the view.
-    pub tape_time: Micros,
-    /// Batches in the view.
-    pub committed_batches: u64,
-    /// Changes in the document.
-    pub changes: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// This node's unconsumed intents.
-    pub pending: u64,
-    /// The view's running digest.
-    pub digest: [u8; 32],
-}
-
-/// What a replica keeps until others have done their part. Each has a cap.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Buffers {
-    /// Bytes of changes that wait for one they depend on; at most [`MAX_EARLY_BYTES`].
-    pub early_bytes: usize,
-    /// Most bytes on their way to one peer; at most [`WINDOW_BYTES`] and one change.
-    pub unacknowledged_bytes: usize,
-    /// Unconsumed intents of this node; at most [`MAX_PENDING`].
-    pub pending: usize,
-    /// Own changes on their way to the disk.
-    pub in_flight: usize,
-}
-
-/// What a replica is told when it opens.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// Now.
-    pub now: Micros,
-    /// How long a lease lasts without renewal.
-    pub lease: Micros,
-    /// Seed of the random back-off.
-    pub seed: u64,
-}
 
 /// A replica.
 #[derive(Debug)]
@@ -523,69 +379,6 @@ impl Replica {
             effects.push(Effect::Committed(Arc::new(block)));
         }
         Ok(self.view.batches() >= self.committed)
-    }
-
-    /// Writes what was gathered and, under the lease, what becomes of it, as one change.
-    fn tick(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        if self.in_flight.len() >= MAX_IN_FLIGHT {
-            return Ok(());
-        }
-        let intents = self.write_intents(now)?;
-        let batch = self.write_batch(now)?;
-        let batches = batch.is_some();
-        let entries: Vec<Entry> = intents.into_iter().chain(batch).collect();
-        if !entries.is_empty() {
-            let seq = self.write(now, entries, effects)?;
-            if batches {
-                self.batch_written(seq);
-            }
-        }
-        Ok(())
-    }
-
-    fn write_intents(&mut self, now: Micros) -> Result<Option<Entry>, ReplicaError> {
-        if self.gathering.is_empty() {
-            return Ok(None);
-        }
-        let count = self.gathering.len().min(MAX_BATCH);
-        let requests: Vec<Request> = self.gathering.drain(..count).collect();
-        let first = self.inbox.last(self.node) + 1;
-        let based_on = self.view.time();
-        let batch = encode_batch(self.node, first, based_on, now, &requests);
-        let intents =
-            requests.into_iter().map(|request| Intent { request, based_on, accepted: now }).collect();
-        if !self.inbox.add(self.node, first, intents) {
-            return Err(ReplicaError::Intents { node: self.node, first, last: self.inbox.last(self.node) });
-        }
-        Ok(Some(Entry::Intents(batch)))
-    }
-
-    /// Writes entries as one change and returns its number.
-    fn write(
-        &mut self,
-        now: Micros,
-        entries: Vec<Entry>,
-        effects: &mut Vec<Effect>,
-    ) -> Result<u64, ReplicaError> {
-        let change = self.document.append(&entries)?;
-        let actor = self.document.me();
-        let mut promised = 0;
-        for entry in entries {
-            match entry {
-                // The inbox has them already, as they were before they became a record.
-                Entry::Intents(_) => {}
-                Entry::Promise(ref promise) => {
-                    promised = promise.term;
-                    self.take(actor, entry)?;
-                }
-                entry => self.take(actor, entry)?,
-            }
-        }
-        let arrival = Arrival { actor, seq: change.seq, at: now, promised };
-        let index = self.log.push(arrival, change.bytes.clone());
-        self.in_flight.push_back((index, self.inbox.last(self.node)));
-        effects.push(Effect::Store { index, bytes: change.bytes });
-        Ok(change.seq)
     }
 
     /// Asks to be woken when there is something to do that nothing else would bring up.

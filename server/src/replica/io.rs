@@ -1,0 +1,156 @@
+//! What goes into a replica, what comes out of it, and how it is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::message::Envelope;
+use crate::document::{ChangeError, DocumentError};
+use crate::machine::{Block, FoldError, Request};
+use crate::types::{Micros, NodeId, Position};
+
+/// What happens to a replica.
+#[derive(Debug)]
+pub enum Input {
+    /// Requests of clients, in the order in which they take effect.
+    Submit(Vec<Request>),
+    /// All changes up to this one are on the disk.
+    Stored {
+        /// Its index in the order of storing.
+        index: u64,
+    },
+    /// A connection to a peer is up.
+    PeerUp(NodeId),
+    /// A connection to a peer is gone.
+    PeerDown(NodeId),
+    /// A peer said something.
+    Message {
+        /// Who.
+        from: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Hand the lease to a voter, if this replica holds it.
+    HandOver(NodeId),
+    /// Time has passed, or there is more to do.
+    Wake,
+}
+
+/// What a replica wants done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Put a change on the disk, then say [`Input::Stored`]. Nobody may hear of it before.
+    Store {
+        /// Its index in the order of storing, from 0.
+        index: u64,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// Say something to a peer.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// End the connection to a peer: it said what no correct node says.
+    Disconnect {
+        /// Whom.
+        peer: NodeId,
+        /// Why.
+        reason: String,
+    },
+    /// This node's intents up to this counter are on the disk.
+    Accepted {
+        /// The counter.
+        through: u64,
+    },
+    /// A batch is committed: show what it did.
+    Committed(Arc<Block>),
+    /// Say [`Input::Wake`] at this time, or sooner.
+    WakeAt(Micros),
+}
+
+/// Why a replica can't go on. What is on the disk stands.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// The document refused something.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A tape batch does not fit.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// A stored change can't be read.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A peer has changes of this node that this node does not have.
+    #[error(
+        "peer {peer} has changes of this node that are not on its disk: this data directory is an old copy. A node \
+         that lost changes has forgotten what it promised: start a new node with an empty directory"
+    )]
+    Forgotten {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// A batch of intents that does not follow its node's last, or can't be read.
+    #[error("intents {first} of node {node} do not follow its intent {last}")]
+    Intents {
+        /// The node.
+        node: NodeId,
+        /// The batch's first counter.
+        first: u64,
+        /// The last counter before it.
+        last: u64,
+    },
+}
+
+/// How a replica is, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplicaStatus {
+    /// The generation.
+    pub generation: u64,
+    /// The voters.
+    pub voters: Vec<NodeId>,
+    /// Term of the fold's head; zero before the first lease.
+    pub term: u64,
+    /// Who holds that lease.
+    pub holder: Option<NodeId>,
+    /// Position of the view.
+    pub position: Position,
+    /// Tape time of the view.
+    pub tape_time: Micros,
+    /// Batches in the view.
+    pub committed_batches: u64,
+    /// Changes in the document.
+    pub changes: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// This node's unconsumed intents.
+    pub pending: u64,
+    /// The view's running digest.
+    pub digest: [u8; 32],
+}
+
+/// What a replica keeps until others have done their part. Each has a cap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buffers {
+    /// Bytes of changes that wait for one they depend on; at most [`MAX_EARLY_BYTES`].
+    pub early_bytes: usize,
+    /// Most bytes on their way to one peer; at most [`WINDOW_BYTES`] and one change.
+    pub unacknowledged_bytes: usize,
+    /// Unconsumed intents of this node; at most [`MAX_PENDING`].
+    pub pending: usize,
+    /// Own changes on their way to the disk.
+    pub in_flight: usize,
+}
+
+/// What a replica is told when it opens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Now.
+    pub now: Micros,
+    /// How long a lease lasts without renewal.
+    pub lease: Micros,
+    /// Seed of the random back-off.
+    pub seed: u64,
+}
