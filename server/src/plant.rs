@@ -1,6 +1,6 @@
 //! Deliberate bugs, so that the simulator can prove that it would find them.
 //!
-//! Without the cargo feature `plant` nothing can be planted and [`planted`] is always false. With
+//! Without the cargo feature `plant` nothing can be planted and `planted` is always false. With
 //! it, a bug is planted for the replicas of one thread.
 
 /// A bug that can only be inside the replica.

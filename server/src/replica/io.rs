@@ -134,11 +134,11 @@ pub struct ReplicaStatus {
 /// What a replica keeps until others have done their part. Each has a cap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Buffers {
-    /// Bytes of changes that wait for one they depend on; at most [`MAX_EARLY_BYTES`].
+    /// Bytes of changes that wait for one they depend on; at most [`MAX_EARLY_BYTES`](super::MAX_EARLY_BYTES).
     pub early_bytes: usize,
-    /// Most bytes on their way to one peer; at most [`WINDOW_BYTES`] and one change.
+    /// Most bytes on their way to one peer; at most [`WINDOW_BYTES`](super::WINDOW_BYTES) and one change.
     pub unacknowledged_bytes: usize,
-    /// Unconsumed intents of this node; at most [`MAX_PENDING`].
+    /// Unconsumed intents of this node; at most [`MAX_PENDING`](super::MAX_PENDING).
     pub pending: usize,
     /// Own changes on their way to the disk.
     pub in_flight: usize,

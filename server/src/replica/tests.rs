@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::decimal::Grid;
-use crate::machine::{Action, Amend, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target};
+use crate::machine::{
+    Action, Amend, Block, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
+};
 use crate::types::{Lots, Side, Ticks};
 use xbook_proto::v1::{Reason, TimeInForce};
 
