@@ -108,10 +108,17 @@ impl Trader {
         Ok(())
     }
 
-    /// The first answer is given again; only what was pending may have become something.
+    /// The first answer is given again. What was answered on acceptance showed the order as it was
+    /// found at that moment, so there only the order is the same.
     fn compare(&self, call: &Call, first: &Answer, again: &Answer) -> Result<(), Broken> {
+        let on_acceptance = match call {
+            Call::Place(place) => place.answer_when() == AnswerWhen::Accepted,
+            Call::Amend(_) | Call::Cancel(_) => false,
+        };
         let same = match (first, again) {
-            (Answer::Done { order: first, position: 0, .. }, Answer::Done { order: again, .. }) => {
+            (Answer::Done { order: first, position, .. }, Answer::Done { order: again, .. })
+                if on_acceptance || *position == 0 =>
+            {
                 first.order_id == again.order_id
             }
             _ => first == again,
