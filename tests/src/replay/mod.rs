@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The commands go out in the workload's order, as many in a message as the [`Pace`] says, and no more
-//! are outstanding than its window. The results come in the same order; the [`Reader`](reader::Reader)
+//! are outstanding than its window. The results come in the same order; the `Reader`
 //! makes the report of them as an engine would have written it.
 
 mod command;
