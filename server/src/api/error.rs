@@ -221,6 +221,10 @@ pub fn code(reason: Reason) -> Code {
         Reason::OtherAccount => Code::PermissionDenied,
         Reason::OrderClosed
         | Reason::SessionGap
+        | Reason::AlreadyVoter
+        | Reason::NotVoter
+        | Reason::LastVoter
+        | Reason::TooManyVoters
         | Reason::WouldTake
         | Reason::NotFillable
         | Reason::NoLiquidity

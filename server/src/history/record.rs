@@ -1,19 +1,18 @@
 //! Blocks of the history log as bytes: a checksum over key and record, then the record.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-
 use bytes::Bytes;
 use prost::Message;
 use rust_decimal::Decimal;
-use rustc_hash::FxBuildHasher;
 use xbook_proto::record::v1 as wire;
 
 use super::Damage;
 use super::outcome::{self, RequestOutcome};
 use crate::decimal::Grid;
-use crate::machine::{Account, Block, Change, FillOf, Order, Origin, SessionId};
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
+use crate::machine::{
+    Account, Block, Change, FillOf, Order, Origin, SessionId, Table, halves, joined, side_from_wire,
+    side_to_wire,
+};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
 
 /// What the prices and quantities of a block count in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,29 +63,6 @@ fn checksum(key: &[u8], record: &[u8]) -> [u8; CHECKSUM_BYTES] {
     hasher.finalize().to_be_bytes()
 }
 
-/// The distinct values that changes refer to by index.
-struct Table<T> {
-    values: Vec<T>,
-    index: HashMap<T, u32, FxBuildHasher>,
-}
-
-impl<T: Clone + Eq + Hash> Table<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), index: HashMap::default() }
-    }
-
-    fn index(&mut self, value: &T) -> u32 {
-        if let Some(at) = self.index.get(value) {
-            return *at;
-        }
-        // A block has far fewer than 2^32 changes.
-        let at = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.values.push(value.clone());
-        self.index.insert(value.clone(), at);
-        at
-    }
-}
-
 struct Writer {
     time: Micros,
     position: Position,
@@ -99,9 +75,9 @@ fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
     let mut writer = Writer {
         time: block.time,
         position: block.first,
-        nodes: Table::new(),
-        accounts: Table::new(),
-        sessions: Table::new(),
+        nodes: Table::default(),
+        accounts: Table::default(),
+        sessions: Table::default(),
     };
     let changes = block.changes.iter().filter_map(|change| match change {
         Change::Order { order, fill } => Some(writer.change(order, fill.as_ref())),
@@ -119,9 +95,9 @@ fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
         time_us: block.time.0,
         tick_size: sizes.tick.to_string(),
         lot_size: sizes.lot.to_string(),
-        nodes: writer.nodes.values.iter().map(|node| node.0).collect(),
-        accounts: writer.accounts.values.iter().map(|account| account.to_string()).collect(),
-        sessions: writer.sessions.values.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
+        nodes: writer.nodes.values().iter().map(|node| node.0).collect(),
+        accounts: writer.accounts.values().iter().map(|account| account.to_string()).collect(),
+        sessions: writer.sessions.values().iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
         changes,
         outcomes: outcomes.collect(),
     }
@@ -164,12 +140,6 @@ impl Writer {
             }),
         }
     }
-}
-
-/// The low and the high 64 bits.
-fn halves(value: u128) -> (u64, u64) {
-    let low = u64::try_from(value & u128::from(u64::MAX)).unwrap_or(u64::MAX);
-    (low, u64::try_from(value >> 64).unwrap_or(u64::MAX))
 }
 
 struct Reader {
@@ -239,7 +209,7 @@ impl Reader {
             quantity: Lots(change.quantity),
             filled: Lots(change.filled),
             open: Lots::ZERO,
-            value: u128::from(change.value_high) << 64 | u128::from(change.value_low),
+            value: joined(change.value_low, change.value_high),
             status,
             reason,
             accepted: Micros(self.time.0.wrapping_sub(change.accepted_before_us.cast_unsigned())),
@@ -255,20 +225,5 @@ impl Reader {
 
     fn order_id(&self, node: u32, counter: u64) -> Option<OrderId> {
         Some(OrderId { node: *self.nodes.get(node as usize)?, counter })
-    }
-}
-
-fn side_to_wire(side: Side) -> xbook_proto::v1::Side {
-    match side {
-        Side::Buy => xbook_proto::v1::Side::Buy,
-        Side::Sell => xbook_proto::v1::Side::Sell,
-    }
-}
-
-fn side_from_wire(side: xbook_proto::v1::Side) -> Option<Side> {
-    match side {
-        xbook_proto::v1::Side::Unspecified => None,
-        xbook_proto::v1::Side::Buy => Some(Side::Buy),
-        xbook_proto::v1::Side::Sell => Some(Side::Sell),
     }
 }

@@ -9,6 +9,7 @@ use xbook_proto::v1::Reason;
 
 use super::intent::{Action, Intent, NewMarket};
 use super::journal::Journal;
+use super::parts::{Part, Writer};
 use super::state::FoldError;
 use super::step::Step;
 use super::{Digest, Rules};
@@ -86,6 +87,20 @@ impl Directory {
             (Outcome::Refused | Outcome::Expired | Outcome::Repeated, _) => Ok(()),
             _ => Err(FoldError::Misfit { intent: id }),
         }
+    }
+
+    pub(super) fn write_parts(&self, writer: &mut Writer) {
+        self.markets().for_each(|market| writer.market(market));
+    }
+
+    /// Takes what a part says about the directory; `None` if it can't be.
+    pub(super) fn read_part(&mut self, part: &mut Part) -> Option<()> {
+        for market in part.markets()? {
+            let ascends = self.markets.last_key_value().is_none_or(|(name, _)| *name < market.name);
+            (ascends && self.markets.len() < MAX_MARKETS).then_some(())?;
+            self.markets.insert(market.name.clone(), market);
+        }
+        Some(())
     }
 
     /// Puts what a step left behind into the digest.

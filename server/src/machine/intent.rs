@@ -64,8 +64,19 @@ pub enum Action {
     CancelAll(Option<Side>),
     /// Create a market; only in the directory.
     CreateMarket(NewMarket),
+    /// Change the voters of the next generation.
+    ChangeVoters(VoterChange),
     /// A session's command that was not valid: it only uses up its number.
     Invalid,
+}
+
+/// A change of the voters of a document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VoterChange {
+    /// This node becomes a voter.
+    Add(NodeId),
+    /// This voter is one no more.
+    Remove(NodeId),
 }
 
 /// An order to place.
@@ -125,6 +136,24 @@ pub struct NewMarket {
     pub rules: Rules,
     /// The first voters of its document, ascending.
     pub voters: Vec<NodeId>,
+}
+
+impl NewMarket {
+    pub(super) fn to_record(&self) -> record::CreateMarket {
+        record::CreateMarket {
+            name: self.name.to_string(),
+            rules: Some(self.rules.to_record()),
+            voters: self.voters.iter().map(|node| node.0).collect(),
+        }
+    }
+
+    pub(super) fn from_record(record: record::CreateMarket) -> Option<Self> {
+        Some(Self {
+            name: record.name.into(),
+            rules: Rules::from_record(&record.rules?)?,
+            voters: record.voters.into_iter().map(NodeId).collect(),
+        })
+    }
 }
 
 /// A request with what its node knew when it accepted it.
@@ -225,10 +254,12 @@ fn encode_action(action: &Action) -> record::intent::Action {
         Action::CancelAll(side) => Wire::CancelAll(record::CancelAll {
             side: side.map_or(WireSide::Unspecified, side_to_wire).into(),
         }),
-        Action::CreateMarket(market) => Wire::CreateMarket(record::CreateMarket {
-            name: market.name.to_string(),
-            rules: Some(market.rules.to_record()),
-            voters: market.voters.iter().map(|node| node.0).collect(),
+        Action::CreateMarket(market) => Wire::CreateMarket(market.to_record()),
+        Action::ChangeVoters(change) => Wire::ChangeVoters(record::ChangeVoters {
+            change: Some(match change {
+                VoterChange::Add(node) => record::change_voters::Change::Add(node.0),
+                VoterChange::Remove(node) => record::change_voters::Change::Remove(node.0),
+            }),
         }),
         Action::Invalid => Wire::Invalid(record::Invalid {}),
     }
@@ -303,10 +334,10 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
         }),
         Wire::Cancel(cancel) => Action::Cancel(decode_target(&cancel.target?)),
         Wire::CancelAll(all) => Action::CancelAll(side_from_wire(all.side())),
-        Wire::CreateMarket(market) => Action::CreateMarket(NewMarket {
-            name: market.name.into(),
-            rules: Rules::from_record(&market.rules?)?,
-            voters: market.voters.into_iter().map(NodeId).collect(),
+        Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
+        Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {
+            record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),
+            record::change_voters::Change::Remove(node) => VoterChange::Remove(NodeId(node)),
         }),
         Wire::Invalid(_) => Action::Invalid,
     })

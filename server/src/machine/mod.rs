@@ -11,17 +11,23 @@ mod intent;
 mod journal;
 mod ledger;
 mod market;
+mod parts;
 mod state;
 mod step;
+mod table;
+mod voters;
 
 pub use digest::Digest;
 pub use directory::{Directory, MarketEntry};
 pub use intent::{
     Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, SessionId, Target,
-    decode_batch, encode_batch, side_from_wire, side_to_wire,
+    VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
 };
 pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};
 pub use ledger::Ledger;
 pub use market::{Market, Order, OrderStatus, Rules};
+pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, FoldError, Machine, State};
 pub use step::{Batch, Step, StepFill};
+pub(crate) use table::{Table, halves, joined};
+pub use voters::MAX_VOTERS;

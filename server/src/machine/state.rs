@@ -1,9 +1,12 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
+use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::{OrderStatus, Reason};
 
+use super::intent::{Action, VoterChange};
 use super::journal::{Block, Journal};
 use super::step::{Batch, Step};
+use super::voters::Voters;
 use super::{Digest, Directory, Intent, Ledger, Market};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
@@ -26,10 +29,11 @@ pub struct State {
     pub ledger: Ledger,
     /// The book or the directory.
     pub machine: Machine,
-    time: Micros,
-    position: Position,
-    batches: u64,
-    digest: Digest,
+    pub(super) voters: Voters,
+    pub(super) time: Micros,
+    pub(super) position: Position,
+    pub(super) batches: u64,
+    pub(super) digest: Digest,
 }
 
 /// Why a batch can't be applied: a record that no correct node writes, or a defect. The state is
@@ -87,17 +91,30 @@ pub struct BatchBuilder {
 }
 
 impl State {
-    /// The state at the beginning of a generation.
+    /// The state at the beginning of generation 0.
     #[must_use]
-    pub fn new(machine: Machine, genesis: [u8; 32]) -> Self {
+    pub fn new(machine: Machine, voters: Vec<NodeId>, genesis: [u8; 32]) -> Self {
         Self {
             ledger: Ledger::default(),
             machine,
+            voters: Voters::new(voters),
             time: Micros(0),
             position: Position(0),
             batches: 0,
             digest: Digest::starting_at(genesis),
         }
+    }
+
+    /// The voters of this generation, ascending.
+    #[must_use]
+    pub fn voters(&self) -> &[NodeId] {
+        self.voters.current()
+    }
+
+    /// The voters that the next generation is to have, ascending; `None` if they stay.
+    #[must_use]
+    pub fn next_voters(&self) -> Option<&[NodeId]> {
+        self.voters.next()
     }
 
     /// Tape time of the last batch.
@@ -187,12 +204,13 @@ impl State {
             return Err(FoldError::OutOfTurn { intent: id });
         }
         let journal = &mut builder.journal;
-        let step = match self.ledger.screen(intent, builder.batch.time) {
-            Some(step) => {
+        let step = match (self.ledger.screen(intent, builder.batch.time), &intent.request.action) {
+            (Some(step), _) => {
                 self.apply_step(id, intent, &step, journal)?;
                 step
             }
-            None => match &mut self.machine {
+            (None, Action::ChangeVoters(change)) => self.change_voters(*change, journal),
+            (None, _) => match &mut self.machine {
                 Machine::Market(market) => market.sequence(id, intent, journal)?,
                 Machine::Directory(directory) => directory.sequence(id, intent, journal)?,
             },
@@ -264,6 +282,15 @@ impl State {
         self.batches += 1;
     }
 
+    /// Changes the next generation's voters, if the change is one that can be made.
+    fn change_voters(&mut self, change: VoterChange, journal: &mut Journal) -> Step {
+        journal.advance();
+        match self.voters.change(change) {
+            Ok(()) => Step::plain(Outcome::VotersChanged, Reason::Unspecified),
+            Err(reason) => Step::refused(reason),
+        }
+    }
+
     fn apply_step(
         &mut self,
         id: OrderId,
@@ -271,6 +298,11 @@ impl State {
         step: &Step,
         journal: &mut Journal,
     ) -> Result<(), FoldError> {
+        if let (Outcome::VotersChanged, Action::ChangeVoters(change)) = (step.outcome, &intent.request.action)
+        {
+            let fits = self.change_voters(*change, journal).outcome == step.outcome;
+            return fits.then_some(()).ok_or(FoldError::Misfit { intent: id });
+        }
         match &mut self.machine {
             Machine::Market(market) => market.apply(id, intent, step, journal),
             Machine::Directory(directory) => directory.apply(id, intent, step, journal),
@@ -297,12 +329,16 @@ impl State {
             Machine::Market(market) => market.digest(id, step, &mut self.digest),
             Machine::Directory(directory) => directory.digest(id, step, &mut self.digest),
         }
+        if step.outcome == Outcome::VotersChanged {
+            let next = self.voters.next().unwrap_or_default();
+            self.digest.put([next.len() as u64]);
+            next.iter().for_each(|voter| self.digest.put([voter.0]));
+        }
     }
 }
 
 /// Why a step refused its intent.
 fn refused(step: &Step) -> Reason {
-    use xbook_proto::record::v1::Outcome;
     match step.outcome {
         Outcome::Refused | Outcome::Expired => step.reason,
         _ => Reason::Unspecified,

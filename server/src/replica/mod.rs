@@ -108,7 +108,7 @@ impl Replica {
             log: Log::default(),
             inbox: Inbox::default(),
             tape: Tape::new(genesis.voters()),
-            view: State::new(genesis.machine(), genesis.digest()),
+            view: State::new(genesis.machine(), genesis.voters(), genesis.digest()),
             lease: Lease::new(lease, now, seed, 0),
             peers: Peers::default(),
             committed: 0,

@@ -94,12 +94,14 @@ impl World {
         let count = (voters + observers) as u64;
         let machines = (1..=count).map(|id| Machine::new(NodeId(id), lease, &mut random)).collect();
         let clients = (0..5).map(|number| Client::new(number, random.fork())).collect();
+        let genesis = genesis(voters);
         let mut world = Self {
             time: 0,
             network: Network::new(random.percent(50)),
             lease,
             nemesis: Nemesis::new(random.fork()),
-            genesis: genesis(voters),
+            rematch: Rematch::new(&genesis.voters()),
+            genesis,
             machines,
             voters,
             clients,
@@ -107,7 +109,6 @@ impl World {
             committed: Committed::default(),
             promises: Promises::default(),
             leases: Leases::default(),
-            rematch: Rematch::default(),
             chaos: true,
             fresh: true,
             trace: Trace::default(),

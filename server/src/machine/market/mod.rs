@@ -5,6 +5,7 @@
 //! orders change, positions are counted, changes are noted.
 
 mod order;
+mod parts;
 mod rules;
 mod settle;
 
@@ -127,7 +128,9 @@ impl Market {
             Action::Amend(amend) => self.match_amend(intent, amend),
             Action::Cancel(target) => self.take_out(intent, *target),
             Action::CancelAll(side) => self.take_all_out(&intent.request.account, *side),
-            Action::CreateMarket(_) | Action::Invalid => Step::refused(Reason::UnknownValue),
+            Action::CreateMarket(_) | Action::ChangeVoters(_) | Action::Invalid => {
+                Step::refused(Reason::UnknownValue)
+            }
         };
         self.settle(id, intent, &step, journal)?;
         Ok(step)

@@ -98,7 +98,7 @@ impl Order {
     }
 
     /// The status of a resting order.
-    pub(super) fn resting_status(&self) -> OrderStatus {
+    pub(in crate::machine) fn resting_status(&self) -> OrderStatus {
         if self.filled.is_zero() { OrderStatus::Open } else { OrderStatus::PartiallyFilled }
     }
 }

@@ -133,7 +133,7 @@ impl Market {
     }
 
     /// An order begins to rest.
-    fn enter(&mut self, order: Order) {
+    pub(super) fn enter(&mut self, order: Order) {
         if let Some(price) = order.limit {
             self.touched.push((order.side, price));
         }

@@ -1,13 +1,13 @@
 //! The committed sequence, matched again from the requests alone by the naive book: the same fills,
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xbook::book::{Command, Fill, Outcome, Style};
 use xbook::machine::{
-    Action, Amend, Answer, Block, Change, NewSize, Origin, Place, Request, SessionId, Target,
+    Action, Amend, Answer, Block, Change, NewSize, Origin, Place, Request, SessionId, Target, VoterChange,
 };
-use xbook::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
 use xbook_proto::v1::{Liquidity, Reason, TimeInForce};
 
 use crate::naive::NaiveBook;
@@ -74,9 +74,17 @@ pub struct Rematch {
     seen: BTreeMap<(String, String), u64>,
     sessions: BTreeMap<SessionId, u64>,
     fills: Vec<Fill>,
+    /// The voters that are asked for.
+    voters: BTreeSet<NodeId>,
 }
 
 impl Rematch {
+    /// An empty market whose document has these voters.
+    #[must_use]
+    pub fn new(voters: &[NodeId]) -> Self {
+        Self { voters: voters.iter().copied().collect(), ..Self::default() }
+    }
+
     /// Goes on by a block.
     ///
     /// # Errors
@@ -156,6 +164,7 @@ impl Rematch {
             }
             (None, Action::CancelAll(side)) => self.cancel_all(request, *side),
             (None, Action::CreateMarket(_)) => false,
+            (None, Action::ChangeVoters(change)) => self.change_voters(*change),
             // It only uses up its number, and is shown without a reason.
             (None, Action::Invalid) => true,
         }
@@ -220,6 +229,13 @@ impl Rematch {
             self.cancel(id);
         }
         true
+    }
+
+    fn change_voters(&mut self, change: VoterChange) -> bool {
+        match change {
+            VoterChange::Add(node) => self.voters.len() < 7 && self.voters.insert(node),
+            VoterChange::Remove(node) => self.voters.len() > 1 && self.voters.remove(&node),
+        }
     }
 
     /// Books the fills on the makers; the sum of their quantities.

@@ -5,6 +5,8 @@
 //! repeat can't be told from a first, so an intent that was accepted on a view at or below it has
 //! no effect.
 
+mod parts;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rustc_hash::FxBuildHasher;
@@ -115,7 +117,7 @@ impl Ledger {
             _ => false,
         };
         match &intent.request.action {
-            Action::Place(_) | Action::Amend(_) if forgotten => {
+            Action::Place(_) | Action::Amend(_) | Action::ChangeVoters(_) if forgotten => {
                 Some(Step::plain(Outcome::Expired, Reason::Forgotten))
             }
             Action::Invalid => Some(Step::plain(Outcome::Refused, Reason::Unspecified)),

@@ -1,0 +1,89 @@
+//! A state as records, for the genesis of the next generation, and back.
+//!
+//! ```text
+//! State ── to_parts ──> StatePart... ── from_parts ──> State, of the next generation
+//!   └───────────────── next_generation ─────────────────┘ the same, without the way round
+//! ```
+//!
+//! The same state gives the same bytes on each node, so nothing here follows the order of a hash
+//! map. What is read is somebody else's: what does not fit together is refused, never trusted.
+
+mod read;
+mod write;
+
+use xbook_proto::record::v1 as record;
+
+pub(in crate::machine) use read::Part;
+pub(in crate::machine) use write::Writer;
+
+use super::voters::Voters;
+use super::{Digest, Machine, State};
+use crate::types::{Micros, NodeId, Position};
+
+/// Most encoded bytes of a part.
+pub const MAX_PART_BYTES: usize = 256 * 1024;
+
+/// Numbers that count up and are read from elsewhere stay below this, so that none overflows.
+const MAX_COUNT: u64 = u64::MAX / 2;
+
+/// Where a generation takes over from the one before it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StateStart {
+    /// Position of the last event.
+    pub position: Position,
+    /// Tape time of the last batch.
+    pub time: Micros,
+}
+
+impl State {
+    /// What the next generation begins with, beside its header. Depends on nothing but the state.
+    #[must_use]
+    pub fn to_parts(&self) -> Vec<record::StatePart> {
+        let mut writer = Writer::default();
+        self.ledger.write_parts(&mut writer);
+        match &self.machine {
+            Machine::Market(market) => market.write_parts(&mut writer),
+            Machine::Directory(directory) => directory.write_parts(&mut writer),
+        }
+        writer.finish()
+    }
+
+    /// The state at the beginning of a generation that has these voters, this start and these
+    /// parts. `machine` is empty and knows its name and rules.
+    ///
+    /// `None` if the parts are no state's: something twice, out of order or beyond its limit, an
+    /// order that can't rest, a number that no tape leads to.
+    #[must_use]
+    pub fn from_parts(
+        machine: Machine,
+        voters: Vec<NodeId>,
+        start: StateStart,
+        parts: impl IntoIterator<Item = record::StatePart>,
+        genesis: [u8; 32],
+    ) -> Option<Self> {
+        (start.position.0 <= MAX_COUNT).then_some(())?;
+        let mut state = Self::new(machine, voters, genesis);
+        (state.position, state.time) = (start.position, start.time);
+        for part in parts {
+            let mut part = Part::new(part, start)?;
+            state.ledger.read_part(&mut part)?;
+            match &mut state.machine {
+                Machine::Market(market) => market.read_part(&mut part, &state.ledger)?,
+                Machine::Directory(directory) => directory.read_part(&mut part)?,
+            }
+            part.is_read().then_some(())?;
+        }
+        Some(state)
+    }
+
+    /// Goes on in the next generation: the same as [`Self::from_parts`] of its own
+    /// [`Self::to_parts`].
+    pub fn next_generation(&mut self, voters: Vec<NodeId>, genesis: [u8; 32]) {
+        self.voters = Voters::new(voters);
+        self.batches = 0;
+        self.digest = Digest::starting_at(genesis);
+    }
+}
+
+#[cfg(test)]
+mod tests;

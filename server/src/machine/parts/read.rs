@@ -1,0 +1,162 @@
+//! Reading parts: entry by entry, each checked as far as it can be without the state.
+
+use xbook_proto::record::v1 as record;
+use xbook_proto::v1::{OrderStatus, Reason, TimeInForce};
+
+use super::{MAX_COUNT, StateStart};
+use crate::machine::intent::side_from_wire;
+use crate::machine::table::joined;
+use crate::machine::{Account, MarketEntry, NewMarket, Order, Origin, Repeated, SessionId};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
+
+/// A part that is being read. Who reads entries takes them out; what is left at the end belongs
+/// into no such state.
+pub(in crate::machine) struct Part {
+    start: StateStart,
+    nodes: Vec<NodeId>,
+    accounts: Vec<Account>,
+    sessions: Vec<SessionId>,
+    rest: record::StatePart,
+}
+
+/// A remembered request.
+pub(in crate::machine) struct RequestEntry {
+    pub key: [u8; 16],
+    pub body_hash: u64,
+    pub first: Repeated,
+    pub time: Micros,
+}
+
+/// A remembered session.
+pub(in crate::machine) struct SessionEntry {
+    pub id: SessionId,
+    pub last_number: u64,
+    pub last_use: Micros,
+}
+
+impl Part {
+    pub fn new(mut rest: record::StatePart, start: StateStart) -> Option<Self> {
+        let nodes = std::mem::take(&mut rest.nodes).into_iter().map(NodeId).collect();
+        let accounts = std::mem::take(&mut rest.accounts).into_iter().map(Into::into).collect();
+        let sessions = std::mem::take(&mut rest.sessions);
+        let sessions = sessions.iter().map(|id| session(id)).collect::<Option<_>>()?;
+        Some(Self { start, nodes, accounts, sessions, rest })
+    }
+
+    /// Whether nothing is left.
+    pub fn is_read(&self) -> bool {
+        self.rest == record::StatePart::default()
+    }
+
+    /// Node and counter of each.
+    pub fn consumed(&mut self) -> Option<Vec<OrderId>> {
+        let entries = std::mem::take(&mut self.rest.consumed);
+        entries.iter().map(|entry| self.order_id(entry.node, entry.counter)).collect()
+    }
+
+    pub fn floor(&mut self) -> Option<Micros> {
+        self.rest.floor_us.take().map(Micros)
+    }
+
+    pub fn requests(&mut self) -> Option<Vec<RequestEntry>> {
+        let (mut position, mut time) = (0_u64, 0_u64);
+        let entries = std::mem::take(&mut self.rest.requests);
+        let read = entries.iter().map(|entry| {
+            position = position.checked_add(entry.position_step)?;
+            time = time.checked_add(entry.time_step_us)?;
+            let intent = self.order_id(entry.node, entry.counter)?;
+            let (position, time) = self.before_start(position, time)?;
+            let key = entry.key.as_ref().try_into().ok()?;
+            let first = Repeated { intent, position };
+            Some(RequestEntry { key, body_hash: entry.body_hash, first, time })
+        });
+        read.collect()
+    }
+
+    pub fn sessions(&mut self) -> Option<Vec<SessionEntry>> {
+        let mut time = 0_u64;
+        let entries = std::mem::take(&mut self.rest.remembered_sessions);
+        let read = entries.iter().map(|entry| {
+            time = time.checked_add(entry.time_step_us)?;
+            let id = session(&entry.session)?;
+            let last_number = count(entry.last_number)?;
+            let (_, last_use) = self.before_start(1, time)?;
+            Some(SessionEntry { id, last_number, last_use })
+        });
+        read.collect()
+    }
+
+    pub fn last_price(&mut self) -> Option<Ticks> {
+        self.rest.last_price.take().map(Ticks)
+    }
+
+    pub fn orders(&mut self) -> Option<Vec<Order>> {
+        std::mem::take(&mut self.rest.orders).into_iter().map(|order| self.order(order)).collect()
+    }
+
+    fn order(&self, order: record::OpenOrder) -> Option<Order> {
+        let (side, time_in_force) = (side_from_wire(order.side())?, order.time_in_force());
+        let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
+        let open = order.quantity.checked_sub(order.filled).filter(|open| rests && *open > 0)?;
+        let (position, updated) = self.before_start(order.position, order.updated_us)?;
+        let origin = match order.session.checked_sub(1) {
+            None if order.number > 0 => return None,
+            None => Origin::Request(order.request_id.into()),
+            Some(_) if !order.request_id.is_empty() => return None,
+            Some(at) => {
+                Origin::Command { session: *self.sessions.get(at as usize)?, number: count(order.number)? }
+            }
+        };
+        let mut read = Order {
+            id: self.order_id(order.node, order.counter)?,
+            account: self.accounts.get(order.account as usize)?.clone(),
+            origin,
+            side,
+            limit: Some(Ticks(order.price)),
+            time_in_force,
+            post_only: order.post_only,
+            quantity: Lots(order.quantity),
+            filled: Lots(order.filled),
+            open: Lots(open),
+            value: joined(order.value_low, order.value_high),
+            status: OrderStatus::Open,
+            reason: Reason::Unspecified,
+            accepted: Micros(order.accepted_us),
+            expires: (order.expires_us > 0).then_some(Micros(order.expires_us)),
+            updated,
+            position,
+        };
+        read.status = read.resting_status();
+        Some(read)
+    }
+
+    pub fn markets(&mut self) -> Option<Vec<MarketEntry>> {
+        let entries = std::mem::take(&mut self.rest.markets);
+        let read = entries.into_iter().map(|entry| {
+            let NewMarket { name, rules, voters } = NewMarket::from_record(entry.market?)?;
+            let (position, _) = self.before_start(entry.position, 0)?;
+            Some(MarketEntry { name, rules, voters, position })
+        });
+        read.collect()
+    }
+
+    fn order_id(&self, node: u32, counter: u64) -> Option<OrderId> {
+        Some(OrderId { node: *self.nodes.get(node as usize)?, counter: count(counter)? })
+    }
+
+    /// An event's position and time; `None` if the state does not reach so far.
+    fn before_start(&self, position: u64, time: u64) -> Option<(Position, Micros)> {
+        let (position, time) = (Position(position), Micros(time));
+        let past = position.0 > 0 && position <= self.start.position && time <= self.start.time;
+        past.then_some((position, time))
+    }
+}
+
+fn session(id: &[u8]) -> Option<SessionId> {
+    id.try_into().map(SessionId).ok()
+}
+
+/// A number that counts from 1.
+fn count(number: u64) -> Option<u64> {
+    (1..=MAX_COUNT).contains(&number).then_some(number)
+}
