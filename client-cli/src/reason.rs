@@ -30,6 +30,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::UnknownMarket => "there is no such market",
         Reason::MarketExists => "a market of this name exists",
         Reason::UnknownOrder => "there is no such order in this market",
+        Reason::UnknownNode => "there is no such node in this cluster",
         Reason::OtherAccount => "the order belongs to another account",
         Reason::OrderClosed => "the order is already closed",
         Reason::RequestIdReused => "the request id was used before, for another request",
@@ -66,6 +67,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
             "`xcli market list` lists the markets; `xcli market create NAME --tick T --lot L` makes one"
         }
         Reason::MarketExists => "`xcli market show NAME` shows its rules",
+        Reason::UnknownNode => "`xcli nodes` lists the nodes with their ids",
         Reason::UnknownOrder => "`xcli orders MARKET --all` lists your orders with their ids",
         Reason::OtherAccount => "name the order's account with --account",
         Reason::OrderClosed => "`xcli order MARKET ORDER` shows how it ended",

@@ -110,8 +110,12 @@ impl Count {
 
 async fn create_market(node: &Xnode) -> Result<()> {
     let rules = MarketRules { tick_size: "1".into(), lot_size: "1".into(), ..MarketRules::default() };
-    let request =
-        CreateMarketRequest { request_id: "market".into(), market: MARKET.into(), rules: Some(rules) };
+    let request = CreateMarketRequest {
+        request_id: "market".into(),
+        market: MARKET.into(),
+        rules: Some(rules),
+        voters: Vec::new(),
+    };
     ClusterServiceClient::new(node.connect().await?).create_market(request).await?;
     Ok(())
 }

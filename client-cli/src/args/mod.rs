@@ -313,6 +313,9 @@ pub struct CreateMarketArgs {
     /// Largest quantity of an order [default: the node's limit].
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
     pub max: Option<String>,
+    /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
+    #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
+    pub voters: Vec<String>,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,

@@ -15,8 +15,12 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         min_quantity: args.min.unwrap_or_default(),
         max_quantity: args.max.unwrap_or_default(),
     };
-    let request =
-        CreateMarketRequest { request_id: repeat.request_id.clone(), market: args.name, rules: Some(rules) };
+    let request = CreateMarketRequest {
+        request_id: repeat.request_id.clone(),
+        market: args.name,
+        rules: Some(rules),
+        voters: args.voters,
+    };
     let request = context.client.request(request);
     let answer = context.client.cluster().create_market(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();

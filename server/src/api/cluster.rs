@@ -5,6 +5,7 @@ use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_server::ClusterService;
 use xbook_proto::v1::{AnswerWhen, Reason};
 
+use super::admission::Electorate;
 use super::convert::timestamp;
 use super::error::Refusal;
 use super::submit::Reached;
@@ -44,9 +45,10 @@ impl Api {
         call: Request<v1::CreateMarketRequest>,
     ) -> Result<v1::CreateMarketResponse, Refusal> {
         let (caller, deadline) = self.caller(&call)?;
-        // A market begins with the voters of the directory.
-        let voters = deadline.wait(self.node.directory().read(|replica| replica.status().voters)).await??;
-        let request = admission::create_market(call.into_inner(), voters, &caller)?;
+        let default = deadline.wait(self.node.directory().read(|replica| replica.status().voters)).await??;
+        let known = self.node.peers().into_iter().chain(default.iter().copied()).chain([self.node.id()]);
+        let electorate = Electorate { known: known.collect(), default };
+        let request = admission::create_market(call.into_inner(), electorate, &caller)?;
         let Action::CreateMarket(new) = &request.action else {
             return Err(Refusal::new(Reason::Unspecified, "the request creates no market"));
         };

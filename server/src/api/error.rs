@@ -19,7 +19,7 @@ use xbook_proto::v1::Reason;
 
 use crate::history::HistoryError;
 use crate::node::{Closed, Ending, SubmitError};
-use crate::types::Position;
+use crate::types::{NodeId, Position};
 
 /// The `domain` of each `ErrorInfo`.
 pub const DOMAIN: &str = "xbook";
@@ -104,6 +104,12 @@ impl Refusal {
     #[must_use]
     pub fn unknown_order(order: impl fmt::Display) -> Self {
         Self::new(Reason::UnknownOrder, "no such order in this market").field("order_id").value(order)
+    }
+
+    /// A node that the cluster does not have, as far as this one knows.
+    #[must_use]
+    pub fn unknown_node(node: NodeId) -> Self {
+        Self::new(Reason::UnknownNode, "no such node in this cluster").field("node_id").value(node)
     }
 
     /// An order of another account.
@@ -216,7 +222,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::BelowMinimum
         | Reason::AboveMaximum
         | Reason::TimePassed => Code::InvalidArgument,
-        Reason::UnknownMarket | Reason::UnknownOrder => Code::NotFound,
+        Reason::UnknownMarket | Reason::UnknownOrder | Reason::UnknownNode => Code::NotFound,
         Reason::MarketExists | Reason::RequestIdReused => Code::AlreadyExists,
         Reason::OtherAccount => Code::PermissionDenied,
         Reason::OrderClosed

@@ -46,6 +46,7 @@ struct Inner {
     started: Micros,
     directory: ReplicaHandle,
     markets: watch::Receiver<Markets>,
+    links: watch::Receiver<task::Links>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<Option<Ending>>,
     events: mpsc::Sender<LinkEvent>,
@@ -143,6 +144,7 @@ impl Node {
             started: clock.now(),
             directory: supervisor.directory.clone(),
             markets: supervisor.markets.subscribe(),
+            links: supervisor.links.subscribe(),
             stopping: supervisor.stopping.clone(),
             stopped: supervisor.ended.subscribe(),
             events: supervisor.events.clone(),
@@ -202,6 +204,12 @@ impl Node {
     #[must_use]
     pub fn markets(&self) -> Vec<ReplicaHandle> {
         self.inner.markets.borrow().values().cloned().collect()
+    }
+
+    /// The peers that this node is connected with now.
+    #[must_use]
+    pub fn peers(&self) -> Vec<NodeId> {
+        self.inner.links.borrow().keys().copied().collect()
     }
 
     /// The directory, then all markets by name.

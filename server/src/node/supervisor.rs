@@ -102,7 +102,7 @@ pub(super) struct Supervisor {
     pub ended: watch::Sender<Option<Ending>>,
     /// Where links say that they are up or down.
     pub events: mpsc::Sender<LinkEvent>,
-    links: watch::Sender<Links>,
+    pub links: watch::Sender<Links>,
     link_events: mpsc::Receiver<LinkEvent>,
     created: publish::CreatedReceiver,
     tasks: JoinSet<TaskEnd>,
@@ -232,7 +232,10 @@ impl Supervisor {
             );
             self.tasks.shutdown().await;
         }
-        self.links.borrow().values().for_each(|link| link.close("the node is shutting down".to_owned()));
+        // None may be left behind: a peer's stream ends once nobody can send on it.
+        for link in self.links.send_replace(Links::new()).into_values() {
+            link.close("the node is shutting down".to_owned());
+        }
         let writer =
             self.starter.writer.take().ok_or_else(|| NodeError::Task("the writer has ended".to_owned()))?;
         let finished = tokio::task::spawn_blocking(|| writer.finish()).await;

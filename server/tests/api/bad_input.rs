@@ -276,6 +276,28 @@ async fn bad_markets_are_refused() {
         "MISSING_FIELD",
         "rules: must be set",
     );
+    let me = served.node.id().to_string();
+    let stranger = "00000000000000ff".to_owned();
+    let once = format!("voters is \"{me}\": must name each node once");
+    for (voters, code, reason, message) in [
+        (vec![me.clone(); 8], INVALID, "ABOVE_MAXIMUM", "voters is \"8\": must be at most 7 nodes"),
+        (
+            vec!["me".to_owned()],
+            INVALID,
+            "MALFORMED_TEXT",
+            "voters is \"me\": must be 16 lower-case hex digits",
+        ),
+        (vec![me.clone(), me], INVALID, "CONFLICTING_FIELDS", &once),
+        (
+            vec![stranger],
+            Code::NotFound,
+            "UNKNOWN_NODE",
+            "voters is \"00000000000000ff\": no such node in this cluster",
+        ),
+    ] {
+        let request = v1::CreateMarketRequest { voters, ..create_request("ETH/USDT") };
+        assert_refused(served.cluster.create_market(request).await, code, reason, message);
+    }
     let defaults =
         v1::CreateMarketRequest { rules: Some(rules("0.5", "10", "", "")), ..create_request("ETH/USDT") };
     let market = served.cluster.create_market(defaults).await.unwrap().into_inner().market.unwrap();

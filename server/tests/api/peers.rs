@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::support::{MARKET, Served, buy, levels, sell, within};
-use xbook_proto::v1::OrderStatus;
+use super::support::{MARKET, Served, buy, create_request, levels, sell, within};
+use xbook_proto::v1::{self, OrderStatus};
 
 async fn joined(first: &Served) -> Served {
     let served = Served::joined(&[first.address]).await;
@@ -55,6 +55,59 @@ async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back
     let placed = second.place(buy("a", "10", "100")).await.unwrap();
     assert_eq!(placed.order.unwrap().status(), OrderStatus::Open);
     assert_eq!(levels(&first.book(placed.position).await.bids), [("10", "100")]);
+}
+
+/// Three nodes, each connected with both others, that are the voters of the market.
+async fn three_voters() -> [Served; 3] {
+    let mut first = Served::empty().await;
+    let second = Served::joined(&[first.address]).await;
+    let third = Served::joined(&[first.address, second.address]).await;
+    let ids = [&first, &second, &third].map(|served| served.node.id().to_string());
+    let request = v1::CreateMarketRequest { voters: ids.to_vec(), ..create_request(MARKET) };
+    let known = async {
+        while first.node.peers().len() < 2 || second.node.peers().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        first.cluster.create_market(request).await
+    };
+    tokio::time::timeout(Duration::from_secs(10), known).await.unwrap().unwrap();
+    let mut nodes = [first, second, third];
+    for node in &mut nodes {
+        tokio::time::timeout(Duration::from_secs(10), node.node.market_ready(MARKET)).await.unwrap().unwrap();
+        let document = document(node, MARKET).await;
+        let mut voters = ids.to_vec();
+        voters.sort();
+        assert_eq!(document.voters, voters);
+    }
+    nodes
+}
+
+async fn document(served: &mut Served, name: &str) -> v1::DocumentStatus {
+    let node = served.cluster.get_node(v1::GetNodeRequest {}).await.unwrap().into_inner();
+    node.documents.into_iter().find(|document| document.name == name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_voters_commit_orders_of_each_and_two_go_on_without_the_holder() {
+    let mut nodes = three_voters().await;
+    for (at, node) in nodes.iter_mut().enumerate() {
+        let placed = node.place(buy(&format!("b{at}"), "10", "1")).await.unwrap();
+        assert_eq!(placed.order.unwrap().status(), OrderStatus::Open);
+    }
+    let holder = document(&mut nodes[0], MARKET).await.holder;
+    let at = nodes.iter().position(|node| node.node.id().to_string() == holder).unwrap();
+    let [one, two, three] = nodes;
+    let (gone, mut left) = match at {
+        0 => (one, [two, three]),
+        1 => (two, [one, three]),
+        _ => (three, [one, two]),
+    };
+    gone.end().await;
+    for (at, node) in left.iter_mut().enumerate() {
+        let placed = node.place(sell(&format!("s{at}"), "10", "1")).await.unwrap();
+        assert_eq!(placed.order.unwrap().status(), OrderStatus::Filled);
+        assert_ne!(document(node, MARKET).await.holder, holder);
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,7 @@ pub fn create_request(market: &str) -> v1::CreateMarketRequest {
             min_quantity: "0.002".into(),
             max_quantity: "1000".into(),
         }),
+        voters: Vec::new(),
     }
 }
 

@@ -86,6 +86,7 @@ pub async fn create_market(channel: Channel) -> Result<String> {
         request_id: format!("replay-{number}"),
         market: market.clone(),
         rules: Some(rules),
+        voters: Vec::new(),
     };
     ClusterServiceClient::new(channel).create_market(request).await.context("can't create the market")?;
     Ok(market)

@@ -1,13 +1,23 @@
 //! Admission of new markets.
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use xbook_proto::v1::{self, Reason};
 
 use super::{Caller, Findings, body_hash, request, text};
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
-use crate::machine::{Action, NewMarket, Request, Rules};
+use crate::machine::{Action, MAX_VOTERS, NewMarket, Request, Rules};
 use crate::types::{Lots, NodeId};
+
+/// The nodes that a market may get as voters.
+pub struct Electorate {
+    /// The nodes that this one knows, itself included.
+    pub known: BTreeSet<NodeId>,
+    /// The voters of a market whose creator names none, ascending.
+    pub default: Vec<NodeId>,
+}
 
 /// Admits a CreateMarket.
 ///
@@ -15,7 +25,7 @@ use crate::types::{Lots, NodeId};
 /// The first reason by precedence.
 pub fn create_market(
     mut message: v1::CreateMarketRequest,
-    voters: Vec<NodeId>,
+    electorate: Electorate,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
     let mut findings = Findings::default();
@@ -29,9 +39,35 @@ pub fn create_market(
             rules(asked, &mut findings)
         }
     };
-    let read = name.zip(rules).map(|(name, rules)| NewMarket { name: name.into(), rules, voters });
+    findings.within("");
+    let voters = findings.note(voters(&message.voters, electorate));
+    let read = name.zip(rules).zip(voters);
+    let read = read.map(|((name, rules), voters)| NewMarket { name: name.into(), rules, voters });
     let new = findings.unless_found(read)?;
     request(caller, request_id, body_hash("create-market", &message), Action::CreateMarket(new))
+}
+
+/// The voters that are asked for, ascending; the default if none are.
+fn voters(asked: &[String], electorate: Electorate) -> Result<Vec<NodeId>, Refusal> {
+    if asked.is_empty() {
+        return Ok(electorate.default);
+    }
+    if asked.len() > MAX_VOTERS {
+        let limit = format!("must be at most {MAX_VOTERS} nodes");
+        return Err(Refusal::new(Reason::AboveMaximum, limit).field("voters").value(asked.len()));
+    }
+    let mut voters = BTreeSet::new();
+    for id in asked {
+        let node = text::node_id("voters", id)?;
+        if !electorate.known.contains(&node) {
+            return Err(Refusal::unknown_node(node).field("voters"));
+        }
+        if !voters.insert(node) {
+            let limit = "must name each node once";
+            return Err(Refusal::new(Reason::ConflictingFields, limit).field("voters").value(node));
+        }
+    }
+    Ok(voters.into_iter().collect())
 }
 
 fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {

@@ -18,9 +18,9 @@ use prost::Message;
 use xbook_proto::v1::{self, Reason};
 
 pub use body::body_hash;
-pub use market::create_market;
+pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
-pub use text::{market_name, order_id, session_name};
+pub use text::{market_name, node_id, order_id, session_name};
 
 use super::error::Refusal;
 use crate::machine::{Account, Action, Origin, Request, Rules, Target};

@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 use xbook_proto::v1::Reason;
 
 use crate::api::error::Refusal;
-use crate::types::OrderId;
+use crate::types::{NodeId, OrderId};
 
 /// Most digits of a decimal, before and after the point together.
 const MAX_DIGITS: usize = 28;
@@ -68,6 +68,18 @@ pub fn order_id(id: &str) -> Result<OrderId, Refusal> {
     // Node 0 does not exist; a document's records use it to name orders by command.
     let parsed = id.parse::<OrderId>().ok().filter(|id| id.node.0 != 0);
     parsed.ok_or_else(|| malformed("order_id", id, "must be 16 lower-case hex digits, a dash and a number"))
+}
+
+/// A node's id.
+///
+/// # Errors
+/// Empty, or not a node's id.
+pub fn node_id(field: &'static str, id: &str) -> Result<NodeId, Refusal> {
+    if id.is_empty() {
+        return Err(missing(field));
+    }
+    let parsed = id.parse::<NodeId>().ok().filter(|id| id.0 != 0);
+    parsed.ok_or_else(|| malformed(field, id, "must be 16 lower-case hex digits"))
 }
 
 /// A decimal that must be set: digits, and a point with more digits if it has a fraction.

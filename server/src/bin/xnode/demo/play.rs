@@ -54,8 +54,12 @@ impl Played {
 
 async fn create_market(channel: &Channel) -> Result<(), Status> {
     let rules = MarketRules { tick_size: "0.01".into(), lot_size: "0.001".into(), ..MarketRules::default() };
-    let request =
-        CreateMarketRequest { request_id: "demo-market".into(), market: MARKET.into(), rules: Some(rules) };
+    let request = CreateMarketRequest {
+        request_id: "demo-market".into(),
+        market: MARKET.into(),
+        rules: Some(rules),
+        voters: Vec::new(),
+    };
     ClusterServiceClient::new(channel.clone()).create_market(request).await.map(|_| ())
 }
 
