@@ -88,6 +88,18 @@ impl Refusal {
         Self::new(Reason::ShuttingDown, "the node is shutting down")
     }
 
+    /// What is asked for happened while this node was away.
+    #[must_use]
+    pub fn away(market: &str) -> Self {
+        Self::new(
+            Reason::Away,
+            format!(
+                "this happened in {market} while this node was away, and it has not learned it yet: ask another \
+                 node, or again"
+            ),
+        )
+    }
+
     /// The call's time is over.
     #[must_use]
     pub fn deadline() -> Self {
@@ -240,7 +252,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SequenceBy => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany | Reason::Overloaded | Reason::SlowReader => Code::ResourceExhausted,
-        Reason::ShuttingDown | Reason::StoreFailed => Code::Unavailable,
+        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away => Code::Unavailable,
         Reason::Deadline => Code::DeadlineExceeded,
         Reason::Position => Code::OutOfRange,
         Reason::Unspecified => Code::Internal,

@@ -129,11 +129,18 @@ impl Follower {
     async fn read_page(&mut self) -> Result<(), Refusal> {
         let (account, after, known) = (self.account.clone(), self.done, self.known);
         let history = self.market.history().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
-        let page = read_history(history, move |history| match account {
-            Some(account) => take(history.account_blocks_after(&account, after)),
-            None => take(history.blocks_after(after)),
-        })
-        .await?;
+        let read = read_history(history, move |history| {
+            if history.lacks_after(after)? {
+                return Ok(None);
+            }
+            match account {
+                Some(account) => take(history.account_blocks_after(&account, after)),
+                None => take(history.blocks_after(after)),
+            }
+            .map(Some)
+        });
+        // Nothing is left out silently.
+        let page = read.await?.ok_or_else(|| Refusal::away(self.market.name()))?;
         // A page that is not full reaches at least to what was shown before it was read.
         let full = page.len() == PAGE_BLOCKS;
         let last = page.last().map_or(Position(0), |stored| stored.block.last);

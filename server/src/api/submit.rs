@@ -122,6 +122,8 @@ impl Api {
         }
         match deadline.wait(submitted.committed).await {
             Ok(Ok(outcome)) => self.settle(market, &known, outcome).await.map(Reached::Committed),
+            // It was committed while this node was away.
+            Ok(Err(_)) if self.node.is_serving() => self.first_of(market, &known, intent).await,
             Ok(Err(_)) => Err(Refusal::shutting_down()),
             Err(_) => self.first_of(market, &known, intent).await,
         }

@@ -27,7 +27,7 @@ use super::outlet::{self, Outlet, Stop};
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Change, Origin, Request, Rules, SessionId};
-use crate::node::{Outcome, ReplicaHandle, SubmitError, Waiter};
+use crate::node::{Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
 use crate::types::OrderId;
 
 /// Most commands in a message.
@@ -142,7 +142,7 @@ struct Intake {
 
 /// What the intake hands on.
 struct Gate {
-    told: mpsc::UnboundedSender<Vec<Outcome>>,
+    told: mpsc::UnboundedSender<SessionNews>,
     submitted: mpsc::UnboundedSender<Batch>,
     room: Arc<Semaphore>,
 }
@@ -281,7 +281,7 @@ impl Results {
     async fn write(
         mut self,
         market: &ReplicaHandle,
-        mut outcomes: mpsc::UnboundedReceiver<Vec<Outcome>>,
+        mut outcomes: mpsc::UnboundedReceiver<SessionNews>,
         outlet: &Outlet<v1::TradeResponse>,
     ) -> Result<Written, Stop> {
         let units = units(market)?;
@@ -290,8 +290,11 @@ impl Results {
                 received = outcomes.recv() => received,
                 () = outlet.gone() => return Err(Stop::Gone),
             };
-            let Some(outcomes) = received else {
-                break;
+            let outcomes = match received {
+                None => break,
+                Some(SessionNews::Outcomes(outcomes)) => outcomes,
+                // The session's next number tells what was done once it is opened again.
+                Some(SessionNews::Away) => return Err(Refusal::away(market.name()).into()),
             };
             let mut outcomes = outcomes.iter().peekable();
             while outcomes.peek().is_some() {

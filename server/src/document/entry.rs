@@ -16,12 +16,15 @@ pub enum Kind {
     Promise,
     /// Activations, by term.
     Activation,
+    /// Voters' words on the Seal, by term.
+    SealAck,
     /// Tape batches, by their number.
     Tape,
 }
 
 /// All kinds, in the order of their numbers.
-pub(super) const KINDS: [Kind; 4] = [Kind::Intents, Kind::Promise, Kind::Activation, Kind::Tape];
+pub(super) const KINDS: [Kind; 5] =
+    [Kind::Intents, Kind::Promise, Kind::Activation, Kind::SealAck, Kind::Tape];
 
 /// An entry of a document.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,6 +35,8 @@ pub enum Entry {
     Promise(record::Promise),
     /// A lease holder's first record.
     Activation(record::Activation),
+    /// A voter's word that it holds the Seal durably.
+    SealAck(record::SealAck),
     /// What a lease holder did in one tick.
     Tape(Arc<Batch>),
 }
@@ -44,6 +49,7 @@ impl Kind {
             Self::Intents => "intents",
             Self::Promise => "promise",
             Self::Activation => "activation",
+            Self::SealAck => "sealack",
             Self::Tape => "tape",
         }
     }
@@ -57,6 +63,7 @@ impl Entry {
             Self::Intents(_) => Kind::Intents,
             Self::Promise(_) => Kind::Promise,
             Self::Activation(_) => Kind::Activation,
+            Self::SealAck(_) => Kind::SealAck,
             Self::Tape(_) => Kind::Tape,
         }
     }
@@ -66,6 +73,7 @@ impl Entry {
         match self {
             Self::Promise(promise) => promise.term,
             Self::Activation(activation) => activation.term,
+            Self::SealAck(ack) => ack.term,
             Self::Intents(_) | Self::Tape(_) => last.map_or(0, |last| last + 1),
         }
     }
@@ -75,6 +83,7 @@ impl Entry {
             Self::Intents(batch) => super::encode(batch),
             Self::Promise(promise) => super::encode(promise),
             Self::Activation(activation) => super::encode(activation),
+            Self::SealAck(ack) => super::encode(ack),
             Self::Tape(batch) => super::encode(&batch.to_record()),
         }
     }
@@ -84,6 +93,7 @@ impl Entry {
             Kind::Intents => Self::Intents(Message::decode(bytes).ok()?),
             Kind::Promise => Self::Promise(Message::decode(bytes).ok()?),
             Kind::Activation => Self::Activation(Message::decode(bytes).ok()?),
+            Kind::SealAck => Self::SealAck(Message::decode(bytes).ok()?),
             Kind::Tape => Self::Tape(Arc::new(Batch::from_record(&Message::decode(bytes).ok()?)?)),
         })
     }

@@ -1,28 +1,37 @@
 //! The deterministic first change of a generation: the same bytes, so the same hash, on every
-//! node, and never sent.
+//! node, and never sent except to a node that was away.
+//!
+//! A header says what kind of generation it is; what it starts with, orders and counters, is in
+//! *parts* of bounded size, so that it can be sent and written in pieces.
 
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, Automerge, ObjType, ROOT};
+use bytes::Bytes;
+use prost::Message;
 use xbook_proto::record::v1 as record;
 
 use super::entry::KINDS;
-use super::{DocumentError, encode};
-use crate::machine::{Directory, Machine, Market, NewMarket, Rules};
-use crate::types::NodeId;
+use super::{Actor, DocumentError, encode};
+use crate::machine::{Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart};
+use crate::types::{Micros, NodeId, Position};
 
 /// Version of the genesis' encoding.
 const FORMAT: u32 = 1;
+
+/// Most parts of a genesis.
+const MAX_PARTS: u32 = 4_096;
 
 /// The name of the directory's document.
 pub const DIRECTORY: &str = "directory";
 
 /// What a generation starts from.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Genesis {
     record: record::Genesis,
+    parts: Vec<Bytes>,
 }
 
-/// A stored genesis that can't be used.
+/// A genesis that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum GenesisError {
     /// Written by another version.
@@ -39,52 +48,78 @@ pub enum GenesisError {
         /// The document.
         name: String,
     },
+    /// Parts that are not those that the header speaks of.
+    #[error("the parts of the genesis of {name} are not those that it was made with")]
+    Parts {
+        /// The document.
+        name: String,
+    },
 }
 
 impl Genesis {
     /// The directory's generation 0, bootstrapped by one node as the only voter.
     #[must_use]
     pub fn directory(bootstrap: NodeId) -> Self {
-        Self::new(DIRECTORY, vec![bootstrap], None)
+        Self::first(DIRECTORY, vec![bootstrap], None)
     }
 
     /// A market's generation 0, determined by the directory's entry alone.
     #[must_use]
     pub fn market(market: &NewMarket) -> Self {
-        Self::new(&market.name, market.voters.clone(), Some(market.rules.to_record()))
+        Self::first(&market.name, market.voters.clone(), Some(market.rules.to_record()))
     }
 
-    fn new(name: &str, mut voters: Vec<NodeId>, rules: Option<record::Rules>) -> Self {
-        voters.sort_unstable();
-        voters.dedup();
-        let voters = voters.iter().map(|node| node.0).collect();
-        Self {
-            record: record::Genesis { format: FORMAT, name: name.to_owned(), generation: 0, voters, rules },
-        }
+    fn first(name: &str, voters: Vec<NodeId>, rules: Option<record::Rules>) -> Self {
+        let voters = sorted(voters);
+        let name = name.to_owned();
+        let record = record::Genesis { format: FORMAT, name, voters, rules, ..record::Genesis::default() };
+        Self { record, parts: Vec::new() }
     }
 
-    /// Takes a stored record.
+    /// The genesis that follows a Seal: made from the state that the Seal left behind and from what
+    /// the Seal says, and so from the Seal's past alone.
+    #[must_use]
+    pub fn after(&self, sealed: &State, voters: &[NodeId], (term, holder): (u64, Actor)) -> Self {
+        let parts: Vec<Bytes> = sealed.to_parts().iter().map(|part| encode(part).into()).collect();
+        let record = record::Genesis {
+            format: FORMAT,
+            name: self.record.name.clone(),
+            generation: self.record.generation + 1,
+            voters: sorted(voters.to_vec()),
+            rules: sealed.machine.market().map(|market| market.rules().to_record()),
+            term,
+            holder: Bytes::copy_from_slice(&holder.0),
+            position: sealed.position().0,
+            time_us: sealed.time().0,
+            digest: Bytes::copy_from_slice(&sealed.digest()),
+            parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
+            parts_hash: hash(&parts),
+        };
+        Self { record, parts }
+    }
+
+    /// Takes a header and its parts.
     ///
     /// # Errors
-    /// It is of another version or malformed.
-    pub fn from_record(record: record::Genesis) -> Result<Self, GenesisError> {
-        if record.format != FORMAT {
-            return Err(GenesisError::Format { name: record.name, format: record.format });
+    /// It is of another version or malformed, or the parts are not its own.
+    pub fn from_record(record: record::Genesis, parts: Vec<Bytes>) -> Result<Self, GenesisError> {
+        check(&record)?;
+        if record.parts as usize != parts.len() || record.parts_hash != hash(&parts) {
+            return Err(GenesisError::Parts { name: record.name });
         }
-        let rules_fit = match &record.rules {
-            None => record.name == DIRECTORY,
-            Some(rules) => Rules::from_record(rules).is_some(),
-        };
-        if !rules_fit || record.voters.is_empty() || !record.voters.is_sorted() {
-            return Err(GenesisError::Malformed { name: record.name });
-        }
-        Ok(Self { record })
+        Ok(Self { record, parts })
     }
 
-    /// The record, to be stored.
+    /// The header.
     #[must_use]
     pub fn record(&self) -> &record::Genesis {
         &self.record
+    }
+
+    /// The parts.
+    #[must_use]
+    pub fn parts(&self) -> &[Bytes] {
+        &self.parts
     }
 
     /// "directory", or the market's name.
@@ -105,38 +140,163 @@ impl Genesis {
         self.record.voters.iter().map(|node| NodeId(*node)).collect()
     }
 
-    /// A hash of all that is in it.
+    /// Term and holder that the generation starts with: those of the Seal. None in generation 0.
+    #[must_use]
+    pub fn lease(&self) -> Option<(u64, Actor)> {
+        Some((self.record.term, Actor(self.record.holder.as_ref().try_into().ok()?)))
+    }
+
+    /// Position of the last event before the generation.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position(self.record.position)
+    }
+
+    /// A hash of all that is in it: the header covers the parts.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         blake3::hash(&encode(&self.record)).into()
     }
 
-    /// The book or directory that the generation starts with.
+    /// Its size in bytes.
     #[must_use]
-    pub fn machine(&self) -> Machine {
-        match self.record.rules.as_ref().and_then(Rules::from_record) {
-            Some(rules) => Machine::Market(Box::new(Market::new(self.name().into(), rules))),
-            None => Machine::Directory(Directory::default()),
-        }
+    pub fn bytes(&self) -> u64 {
+        (self.record.encoded_len() + self.parts.iter().map(Bytes::len).sum::<usize>()) as u64
     }
 
-    /// The document with this genesis and nothing else.
-    pub(super) fn document(&self) -> Result<Automerge, DocumentError> {
+    /// The state that the generation starts with.
+    ///
+    /// # Errors
+    /// The parts are not what a node would have written.
+    pub fn state(&self) -> Result<State, GenesisError> {
+        let malformed = || GenesisError::Malformed { name: self.record.name.clone() };
+        let machine = match self.record.rules.as_ref().and_then(Rules::from_record) {
+            Some(rules) => Machine::Market(Box::new(Market::new(self.name().into(), rules))),
+            None => Machine::Directory(Directory::default()),
+        };
+        let parts: Vec<record::StatePart> = self
+            .parts
+            .iter()
+            .map(|part| record::StatePart::decode(part.as_ref()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| malformed())?;
+        let start = StateStart { position: self.position(), time: Micros(self.record.time_us) };
+        State::from_parts(machine, self.voters(), start, parts, self.digest()).ok_or_else(malformed)
+    }
+
+    /// The document with this genesis and nothing else, and the size of its change.
+    pub(super) fn document(&self) -> Result<(Automerge, u64), DocumentError> {
         let mut automerge = Automerge::new().with_actor(ActorId::from(&[0_u8; 16][..]));
         let mut transaction = automerge.transaction();
         let genesis = transaction.put_object(ROOT, "genesis", ObjType::Map)?;
         transaction.put(&genesis, "genesis", encode(&self.record))?;
+        for (index, part) in self.parts.iter().enumerate() {
+            transaction.put(&genesis, format!("part/{index:08x}"), part.to_vec())?;
+        }
         for kind in KINDS {
             transaction.put_object(ROOT, kind.name(), ObjType::Map)?;
         }
         transaction.commit_with(CommitOptions::default().with_time(0));
-        Ok(automerge)
+        let change = automerge.get_last_local_change().ok_or(DocumentError::Layout("genesis"))?;
+        let bytes = change.raw_bytes().len() as u64;
+        Ok((automerge, bytes))
+    }
+}
+
+/// Checks a header: what may be said of it without its parts.
+///
+/// # Errors
+/// It is of another version or malformed.
+pub fn check(record: &record::Genesis) -> Result<(), GenesisError> {
+    if record.format != FORMAT {
+        return Err(GenesisError::Format { name: record.name.clone(), format: record.format });
+    }
+    let rules_fit = match &record.rules {
+        None => record.name == DIRECTORY,
+        Some(rules) => record.name != DIRECTORY && Rules::from_record(rules).is_some(),
+    };
+    let voters_fit = !record.voters.is_empty() && record.voters.is_sorted_by(|a, b| a < b);
+    // Only what follows a Seal has a holder and something to start with.
+    let sealed = record.generation > 0;
+    let lease_fits = record.holder.len() == if sealed { 16 } else { 0 } && sealed == (record.term > 0);
+    let parts_fit = record.parts <= MAX_PARTS && (sealed || record.parts == 0);
+    if rules_fit && voters_fit && lease_fits && parts_fit {
+        Ok(())
+    } else {
+        Err(GenesisError::Malformed { name: record.name.clone() })
+    }
+}
+
+/// A genesis that comes from a peer, part by part.
+#[derive(Debug)]
+pub struct GenesisDraft {
+    record: record::Genesis,
+    parts: Vec<Bytes>,
+}
+
+impl GenesisDraft {
+    /// Begins with a header.
+    ///
+    /// # Errors
+    /// It is of another version or malformed.
+    pub fn new(record: record::Genesis) -> Result<Self, GenesisError> {
+        check(&record)?;
+        Ok(Self { record, parts: Vec::new() })
     }
 
-    /// The bytes of the genesis change.
-    pub(super) fn bytes(&self) -> Result<Vec<u8>, DocumentError> {
-        let document = self.document()?;
-        let change = document.get_last_local_change().ok_or(DocumentError::Layout("genesis"))?;
-        Ok(change.raw_bytes().to_vec())
+    /// Whether a header is this one's.
+    #[must_use]
+    pub fn is_of(&self, record: &record::Genesis) -> bool {
+        self.record == *record
     }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.record.generation
+    }
+
+    /// Index of the part that comes next; `None` if none is missing.
+    #[must_use]
+    pub fn next(&self) -> Option<u32> {
+        u32::try_from(self.parts.len()).ok().filter(|next| *next < self.record.parts)
+    }
+
+    /// Takes the next part.
+    ///
+    /// # Errors
+    /// It is larger than a part can be.
+    pub fn take(&mut self, content: Bytes) -> Result<(), GenesisError> {
+        if content.len() > MAX_PART_BYTES {
+            return Err(GenesisError::Parts { name: self.record.name.clone() });
+        }
+        self.parts.push(content);
+        Ok(())
+    }
+
+    /// The whole genesis.
+    ///
+    /// # Errors
+    /// The parts are not those that the header speaks of.
+    pub fn finish(self) -> Result<Genesis, GenesisError> {
+        Genesis::from_record(self.record, self.parts)
+    }
+}
+
+fn sorted(mut voters: Vec<NodeId>) -> Vec<u64> {
+    voters.sort_unstable();
+    voters.dedup();
+    voters.iter().map(|node| node.0).collect()
+}
+
+/// A hash of the parts in their order; empty without any.
+fn hash(parts: &[Bytes]) -> Bytes {
+    if parts.is_empty() {
+        return Bytes::new();
+    }
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
+    }
+    Bytes::copy_from_slice(hasher.finalize().as_bytes())
 }

@@ -28,7 +28,7 @@ use prost::Message;
 pub use actor::Actor;
 pub use change::{ChangeError, MAX_CHANGE_BYTES, RawChange};
 pub use entry::{Entry, Kind};
-pub use genesis::{DIRECTORY, Genesis, GenesisError};
+pub use genesis::{DIRECTORY, Genesis, GenesisDraft, GenesisError};
 
 use entry::KINDS;
 
@@ -98,7 +98,7 @@ impl Document {
     /// # Errors
     /// Only by a defect of Automerge.
     pub fn new(genesis: &Genesis, me: Actor) -> Result<Self, DocumentError> {
-        let automerge = genesis.document()?;
+        let (automerge, bytes) = genesis.document()?;
         let roots = KINDS.iter().map(|kind| root_map(&automerge, *kind)).collect::<Result<_, _>>()?;
         let mut document = Self {
             automerge,
@@ -108,7 +108,7 @@ impl Document {
             vector: Vector::new(),
             hashes: BTreeMap::new(),
             changes: 1,
-            bytes: genesis.bytes()?.len() as u64,
+            bytes,
             below: None,
         };
         document.automerge.set_actor(ActorId::from(&me.0[..]));

@@ -1,7 +1,8 @@
 //! Keys of the history log.
 //!
 //! `market 0 b position` is a block, `market 0 a account 0 position` an account's presence in a
-//! block, `market 0 o node counter` the position at which an order closed. Neither market names
+//! block, `market 0 o node counter` the position at which an order closed, `market 0 g position` the
+//! first position of a span that is not known here. Neither market names
 //! nor account names contain a zero byte, and numbers are big-endian, so keys sort as the numbers
 //! do.
 
@@ -44,6 +45,15 @@ impl Keys {
 
     pub fn closed(&self, id: OrderId) -> Vec<u8> {
         self.key(b'o', &[&id.node.0.to_be_bytes(), &id.counter.to_be_bytes()])
+    }
+
+    /// What the keys of all gaps begin with.
+    pub fn gaps(&self) -> Vec<u8> {
+        self.key(b'g', &[])
+    }
+
+    pub fn gap(&self, first: Position) -> Vec<u8> {
+        self.key(b'g', &[&first.0.to_be_bytes()])
     }
 
     /// The position at the end of a block's or an account's key.

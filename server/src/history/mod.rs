@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 
 use rustc_hash::FxHashSet;
 
@@ -193,6 +193,50 @@ impl History {
         batch.commit()?;
         self.last.store(block.last.0, Ordering::Release);
         Ok(())
+    }
+
+    /// Goes on after a position whose past is not known here; does nothing if it is.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn skip_to(&self, position: Position) -> Result<()> {
+        let stored = self.last();
+        if position > stored {
+            self.store.log.insert(self.keys.gap(stored.next()), position.0.to_be_bytes())?;
+            self.last.store(position.0, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// What is not known here: first and last positions, ascending.
+    ///
+    /// # Errors
+    /// The store's own, or a damaged entry.
+    pub fn gaps(&self) -> Result<Vec<(Position, Position)>> {
+        let mut gaps = Vec::new();
+        for entry in self.store.log.prefix(self.keys.gaps()) {
+            let (key, value) = entry.into_inner()?;
+            let first = Keys::position(&key).ok_or_else(|| self.damaged(Position(0), Damage::Key))?;
+            let last = value.as_ref().try_into().map(u64::from_be_bytes);
+            gaps.push((first, Position(last.map_err(|_| self.damaged(first, Damage::Record))?)));
+        }
+        Ok(gaps)
+    }
+
+    /// Whether something after a position is not known here.
+    ///
+    /// # Errors
+    /// The store's own, or a damaged entry.
+    pub fn lacks_after(&self, after: Position) -> Result<bool> {
+        Ok(self.gaps()?.iter().any(|(_, last)| *last > after))
+    }
+
+    /// Puts all that was stored on the disk.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn sync(&self) -> Result<()> {
+        Ok(self.store.database.persist(PersistMode::SyncAll)?)
     }
 
     /// The block that contains a position; `None` if it is not stored.

@@ -28,6 +28,6 @@ pub use ledger::Ledger;
 pub use market::{Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, FoldError, Machine, State};
-pub use step::{Batch, Step, StepFill};
+pub use step::{Batch, Seal, Step, StepFill};
 pub(crate) use table::{Table, halves, joined};
 pub use voters::MAX_VOTERS;

@@ -5,7 +5,7 @@ use xbook_proto::v1::{OrderStatus, Reason};
 
 use super::intent::{Action, VoterChange};
 use super::journal::{Block, Journal};
-use super::step::{Batch, Step};
+use super::step::{Batch, Seal, Step};
 use super::voters::Voters;
 use super::{Digest, Directory, Intent, Ledger, Market};
 use crate::types::{Micros, NodeId, OrderId, Position};
@@ -173,6 +173,7 @@ impl State {
             expired: Vec::new(),
             steps: Vec::new(),
             digest: [0; 32],
+            seal: None,
         };
         let mut builder =
             BatchBuilder { weight: 0, batch, journal: Journal::after(self.position, time, false) };
@@ -234,6 +235,20 @@ impl State {
         batch
     }
 
+    /// Ends the batch as the last of its generation. The genesis that the Seal names follows from
+    /// the state after this; its hash is for the caller to fill in.
+    #[must_use]
+    pub fn seal(&mut self, mut builder: BatchBuilder, voters: Vec<NodeId>, holder: [u8; 16]) -> Batch {
+        builder.journal.advance();
+        let seal = Seal { voters, holder, genesis: [0; 32] };
+        self.put_seal(&seal);
+        Batch { seal: Some(seal), ..self.end(builder) }
+    }
+
+    fn put_seal(&mut self, seal: &Seal) {
+        seal.voters.iter().for_each(|voter| self.digest.put([voter.0]));
+    }
+
     /// Applies a recorded batch. `intents` gives its consumed intents, in their order.
     ///
     /// # Errors
@@ -263,6 +278,10 @@ impl State {
             self.ledger.remember(id, intent, step, batch.time, journal.position);
             self.put_digest(id, step);
             journal.answer(id, refused(step), repeats, from);
+        }
+        if let Some(seal) = &batch.seal {
+            journal.advance();
+            self.put_seal(seal);
         }
         self.finish(batch.time, journal.position);
         if self.digest.end_batch() != batch.digest {

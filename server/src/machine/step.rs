@@ -50,6 +50,19 @@ pub struct Batch {
     pub steps: Vec<Step>,
     /// Running digest after the batch.
     pub digest: [u8; 32],
+    /// Set in the last batch of a generation.
+    pub seal: Option<Seal>,
+}
+
+/// The end of a generation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seal {
+    /// The next generation's voters, ascending.
+    pub voters: Vec<NodeId>,
+    /// The actor that wrote it and goes on as the holder.
+    pub holder: [u8; 16],
+    /// Hash of the next generation's genesis.
+    pub genesis: [u8; 32],
 }
 
 impl Step {
@@ -111,6 +124,7 @@ impl Batch {
             expired,
             steps,
             digest: Bytes::copy_from_slice(&self.digest),
+            seal: self.seal.as_ref().map(Seal::to_record),
         }
     }
 
@@ -145,6 +159,31 @@ impl Batch {
             expired: record.expired.iter().map(|key| id(key.node, key.counter)).collect::<Option<_>>()?,
             steps: steps.collect::<Option<_>>()?,
             digest: record.digest.as_ref().try_into().ok()?,
+            seal: match &record.seal {
+                None => None,
+                Some(seal) => Some(Seal::from_record(seal)?),
+            },
+        })
+    }
+}
+
+impl Seal {
+    fn to_record(&self) -> record::Seal {
+        record::Seal {
+            voters: self.voters.iter().map(|node| node.0).collect(),
+            holder: Bytes::copy_from_slice(&self.holder),
+            genesis: Bytes::copy_from_slice(&self.genesis),
+        }
+    }
+
+    fn from_record(record: &record::Seal) -> Option<Self> {
+        let holder = record.holder.as_ref().try_into().ok()?;
+        let genesis = record.genesis.as_ref().try_into().ok()?;
+        let ascending = record.voters.is_sorted_by(|a, b| a < b) && !record.voters.is_empty();
+        ascending.then(|| Self {
+            voters: record.voters.iter().copied().map(NodeId).collect(),
+            holder,
+            genesis,
         })
     }
 }

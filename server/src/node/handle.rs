@@ -39,7 +39,15 @@ pub enum Waiter {
     /// One call with one request.
     Call(CallWaiter),
     /// A session: gets its outcomes in the order of its requests, as many at a time as there are.
-    Session(mpsc::UnboundedSender<Vec<Outcome>>),
+    Session(mpsc::UnboundedSender<SessionNews>),
+}
+
+/// What a session learns of its requests.
+pub enum SessionNews {
+    /// The next outcomes.
+    Outcomes(Vec<Outcome>),
+    /// The next ones were committed while this node was away; it does not know their outcomes.
+    Away,
 }
 
 /// The two moments at which a call may be answered.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use xbook_proto::peer::v1::peer_service_server::PeerServiceServer;
 
 pub use clock::Clock;
-pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SubmitError, Waiter};
+pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
 
 use crate::document::{DIRECTORY, Genesis};
 use crate::history::HistoryError;
@@ -33,6 +33,9 @@ use supervisor::{Starter, Supervisor};
 
 /// How long a lease lasts without renewal.
 const LEASE: Micros = Micros(1_000_000);
+
+/// Size in bytes at which a document is sealed and its next generation begins.
+const ROLL_AT: u64 = 64 * 1024 * 1024;
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
@@ -128,15 +131,16 @@ impl Node {
     /// The directory can't be used or is damaged.
     pub async fn start(directory: &Path, peers: &[String]) -> Result<Self, NodeError> {
         let clock = Clock::start();
-        let starter = Starter::new(directory, clock)?;
+        let starter = Starter::new(directory, ROLL_AT, clock)?;
         let mut stored = starter.store.load()?;
         let at = stored.iter().position(|document| document.genesis.name() == DIRECTORY);
         let directory_document = match at {
             Some(at) => stored.swap_remove(at),
-            None if peers.is_empty() => starter.store.create_new(&Genesis::directory(starter.node))?,
-            None => starter.store.create_new(&fetch_directory(peers).await?)?,
+            None if peers.is_empty() => starter.store.enter(&Genesis::directory(starter.node))?,
+            None => starter.store.enter(&fetch_directory(peers).await?)?,
         };
-        let identity = Identity { node: starter.node, directory: directory_document.genesis.clone() };
+        let cluster = starter.store.cluster()?.unwrap_or_else(|| directory_document.genesis.clone());
+        let identity = Identity { node: starter.node, cluster };
         let supervisor = Supervisor::start(starter, directory_document, stored)?;
         let inner = Inner {
             identity: identity.clone(),

@@ -11,6 +11,7 @@ use super::handle::Shown;
 use super::waiting::Notice;
 use crate::history::{History, HistoryError};
 use crate::machine::{Block, Change, MarketEntry};
+use crate::types::{Micros, Position};
 
 /// Most committed blocks that wait to be published; then the replica waits too.
 const MAX_WAITING: usize = 64;
@@ -33,10 +34,15 @@ pub(super) enum Follower {
     Nobody,
 }
 
-/// A block and who is to be told of it.
-pub(super) struct Publication {
-    pub block: Arc<Block>,
-    pub notices: Vec<Notice>,
+/// What is to be published, in its order.
+pub(super) enum Publication {
+    /// A block, and who is to be told of it.
+    Block { block: Arc<Block>, notices: Vec<Notice> },
+    /// What was committed up to a position while this node was away; in the directory, with all
+    /// markets that there are by then.
+    Skipped { position: Position, time: Micros, markets: Vec<MarketEntry> },
+    /// Say when all before is on the disk.
+    Sync(oneshot::Sender<()>),
 }
 
 /// The publisher of one replica.
@@ -75,11 +81,7 @@ impl Follower {
             Self::Directory(created) => {
                 for change in &block.changes {
                     if let Change::Market(market) = change {
-                        let (ready, opened) = oneshot::channel();
-                        // If the supervisor has ended, so will this replica.
-                        if created.send((market.clone(), ready)).await.is_ok() {
-                            let _ = opened.await;
-                        }
+                        open(created, market).await;
                     }
                 }
             }
@@ -87,17 +89,60 @@ impl Follower {
         }
         Ok(())
     }
+
+    /// Goes on after a position whose past this node has not seen.
+    async fn skip(&self, position: Position, markets: &[MarketEntry]) -> Result<(), HistoryError> {
+        if let Self::History(history) = self {
+            history.skip_to(position)?;
+        }
+        if let Self::Directory(created) = self {
+            for market in markets {
+                open(created, market).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts all that was followed on the disk.
+    fn sync(&self) -> Result<(), HistoryError> {
+        match self {
+            Self::History(history) => history.sync(),
+            Self::Directory(_) | Self::Nobody => Ok(()),
+        }
+    }
+}
+
+/// Has a market opened, and waits until it is.
+async fn open(created: &Created, market: &MarketEntry) {
+    let (ready, opened) = oneshot::channel();
+    // If the supervisor has ended, so will this replica.
+    if created.send((market.clone(), ready)).await.is_ok() {
+        let _ = opened.await;
+    }
 }
 
 impl Publisher {
     /// Publishes until the replica has ended.
     pub async fn run(self, mut publications: mpsc::Receiver<Publication>) -> Result<(), HistoryError> {
-        while let Some(Publication { block, notices }) = publications.recv().await {
-            self.follower.follow(&block).await?;
-            self.shown.send_replace(Shown { position: block.last, time: block.time });
-            notices.into_iter().for_each(Notice::tell);
-            // Without a stream there is nobody to send to.
-            let _ = self.blocks.send(block);
+        while let Some(publication) = publications.recv().await {
+            match publication {
+                Publication::Block { block, notices } => {
+                    self.follower.follow(&block).await?;
+                    self.shown.send_replace(Shown { position: block.last, time: block.time });
+                    notices.into_iter().for_each(Notice::tell);
+                    // Without a stream there is nobody to send to.
+                    let _ = self.blocks.send(block);
+                }
+                Publication::Skipped { position, time, markets } => {
+                    self.follower.skip(position, &markets).await?;
+                    self.shown.send_replace(Shown { position, time });
+                }
+                Publication::Sync(synced) => {
+                    self.follower.sync()?;
+                    // Whoever has gone needs no word.
+                    let _ = synced.send(());
+                }
+            }
         }
         Ok(())
     }

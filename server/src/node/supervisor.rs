@@ -30,13 +30,14 @@ pub(super) struct Starter {
     clock: Clock,
     random: u16,
     seed: u64,
+    roll_at: u64,
     pub store: Store,
     history: HistoryStore,
     writer: Option<Writer>,
 }
 
 impl Starter {
-    pub fn new(directory: &Path, clock: Clock) -> Result<Self, NodeError> {
+    pub fn new(directory: &Path, roll_at: u64, clock: Clock) -> Result<Self, NodeError> {
         let fresh = getrandom::u64().map_err(NodeError::Random)?;
         let seed = getrandom::u64().map_err(NodeError::Random)?;
         // The low bits of the seed; an actor has room for 16.
@@ -48,7 +49,7 @@ impl Starter {
         let history = HistoryStore::open(&path)
             .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
         let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, clock, random, seed, store, history, writer })
+        Ok(Self { node, clock, random, seed, roll_at, store, history, writer })
     }
 
     /// Starts the task of a document's replica.
@@ -61,19 +62,29 @@ impl Starter {
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
-        let settings = Settings { now: self.clock.now(), lease: LEASE, seed: self.seed };
-        let opened = Replica::open(&stored.genesis, me, settings, stored.loaded);
+        let settings =
+            Settings { now: self.clock.now(), lease: LEASE, seed: self.seed, roll_at: self.roll_at };
+        let start = stored.genesis.position();
+        let opened = Replica::open(stored.genesis, me, settings, stored.loaded);
         let replica = opened
             .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
         let market = replica.view().machine.market();
         let follower = match (follower, market) {
             (FollowerKind::History, Some(market)) => {
-                Follower::History(Arc::new(self.history.market(&name, market.rules())?))
+                let history = self.history.market(&name, market.rules())?;
+                // The document has nothing of what was before.
+                history.skip_to(start)?;
+                Follower::History(Arc::new(history))
             }
             (FollowerKind::Directory(created), _) => Follower::Directory(created),
             (FollowerKind::History, None) => Follower::Nobody,
         };
-        let disk = task::Disk { changes: stored.changes, writer: self.writer_sender()? };
+        let disk = task::Disk {
+            changes: stored.changes,
+            written: stored.count,
+            places: self.store.places(),
+            writer: self.writer_sender()?,
+        };
         Ok(task::spawn(name, replica, disk, follower, links.subscribe(), self.clock, tasks))
     }
 
@@ -170,7 +181,7 @@ impl Supervisor {
             voters: market.voters.clone(),
         };
         let genesis = Genesis::market(&new);
-        let stored = self.starter.store.create_new(&genesis)?;
+        let stored = self.starter.store.create(&genesis)?;
         let handle = self.starter.start(stored, FollowerKind::History, &self.links, &mut self.tasks)?;
         self.markets.send_modify(|markets| {
             markets.insert(market.name.clone(), handle);

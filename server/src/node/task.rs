@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
@@ -17,12 +18,13 @@ use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
 use super::supervisor::TaskEnd;
 use super::waiting::Waiting;
+use crate::document::Genesis;
 use crate::history::HistoryError;
 use crate::machine::Request;
 use crate::peer::{self, Link};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
-use crate::store::{Changes, Write};
+use crate::store::{Changes, Places, What, Write};
 use crate::types::NodeId;
 
 /// Most commands that wait.
@@ -44,12 +46,15 @@ pub(super) enum Command {
 /// Where a replica's changes go.
 pub(super) struct Disk {
     pub changes: Changes,
+    /// How many changes of this generation were written.
+    pub written: u64,
+    pub places: Places,
     pub writer: SyncSender<Write>,
 }
 
 /// What the task waits for.
 enum Event {
-    Stored(u64),
+    Stored { generation: u64, index: u64 },
     Woken,
     Closing,
     Links,
@@ -66,8 +71,8 @@ struct Task {
     clock: Clock,
     waiting: Waiting,
     publications: mpsc::Sender<Publication>,
-    /// Changes on their way to the disk.
-    writes: VecDeque<(u64, oneshot::Receiver<()>)>,
+    /// Changes on their way to the disk: generation and index.
+    writes: VecDeque<((u64, u64), oneshot::Receiver<()>)>,
     /// Whether requests are taken; a closing replica only finishes those that it has.
     open: bool,
     wake: Option<std::pin::Pin<Box<Sleep>>>,
@@ -148,14 +153,17 @@ impl Task {
         while self.open || !self.replica.is_idle() {
             let event = tokio::select! {
                 biased;
-                stored = first_stored(&mut self.writes) => Event::Stored(stored?),
+                stored = first_stored(&mut self.writes) => {
+                    let (generation, index) = stored?;
+                    Event::Stored { generation, index }
+                }
                 () = woken(&mut self.wake) => Event::Woken,
                 _ = closing.wait_for(|closing| *closing), if self.open => Event::Closing,
                 Ok(()) = self.links.changed() => Event::Links,
                 count = commands.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
             };
             match event {
-                Event::Stored(index) => self.step(Input::Stored { index }).await?,
+                Event::Stored { generation, index } => self.step(Input::Stored { generation, index }).await?,
                 Event::Woken => {
                     self.wake = None;
                     self.step(Input::Wake).await?;
@@ -268,19 +276,24 @@ impl Task {
 
     async fn perform(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
-            Effect::Store { index, bytes } => {
-                let (done, stored) = oneshot::channel();
-                // The task waits for this word or for its absence; it can't have gone.
-                let done = Box::new(move || _ = done.send(()));
-                let write = Write { changes: self.disk.changes.clone(), index, bytes, done };
-                self.disk.writer.send(write).map_err(|_| disk_failed())?;
-                self.writes.push_back((index, stored));
+            Effect::Store { generation, index, bytes } => {
+                let to = self.disk.changes.clone();
+                self.disk.written = index + 1;
+                self.write(What::Change { to, index, bytes }, Some((generation, index)))?;
             }
+            Effect::Roll { genesis, changes } => self.roll(genesis, changes).await?,
+            Effect::Skipped { through, position, time } => {
+                self.waiting.skip(through);
+                let directory = self.replica.view().machine.directory();
+                let markets =
+                    directory.map_or_else(Vec::new, |directory| directory.markets().cloned().collect());
+                self.publish(Publication::Skipped { position, time, markets }).await?;
+            }
+            Effect::Report(what) => tracing::error!(document = %self.name, "{what}"),
             Effect::Accepted { through } => self.waiting.accept(through),
             Effect::Committed(block) => {
                 let notices = self.waiting.settle(&block);
-                let publication = Publication { block, notices };
-                self.publications.send(publication).await.map_err(|_| "its history failed".to_owned())?;
+                self.publish(Publication::Block { block, notices }).await?;
             }
             Effect::Send { to, envelope } => {
                 if let Some(link) = self.known.get(&to) {
@@ -299,8 +312,45 @@ impl Task {
     }
 }
 
+impl Task {
+    /// A generation begins. The old one can make the history anew, so the history is synced before
+    /// the old one is given up.
+    async fn roll(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), String> {
+        let (synced, history_is_synced) = oneshot::channel();
+        self.publish(Publication::Sync(synced)).await?;
+        history_is_synced.await.map_err(|_| history_failed())?;
+        let from = self.disk.changes.generation();
+        let to = self.disk.places.after(&self.disk.changes, self.disk.written, &genesis);
+        let to = to.map_err(|error| error.to_string())?;
+        tracing::info!(
+            document = %self.name, generation = genesis.generation(), bytes = genesis.bytes(),
+            position = genesis.position().0, "a generation begins"
+        );
+        self.disk.changes = to.clone();
+        self.disk.written = changes.len() as u64;
+        let last = changes.len().checked_sub(1).map(|last| (genesis.generation(), last as u64));
+        self.write(What::Roll { from, to, genesis, changes }, last)
+    }
+
+    /// Writes, and has the replica told when the last change in it is on the disk.
+    fn write(&mut self, what: What, last: Option<(u64, u64)>) -> Result<(), String> {
+        let (done, stored) = oneshot::channel();
+        // The task waits for this word or for its absence, unless there is nothing to say.
+        let done = Box::new(move || _ = done.send(()));
+        self.disk.writer.send(Write { what, done }).map_err(|_| disk_failed())?;
+        self.writes.extend(last.map(|last| (last, stored)));
+        Ok(())
+    }
+
+    async fn publish(&self, publication: Publication) -> Result<(), String> {
+        self.publications.send(publication).await.map_err(|_| history_failed())
+    }
+}
+
 /// Waits until the oldest change is on the disk, and returns the last one that is.
-async fn first_stored(writes: &mut VecDeque<(u64, oneshot::Receiver<()>)>) -> Result<u64, String> {
+async fn first_stored(
+    writes: &mut VecDeque<((u64, u64), oneshot::Receiver<()>)>,
+) -> Result<(u64, u64), String> {
     let Some((index, stored)) = writes.front_mut() else {
         return std::future::pending().await;
     };
@@ -322,6 +372,10 @@ async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,
     }
+}
+
+fn history_failed() -> String {
+    "its history failed".to_owned()
 }
 
 fn disk_failed() -> String {

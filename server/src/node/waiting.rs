@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use super::handle::{Outcome, Waiter};
+use super::handle::{Outcome, SessionNews, Waiter};
 use crate::machine::Block;
 use crate::types::{NodeId, OrderId};
 
@@ -29,13 +30,13 @@ struct Waiters {
 
 enum Told {
     Call(oneshot::Sender<Outcome>),
-    Session(tokio::sync::mpsc::UnboundedSender<Vec<Outcome>>),
+    Session(UnboundedSender<SessionNews>),
 }
 
 /// An outcome and who is to be told.
 pub(super) enum Notice {
     Call(oneshot::Sender<Outcome>, Outcome),
-    Session(tokio::sync::mpsc::UnboundedSender<Vec<Outcome>>, Vec<Outcome>),
+    Session(UnboundedSender<SessionNews>, Vec<Outcome>),
 }
 
 impl Waiting {
@@ -65,6 +66,28 @@ impl Waiting {
                 let _ = told.send(id);
             }
         }
+    }
+
+    /// Requests up to a counter were committed while this node was away: their outcomes are not
+    /// known here. A session is told so, a call finds its channel ended.
+    pub fn skip(&mut self, through: u64) {
+        while self.next <= through {
+            let Some(front) = self.queue.front_mut() else {
+                self.next = through + 1;
+                return;
+            };
+            let skipped = front.left.min(usize::try_from(through + 1 - self.next).unwrap_or(usize::MAX));
+            front.left -= skipped;
+            self.next += skipped as u64;
+            if let Told::Session(told) = &front.waiter {
+                // A session that has gone needs no word.
+                let _ = told.send(SessionNews::Away);
+            }
+            if front.left == 0 {
+                self.queue.pop_front();
+            }
+        }
+        self.accepted.retain(|(counter, _)| *counter > through);
     }
 
     /// Who is to be told of a committed block.
@@ -111,7 +134,7 @@ impl Notice {
     pub fn tell(self) {
         match self {
             Self::Call(told, outcome) => _ = told.send(outcome),
-            Self::Session(told, outcomes) => _ = told.send(outcomes),
+            Self::Session(told, outcomes) => _ = told.send(SessionNews::Outcomes(outcomes)),
         }
     }
 }

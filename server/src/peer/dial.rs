@@ -81,7 +81,7 @@ async fn ask_directory(address: &str) -> Result<Genesis, PeerError> {
     if theirs.protocol != PROTOCOL {
         return Err(PeerError::Protocol { theirs: theirs.protocol });
     }
-    Ok(Genesis::from_record(theirs.directory.ok_or(PeerError::NoGreeting)?)?)
+    Ok(Genesis::from_record(theirs.directory.ok_or(PeerError::NoGreeting)?, Vec::new())?)
 }
 
 async fn meet(

@@ -33,8 +33,8 @@ const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 pub struct Identity {
     /// Its id.
     pub node: NodeId,
-    /// The genesis of its cluster's directory.
-    pub directory: Genesis,
+    /// The genesis of generation 0 of its cluster's directory, which names the cluster.
+    pub cluster: Genesis,
 }
 
 /// Why a peer is not talked to.
@@ -80,7 +80,7 @@ impl From<tonic::Status> for PeerError {
 
 impl Identity {
     fn greeting(&self) -> Frame {
-        let directory = Some(self.directory.record().clone());
+        let directory = Some(self.cluster.record().clone());
         let greeting = Greeting { protocol: PROTOCOL, node: self.node.0, directory };
         Frame { content: Some(Content::Greeting(greeting)) }
     }
@@ -93,7 +93,7 @@ impl Identity {
         if greeting.node == self.node.0 {
             return Err(PeerError::Myself);
         }
-        if greeting.directory.as_ref() != Some(self.directory.record()) {
+        if greeting.directory.as_ref() != Some(self.cluster.record()) {
             return Err(PeerError::OtherCluster);
         }
         Ok(NodeId(greeting.node))

@@ -31,6 +31,10 @@ pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
         }
         Message::Committed { term, batches } => Wire::Committed(wire::Committed { term, batches }),
         Message::HandOver { term } => Wire::HandOver(wire::HandOver { term }),
+        Message::Fetch { part } => Wire::Fetch(wire::Fetch { part }),
+        Message::GenesisPart { genesis, part, content } => {
+            Wire::GenesisPart(wire::GenesisPart { genesis: Some(*genesis), part, content })
+        }
     };
     let document = document.to_owned();
     let generation = envelope.generation;
@@ -64,6 +68,10 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
         }
         Wire::Committed(committed) => Message::Committed { term: committed.term, batches: committed.batches },
         Wire::HandOver(hand_over) => Message::HandOver { term: hand_over.term },
+        Wire::Fetch(fetch) => Message::Fetch { part: fetch.part },
+        Wire::GenesisPart(wire::GenesisPart { genesis, part, content }) => {
+            Message::GenesisPart { genesis: Box::new(genesis?), part, content }
+        }
     };
     Some((frame.document, Envelope { generation: frame.generation, message }))
 }
@@ -89,6 +97,8 @@ fn decode_actor(bytes: &[u8]) -> Option<Actor> {
 
 #[cfg(test)]
 mod tests {
+    use xbook_proto::record::v1 as record;
+
     use super::*;
 
     #[test]
@@ -105,6 +115,12 @@ mod tests {
             Message::Ballot { term: 4, trial: false, granted: true, label: 4 },
             Message::Committed { term: 4, batches: 17 },
             Message::HandOver { term: 4 },
+            Message::Fetch { part: 3 },
+            Message::GenesisPart {
+                genesis: Box::new(record::Genesis { generation: 3, ..record::Genesis::default() }),
+                part: 3,
+                content: Bytes::from_static(b"part"),
+            },
         ];
         for message in messages {
             let envelope = Envelope { generation: 2, message };

@@ -8,10 +8,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::inbox::Inbox;
 use super::message::Ack;
-use super::{MAX_BATCH, MAX_BATCH_WEIGHT, Replica, ReplicaError};
-use crate::document::{Actor, Entry};
-use crate::machine::{BatchBuilder, Block, State};
+use super::{MAX_BATCH, Replica, ReplicaError};
+use crate::document::{Actor, Entry, Genesis};
+use crate::machine::{BatchBuilder, Block, FoldError, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId};
 
@@ -29,6 +30,8 @@ pub(super) struct Holding {
     pub adopted_from: Option<(Actor, u64)>,
     /// Own changes with batches that are not committed yet, and the tape's length after each.
     uncommitted: VecDeque<(u64, u64)>,
+    /// The genesis that follows the Seal that this holder wrote.
+    pub sealed: Option<Box<Genesis>>,
     /// The node whose turn it was last.
     last_turn: NodeId,
 }
@@ -37,8 +40,61 @@ impl Holding {
     pub fn new(term: u64, ahead: State, activation: u64, node: NodeId) -> Self {
         let adopted = ahead.batches();
         let uncommitted = VecDeque::new();
-        Self { term, ahead, activation, adopted, adopted_from: None, uncommitted, last_turn: node }
+        Self {
+            term,
+            ahead,
+            activation,
+            adopted,
+            adopted_from: None,
+            uncommitted,
+            sealed: None,
+            last_turn: node,
+        }
     }
+}
+
+/// Most intents that a batch consumes, and most that it records, but for those of its last
+/// intent, which are bounded by the orders of a book.
+type Limits = (usize, usize);
+
+const BATCH: Limits = (MAX_BATCH, 65_536);
+
+/// The last batch of a generation consumes all that there is, if it can.
+const LAST_BATCH: Limits = (16 * MAX_BATCH, 262_144);
+
+/// Consumes intents, nodes in turn; returns whether none is left.
+fn consume(
+    inbox: &Inbox,
+    holding: &mut Holding,
+    batch: &mut BatchBuilder,
+    (intents, weight): Limits,
+) -> Result<bool, FoldError> {
+    let mut nodes: Vec<NodeId> = inbox.nodes().collect();
+    let turn = nodes.partition_point(|node| *node <= holding.last_turn);
+    nodes.rotate_left(turn);
+    let mut full = batch.is_full_of_expired();
+    while !full && !nodes.is_empty() {
+        let mut failed = None;
+        nodes.retain(|node| {
+            full |= batch.len() >= intents || batch.weight() >= weight;
+            let next = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
+            let after = OrderId { counter: next.counter + 1, ..next };
+            let skips = planted(Plant::OutOfOrder) && inbox.get(after).is_some();
+            let id = if skips { after } else { next };
+            let Some(intent) = inbox.get(id).filter(|_| failed.is_none()) else {
+                return false;
+            };
+            if !full {
+                holding.last_turn = *node;
+                failed = holding.ahead.sequence(batch, id, intent).err();
+            }
+            true
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    Ok(!full)
 }
 
 impl Replica {
@@ -49,6 +105,7 @@ impl Replica {
         let committed = batches.take_while(|batch| batch.first <= known).count() as u64;
         self.committed = self.committed.max(self.view.batches() + committed);
         self.told = self.tape.head().map_or((0, 0), |head| (head.term, self.committed));
+        self.recall_told();
     }
 
     /// The state after the whole effective tape: the view, and what it does not show yet, which is
@@ -64,42 +121,27 @@ impl Replica {
         Ok(state)
     }
 
-    /// Consumes intents under the lease, nodes in turn, each node's in their order.
+    /// Consumes intents under the lease, nodes in turn, each node's in their order; and ends the
+    /// generation if it is time.
     pub(super) fn write_batch(&mut self, now: Micros) -> Result<Option<Entry>, ReplicaError> {
-        if !self.may_match(now) {
+        // After a Seal nothing is written in this generation.
+        if !self.may_match(now) || self.tape.seal().is_some() {
             return Ok(None);
         }
         let (clock, committed) = (self.tape_clock(now), self.view.position());
+        let sealing = self.wants_seal();
+        let limits = if sealing { LAST_BATCH } else { BATCH };
         let Some(holding) = self.lease.holding() else {
             return Ok(None);
         };
         let mut batch = holding.ahead.begin(holding.term, clock, committed)?;
-        let mut nodes: Vec<NodeId> = self.inbox.nodes().collect();
-        let turn = nodes.partition_point(|node| *node <= holding.last_turn);
-        nodes.rotate_left(turn);
-        let fits = |batch: &BatchBuilder| batch.len() < MAX_BATCH && batch.weight() < MAX_BATCH_WEIGHT;
-        while fits(&batch) && !batch.is_full_of_expired() && !nodes.is_empty() {
-            let mut failed = None;
-            nodes.retain(|node| {
-                let next = holding.ahead.consumed(*node) + 1;
-                let id = OrderId { node: *node, counter: next };
-                let skipping = OrderId { counter: next + 1, ..id };
-                let skips = planted(Plant::OutOfOrder) && self.inbox.get(skipping).is_some();
-                let id = if skips { skipping } else { id };
-                let Some(intent) = self.inbox.get(id).filter(|_| fits(&batch) && failed.is_none()) else {
-                    return false;
-                };
-                holding.last_turn = *node;
-                failed = holding.ahead.sequence(&mut batch, id, intent).err();
-                true
-            });
-            if let Some(error) = failed {
-                return Err(error.into());
-            }
+        let drained = consume(&self.inbox, holding, &mut batch, limits)?;
+        if sealing && drained {
+            return Ok(self.write_seal(batch));
         }
-        if batch.is_empty() {
+        let Some(holding) = self.lease.holding().filter(|_| !batch.is_empty()) else {
             return Ok(None);
-        }
+        };
         Ok(Some(Entry::Tape(Arc::new(holding.ahead.end(batch)))))
     }
 
@@ -136,7 +178,7 @@ impl Replica {
     }
 
     /// The last own change that a majority of the voters has on disk under this holder's term.
-    fn covered(&self) -> Option<u64> {
+    pub(super) fn covered(&self) -> Option<u64> {
         let (term, me) = (self.lease.held()?.term, self.document.me());
         let counted = self.counted_voters();
         let acks = counted.iter().filter_map(|voter| {
@@ -200,11 +242,14 @@ impl Replica {
         }
     }
 
-    /// Believes what it was told once its head is new enough.
+    /// Believes what it was told once its head is new enough, and what the document shows.
     pub(super) fn recall_told(&mut self) {
         let (term, batches) = self.told;
         if self.tape.head().is_some_and(|head| head.term >= term || planted(Plant::CommitWithoutTerm)) {
             self.committed = self.committed.max(batches);
+        }
+        if self.tape.seal_is_acknowledged() {
+            self.committed = self.committed.max(self.tape.len());
         }
     }
 }

@@ -19,6 +19,12 @@ struct Queue {
 }
 
 impl Inbox {
+    /// An inbox that goes on after the intents that were consumed.
+    pub fn after(counters: impl Iterator<Item = (NodeId, u64)>) -> Self {
+        let queue = |(node, released)| (node, Queue { released, intents: VecDeque::new() });
+        Self { queues: counters.map(queue).collect() }
+    }
+
     /// Takes a node's next intents; `false` if they are not its next.
     #[must_use]
     pub fn add(&mut self, node: NodeId, first_counter: u64, intents: Vec<Intent>) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::message::Envelope;
-use crate::document::{ChangeError, DocumentError};
+use crate::document::{ChangeError, DocumentError, Genesis, GenesisError};
 use crate::machine::{Block, FoldError, Request};
 use crate::types::{Micros, NodeId, Position};
 
@@ -14,8 +14,10 @@ use crate::types::{Micros, NodeId, Position};
 pub enum Input {
     /// Requests of clients, in the order in which they take effect.
     Submit(Vec<Request>),
-    /// All changes up to this one are on the disk.
+    /// All changes of a generation up to this one are on the disk, and so is its genesis.
     Stored {
+        /// The generation.
+        generation: u64,
         /// Its index in the order of storing.
         index: u64,
     },
@@ -41,11 +43,34 @@ pub enum Input {
 pub enum Effect {
     /// Put a change on the disk, then say [`Input::Stored`]. Nobody may hear of it before.
     Store {
-        /// Its index in the order of storing, from 0.
+        /// The generation that it belongs to.
+        generation: u64,
+        /// Its index in the order of storing within the generation, from 0.
         index: u64,
         /// Its bytes.
         bytes: Bytes,
     },
+    /// A generation begins: put its genesis and its first changes on the disk, all or nothing, then
+    /// say [`Input::Stored`] for the last of the changes, if there are any. What is on the disk of
+    /// earlier generations is not needed any more.
+    Roll {
+        /// The genesis.
+        genesis: Arc<Genesis>,
+        /// The changes, from index 0.
+        changes: Vec<Bytes>,
+    },
+    /// The view skipped what was committed while this node was away: there will be no
+    /// [`Effect::Committed`] for it.
+    Skipped {
+        /// This node's intents up to this counter were consumed by then.
+        through: u64,
+        /// Position that the view is at now.
+        position: Position,
+        /// Its tape time.
+        time: Micros,
+    },
+    /// Something that a person should know of.
+    Report(String),
     /// Say something to a peer.
     Send {
         /// To whom.
@@ -92,6 +117,9 @@ pub enum ReplicaError {
         /// The peer.
         peer: NodeId,
     },
+    /// A genesis can't be used.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
     /// A batch of intents that does not follow its node's last, or can't be read.
     #[error("intents {first} of node {node} do not follow its intent {last}")]
     Intents {
@@ -153,4 +181,7 @@ pub struct Settings {
     pub lease: Micros,
     /// Seed of the random back-off.
     pub seed: u64,
+    /// Size in bytes at which a document is sealed and the next generation begins; a large genesis
+    /// makes it larger.
+    pub roll_at: u64,
 }

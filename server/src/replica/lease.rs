@@ -68,6 +68,17 @@ impl Lease {
         lease
     }
 
+    /// A generation begins with a term, whose holder the voters believe in as if they had just heard
+    /// it; `None` if it does not vote in this generation.
+    pub fn begin_generation(&mut self, now: Micros, term: u64, holder: Option<NodeId>) {
+        self.promised = term;
+        self.highest_heard = 0;
+        self.believed = holder.map(|holder| (term, holder, now.plus(self.duration)));
+        self.role = Role::Follower;
+        let wait = if holder.is_some() { self.duration } else { Micros(0) };
+        self.timer = now.plus(wait).plus(self.back_off());
+    }
+
     /// Up to one duration, differently each time and on each node.
     pub fn back_off(&mut self) -> Micros {
         // SplitMix64: the seed comes from outside, so a run can be repeated.
@@ -160,6 +171,15 @@ impl Replica {
     pub(super) fn step_down(&mut self, now: Micros) {
         self.lease.role = Role::Follower;
         self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+    }
+
+    /// A holder shows itself to a peer that has just come to this generation.
+    pub(super) fn greet_as_holder(&self, now: Micros, peer: NodeId, effects: &mut Vec<Effect>) {
+        if let Role::Holder(holder) = &self.lease.role
+            && !holder.handed_over
+        {
+            self.send(peer, Message::Heartbeat { term: holder.holding.term, sent: now }, effects);
+        }
     }
 
     fn heartbeat(&mut self, now: Micros, effects: &mut Vec<Effect>) {

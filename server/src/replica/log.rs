@@ -35,6 +35,16 @@ pub(super) struct Arrival {
 }
 
 impl Log {
+    /// The log of a generation that begins, with the label that it begins with.
+    pub fn beginning(label: u64) -> Self {
+        Self { ack: Ack { label, ..Ack::default() }, ..Self::default() }
+    }
+
+    /// How many changes arrived.
+    pub fn len(&self) -> usize {
+        self.arrivals.len()
+    }
+
     /// Adds a change and returns its index.
     pub fn push(&mut self, arrival: Arrival, bytes: Bytes) -> u64 {
         self.arrivals.push(arrival);

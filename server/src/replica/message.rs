@@ -1,8 +1,10 @@
 //! What replicas of one document say to each other beside the document's own changes.
 //!
-//! Everything is scoped by generation: a message of another generation is not for this replica.
+//! Everything is scoped by generation. From another generation a replica only takes that there is
+//! one, and what serves to catch up with it.
 
 use bytes::Bytes;
+use xbook_proto::record::v1 as record;
 
 use crate::document::{Actor, Vector};
 use crate::types::Micros;
@@ -65,6 +67,20 @@ pub enum Message {
         term: u64,
         /// How many batches of its effective tape.
         batches: u64,
+    },
+    /// Asks for a part of the genesis of the receiver's generation, a newer one than the sender's.
+    Fetch {
+        /// Index of the part.
+        part: u32,
+    },
+    /// The answer.
+    GenesisPart {
+        /// The genesis' header.
+        genesis: Box<record::Genesis>,
+        /// Index of the part.
+        part: u32,
+        /// The part; empty if there is none.
+        content: Bytes,
     },
     /// The holder has stopped matching and asks the receiver to take the lease.
     HandOver {

@@ -12,17 +12,21 @@
 //! - `write`: what was gathered becomes a change.
 //! - `lease`: its time, heartbeats, hand-over; `candidacy`: promises and activation.
 //! - `commit`: matching under the lease, and what acknowledgements commit.
+//! - `seal`: the end of a generation and the beginning of the next one; `catch_up`: a node that
+//!   was away gets the newest genesis from a peer.
 //! - `log`: the order of arrival, and how far the disk is.
 //! - `sync`: what peers have and lack.
 //! - [`message`]: what replicas say to each other.
 
 mod candidacy;
+mod catch_up;
 mod commit;
 mod inbox;
 mod io;
 mod lease;
 mod log;
 pub mod message;
+mod seal;
 mod sync;
 pub mod tape;
 mod write;
@@ -38,6 +42,7 @@ use crate::types::{Micros, NodeId, OrderId, Position};
 pub use io::{Buffers, Effect, Input, ReplicaError, ReplicaStatus, Settings};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
+use catch_up::CatchUp;
 use inbox::Inbox;
 use lease::Lease;
 use log::{Arrival, Log};
@@ -49,9 +54,8 @@ use tape::Tape;
 /// Most requests that one change carries.
 pub const MAX_BATCH: usize = 4_096;
 
-/// Most intents, executions and orders that one tape batch records, but for those of its last
-/// intent, which are bounded by the orders of a book.
-const MAX_BATCH_WEIGHT: usize = 65_536;
+/// A document is sealed when it is this many times as large as its genesis, and not before.
+const GENESIS_SHARE: u64 = 8;
 
 /// Most changes that may be on their way to the disk. While they are, requests gather.
 const MAX_IN_FLIGHT: usize = 2;
@@ -66,8 +70,8 @@ const MAX_APPLIED: usize = 64;
 #[derive(Debug)]
 pub struct Replica {
     node: NodeId,
-    generation: u64,
-    genesis: [u8; 32],
+    genesis: Genesis,
+    genesis_hash: [u8; 32],
     document: Document,
     log: Log,
     inbox: Inbox,
@@ -75,6 +79,11 @@ pub struct Replica {
     view: State,
     lease: Lease,
     peers: Peers,
+    catch_up: CatchUp,
+    /// Size in bytes at which a document is sealed, unless its genesis is large.
+    roll_at: u64,
+    /// Since when the tape has ended with a Seal.
+    sealed_since: Option<Micros>,
     /// How many batches of the effective tape are known to be committed.
     committed: u64,
     /// What the newest holder that was heard said: its term, and how many batches are committed.
@@ -89,28 +98,33 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A replica with what its node has stored, in the order in which it was stored.
+    /// A replica with what its node has stored of the newest generation that it has begun, in the
+    /// order in which it was stored.
     ///
     /// # Errors
     /// What is stored can't be read or does not fit together.
     pub fn open(
-        genesis: &Genesis,
+        genesis: Genesis,
         me: Actor,
         settings: Settings,
         stored: Vec<Vec<u8>>,
     ) -> Result<Self, ReplicaError> {
-        let Settings { now, lease, seed } = settings;
+        let Settings { now, lease, seed, roll_at } = settings;
+        let view = genesis.state()?;
         let mut replica = Self {
             node: me.node(),
-            generation: genesis.generation(),
-            genesis: genesis.digest(),
-            document: Document::new(genesis, me)?,
+            genesis_hash: genesis.digest(),
+            document: Document::new(&genesis, me)?,
             log: Log::default(),
-            inbox: Inbox::default(),
-            tape: Tape::new(genesis.voters()),
-            view: State::new(genesis.machine(), genesis.voters(), genesis.digest()),
+            inbox: Inbox::after(view.ledger.counters()),
+            tape: Tape::new(genesis.voters(), genesis.lease()),
+            view,
             lease: Lease::new(lease, now, seed, 0),
             peers: Peers::default(),
+            catch_up: CatchUp::default(),
+            roll_at,
+            sealed_since: None,
+            genesis,
             committed: 0,
             told: (0, 0),
             told_since: now,
@@ -129,8 +143,9 @@ impl Replica {
         for (actor, entry) in replica.document.apply(changes)? {
             replica.take(actor, entry)?;
         }
+        let forgets = planted(Plant::ForgottenPromise);
         let promised =
-            if planted(Plant::ForgottenPromise) { 0 } else { replica.tape.promised_by(replica.node) };
+            if forgets { replica.tape.first_term() } else { replica.tape.promised_by(replica.node) };
         replica.lease = Lease::new(lease, now, seed, promised);
         replica.log.opened(promised);
         replica.accepted = replica.inbox.last(replica.node);
@@ -148,10 +163,14 @@ impl Replica {
         input: Input,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let had = self.log.durable();
+        let had = (self.generation(), self.log.durable());
         match input {
             Input::Submit(requests) => self.gathering.extend(requests),
-            Input::Stored { index } => self.stored(index, effects),
+            // What was stored of an earlier generation is settled.
+            Input::Stored { generation, index } if generation == self.generation() => {
+                self.stored(index, effects);
+            }
+            Input::Stored { .. } => {}
             Input::PeerUp(peer) => self.peer_up(peer, effects),
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message { from, envelope } => self.hear(now, from, envelope, effects)?,
@@ -160,13 +179,15 @@ impl Replica {
         }
         self.recall_told();
         self.count_acks(now);
-        if self.show(effects)? {
+        if self.show(now, effects)? {
+            self.attest_seal(now, effects)?;
             self.tend_lease(now, effects)?;
             self.tick(now, effects)?;
         }
-        if self.log.durable() > had {
+        if self.generation() == had.0 && self.log.durable() > had.1 {
             self.acknowledge(effects);
         }
+        self.fetch_genesis(now, effects);
         self.push_changes(now, effects);
         self.push_told(now, effects);
         self.plan_wake(now, effects);
@@ -177,6 +198,18 @@ impl Replica {
     #[must_use]
     pub fn view(&self) -> &State {
         &self.view
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.genesis.generation()
+    }
+
+    /// What the generation began with.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
     }
 
     /// The node whose replica this is.
@@ -258,7 +291,7 @@ impl Replica {
     pub fn status(&self) -> ReplicaStatus {
         let head = self.tape.head();
         ReplicaStatus {
-            generation: self.generation,
+            generation: self.generation(),
             voters: self.tape.voters().to_vec(),
             term: head.map_or(0, |head| head.term),
             holder: head.map(|head| head.actor.node()),
@@ -284,6 +317,7 @@ impl Replica {
             }
             Entry::Promise(promise) => self.tape.add_promise(actor, &promise),
             Entry::Activation(activation) => self.tape.add_activation(actor, &activation),
+            Entry::SealAck(ack) => self.tape.add_seal_ack(actor, &ack),
             Entry::Tape(batch) => self.tape.add_batch(actor, batch),
         }
         Ok(())
@@ -297,18 +331,23 @@ impl Replica {
         Envelope { generation, message }: Envelope,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        if generation != self.generation || !self.peers.connected.contains_key(&from) {
+        if !self.peers.connected.contains_key(&from) {
             return Ok(());
         }
+        if generation != self.generation() {
+            return self.hear_other_generation(now, from, generation, message, effects);
+        }
         match message {
-            Message::Hello { genesis, .. } if genesis != self.genesis => {
+            Message::Hello { genesis, .. } if genesis != self.genesis_hash => {
                 self.disconnect(from, "its genesis is another one".to_owned(), effects);
             }
             Message::Hello { ack, .. } => {
                 self.check_own_past(from, &ack)?;
                 self.peer_has(from, ack);
-                // The peer may have missed this side's hello: it opened the document later.
+                // The peer may have missed this side's hello: it opened the document or began the
+                // generation later.
                 self.send(from, Message::Ack(self.log.ack().clone()), effects);
+                self.greet_as_holder(now, from, effects);
             }
             Message::Ack(ack) => self.peer_has(from, ack),
             Message::Changes(changes) => {
@@ -326,12 +365,14 @@ impl Replica {
             }
             Message::Committed { term, batches } => self.take_committed(now, from, term, batches),
             Message::HandOver { term } => self.take_over(now, term, effects)?,
+            // Only of use between generations.
+            Message::Fetch { .. } | Message::GenesisPart { .. } => {}
         }
         Ok(())
     }
 
     fn send(&self, to: NodeId, message: Message, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Send { to, envelope: Envelope { generation: self.generation, message } });
+        effects.push(Effect::Send { to, envelope: Envelope { generation: self.generation(), message } });
     }
 
     fn disconnect(&mut self, peer: NodeId, reason: String, effects: &mut Vec<Effect>) {
@@ -361,8 +402,9 @@ impl Replica {
         }
     }
 
-    /// Applies committed batches to the view; `false` if more are left for the next step.
-    fn show(&mut self, effects: &mut Vec<Effect>) -> Result<bool, ReplicaError> {
+    /// Applies committed batches to the view; `false` if more are left for the next step. After a
+    /// Seal the next generation begins.
+    fn show(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<bool, ReplicaError> {
         for _ in 0..MAX_APPLIED {
             if self.view.batches() >= self.committed {
                 return Ok(true);
@@ -377,6 +419,10 @@ impl Replica {
             }
             self.tape.release(at);
             effects.push(Effect::Committed(Arc::new(block)));
+            if let Some(seal) = &batch.seal {
+                self.roll(now, batch.term, seal, effects)?;
+                return Ok(true);
+            }
         }
         Ok(self.view.batches() >= self.committed)
     }
@@ -391,7 +437,15 @@ impl Replica {
         // Tape time may differ from this node's clock: it is the span that counts.
         let clock = self.tape_clock(now).0;
         let expiry = expiry.map(|at| Micros(at.plus(now).0.saturating_sub(clock)));
-        let wishes = [more_to_show, expiry, self.lease_timer(), self.next_relay(), self.next_tell()];
+        let wishes = [
+            more_to_show,
+            expiry,
+            self.lease_timer(),
+            self.next_relay(),
+            self.next_tell(),
+            self.next_attest(),
+            self.next_fetch(),
+        ];
         if let Some(at) = wishes.into_iter().flatten().min() {
             effects.push(Effect::WakeAt(at.max(now)));
         }

@@ -74,6 +74,13 @@ impl Peers {
         self.connected.values().map(Peer::unacked_bytes).max().unwrap_or(0)
     }
 
+    /// A generation begins: nothing is known of anyone's, and nothing of the old one waits.
+    pub fn begin_generation(&mut self) {
+        let peers: Vec<NodeId> = self.connected.keys().copied().collect();
+        *self = Self::default();
+        self.connected.extend(peers.into_iter().map(|peer| (peer, Peer::default())));
+    }
+
     /// What waited here may have come another way.
     fn drop_known(&mut self, applied: &Vector) {
         self.early.retain(|(actor, seq), _| applied.get(actor).is_none_or(|have| have < seq));
@@ -95,13 +102,19 @@ impl Replica {
     /// A connection to a peer is up.
     pub(super) fn peer_up(&mut self, peer: NodeId, effects: &mut Vec<Effect>) {
         self.peers.connected.insert(peer, Peer::default());
-        let hello = Message::Hello { genesis: self.genesis, ack: self.log.ack().clone() };
+        self.greet(peer, effects);
+    }
+
+    /// Says which generation this is, and what the disk has of it.
+    pub(super) fn greet(&self, peer: NodeId, effects: &mut Vec<Effect>) {
+        let hello = Message::Hello { genesis: self.genesis_hash, ack: self.log.ack().clone() };
         self.send(peer, hello, effects);
     }
 
     /// A connection is gone.
     pub(super) fn peer_down(&mut self, peer: NodeId) {
         self.peers.connected.remove(&peer);
+        self.catch_up.lose(peer);
     }
 
     /// A peer said what its disk has.
@@ -204,7 +217,7 @@ impl Replica {
             self.take(actor, entry)?;
         }
         let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
-        effects.push(Effect::Store { index, bytes });
+        effects.push(Effect::Store { generation: self.generation(), index, bytes });
         Ok(Ok(()))
     }
 
@@ -255,9 +268,13 @@ impl Replica {
     /// Tells each peer what is committed. The holder does so at once; others pass it on to a peer
     /// that has not heard it for a while, since it may not reach the holder.
     pub(super) fn push_told(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        if now < self.tell_at() {
-            return;
+        if now >= self.tell_at() {
+            self.tell(effects);
         }
+    }
+
+    /// Tells each peer that does not know it what is committed.
+    pub(super) fn tell(&mut self, effects: &mut Vec<Effect>) {
         let (term, batches) = self.told;
         for peer in self.untold() {
             if let Some(peer) = self.peers.connected.get_mut(&peer) {

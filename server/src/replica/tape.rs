@@ -4,23 +4,30 @@
 //! past. Of the valid ones the highest term is the *head*. Going back from it through what each
 //! activation adopted gives the *effective tape*; every other batch is void, though the intents
 //! beside it stand. Pure: the same entries in any order give the same tape.
+//!
+//! A generation that follows a Seal begins with the lease under which the Seal was written; its
+//! genesis stands for that lease's activation. The last batch of a generation carries its own Seal.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
 use crate::document::Actor;
-use crate::machine::Batch;
+use crate::machine::{Batch, Seal};
 use crate::types::NodeId;
 
 /// The lease records and batches of a document.
 #[derive(Debug)]
 pub struct Tape {
     voters: Vec<NodeId>,
+    /// The lease that the generation begins with.
+    genesis: Option<(u64, Actor)>,
     /// By term and voter: who wrote the promise, and to whom.
     promises: BTreeMap<(u64, NodeId), Promised>,
     activations: BTreeMap<(u64, Actor), Activation>,
+    /// Terms under which a voter holds the Seal.
+    seal_acks: BTreeSet<(u64, NodeId)>,
     batches: BTreeMap<Actor, Written>,
     effective: Vec<Segment>,
 }
@@ -69,16 +76,26 @@ struct Segment {
 }
 
 impl Tape {
-    /// The tape of an empty generation.
+    /// The tape of a generation that has only its genesis: voters, and the lease it begins with.
     #[must_use]
-    pub fn new(voters: Vec<NodeId>) -> Self {
-        Self {
+    pub fn new(voters: Vec<NodeId>, genesis: Option<(u64, Actor)>) -> Self {
+        let mut tape = Self {
             voters,
+            genesis,
             promises: BTreeMap::new(),
             activations: BTreeMap::new(),
+            seal_acks: BTreeSet::new(),
             batches: BTreeMap::new(),
             effective: Vec::new(),
-        }
+        };
+        tape.choose();
+        tape
+    }
+
+    /// The term that the generation begins with; every promise in it is above.
+    #[must_use]
+    pub fn first_term(&self) -> u64 {
+        self.genesis.map_or(0, |(term, _)| term)
     }
 
     /// How many voters are a majority.
@@ -121,12 +138,44 @@ impl Tape {
         self.choose();
     }
 
+    /// Takes a voter's word that it holds the Seal durably.
+    pub fn add_seal_ack(&mut self, writer: Actor, ack: &record::SealAck) {
+        let voter = NodeId(ack.voter);
+        if voter == writer.node() && self.voters.contains(&voter) {
+            self.seal_acks.insert((ack.term, voter));
+        }
+    }
+
+    /// Whether a voter said under a term that it holds the Seal durably.
+    #[must_use]
+    pub fn has_seal_ack(&self, term: u64, voter: NodeId) -> bool {
+        self.seal_acks.contains(&(term, voter))
+    }
+
+    /// The Seal, if the effective tape ends with one.
+    #[must_use]
+    pub fn seal(&self) -> Option<&Seal> {
+        self.batch(self.len().checked_sub(1)?)?.seal.as_ref()
+    }
+
+    /// Whether the document itself shows that the Seal is committed: a majority said under one term
+    /// that they hold it durably, and the head is of that term or a later one, which adopted it.
+    #[must_use]
+    pub fn seal_is_acknowledged(&self) -> bool {
+        let head = self.head().map_or(0, |head| head.term);
+        let acknowledged = |term: u64| {
+            let all = (term, NodeId(0))..=(term, NodeId(u64::MAX));
+            term <= head && self.seal_acks.range(all).count() >= self.majority()
+        };
+        self.seal().is_some() && self.seal_acks.iter().any(|(term, _)| acknowledged(*term))
+    }
+
     /// Takes a writer's next batch.
     pub fn add_batch(&mut self, writer: Actor, batch: Arc<Batch>) {
         self.batches.entry(writer).or_default().batches.push_back(batch);
     }
 
-    /// The valid activations: term and holder, ascending.
+    /// The valid activations in the document: term and holder, ascending.
     pub fn leases(&self) -> impl Iterator<Item = (u64, Actor)> {
         let valid = |((term, actor), of): &(&(u64, Actor), &Activation)| self.is_valid(*term, *actor, of);
         self.activations.iter().filter(valid).map(|(lease, _)| *lease)
@@ -137,13 +186,15 @@ impl Tape {
     pub fn highest_term(&self) -> u64 {
         let promised = self.promises.keys().next_back().map_or(0, |(term, _)| *term);
         let activated = self.activations.keys().next_back().map_or(0, |(term, _)| *term);
-        promised.max(activated)
+        promised.max(activated).max(self.first_term())
     }
 
-    /// The highest term that a voter promised; zero before its first promise.
+    /// A voter's label: the highest term that it promised, and at least the one that the generation
+    /// begins with.
     #[must_use]
     pub fn promised_by(&self, voter: NodeId) -> u64 {
-        self.promises.keys().filter(|(_, by)| *by == voter).map(|(term, _)| *term).max().unwrap_or(0)
+        let promised = self.promises.keys().filter(|(_, by)| *by == voter).map(|(term, _)| *term);
+        promised.max().unwrap_or(0).max(self.first_term())
     }
 
     /// The writers of the promises of a term to a candidate, if they are a majority.
@@ -158,8 +209,9 @@ impl Tape {
         (writers.len() >= self.majority()).then_some(writers)
     }
 
-    /// The head: the activation that the effective tape ends with, and how many of its batches
-    /// are in the document. `None` before the first activation.
+    /// The head: the activation that the effective tape ends with, or the genesis in its place, and
+    /// how many of its batches are in the document. `None` before the first activation of
+    /// generation 0.
     #[must_use]
     pub fn head(&self) -> Option<Head> {
         let head = self.effective.last()?;
@@ -220,15 +272,20 @@ impl Tape {
                 promised.candidate == actor && activation.promises.contains(&promised.writer)
             })
         };
-        self.voters.iter().filter(promised).count() >= self.majority()
+        term > self.first_term() && self.voters.iter().filter(promised).count() >= self.majority()
     }
 
     /// Finds the effective tape anew: from the highest valid activation back to the genesis.
     fn choose(&mut self) {
         let head = self.activations.iter().rev().find(|((term, actor), of)| self.is_valid(*term, *actor, of));
         let mut chain: Vec<Segment> = Vec::new();
-        let mut next = head.map(|((term, actor), _)| (*term, *actor, None));
+        let head = head.map(|(lease, _)| *lease).or(self.genesis);
+        let mut next = head.map(|(term, actor)| (term, actor, None));
         while let Some((term, actor, adopted)) = next {
+            if self.genesis == Some((term, actor)) {
+                chain.push(Segment { start: 0, term, actor, first_batch: 0, adopted });
+                break;
+            }
             let Some(activation) = self.activations.get(&(term, actor)) else {
                 return;
             };

@@ -1,5 +1,7 @@
 //! The replica alone: its effects, its answers, and what a crash leaves of it.
 
+mod generations;
+
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{
@@ -17,8 +19,8 @@ fn genesis() -> Genesis {
 }
 
 fn open(now: u64, start: u16, stored: Vec<Vec<u8>>) -> Replica {
-    let settings = Settings { now: Micros(now), lease: Micros(1_000_000), seed: 1 };
-    Replica::open(&genesis(), Actor::new(Micros(now), NODE, start), settings, stored).unwrap()
+    let settings = Settings { now: Micros(now), lease: Micros(1_000_000), seed: 1, roll_at: u64::MAX };
+    Replica::open(genesis(), Actor::new(Micros(now), NODE, start), settings, stored).unwrap()
 }
 
 /// A replica on a disk that syncs when it is told to.
@@ -52,7 +54,7 @@ impl Machine {
         self.replica.handle(Micros(self.now), input, &mut effects).unwrap();
         for effect in effects {
             match effect {
-                Effect::Store { index, bytes } => self.unsynced.push((index, bytes.to_vec())),
+                Effect::Store { index, bytes, .. } => self.unsynced.push((index, bytes.to_vec())),
                 Effect::Committed(block) => self.blocks.push(block),
                 _ => {}
             }
@@ -63,7 +65,7 @@ impl Machine {
         while !self.unsynced.is_empty() {
             let (index, bytes) = self.unsynced.remove(0);
             self.disk.push(bytes);
-            self.input(Input::Stored { index });
+            self.input(Input::Stored { generation: 0, index });
         }
     }
 
@@ -183,7 +185,7 @@ fn a_crash_at_any_moment_leaves_a_prefix() {
             if machine.disk.len() < synced + 2 && !machine.unsynced.is_empty() {
                 let (index, bytes) = machine.unsynced.remove(0);
                 machine.disk.push(bytes);
-                machine.input(Input::Stored { index });
+                machine.input(Input::Stored { generation: 0, index });
             }
         }
         let shown = machine.replica.view().position();

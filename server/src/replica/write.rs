@@ -1,8 +1,10 @@
 //! What was gathered becomes one change: intents and, under the lease, what becomes of them.
 
+use bytes::Bytes;
+
 use super::log::Arrival;
 use super::{Effect, MAX_BATCH, MAX_IN_FLIGHT, Replica, ReplicaError};
-use crate::document::Entry;
+use crate::document::{Entry, LocalChange};
 use crate::machine::{Intent, Request, encode_batch};
 use crate::types::Micros;
 
@@ -42,13 +44,45 @@ impl Replica {
         Ok(Some(Entry::Intents(batch)))
     }
 
-    /// Writes entries as one change and returns its number.
+    /// Writes entries as one change, to be stored, and returns its number.
     pub(super) fn write(
         &mut self,
         now: Micros,
         entries: Vec<Entry>,
         effects: &mut Vec<Effect>,
     ) -> Result<u64, ReplicaError> {
+        let (index, LocalChange { seq, bytes }) = self.append(now, entries)?;
+        effects.push(Effect::Store { generation: self.generation(), index, bytes });
+        Ok(seq)
+    }
+
+    /// Writes the intents that no generation has consumed into the one that begins, under their old
+    /// ids, and returns the changes.
+    pub(super) fn write_again(
+        &mut self,
+        now: Micros,
+        intents: &[Intent],
+    ) -> Result<Vec<Bytes>, ReplicaError> {
+        let mut changes = Vec::new();
+        for intents in intents.chunks(MAX_BATCH) {
+            let mut entries = Vec::new();
+            for same in intents.chunk_by(|a, b| (a.based_on, a.accepted) == (b.based_on, b.accepted)) {
+                let requests: Vec<Request> = same.iter().map(|intent| intent.request.clone()).collect();
+                let first = self.inbox.last(self.node) + 1;
+                let batch = encode_batch(self.node, first, same[0].based_on, same[0].accepted, &requests);
+                if !self.inbox.add(self.node, first, same.to_vec()) {
+                    return Err(ReplicaError::Intents { node: self.node, first, last: first - 1 });
+                }
+                entries.push(Entry::Intents(batch));
+            }
+            changes.push(self.append(now, entries)?.1.bytes);
+        }
+        Ok(changes)
+    }
+
+    /// Puts entries into the document, the log and what they are for; returns the change and its
+    /// index in the log.
+    fn append(&mut self, now: Micros, entries: Vec<Entry>) -> Result<(u64, LocalChange), ReplicaError> {
         let change = self.document.append(&entries)?;
         let actor = self.document.me();
         let mut promised = 0;
@@ -66,7 +100,6 @@ impl Replica {
         let arrival = Arrival { actor, seq: change.seq, at: now, promised };
         let index = self.log.push(arrival, change.bytes.clone());
         self.in_flight.push_back((index, self.inbox.last(self.node)));
-        effects.push(Effect::Store { index, bytes: change.bytes });
-        Ok(change.seq)
+        Ok((index, change))
     }
 }

@@ -6,6 +6,9 @@
 //! only then says so. An I/O error is final: nothing is retried, the writer ends, and so does every
 //! replica that wanted to write.
 //!
+//! When a generation begins its genesis and first changes are written as one batch, so a node is
+//! either in the old one or in the new one. The last [`KEPT_GENERATIONS`] old ones stay as an archive.
+//!
 //! fjall cuts a torn tail off silently, which is right for what was never synced. To tell that
 //! from a lost record that was, a *watermark* file counts the records that were synced; finding
 //! fewer is an error ([`StoreError::Lost`]).
@@ -21,7 +24,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
-pub use writer::{Write, Writer, Written};
+pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
 use crate::types::NodeId;
@@ -34,11 +37,24 @@ pub struct Store {
     watermark: Arc<Watermark>,
 }
 
-/// Where a replica's changes go.
+/// Where the changes of one generation of a document go.
 #[derive(Clone)]
 pub struct Changes {
     keyspace: Keyspace,
+    generation: u64,
+    /// How many changes were stored in the generations before.
+    before: u64,
 }
+
+/// Makes places for the changes of new generations.
+#[derive(Clone)]
+pub struct Places {
+    database: Database,
+    path: PathBuf,
+}
+
+/// How many old generations of a document stay on the disk.
+pub const KEPT_GENERATIONS: u64 = 2;
 
 /// A document as it was stored.
 pub struct Stored {
@@ -102,6 +118,7 @@ pub enum StoreError {
 }
 
 const NODE_KEY: &str = "node";
+const CLUSTER_KEY: &str = "cluster";
 const GENESIS_PREFIX: &str = "genesis/";
 
 impl Store {
@@ -137,28 +154,47 @@ impl Store {
         Ok(fresh)
     }
 
-    /// Makes a document's place with its genesis, durably; does nothing if it is there.
+    /// The genesis of generation 0 of the cluster's directory, which names the cluster; `None` if
+    /// the node has none yet.
     ///
     /// # Errors
-    /// It can't be written.
-    pub fn create(&self, genesis: &Genesis) -> Result<(), StoreError> {
-        let failed = |error| self.failed(error);
-        let key = format!("{GENESIS_PREFIX}{}", genesis.name());
-        if !self.meta.contains_key(&key).map_err(failed)? {
-            self.keyspace(genesis)?;
-            self.meta.insert(key, frame::close(&genesis.record().encode_to_vec())).map_err(failed)?;
-            self.database.persist(PersistMode::SyncAll).map_err(failed)?;
-        }
-        Ok(())
+    /// It can't be read.
+    pub fn cluster(&self) -> Result<Option<Genesis>, StoreError> {
+        let Some(framed) = self.meta.get(CLUSTER_KEY).map_err(|error| self.failed(error))? else {
+            return Ok(None);
+        };
+        Ok(Some(decode_genesis(&framed, CLUSTER_KEY)?.0))
     }
 
-    /// Makes the place of a new document.
+    /// Begins the directory of a cluster, durably.
     ///
     /// # Errors
     /// It can't be written, or read.
-    pub fn create_new(&self, genesis: &Genesis) -> Result<Stored, StoreError> {
-        self.create(genesis)?;
-        self.load_document(genesis.clone())
+    pub fn enter(&self, cluster: &Genesis) -> Result<Stored, StoreError> {
+        let framed = encode_genesis(cluster, 0);
+        self.meta.insert(CLUSTER_KEY, framed).map_err(|error| self.failed(error))?;
+        self.create(cluster)
+    }
+
+    /// Makes the place of a new document with its genesis, durably.
+    ///
+    /// # Errors
+    /// It can't be written, or read.
+    pub fn create(&self, genesis: &Genesis) -> Result<Stored, StoreError> {
+        let failed = |error| self.failed(error);
+        let key = genesis_key(genesis.name());
+        if !self.meta.contains_key(&key).map_err(failed)? {
+            self.keyspace(genesis.name(), genesis.generation())?;
+            self.meta.insert(key, encode_genesis(genesis, 0)).map_err(failed)?;
+            self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        }
+        self.load_document(genesis.clone(), 0)
+    }
+
+    /// Where the generations of documents get their places.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        Places { database: self.database.clone(), path: self.database_path() }
     }
 
     /// Loads all documents, and checks that nothing that was synced is missing.
@@ -169,13 +205,10 @@ impl Store {
         let mut documents = Vec::new();
         for item in self.meta.prefix(GENESIS_PREFIX) {
             let (key, framed) = item.into_inner().map_err(|error| self.failed(error))?;
-            let name = String::from_utf8_lossy(&key).into_owned();
-            let record = frame::open(&framed).and_then(|bytes| record::Genesis::decode(bytes).ok());
-            documents.push(
-                self.load_document(Genesis::from_record(record.ok_or_else(|| damaged("meta", &name))?)?)?,
-            );
+            let (genesis, before) = decode_genesis(&framed, &String::from_utf8_lossy(&key))?;
+            documents.push(self.load_document(genesis, before)?);
         }
-        let found = documents.iter().map(|document| document.count).sum();
+        let found = documents.iter().map(|document| document.changes.before + document.count).sum();
         self.watermark.check(found)?;
         // A killed process may have left records in the system's buffers. Whoever reads them will
         // acknowledge them, so they are synced first.
@@ -183,8 +216,8 @@ impl Store {
         Ok(documents)
     }
 
-    fn load_document(&self, genesis: Genesis) -> Result<Stored, StoreError> {
-        let keyspace = self.keyspace(&genesis)?;
+    fn load_document(&self, genesis: Genesis, before: u64) -> Result<Stored, StoreError> {
+        let keyspace = self.keyspace(genesis.name(), genesis.generation())?;
         let mut loaded = Vec::new();
         for item in keyspace.iter() {
             let (key, framed) = item.into_inner().map_err(|error| self.failed(error))?;
@@ -192,12 +225,12 @@ impl Store {
             let bytes = frame::open(&framed).filter(|_| key.as_ref() == at.to_be_bytes());
             loaded.push(bytes.ok_or_else(|| damaged(genesis.name(), &at.to_string()))?.to_vec());
         }
-        Ok(Stored { genesis, changes: Changes { keyspace }, count: loaded.len() as u64, loaded })
+        let changes = Changes { keyspace, generation: genesis.generation(), before };
+        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded })
     }
 
-    fn keyspace(&self, genesis: &Genesis) -> Result<Keyspace, StoreError> {
-        let name = format!("changes/{}/{}", genesis.name(), genesis.generation());
-        self.database.keyspace(&name, KeyspaceCreateOptions::default).map_err(|error| self.failed(error))
+    fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {
+        self.places().keyspace(name, generation)
     }
 
     fn failed(&self, error: fjall::Error) -> StoreError {
@@ -207,6 +240,57 @@ impl Store {
     fn database_path(&self) -> PathBuf {
         self.watermark.path().with_file_name("documents")
     }
+}
+
+impl Places {
+    /// The place of a document's next generation. It stays empty until the generation's
+    /// [beginning](What::Roll) is written. `stored` is how many changes the one before has.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn after(&self, old: &Changes, stored: u64, genesis: &Genesis) -> Result<Changes, StoreError> {
+        let generation = genesis.generation();
+        let keyspace = self.keyspace(genesis.name(), generation)?;
+        Ok(Changes { keyspace, generation, before: old.before + stored })
+    }
+
+    fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {
+        let made = self.database.keyspace(&changes_name(name, generation), KeyspaceCreateOptions::default);
+        made.map_err(|error| StoreError::Database { path: self.path.clone(), error })
+    }
+}
+
+impl Changes {
+    /// The generation that they belong to.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+fn changes_name(document: &str, generation: u64) -> String {
+    format!("changes/{document}/{generation}")
+}
+
+fn genesis_key(document: &str) -> String {
+    format!("{GENESIS_PREFIX}{document}")
+}
+
+fn archive_key(document: &str, generation: u64) -> String {
+    format!("archive/{document}/{generation}")
+}
+
+fn encode_genesis(genesis: &Genesis, changes_before: u64) -> Vec<u8> {
+    let (genesis, parts) = (Some(genesis.record().clone()), genesis.parts().to_vec());
+    frame::close(&record::StoredGenesis { genesis, parts, changes_before }.encode_to_vec())
+}
+
+fn decode_genesis(framed: &[u8], key: &str) -> Result<(Genesis, u64), StoreError> {
+    let stored = frame::open(framed).and_then(|bytes| record::StoredGenesis::decode(bytes).ok());
+    let record::StoredGenesis { genesis, parts, changes_before } =
+        stored.ok_or_else(|| damaged("meta", key))?;
+    let genesis = genesis.ok_or_else(|| damaged("meta", key))?;
+    Ok((Genesis::from_record(genesis, parts)?, changes_before))
 }
 
 fn damaged(document: &str, record: &str) -> StoreError {

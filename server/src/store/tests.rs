@@ -11,9 +11,11 @@ fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
     for (at, record) in records.iter().enumerate() {
         let sender = sender.clone();
         let write = Write {
-            changes: document.changes.clone(),
-            index: document.count + at as u64,
-            bytes: record.to_vec().into(),
+            what: What::Change {
+                to: document.changes.clone(),
+                index: document.count + at as u64,
+                bytes: record.to_vec().into(),
+            },
             done: Box::new(move || sender.send(at).unwrap()),
         };
         writer.sender().send(write).unwrap();

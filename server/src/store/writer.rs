@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use fjall::{Database, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::watermark::Watermark;
-use super::{Changes, Store, StoreError, frame};
+use super::{Changes, KEPT_GENERATIONS, Store, StoreError, frame};
+use crate::document::Genesis;
 
 /// Most writes that wait. Each replica has only a few changes in flight.
 const MAX_WAITING: usize = 4_096;
@@ -16,16 +17,36 @@ const MAX_WAITING: usize = 4_096;
 /// Most bytes that one sync covers.
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// A change to be made durable.
+/// Something to be made durable.
 pub struct Write {
-    /// Its document.
-    pub changes: Changes,
-    /// Its number in the order of storing, from 0.
-    pub index: u64,
-    /// Its bytes.
-    pub bytes: Bytes,
+    /// What.
+    pub what: What,
     /// Called once it is on the disk; dropped without a call if it will never be.
     pub done: Box<dyn FnOnce() + Send>,
+}
+
+/// What is written.
+pub enum What {
+    /// A change.
+    Change {
+        /// Its generation.
+        to: Changes,
+        /// Its number in the order of storing, from 0.
+        index: u64,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// The beginning of a generation: all of it or nothing.
+    Roll {
+        /// The generation that it follows, which goes to the archive.
+        from: u64,
+        /// The generation.
+        to: Changes,
+        /// What it begins with.
+        genesis: Arc<Genesis>,
+        /// Its first changes.
+        changes: Vec<Bytes>,
+    },
 }
 
 /// The writing thread. It ends when every sender is gone, or at the first error.
@@ -50,12 +71,13 @@ impl Writer {
     /// The system has no thread to give.
     pub fn start(store: &Store) -> Result<Self, StoreError> {
         let (sender, receiver) = sync_channel(MAX_WAITING);
-        let (database, watermark) = (store.database.clone(), Arc::clone(&store.watermark));
+        let (database, meta) = (store.database.clone(), store.meta.clone());
+        let watermark = Arc::clone(&store.watermark);
         let path = store.database_path();
         let spawned = std::thread::Builder::new().name("store".to_owned()).spawn({
             let path = path.clone();
             move || {
-                let written = run(&database, &watermark, &receiver);
+                let written = run(&database, &meta, &watermark, &receiver);
                 if let Err(error) = &written {
                     tracing::error!(%error, "the disk failed: this node takes no more requests until it is restarted");
                 }
@@ -84,28 +106,64 @@ impl Writer {
 
 fn run(
     database: &Database,
+    meta: &Keyspace,
     watermark: &Watermark,
     receiver: &Receiver<Write>,
 ) -> Result<Written, fjall::Error> {
     let mut written = Written::default();
     while let Ok(first) = receiver.recv() {
         let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-        let mut done = Vec::new();
-        let mut bytes = 0;
+        let (mut done, mut rolled, mut bytes, mut changes) = (Vec::new(), Vec::new(), 0, 0);
         let mut next = Some(first);
-        while let Some(write) = next {
-            bytes += write.bytes.len();
-            batch.insert(&write.changes.keyspace, write.index.to_be_bytes(), frame::close(&write.bytes));
-            done.push(write.done);
+        while let Some(Write { what, done: call }) = next {
+            done.push(call);
+            match what {
+                What::Change { to, index, bytes: change } => {
+                    bytes += change.len();
+                    changes += 1;
+                    batch.insert(&to.keyspace, index.to_be_bytes(), frame::close(&change));
+                }
+                What::Roll { from, to, genesis, changes: first } => {
+                    let (name, stored) = (genesis.name(), super::encode_genesis(&genesis, to.before));
+                    bytes += stored.len();
+                    if let Some(old) = meta.get(super::genesis_key(name))? {
+                        batch.insert(meta, super::archive_key(name, from), old);
+                    }
+                    batch.insert(meta, super::genesis_key(name), stored);
+                    for (index, change) in first.iter().enumerate() {
+                        bytes += change.len();
+                        changes += 1;
+                        batch.insert(&to.keyspace, (index as u64).to_be_bytes(), frame::close(change));
+                    }
+                    rolled.push(genesis);
+                }
+            }
             next = if bytes < MAX_BATCH_BYTES { receiver.try_recv().ok() } else { None };
         }
         batch.commit()?;
-        watermark.advance(done.len() as u64)?;
-        written.changes += done.len() as u64;
+        watermark.advance(changes)?;
+        written.changes += changes;
         written.syncs += 1;
         for done in done {
             done();
         }
+        for genesis in rolled {
+            forget_oldest(database, meta, &genesis)?;
+        }
     }
     Ok(written)
+}
+
+/// Deletes the generation that the archive has no place for any more.
+fn forget_oldest(database: &Database, meta: &Keyspace, genesis: &Genesis) -> Result<(), fjall::Error> {
+    let Some(oldest) = genesis.generation().checked_sub(KEPT_GENERATIONS + 1) else {
+        return Ok(());
+    };
+    let name = super::changes_name(genesis.name(), oldest);
+    // A node that skipped generations never had it.
+    if database.keyspace_exists(&name) {
+        database.delete_keyspace(database.keyspace(&name, KeyspaceCreateOptions::default)?)?;
+        meta.remove(super::archive_key(genesis.name(), oldest))?;
+    }
+    Ok(())
 }

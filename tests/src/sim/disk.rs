@@ -3,16 +3,21 @@
 
 use std::collections::VecDeque;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use xbook::document::Genesis;
 
 use super::random::Random;
 
 /// A disk.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Disk {
+    /// The newest generation on it, and its changes.
+    genesis: Arc<Genesis>,
     durable: Vec<Bytes>,
-    /// Written and not synced, with their index.
-    waiting: VecDeque<(u64, Bytes)>,
+    /// Written and not synced.
+    waiting: VecDeque<Written>,
     /// How many of those the running sync covers; zero if none runs.
     syncing: usize,
     /// Reported as synced although they are not; only a planted lie does so.
@@ -21,10 +26,56 @@ pub struct Disk {
     pub slowness: u64,
 }
 
+/// Something written.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// A change of a generation.
+    Change {
+        /// The generation.
+        generation: u64,
+        /// Its index.
+        index: u64,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// A generation begins, with these changes.
+    Roll {
+        /// Its genesis.
+        genesis: Arc<Genesis>,
+        /// Its first changes.
+        changes: Vec<Bytes>,
+    },
+}
+
+impl Written {
+    /// The change, if it is one.
+    pub fn change(&self) -> Option<&Bytes> {
+        match self {
+            Self::Change { bytes, .. } => Some(bytes),
+            Self::Roll { .. } => None,
+        }
+    }
+
+    /// Generation and index of its last change.
+    fn last(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Change { generation, index, .. } => Some((*generation, *index)),
+            Self::Roll { genesis, changes } => {
+                Some((genesis.generation(), (changes.len() as u64).checked_sub(1)?))
+            }
+        }
+    }
+}
+
 impl Disk {
+    /// A disk with nothing but a genesis.
+    pub fn new(genesis: Arc<Genesis>) -> Self {
+        Self { genesis, durable: Vec::new(), waiting: VecDeque::new(), syncing: 0, lied: 0, slowness: 0 }
+    }
+
     /// Takes a write. A sync is to be started if none runs.
-    pub fn write(&mut self, index: u64, bytes: Bytes) {
-        self.waiting.push_back((index, bytes));
+    pub fn write(&mut self, written: Written) {
+        self.waiting.push_back(written);
     }
 
     /// Starts a sync of all that waits, if there is anything and none runs: how long it takes.
@@ -38,40 +89,58 @@ impl Disk {
         Some(usual * self.slowness.max(1))
     }
 
-    /// The sync is done: the index of the last write that is durable now.
-    pub fn end_sync(&mut self) -> Option<u64> {
-        let synced: Vec<(u64, Bytes)> = self.waiting.drain(..self.syncing).collect();
+    /// The sync is done: generation and index of the last change that is durable now.
+    pub fn end_sync(&mut self) -> Option<(u64, u64)> {
+        let synced: Vec<Written> = self.waiting.drain(..self.syncing).collect();
         self.syncing = 0;
         self.lied = self.lied.saturating_sub(synced.len());
-        let last = synced.last().map(|(index, _)| *index);
-        self.durable.extend(synced.into_iter().map(|(_, bytes)| bytes));
+        let last = synced.iter().rev().find_map(Written::last);
+        synced.into_iter().for_each(|written| self.keep(written));
         last
     }
 
-    /// Planted: says that everything is synced, the sync still running: the last index.
-    pub fn lie(&mut self) -> Option<u64> {
+    fn keep(&mut self, written: Written) {
+        match written {
+            Written::Change { bytes, .. } => self.durable.push(bytes),
+            Written::Roll { genesis, changes } => {
+                self.genesis = genesis;
+                self.durable = changes;
+            }
+        }
+    }
+
+    /// Planted: says that everything is synced, the sync still running: the last change.
+    pub fn lie(&mut self) -> Option<(u64, u64)> {
         if self.lied == self.waiting.len() {
             return None;
         }
         self.lied = self.waiting.len();
-        self.waiting.back().map(|(index, _)| *index)
+        self.waiting.iter().rev().find_map(Written::last)
     }
 
     /// The power is gone. Some of the unsynced writes may have made it, in their order.
     pub fn crash(&mut self, random: &mut Random) {
         let kept = random.index(self.waiting.len() + 1).min(random.index(self.waiting.len() + 1));
-        self.durable.extend(self.waiting.drain(..kept).map(|(_, bytes)| bytes));
-        *self = Self { durable: std::mem::take(&mut self.durable), ..Self::default() };
+        let kept: Vec<Written> = self.waiting.drain(..kept).collect();
+        kept.into_iter().for_each(|written| self.keep(written));
+        let durable = std::mem::take(&mut self.durable);
+        *self = Self { durable, ..Self::new(Arc::clone(&self.genesis)) };
     }
 
-    /// What is on it.
+    /// The genesis of the newest generation on it.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The changes of that generation on it.
     #[must_use]
     pub fn durable(&self) -> &[Bytes] {
         &self.durable
     }
 
     /// What was written and is not synced.
-    pub fn unsynced(&self) -> impl Iterator<Item = &Bytes> {
-        self.waiting.iter().map(|(_, bytes)| bytes)
+    pub fn unsynced(&self) -> impl Iterator<Item = &Written> {
+        self.waiting.iter()
     }
 }

@@ -1,10 +1,10 @@
 //! What happens to processes, connections and disks.
 
-use bytes::Bytes;
 use xbook::replica::Input;
 use xbook::replica::message::{Envelope, Message};
 
 use super::World;
+use super::disk::Written;
 use super::network::{Direction, pair};
 use super::oracle::Violation;
 use super::plant::Bug;
@@ -20,7 +20,7 @@ impl World {
         let reuse = self.bug == Some(Bug::HolderByNode);
         let machine = &mut self.machines[at];
         machine
-            .start(&self.genesis, self.time, reuse, &mut self.random)
+            .start(self.time, reuse, &mut self.random)
             .map_err(|error| Violation::Failed { node: machine.id, error: error.to_string() })?;
         if let Some(replica) = machine.replica() {
             self.promises.restarted(replica)?;
@@ -147,7 +147,7 @@ impl World {
         let stored = self.machines[at].disk.end_sync();
         self.start_sync(at);
         match stored {
-            Some(index) => self.input(at, Input::Stored { index }),
+            Some((generation, index)) => self.input(at, Input::Stored { generation, index }),
             None => Ok(()),
         }
     }
@@ -159,9 +159,15 @@ impl World {
         }
     }
 
-    pub(super) fn store(&mut self, at: usize, index: u64, bytes: Bytes) {
-        self.trace.bytes(&bytes);
-        self.machines[at].disk.write(index, bytes);
+    pub(super) fn store(&mut self, at: usize, written: Written) {
+        match &written {
+            Written::Change { bytes, .. } => self.trace.bytes(bytes),
+            Written::Roll { genesis, changes } => {
+                self.trace.bytes(&genesis.digest());
+                changes.iter().for_each(|change| self.trace.bytes(change));
+            }
+        }
+        self.machines[at].disk.write(written);
         if self.bug == Some(Bug::AckUnsynced) {
             self.machines[at].disk.slowness = self.machines[at].disk.slowness.max(50);
         }

@@ -1,6 +1,7 @@
 //! A simulated machine: a process with its replica, its clock and its disk.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use xbook::document::{Actor, Genesis};
 use xbook::replica::{Input, Replica, ReplicaError, Settings};
@@ -48,22 +49,16 @@ pub struct Process {
 
 impl Machine {
     /// A machine that was never started.
-    pub fn new(id: NodeId, lease: Micros, random: &mut Random) -> Self {
+    pub fn new(id: NodeId, genesis: Arc<Genesis>, lease: Micros, random: &mut Random) -> Self {
         let clock = Clock::new(random);
-        Self { id, process: None, life: 0, clock, disk: Disk::default(), lease, first_actor: None }
+        Self { id, process: None, life: 0, clock, disk: Disk::new(genesis), lease, first_actor: None }
     }
 
     /// Starts its process from what is on the disk.
     ///
     /// # Errors
     /// The replica can't open what is on the disk.
-    pub fn start(
-        &mut self,
-        genesis: &Genesis,
-        time: u64,
-        reuse_actor: bool,
-        random: &mut Random,
-    ) -> Result<(), ReplicaError> {
+    pub fn start(&mut self, time: u64, reuse_actor: bool, random: &mut Random) -> Result<(), ReplicaError> {
         self.life += 1;
         if random.percent(30) {
             self.clock = Clock::new(random);
@@ -73,9 +68,9 @@ impl Machine {
         let fresh = Actor::new(now, self.id, (random.bits() as u16 & 0xF000) | (self.life as u16 & 0x0FFF));
         let actor = self.first_actor.filter(|_| reuse_actor).unwrap_or(fresh);
         self.first_actor.get_or_insert(actor);
-        let settings = Settings { now, lease: self.lease, seed: random.bits() };
+        let settings = Settings { now, lease: self.lease, seed: random.bits(), roll_at: u64::MAX };
         let stored = self.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
-        let replica = Replica::open(genesis, actor, settings, stored)?;
+        let replica = Replica::open(self.disk.genesis().clone(), actor, settings, stored)?;
         self.process = Some(Process {
             replica,
             paused: false,

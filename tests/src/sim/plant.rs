@@ -12,6 +12,7 @@ use xbook::document::RawChange;
 use xbook::plant::{self, Plant};
 use xbook::replica::message::{Ack, Envelope, Message};
 
+use super::disk::Written;
 use super::machine::Machine;
 
 /// A bug.
@@ -123,7 +124,8 @@ impl Bug {
                 }
             }
             (Self::AckUnsynced, Message::Ack(ack) | Message::Hello { ack, .. }) => {
-                for raw in from.disk.unsynced().filter_map(|bytes| RawChange::parse(bytes.to_vec()).ok()) {
+                let changes = from.disk.unsynced().filter_map(Written::change);
+                for raw in changes.filter_map(|bytes| RawChange::parse(bytes.to_vec()).ok()) {
                     if let Ok(actor) = raw.actor() {
                         ack.vector.insert(actor, raw.seq());
                     }

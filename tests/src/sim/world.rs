@@ -4,6 +4,7 @@
 //! and timers, which are later events. The oracles look on after each step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use xbook::decimal::Grid;
 use xbook::document::Genesis;
@@ -13,6 +14,7 @@ use xbook::replica::{Effect, Input};
 use xbook::types::{Micros, NodeId, OrderId};
 
 use super::client::{Client, Sending};
+use super::disk::Written;
 use super::faults::Nemesis;
 use super::machine::Machine;
 use super::network::{Direction, Network};
@@ -74,7 +76,7 @@ pub struct World {
     pub(super) bug: Option<Bug>,
     /// Whether everything is said as it happens.
     pub(super) log: Option<Vec<String>>,
-    pub(super) genesis: Genesis,
+    pub(super) genesis: Arc<Genesis>,
     pub(super) clients: Vec<Client>,
     pub(super) rematch: Rematch,
     events: BTreeMap<(u64, u64), Event>,
@@ -92,9 +94,10 @@ impl World {
         let mut random = Random::new(seed);
         let lease = Micros([150_000, 400_000, 1_000_000][random.index(3)]);
         let count = (voters + observers) as u64;
-        let machines = (1..=count).map(|id| Machine::new(NodeId(id), lease, &mut random)).collect();
+        let genesis = Arc::new(genesis(voters));
+        let machine = |id| Machine::new(NodeId(id), Arc::clone(&genesis), lease, &mut random);
+        let machines = (1..=count).map(machine).collect();
         let clients = (0..5).map(|number| Client::new(number, random.fork())).collect();
-        let genesis = genesis(voters);
         let mut world = Self {
             time: 0,
             network: Network::new(random.percent(50)),
@@ -189,7 +192,9 @@ impl World {
             }
             Event::Synced { machine, life } => self.synced(machine, life),
             Event::Lie { machine, life } => match self.machines[machine].disk.lie() {
-                Some(index) => self.input_of_life(machine, life, Input::Stored { index }),
+                Some((generation, index)) => {
+                    self.input_of_life(machine, life, Input::Stored { generation, index })
+                }
                 None => Ok(()),
             },
             Event::Wake { machine, life } => {
@@ -293,7 +298,12 @@ impl World {
     fn perform(&mut self, at: usize, effect: Effect) -> Result<(), Violation> {
         let node = self.machines[at].id;
         match effect {
-            Effect::Store { index, bytes } => self.store(at, index, bytes),
+            Effect::Store { generation, index, bytes } => {
+                self.store(at, Written::Change { generation, index, bytes });
+            }
+            Effect::Roll { genesis, changes } => self.store(at, Written::Roll { genesis, changes }),
+            Effect::Skipped { .. } => {}
+            Effect::Report(error) => return Err(Violation::Failed { node, error }),
             Effect::Send { to, envelope } => self.send(at, (to.0 - 1) as usize, envelope),
             Effect::Disconnect { peer, reason } => return Err(Violation::Accused { node, peer, reason }),
             Effect::Accepted { through } => {

@@ -57,6 +57,11 @@ impl Ledger {
         self.consumed.get(&node).copied().unwrap_or(0)
     }
 
+    /// Each node's last intent that was consumed, by node.
+    pub fn counters(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        self.consumed.iter().map(|(node, counter)| (*node, *counter))
+    }
+
     /// Number of the last command of a session that was consumed; zero if none was.
     #[must_use]
     pub fn last_command(&self, session: &SessionId) -> u64 {

@@ -82,10 +82,10 @@ pub fn check_merge(
     let nodes: Vec<String> = disks.iter().map(|(node, disk)| format!("{}:{}", node.0, disk.len())).collect();
     let what = format!("the merge of the disks of the nodes {}", nodes.join(" "));
     let broken = |error: String| FoldViolation::Broken { what: what.clone(), error };
-    let settings = Settings { now: Micros(1), lease: Micros(1), seed: 0 };
+    let settings = Settings { now: Micros(1), lease: Micros(1), seed: 0, roll_at: u64::MAX };
     let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
-    let replica =
-        Replica::open(genesis, reader, settings, merge(disks)).map_err(|error| broken(error.to_string()))?;
+    let replica = Replica::open(genesis.clone(), reader, settings, merge(disks))
+        .map_err(|error| broken(error.to_string()))?;
     let mut blocks = Vec::new();
     let state = replica.whole_fold(|block| blocks.push(block)).map_err(|error| broken(error.to_string()))?;
     check_blocks(&blocks, &what)?;

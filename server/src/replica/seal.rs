@@ -1,0 +1,186 @@
+//! The end of a generation and the beginning of the next one.
+//!
+//! The holder writes the Seal as its last batch when the document has grown large or its voters are
+//! to change. A Seal can't be withdrawn, so first a majority of the *next* voters must be close
+//! behind: else it could be committed and nobody be there to go on. Once the Seal is committed each
+//! node makes the same genesis from the state that the Seal left behind, writes its own unconsumed
+//! intents into the new document under their old ids, and goes on there; the holder too, under its
+//! old term, without any further claim.
+//!
+//! That the Seal is committed is known from the holder's word, as with any batch, or from the
+//! document: each voter that holds the Seal durably, under the term of its head, writes so.
+
+use std::sync::Arc;
+
+use xbook_proto::record::v1 as record;
+
+use super::commit::Holding;
+use super::lease::{Holder, Role};
+use super::log::Log;
+use super::tape::Tape;
+use super::{CatchUp, Effect, GENESIS_SHARE, Inbox, Replica, ReplicaError};
+use crate::document::{Actor, Document, Entry, Genesis};
+use crate::machine::{BatchBuilder, Intent, Seal};
+use crate::types::{Micros, NodeId};
+
+/// How long a Seal may wait for the holder's word before a voter writes its own into the document.
+const ATTEST_AFTER: Micros = Micros(30_000);
+
+impl Replica {
+    /// Whether this holder should end the generation now.
+    pub(super) fn wants_seal(&self) -> bool {
+        let Some(holding) = self.lease.held() else {
+            return false;
+        };
+        let next = holding.ahead.next_voters();
+        let large =
+            self.document.bytes() >= self.roll_at.max(self.genesis.bytes().saturating_mul(GENESIS_SHARE));
+        (large || next.is_some()) && self.are_fresh(next.unwrap_or(self.tape.voters()))
+    }
+
+    /// Whether a majority of the next voters holds durably what this generation's majority does.
+    fn are_fresh(&self, next: &[NodeId]) -> bool {
+        let (Some(covered), me) = (self.covered(), self.document.me()) else {
+            return false;
+        };
+        let fresh = next.iter().filter(|voter| {
+            let acked = self.peers.connected.get(voter).and_then(|peer| peer.acked.as_ref());
+            let has = acked.map(|ack| ack.vector.get(&me).copied().unwrap_or(0));
+            **voter == self.node || has.is_some_and(|has| has >= covered)
+        });
+        fresh.count() > next.len() / 2
+    }
+
+    /// Ends a batch as the generation's last; as an ordinary one if what it consumed has changed who
+    /// is to vote next.
+    pub(super) fn write_seal(&mut self, batch: BatchBuilder) -> Option<Entry> {
+        let me = self.document.me();
+        let next = self.lease.held().and_then(|holding| holding.ahead.next_voters().map(<[_]>::to_vec));
+        let voters = next.unwrap_or_else(|| self.tape.voters().to_vec());
+        let fresh = self.are_fresh(&voters);
+        let holding = self.lease.holding()?;
+        if !fresh {
+            return Some(Entry::Tape(Arc::new(holding.ahead.end(batch))));
+        }
+        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0);
+        let genesis = self.genesis.after(&holding.ahead, &voters, (holding.term, me));
+        if let Some(seal) = &mut batch.seal {
+            seal.genesis = genesis.digest();
+        }
+        holding.sealed = Some(Box::new(genesis));
+        Some(Entry::Tape(Arc::new(batch)))
+    }
+
+    /// A voter whose fold ends in the Seal, all of it on its disk and under the head's own term,
+    /// writes so.
+    pub(super) fn attest_seal(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        if self.tape.seal().is_none() {
+            self.sealed_since = None;
+            return Ok(());
+        }
+        let since = *self.sealed_since.get_or_insert(now);
+        let term = self.lease.promised;
+        let held =
+            self.log.durable() == self.log.len() && self.tape.head().is_some_and(|head| head.term == term);
+        if now >= since.plus(ATTEST_AFTER) && held && self.may_attest(term) {
+            let ack = record::SealAck { term, voter: self.node.0 };
+            self.write(now, vec![Entry::SealAck(ack)], effects)?;
+        }
+        Ok(())
+    }
+
+    fn may_attest(&self, term: u64) -> bool {
+        self.tape.voters().contains(&self.node) && !self.tape.has_seal_ack(term, self.node)
+    }
+
+    /// When this voter is next to write that it holds the Seal.
+    pub(super) fn next_attest(&self) -> Option<Micros> {
+        let since = self.sealed_since.filter(|_| self.may_attest(self.lease.promised))?;
+        // What is not on the disk yet brings this up again when it is.
+        (self.log.durable() == self.log.len()).then(|| since.plus(ATTEST_AFTER))
+    }
+
+    /// The view has applied the Seal of a term: the next generation begins.
+    pub(super) fn roll(
+        &mut self,
+        now: Micros,
+        term: u64,
+        seal: &Seal,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let made = self.lease.holding().and_then(|holding| holding.sealed.take());
+        let genesis = match made {
+            Some(genesis) if genesis.digest() == seal.genesis => *genesis,
+            _ => self.genesis.after(&self.view, &seal.voters, (term, Actor(seal.holder))),
+        };
+        if genesis.digest() != seal.genesis {
+            // Another version of the encoder: who wrote the Seal has the right one.
+            effects.push(Effect::Report(format!(
+                "the genesis of generation {} differs from the one that the Seal names; it is taken from a peer",
+                genesis.generation()
+            )));
+            return Ok(());
+        }
+        // The last word in this generation: whoever has the Seal can go on as well.
+        self.tell(effects);
+        self.view.next_generation(genesis.voters(), genesis.digest());
+        self.begin(now, genesis, effects)
+    }
+
+    /// Begins a generation, whose state is in the view.
+    pub(super) fn begin(
+        &mut self,
+        now: Micros,
+        genesis: Genesis,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let consumed = self.view.consumed(self.node);
+        let again = self.inbox.of(self.node).filter(|(id, _)| id.counter > consumed);
+        let again: Vec<Intent> = again.map(|(_, intent)| intent.clone()).collect();
+        self.document = Document::new(&genesis, self.document.me())?;
+        self.genesis_hash = genesis.digest();
+        self.tape = Tape::new(genesis.voters(), genesis.lease());
+        self.log = Log::beginning(self.tape.first_term());
+        self.inbox = Inbox::after(self.view.ledger.counters());
+        self.peers.begin_generation();
+        self.catch_up = CatchUp::default();
+        self.committed = 0;
+        self.told = (0, 0);
+        self.told_since = now;
+        self.sealed_since = None;
+        self.accepted = self.accepted.max(consumed);
+        self.in_flight.clear();
+        self.begin_lease(now, &genesis);
+        self.genesis = genesis;
+        let changes = self.write_again(now, &again)?;
+        effects.push(Effect::Roll { genesis: Arc::new(self.genesis.clone()), changes });
+        let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
+        for peer in peers {
+            self.greet(peer, effects);
+        }
+        Ok(())
+    }
+
+    /// The lease of a new generation: its holder goes on if it is this very process and had not lost
+    /// the lease meanwhile.
+    fn begin_lease(&mut self, now: Micros, genesis: &Genesis) {
+        let voters = genesis.voters();
+        let Some((term, holder)) = genesis.lease() else {
+            return;
+        };
+        let role = std::mem::replace(&mut self.lease.role, Role::Follower);
+        self.lease.begin_generation(now, term, Some(holder.node()).filter(|holder| voters.contains(holder)));
+        let goes_on = holder == self.document.me() && voters.contains(&self.node);
+        if let Role::Holder(held) = role
+            && held.holding.term == term
+            && goes_on
+        {
+            // The last heartbeats' echoes still count: it is the same lease.
+            let holding = Holding::new(term, self.view.clone(), 0, self.node);
+            let holder = Holder { holding, echoes: held.echoes, handed_over: false };
+            self.lease.role = Role::Holder(Box::new(holder));
+            self.lease.believed = None;
+            self.lease.timer = now;
+        }
+    }
+}
