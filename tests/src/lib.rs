@@ -1,8 +1,11 @@
 //! What attacks and measures xbook from outside: oracles, workloads, the model and the simulator.
 
 pub mod client;
+pub mod clock;
+pub mod cluster;
 pub mod model;
 pub mod naive;
+pub mod network;
 pub mod process;
 pub mod replay;
 pub mod sim;

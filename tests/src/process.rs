@@ -5,12 +5,14 @@
 //! again in the same home, on the same address, so clients find it where it was.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use hyper_util::rt::TokioIo;
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use serde::Deserialize;
@@ -23,20 +25,34 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::network::Host;
+
 /// How long a node may take to start or to end, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The port on a host of its own.
+const HOST_PORT: u16 = 7001;
 
 /// One node's place. It is removed with this.
 pub struct Home {
     directory: TempDir,
     listen: SocketAddr,
+    host: Option<Host>,
     join: Vec<String>,
+}
+
+/// Where a node serves, and how to get there.
+#[derive(Clone, Debug)]
+pub struct Address {
+    socket: SocketAddr,
+    host: Option<Host>,
 }
 
 /// A running node. It is killed with this.
 pub struct Xnode {
     child: Child,
     announced: Announced,
+    address: Address,
 }
 
 /// What a node prints when it serves.
@@ -63,7 +79,16 @@ impl Home {
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("xbook-test-").tempdir()?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Ok(Self { directory, listen, join: Vec::new() })
+        Ok(Self { directory, listen, host: None, join: Vec::new() })
+    }
+
+    /// A new home on a host of a network of one's own.
+    ///
+    /// # Errors
+    /// There is no temporary directory.
+    pub fn on(host: Host) -> Result<Self> {
+        let listen = SocketAddr::from((host.address(), HOST_PORT));
+        Ok(Self { listen, host: Some(host), ..Self::new()? })
     }
 
     /// A new home whose node joins the cluster of another one.
@@ -71,7 +96,37 @@ impl Home {
     /// # Errors
     /// There is no temporary directory.
     pub fn joining(node: &Xnode) -> Result<Self> {
-        Ok(Self { join: vec![node.announced.listen.to_string()], ..Self::new()? })
+        let mut home = Self::new()?;
+        home.join(node.announced.listen);
+        Ok(home)
+    }
+
+    /// From the next start on, the node dials this address too; a new node joins its cluster.
+    pub fn join(&mut self, address: SocketAddr) {
+        self.join.push(address.to_string());
+    }
+
+    /// Loses the disk: the next start here is a new node's. It joins none yet.
+    ///
+    /// # Errors
+    /// The directory can't be removed.
+    pub fn wipe(&mut self) -> Result<()> {
+        self.join.clear();
+        std::fs::remove_dir_all(self.data()).context("can't remove the data directory")
+    }
+
+    /// Where a node here serves, or last served.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address { socket: self.listen, host: self.host.clone() }
+    }
+
+    /// How much of the disk it takes, in bytes: blocks, not lengths, since files are preallocated.
+    ///
+    /// # Errors
+    /// A directory can't be read.
+    pub fn disk_bytes(&self) -> Result<u64> {
+        disk_bytes(&self.data()).context("can't read the data directory")
     }
 
     /// The data directory.
@@ -110,7 +165,10 @@ impl Home {
 
     fn spawn(&self) -> Result<Child> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new(binary()?);
+        let mut command = match &self.host {
+            Some(host) => host.command(binary()?),
+            None => Command::new(binary()?),
+        };
         // Settings of whoever runs the tests are none of the node's.
         command.env_clear().args(["run", "--log-format", "json", "--shutdown-grace", "10s"]);
         command.arg("--data").arg(self.data()).arg("--listen").arg(self.listen.to_string());
@@ -142,7 +200,7 @@ impl Xnode {
         let announced: Announced =
             serde_json::from_str(&line).with_context(|| format!("not an announcement: {line}"))?;
         home.listen = announced.listen;
-        let node = Self { child, announced };
+        let node = Self { child, announced, address: home.address() };
         timeout(PATIENCE, node.healthy()).await.context("the node does not become healthy")??;
         Ok(node)
     }
@@ -164,8 +222,21 @@ impl Xnode {
     /// # Errors
     /// Nobody answers.
     pub async fn connect(&self) -> Result<Channel> {
-        let endpoint = Endpoint::from_shared(self.url())?.tcp_nodelay(true).connect_timeout(PATIENCE);
-        endpoint.connect().await.with_context(|| format!("can't connect to {}", self.url()))
+        self.address.connect().await
+    }
+
+    /// Where it serves.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What it has used since its start.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.child.id().context("xnode has ended")?)
     }
 
     /// Kills it as a power cut would, with SIGKILL, and waits until it is gone.
@@ -217,6 +288,87 @@ impl Xnode {
         }
         bail!("the health stream ended")
     }
+}
+
+impl Address {
+    /// A new connection.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn connect(&self) -> Result<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.socket))?;
+        let endpoint = endpoint.tcp_nodelay(true).connect_timeout(PATIENCE);
+        let connected = match self.host.clone() {
+            None => endpoint.connect().await,
+            Some(host) => {
+                let socket = self.socket;
+                let connector = tower::service_fn(move |_| {
+                    let host = host.clone();
+                    async move { host.connect(socket).await.map(TokioIo::new) }
+                });
+                endpoint.connect_with_connector(connector).await
+            }
+        };
+        connected.with_context(|| format!("can't connect to {}", self.socket))
+    }
+
+    /// The socket's address, on its host.
+    #[must_use]
+    pub fn socket(&self) -> SocketAddr {
+        self.socket
+    }
+}
+
+impl Exit {
+    /// How often it had synced changes, if it ended as it was told to.
+    #[must_use]
+    pub fn syncs(&self) -> Option<u64> {
+        self.log.lines().rev().find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line.pointer("/fields/syncs").or_else(|| line.get("syncs"))?.as_u64()
+        })
+    }
+}
+
+/// What a process has used.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Processor time, of the process and of the system for it.
+    pub cpu: Duration,
+    /// Memory that it has now, in bytes.
+    pub resident: u64,
+}
+
+impl Usage {
+    /// Reads it of a running process.
+    fn of(process: u32) -> Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The second field, a name in parentheses, may have spaces in it.
+        let (_, fields) = stat.rsplit_once(')').context("/proc's stat has another form")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let field = |number: usize| -> Result<u64> {
+            Ok(fields.get(number - 3).context("/proc's stat is too short")?.parse()?)
+        };
+        let ticks = (field(14)? + field(15)?) * 1_000_000 / rustix::param::clock_ticks_per_second();
+        let resident = field(24)? * rustix::param::page_size() as u64;
+        Ok(Self { cpu: Duration::from_micros(ticks), resident })
+    }
+}
+
+/// The bytes that all files in a directory take.
+fn disk_bytes(directory: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            // A running node removes files.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 /// The binary `xnode`, built with the profile of whoever calls. `XBOOK_XNODE` names another one.

@@ -3,9 +3,10 @@
 //! A [`Trader`] makes calls one at a time, a [`SessionTrader`] sends numbered commands down a
 //! `Trade` stream, a [`Watcher`] follows the trades. Each notes every answer in its [`Promises`].
 //! What got no answer is *unknown*, never absent: it is asked again under the same request id or
-//! number. A [`Record`] is all that the exchange shows of a market, which must agree with itself,
+//! number. A [`Crowd`] is all of them. A [`Record`] is all that the exchange shows of a market, which must agree with itself,
 //! and every promise must hold in it.
 
+mod crowd;
 mod promises;
 mod random;
 mod record;
@@ -13,6 +14,7 @@ mod session;
 mod trader;
 mod watcher;
 
+pub use crowd::{Crowd, Progress};
 pub use promises::{Broken, Promises};
 pub use random::Random;
 pub use record::Record;

@@ -19,7 +19,7 @@ use super::promises::{Broken, check};
 use super::request_of;
 
 /// What a market shows while nobody trades.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct Record {
     /// Its position.
     pub position: u64,

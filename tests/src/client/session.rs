@@ -1,5 +1,8 @@
 //! A client that sends numbered commands down a `Trade` stream.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use futures::SinkExt;
 use futures::channel::mpsc;
 use tonic::metadata::AsciiMetadataValue;
@@ -28,6 +31,7 @@ pub struct SessionTrader {
     account: AsciiMetadataValue,
     market: String,
     random: Random,
+    pace: Duration,
     promises: Promises,
     /// All commands that were ever sent; the first has number 1.
     commands: Vec<TradeCommand>,
@@ -47,11 +51,19 @@ impl SessionTrader {
             account: account.parse().expect("a plain account name"),
             market: market.to_owned(),
             random,
+            pace: Duration::ZERO,
             promises: Promises::default(),
             commands: Vec::new(),
             results: Vec::new(),
             broken: None,
         }
+    }
+
+    /// Waits so long after each message.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// Whose orders these are.
@@ -66,16 +78,19 @@ impl SessionTrader {
         &self.promises
     }
 
-    /// Goes on with the session until the connection is lost, and tells how many results
-    /// came.
-    pub async fn trade(&mut self, channel: Channel, answered: impl FnMut(usize)) {
+    /// Goes on with the session until the connection is lost, or until it is told, each time that
+    /// so many results came, not to go on.
+    pub async fn trade(&mut self, channel: Channel, answered: impl FnMut(usize) -> ControlFlow<()>) {
         if let Err(broken) = self.run(channel, answered).await {
             self.broken = Some(broken);
         }
     }
 
-    /// Ends when the connection is lost.
-    async fn run(&mut self, channel: Channel, mut answered: impl FnMut(usize)) -> Result<(), Broken> {
+    async fn run(
+        &mut self,
+        channel: Channel,
+        mut answered: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<(), Broken> {
         let mut client = TradingServiceClient::new(channel);
         let (mut requests, sent) = mpsc::channel(0);
         let session = TradeSession { market: self.market.clone(), session: "s-1".into() };
@@ -96,10 +111,15 @@ impl SessionTrader {
             if requests.send(message).await.is_err() {
                 return Ok(());
             }
+            if !self.pace.is_zero() {
+                tokio::time::sleep(self.pace).await;
+            }
             while self.waiting() > MOST_IN_FLIGHT {
                 let Some(response) = next(&mut responses).await else { return Ok(()) };
-                answered(response.results.len());
                 response.results.iter().try_for_each(|result| self.note(result))?;
+                if answered(response.results.len()).is_break() {
+                    return Ok(());
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A client that makes one call at a time.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tonic::metadata::AsciiMetadataValue;
@@ -80,11 +81,10 @@ impl Trader {
         &self.promises
     }
 
-    /// Trades until the connection is lost, and tells of each answer.
-    pub async fn trade(&mut self, channel: Channel, mut answered: impl FnMut()) {
+    /// Trades until the connection is lost, or until it is told at an answer not to go on.
+    pub async fn trade(&mut self, channel: Channel, mut answered: impl FnMut() -> ControlFlow<()>) {
         let mut client = TradingServiceClient::new(channel);
-        while self.resolve(&mut client).await {
-            answered();
+        while self.resolve(&mut client).await && answered().is_continue() {
             self.unknown = Some(self.next_call());
         }
     }

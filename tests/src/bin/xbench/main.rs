@@ -1,7 +1,6 @@
 //! `xbench`: the benchmarks of xbook. Each subcommand is one of them.
 #![allow(clippy::print_stdout, reason = "results are this program's output")]
 
-mod clock;
 mod engine;
 mod output;
 mod replay;

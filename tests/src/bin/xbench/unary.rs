@@ -18,8 +18,8 @@ use xbook_proto::v1::{NewOrder, OrderStatus, PlaceOrderRequest, Side};
 use xbook_tests::process::{Home, Xnode};
 use xbook_tests::replay::create_market;
 
-use crate::clock::{self, Stopwatch};
 use crate::output::{Format, Latencies, Row, machine, short};
+use xbook_tests::clock::{self, Stopwatch};
 
 const BLOCK: [u8; 4_096] = [7; 4_096];
 

@@ -8,8 +8,8 @@ use xbook_tests::workload::e1::{FULL_COUNT, Message, QUICK_COUNT, Scenario, mess
 use xbook_tests::workload::report::report_hash;
 
 use super::Effort;
-use crate::clock::Stopwatch;
 use crate::output::{Latencies, Printer, Rates, Row};
+use xbook_tests::clock::Stopwatch;
 
 pub fn steps(effort: Effort) -> u64 {
     Scenario::ALL.len() as u64 * (effort.repeats as u64 + 2)

@@ -11,8 +11,8 @@ use xbook_tests::workload::e1::{Message, QUICK_COUNT, Scenario, messages};
 
 use super::Effort;
 use super::peers::{Engine, Matchcore, Nanobook, OrderbookRs, RustOb, Xbook};
-use crate::clock::Stopwatch;
 use crate::output::{Latencies, Printer, Rates, Row};
+use xbook_tests::clock::Stopwatch;
 
 const COUNT: u32 = 200_000;
 const ENGINES: u64 = 5;

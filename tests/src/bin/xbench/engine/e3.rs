@@ -15,8 +15,8 @@ use xbook::book::{Book, Command, Fill, Outcome, Style};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 
 use super::{Effort, memory};
-use crate::clock::Stopwatch;
 use crate::output::{Latencies, Printer, Rates, Row};
+use xbook_tests::clock::Stopwatch;
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const LEVELS: [u32; 3] = [1, 10, 1_000];

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use rand_mt::Mt;
 
-use crate::clock::Stopwatch;
+use xbook_tests::clock::Stopwatch;
 
 /// About what a book of 10,000 and one of a million orders take.
 pub const SMALL_BYTES: usize = 1 << 20;

@@ -14,10 +14,10 @@ use xbook_tests::replay::{Pace, Replayed, create_market, replay};
 use xbook_tests::workload::e1::{FULL_COUNT, Message, QUICK_COUNT, Scenario, messages};
 use xbook_tests::workload::report::report_hash;
 
-use crate::clock::Stopwatch;
 use crate::output::Format;
 use row::{Row, Run};
 use target::Target;
+use xbook_tests::clock::Stopwatch;
 
 const COUNT: std::ops::RangeInclusive<i64> = 1..=10_000_000;
 const WINDOW: std::ops::RangeInclusive<i64> = 1..=65_536;

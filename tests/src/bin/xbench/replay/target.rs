@@ -1,7 +1,5 @@
 //! The node that a benchmark runs against.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use tonic::transport::{Channel, Endpoint};
 use xbook_tests::process::{Home, Xnode};
@@ -47,28 +45,6 @@ impl Target {
         let Some((node, home)) = self.own else { return Ok(None) };
         let exit = node.terminate(&home).await?;
         ensure!(exit.code == Some(0), "xnode ended with {:?}:\n{}", exit.code, exit.log);
-        let bytes = size(&home.data()).context("can't read the data directory")?;
-        Ok(Some(Disk { fsyncs: syncs(&exit.log), bytes }))
+        Ok(Some(Disk { fsyncs: exit.syncs(), bytes: home.disk_bytes()? }))
     }
-}
-
-/// The number of syncs, from the last line of a node's log that tells it.
-fn syncs(log: &str) -> Option<u64> {
-    log.lines().rev().find_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        line.pointer("/fields/syncs").or_else(|| line.get("syncs"))?.as_u64()
-    })
-}
-
-/// The bytes of all files in a directory.
-fn size(directory: &Path) -> std::io::Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        // Blocks, not lengths: files are preallocated.
-        bytes += if metadata.is_dir() { size(&entry.path())? } else { metadata.blocks() * 512 };
-    }
-    Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! The only place in `xbench` that reads the clock.
+//! The only place of this crate that reads the clock.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// Starts now.
+    #[must_use]
     #[allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
     #[inline]
     pub fn start() -> Self {
@@ -15,12 +16,14 @@ impl Stopwatch {
     }
 
     /// The time since the start.
+    #[must_use]
     #[inline]
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 
     /// The nanoseconds since the start.
+    #[must_use]
     #[inline]
     pub fn elapsed_ns(self) -> u64 {
         self.elapsed().as_nanos() as u64
@@ -28,6 +31,7 @@ impl Stopwatch {
 }
 
 /// What one start and one reading cost together: the median, in nanoseconds.
+#[must_use]
 pub fn overhead_ns() -> u64 {
     let mut samples: Vec<u64> = (0..10_001).map(|_| Stopwatch::start().elapsed_ns()).collect();
     samples.sort_unstable();
