@@ -6,13 +6,16 @@ use xbook_tests::sim::{self, Bug, Options};
 
 /// Runs seeds, each of which must hold.
 fn hold(seeds: std::ops::Range<u64>) {
+    let mut withdrawn = 0;
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
             panic!("{violation}\nreplay: xsim --seeds 1 --from {seed}");
         }
         assert!(report.batches > 0, "seed {seed} committed nothing");
+        withdrawn += report.withdrawn;
     }
+    assert!(withdrawn > 0, "no order was withdrawn before its turn");
 }
 
 /// A planted bug must be found within so many seeds.

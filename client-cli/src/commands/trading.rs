@@ -100,13 +100,17 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
     let request = CancelOrderRequest {
         request_id: repeat.request_id.clone(),
         market: args.market,
-        order_id: args.order,
+        order_id: args.order.clone(),
+        // Whoever cancels by hand wants the order gone, pending or not.
+        withdraw: true,
     };
     let request = context.client.request(request);
     let answer = context.client.trading().cancel_order(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
-    let order = answer.order.clone().unwrap_or_default();
-    context.output.show(&answer, |terminal| show::order::outcome(&order, &[], terminal))?;
+    context.output.show(&answer, |terminal| match &answer.order {
+        Some(order) => show::order::outcome(order, &[], terminal),
+        None => format!("Order {} is withdrawn: it will be cancelled at its turn.\n", args.order),
+    })?;
     Ok(Exit::Done)
 }
 

@@ -62,12 +62,17 @@ impl TradingService for Api {
         let request =
             admission::cancel_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
+        let account = request.account.clone();
         let (settled, target) = Box::pin(self.change(&market, request, deadline)).await?;
         let units = units(&market)?;
-        Ok(Response::new(v1::CancelOrderResponse {
-            order: settled.order(target).map(|order| units.order(order)),
-            position: settled.position.0,
-        }))
+        let mut order = settled.order(target).map(|order| units.order(order));
+        if order.is_none() {
+            // Withdrawn: it was closed, or will be, at its own turn.
+            let found = orders::find(&market, target, &account, deadline).await;
+            let closed = found.ok().filter(|found| !found.order.is_live());
+            order = closed.map(|found| Units { sizes: found.sizes, ..units }.order(&found.order));
+        }
+        Ok(Response::new(v1::CancelOrderResponse { order, position: settled.position.0 }))
     }
 
     async fn cancel_all_orders(
@@ -197,6 +202,7 @@ impl Api {
         let target = match &request.action {
             Action::Amend(amend) => amend.target,
             Action::Cancel(target) => *target,
+            Action::Withdraw(order) => Target::Order(*order),
             _ => Target::Command(0),
         };
         let Target::Order(target) = target else {

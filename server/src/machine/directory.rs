@@ -7,10 +7,10 @@ use std::sync::Arc;
 use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::Reason;
 
+use super::FoldError;
 use super::intent::{Action, Intent, NewMarket};
 use super::journal::Journal;
 use super::parts::{Part, Writer};
-use super::state::FoldError;
 use super::step::Step;
 use super::{Digest, Rules};
 use crate::types::{NodeId, OrderId, Position};

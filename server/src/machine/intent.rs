@@ -60,6 +60,8 @@ pub enum Action {
     Amend(Amend),
     /// Cancel an order.
     Cancel(Target),
+    /// Cancel an order, also before its turn: then it never enters the book.
+    Withdraw(OrderId),
     /// Cancel all orders of the account, of one side or of both.
     CancelAll(Option<Side>),
     /// Create a market; only in the directory.
@@ -250,7 +252,13 @@ fn encode_action(action: &Action) -> record::intent::Action {
                 NewSize::Open(lots) => record::amend::Size::Open(lots.0),
             }),
         }),
-        Action::Cancel(target) => Wire::Cancel(record::Cancel { target: Some(encode_target(*target)) }),
+        Action::Cancel(target) => {
+            Wire::Cancel(record::Cancel { target: Some(encode_target(*target)), withdraw: false })
+        }
+        Action::Withdraw(order) => {
+            let target = Some(encode_target(Target::Order(*order)));
+            Wire::Cancel(record::Cancel { target, withdraw: true })
+        }
         Action::CancelAll(side) => Wire::CancelAll(record::CancelAll {
             side: side.map_or(WireSide::Unspecified, side_to_wire).into(),
         }),
@@ -332,7 +340,11 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
                 record::amend::Size::Open(lots) => NewSize::Open(Lots(lots)),
             }),
         }),
-        Wire::Cancel(cancel) => Action::Cancel(decode_target(&cancel.target?)),
+        Wire::Cancel(cancel) => match (decode_target(&cancel.target?), cancel.withdraw) {
+            (target, false) => Action::Cancel(target),
+            (Target::Order(order), true) => Action::Withdraw(order),
+            (Target::Command(_), true) => return None,
+        },
         Wire::CancelAll(all) => Action::CancelAll(side_from_wire(all.side())),
         Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
         Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {

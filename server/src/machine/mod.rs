@@ -7,6 +7,7 @@
 
 mod digest;
 mod directory;
+mod error;
 mod intent;
 mod journal;
 mod ledger;
@@ -19,15 +20,16 @@ mod voters;
 
 pub use digest::Digest;
 pub use directory::{Directory, MarketEntry};
+pub use error::FoldError;
 pub use intent::{
     Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, SessionId, Target,
     VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
 };
 pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Unconsumed};
 pub use market::{Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};
-pub use state::{BatchBuilder, FoldError, Machine, State};
+pub use state::{BatchBuilder, Machine, State};
 pub use step::{Batch, Seal, Step, StepFill};
 pub(crate) use table::{Table, halves, joined};
 pub use voters::MAX_VOTERS;

@@ -7,7 +7,7 @@ use super::intent::{Action, VoterChange};
 use super::journal::{Block, Journal};
 use super::step::{Batch, Seal, Step};
 use super::voters::Voters;
-use super::{Digest, Directory, Intent, Ledger, Market};
+use super::{Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// Most orders that expire in one batch, so that a batch's size is bounded.
@@ -34,52 +34,6 @@ pub struct State {
     pub(super) position: Position,
     pub(super) batches: u64,
     pub(super) digest: Digest,
-}
-
-/// Why a batch can't be applied: a record that no correct node writes, or a defect. The state is
-/// then no longer of use.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum FoldError {
-    /// An outcome that does not fit the intent or the book.
-    #[error("the recorded outcome of intent {intent} does not fit the book")]
-    Misfit {
-        /// The intent.
-        intent: OrderId,
-    },
-    /// An intent that is not the next of its node, or not in the document.
-    #[error("intent {intent} is not the next one of its node")]
-    OutOfTurn {
-        /// The intent.
-        intent: OrderId,
-    },
-    /// An order that expires too early or does not rest.
-    #[error("order {order} does not expire at this time")]
-    NotDue {
-        /// The order.
-        order: OrderId,
-    },
-    /// A batch that does not follow the one before it.
-    #[error("the batch at position {batch} does not follow position {state}")]
-    Gap {
-        /// Where the batch begins.
-        batch: Position,
-        /// Where the state ends.
-        state: Position,
-    },
-    /// Tape time went back.
-    #[error("tape time went back from {from:?} to {to:?}")]
-    TimeWentBack {
-        /// The state's.
-        from: Micros,
-        /// The batch's.
-        to: Micros,
-    },
-    /// The batch left another state behind than it did for its writer.
-    #[error("the digest after position {at} differs from the recorded one")]
-    Digest {
-        /// The batch's last position.
-        at: Position,
-    },
 }
 
 /// A batch that a lease holder is writing.
@@ -191,7 +145,8 @@ impl State {
         Ok(builder)
     }
 
-    /// Decides what becomes of an intent, applies it and puts it into the batch.
+    /// Decides what becomes of an intent, applies it and puts it into the batch. `others` are the
+    /// intents that wait beside it.
     ///
     /// # Errors
     /// [`FoldError::OutOfTurn`] if the intent is not the next one of its node.
@@ -200,12 +155,14 @@ impl State {
         builder: &mut BatchBuilder,
         id: OrderId,
         intent: &Intent,
+        others: &impl Unconsumed,
     ) -> Result<(), FoldError> {
         if !self.ledger.consume(id) {
             return Err(FoldError::OutOfTurn { intent: id });
         }
         let journal = &mut builder.journal;
-        let step = match (self.ledger.screen(intent, builder.batch.time), &intent.request.action) {
+        let screened = self.ledger.screen(intent, builder.batch.time);
+        let step = match (screened.or_else(|| self.withdrawal(id, intent, others)), &intent.request.action) {
             (Some(step), _) => {
                 self.apply_step(id, intent, &step, journal)?;
                 step
@@ -301,6 +258,18 @@ impl State {
         self.batches += 1;
     }
 
+    /// What becomes of an intent if it withdraws an order that does not rest, or is withdrawn.
+    fn withdrawal(&self, id: OrderId, intent: &Intent, others: &impl Unconsumed) -> Option<Step> {
+        let market = self.machine.market()?;
+        match intent.request.action {
+            Action::Place(_) => self.ledger.withdrawn(id, intent, others),
+            Action::Withdraw(order) if market.order(&order).is_none() => {
+                Some(self.ledger.withdraw(order, intent, others))
+            }
+            _ => None,
+        }
+    }
+
     /// Changes the next generation's voters, if the change is one that can be made.
     fn change_voters(&mut self, change: VoterChange, journal: &mut Journal) -> Step {
         journal.advance();
@@ -321,6 +290,11 @@ impl State {
         {
             let fits = self.change_voters(*change, journal).outcome == step.outcome;
             return fits.then_some(()).ok_or(FoldError::Misfit { intent: id });
+        }
+        if let (Outcome::Withdrawn, Action::Withdraw(order)) = (step.outcome, &intent.request.action)
+            && !self.ledger.may_withdraw(*order)
+        {
+            return Err(FoldError::Misfit { intent: id });
         }
         match &mut self.machine {
             Machine::Market(market) => market.apply(id, intent, step, journal),

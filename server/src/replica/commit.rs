@@ -86,7 +86,7 @@ fn consume(
             };
             if !full {
                 holding.last_turn = *node;
-                failed = holding.ahead.sequence(batch, id, intent).err();
+                failed = holding.ahead.sequence(batch, id, intent, inbox).err();
             }
             true
         });

@@ -1,14 +1,17 @@
 //! The intents that the document has and the view has not consumed yet, of each node.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::machine::Intent;
+use crate::machine::{Action, Intent, Unconsumed};
 use crate::types::{NodeId, OrderId};
 
 /// Unconsumed intents by node, each node's without gaps.
 #[derive(Default, Debug)]
 pub(super) struct Inbox {
     queues: BTreeMap<NodeId, Queue>,
+    /// The kept intents that would withdraw an order, by that order.
+    withdraws: BTreeMap<OrderId, Vec<OrderId>>,
 }
 
 #[derive(Default, Debug)]
@@ -22,7 +25,7 @@ impl Inbox {
     /// An inbox that goes on after the intents that were consumed.
     pub fn after(counters: impl Iterator<Item = (NodeId, u64)>) -> Self {
         let queue = |(node, released)| (node, Queue { released, intents: VecDeque::new() });
-        Self { queues: counters.map(queue).collect() }
+        Self { queues: counters.map(queue).collect(), withdraws: BTreeMap::new() }
     }
 
     /// Takes a node's next intents; `false` if they are not its next.
@@ -31,6 +34,11 @@ impl Inbox {
         let queue = self.queues.entry(node).or_default();
         let next = queue.last() + 1 == first_counter;
         if next {
+            for (intent, counter) in intents.iter().zip(first_counter..) {
+                if let Action::Withdraw(order) = intent.request.action {
+                    self.withdraws.entry(order).or_default().push(OrderId { node, counter });
+                }
+            }
             queue.intents.extend(intents);
         }
         next
@@ -56,8 +64,18 @@ impl Inbox {
     /// Lets go of a node's intents up to a counter: the view has consumed them.
     pub fn release(&mut self, node: NodeId, through: u64) {
         if let Some(queue) = self.queues.get_mut(&node) {
-            while queue.released < through && queue.intents.pop_front().is_some() {
+            while queue.released < through
+                && let Some(intent) = queue.intents.pop_front()
+            {
                 queue.released += 1;
+                if let Action::Withdraw(order) = intent.request.action
+                    && let Entry::Occupied(mut withdraws) = self.withdraws.entry(order)
+                {
+                    withdraws.get_mut().retain(|id| *id != OrderId { node, counter: queue.released });
+                    if withdraws.get().is_empty() {
+                        withdraws.remove();
+                    }
+                }
             }
         }
     }
@@ -73,6 +91,16 @@ impl Inbox {
     /// How many intents of a node are kept.
     pub fn len_of(&self, node: NodeId) -> usize {
         self.queues.get(&node).map_or(0, |queue| queue.intents.len())
+    }
+}
+
+impl Unconsumed for Inbox {
+    fn intent(&self, id: OrderId) -> Option<&Intent> {
+        self.get(id)
+    }
+
+    fn withdraws(&self, order: OrderId) -> &[OrderId] {
+        self.withdraws.get(&order).map_or(&[], Vec::as_slice)
     }
 }
 

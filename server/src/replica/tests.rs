@@ -5,17 +5,20 @@ mod generations;
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{
-    Action, Amend, Block, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
+    Action, Amend, Block, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target, Unconsumed,
 };
 use crate::types::{Lots, Side, Ticks};
 use xbook_proto::v1::{Reason, TimeInForce};
 
 const NODE: NodeId = NodeId(1);
 
-fn genesis() -> Genesis {
+fn rules() -> Rules {
     let grid = |text: &str| Grid::new(text.parse().unwrap()).unwrap();
-    let rules = Rules::new(grid("1"), grid("1"));
-    Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters: vec![NODE] })
+    Rules::new(grid("1"), grid("1"))
+}
+
+fn genesis() -> Genesis {
+    Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules: rules(), voters: vec![NODE] })
 }
 
 fn open(now: u64, start: u16, stored: Vec<Vec<u8>>) -> Replica {
@@ -246,6 +249,42 @@ fn cancels_are_for_ones_own_orders() {
     let answers = &machine.blocks[1].answers;
     assert_eq!((answers[0].refused, answers[1].refused), (Reason::OtherAccount, Reason::Unspecified));
     assert_eq!(machine.book(Side::Buy), []);
+}
+
+#[test]
+fn a_withdraw_stops_an_order_before_its_turn() {
+    let mut machine = Machine::new();
+    let id = OrderId { node: NODE, counter: 1 };
+    let withdraw = request("b", Action::Withdraw(id));
+    machine.submit(vec![limit("a", Side::Buy, 100, 10), withdraw, limit("c", Side::Sell, 100, 10)]);
+    machine.sync();
+    let orders = machine.orders();
+    assert_eq!((orders[0].id, orders[0].status), (id, OrderStatus::Cancelled));
+    assert_eq!((orders[0].reason, orders[0].filled), (Reason::Requested, Lots(0)));
+    assert!(machine.blocks[0].answers.iter().all(|answer| answer.refused == Reason::Unspecified));
+    assert_eq!((machine.book(Side::Buy), machine.book(Side::Sell)), (vec![], vec![(10, 100)]));
+    assert_eq!(machine.replica.inbox.withdraws(id), []);
+}
+
+#[test]
+fn a_withdraw_is_known_again_after_a_restart() {
+    let voters = vec![NODE, NodeId(2)];
+    let genesis = Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules: rules(), voters });
+    let start = |start, stored| {
+        let settings = Settings { now: Micros(1), lease: Micros(1_000_000), seed: 1, roll_at: u64::MAX };
+        Replica::open(genesis.clone(), Actor::new(Micros(1), NODE, start), settings, stored).unwrap()
+    };
+    let mut replica = start(0, Vec::new());
+    let id = OrderId { node: NODE, counter: 1 };
+    let requests = vec![limit("a", Side::Buy, 100, 10), request("b", Action::Withdraw(id))];
+    let mut effects = Vec::new();
+    replica.handle(Micros(2), Input::Submit(requests), &mut effects).unwrap();
+    let stored = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Store { bytes, .. } => Some(bytes.to_vec()),
+        _ => None,
+    });
+    let replica = start(1, stored.collect());
+    assert_eq!(replica.inbox.withdraws(id), [OrderId { counter: 2, ..id }]);
 }
 
 #[test]

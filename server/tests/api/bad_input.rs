@@ -204,8 +204,12 @@ async fn unknown_orders_are_refused() {
         let words = format!("order_id is \"{id}\": {form}");
         assert_refused(served.trading.get_order(get(id)).await, INVALID, "MALFORMED_TEXT", &words);
     }
-    let cancel =
-        v1::CancelOrderRequest { request_id: "1".into(), market: MARKET.into(), order_id: unknown.into() };
+    let cancel = v1::CancelOrderRequest {
+        request_id: "1".into(),
+        market: MARKET.into(),
+        order_id: unknown.into(),
+        withdraw: false,
+    };
     assert_refused(served.trading.cancel_order(cancel).await, Code::NotFound, "UNKNOWN_ORDER", &words);
     let amend = v1::AmendOrderRequest {
         request_id: "2".into(),

@@ -81,6 +81,7 @@ async fn amend_cancel_and_cancel_all() {
         request_id: request.into(),
         market: MARKET.into(),
         order_id: order_id.into(),
+        withdraw: false,
     };
     let other = served.trading.cancel_order(by("other", cancel("5", &id))).await;
     let words = format!("order_id is \"{id}\": the order belongs to another account");

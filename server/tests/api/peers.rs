@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::support::{MARKET, Served, buy, create_request, levels, sell, within};
-use xbook_proto::v1::{self, OrderStatus};
+use tonic::Code;
+use xbook_proto::v1::{self, OrderStatus, Reason};
+
+use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, sell, within};
 
 async fn joined(first: &Served) -> Served {
     let served = Served::joined(&[first.address]).await;
@@ -108,6 +110,42 @@ async fn three_voters_commit_orders_of_each_and_two_go_on_without_the_holder() {
         assert_eq!(placed.order.unwrap().status(), OrderStatus::Filled);
         assert_ne!(document(node, MARKET).await.holder, holder);
     }
+}
+
+#[tokio::test]
+async fn a_pending_order_is_withdrawn_before_it_can_fill() {
+    let mut first = Served::start().await;
+    first.place(sell("ask", "10", "100")).await.unwrap();
+    let address = first.address;
+    let mut second = joined(&first).await;
+    let directory = first.end().await;
+    let order = within(Duration::from_secs(1), buy("a", "10", "100"));
+    let pending = second.trading.place_order(order).await.unwrap().into_inner().order.unwrap();
+    assert_eq!(pending.status(), OrderStatus::Pending);
+    let withdraw = v1::CancelOrderRequest {
+        request_id: "w".into(),
+        market: MARKET.into(),
+        order_id: pending.order_id.clone(),
+        withdraw: true,
+    };
+    let late = second.trading.cancel_order(within(Duration::from_millis(300), withdraw.clone())).await;
+    assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);
+
+    let mut first = Served::at(directory, address).await;
+    for node in [&mut second, &mut first] {
+        let done = node.trading.cancel_order(withdraw.clone()).await.unwrap().into_inner();
+        let order = done.order.unwrap();
+        assert_eq!((order.status(), order.reason()), (OrderStatus::Cancelled, Reason::Requested));
+        assert_eq!((order.order_id.as_str(), order.filled_quantity.as_str()), (&*pending.order_id, "0"));
+        let placed = node.place(buy("a", "10", "100")).await.unwrap().order.unwrap();
+        assert_eq!((placed.status(), placed.order_id), (OrderStatus::Cancelled, order.order_id));
+        let book = node.book(done.position).await;
+        assert_eq!((levels(&book.bids), levels(&book.asks)), (vec![], vec![("10", "100")]));
+    }
+    let again = v1::CancelOrderRequest { request_id: "w2".into(), ..withdraw };
+    let closed = second.trading.cancel_order(again).await;
+    let words = format!("order_id is \"{}\": the order is closed: CANCELLED", pending.order_id);
+    assert_refused(closed, Code::FailedPrecondition, "ORDER_CLOSED", &words);
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ async fn repeated_amends_and_cancels_get_the_first_answer() {
         request_id: request.into(),
         market: MARKET.into(),
         order_id: id.clone(),
+        withdraw: false,
     };
     let cancelled = served.trading.cancel_order(cancel("c")).await.unwrap().into_inner();
     assert_eq!(served.trading.amend_order(amend.clone()).await.unwrap().into_inner(), first);

@@ -212,7 +212,7 @@ impl Trader {
             let size = Some(Size::OpenQuantity((1 + self.random.below(9)).to_string()));
             return Call::Amend(AmendOrderRequest { request_id, market, order_id, price, size });
         }
-        Call::Cancel(CancelOrderRequest { request_id, market, order_id })
+        Call::Cancel(CancelOrderRequest { request_id, market, order_id, withdraw: kind == 8 })
     }
 }
 

@@ -164,6 +164,7 @@ impl Client {
             None => None,
         };
         match (random.below(100), target) {
+            (0..6, Some(Target::Order(order))) => Action::Withdraw(order),
             (0..12, Some(target)) => Action::Cancel(target),
             (12..22, Some(target)) => Action::Amend(amend(random, target)),
             (22..24, _) => {

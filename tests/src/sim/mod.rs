@@ -71,6 +71,8 @@ pub struct Report {
     pub events: u64,
     /// Intents that were consumed.
     pub consumed: usize,
+    /// Orders that were withdrawn before their turn.
+    pub withdrawn: u64,
     /// Batches that were committed.
     pub batches: u64,
     /// Terms that had a lease holder.
@@ -103,6 +105,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
         simulated: world.time,
         events: world.events_done,
         consumed: world.promises.count(),
+        withdrawn: world.rematch.withdrawn,
         batches: world.committed.len(),
         terms: world.leases.terms(),
         overlaps: world.leases.overlaps,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use xbook::machine::Block;
-use xbook::types::NodeId;
+use xbook::machine::{Account, Block};
+use xbook::types::{NodeId, OrderId};
 
 use super::World;
 use super::client::Client;
@@ -29,7 +29,8 @@ impl World {
         }
         self.promises.consumed(block)?;
         let promises = &self.promises;
-        self.rematch.block(block, |id| promises.request(id))?;
+        let withdrawn = |order: OrderId, account: &Account| promises.is_withdrawn(order, account);
+        self.rematch.block(block, |id| promises.request(id), withdrawn)?;
         for answer in &block.answers {
             if let Some(request) = promises.request(answer.intent) {
                 let owner = self.clients.iter_mut().find(|client| client.owns(request));

@@ -138,9 +138,11 @@ pub fn cancel_order(
     let id = std::mem::take(&mut message.request_id);
     let request_id = findings.note(text::request_id(&id));
     findings.note(check_market(&message.market, rules));
-    let target = findings.note(text::order_id(&message.order_id)).map(Target::Order);
-    let target = findings.unless_found(target)?;
-    request(caller, request_id, body_hash("cancel", &message), Action::Cancel(target))
+    let order = findings.note(text::order_id(&message.order_id));
+    let order = findings.unless_found(order)?;
+    let action =
+        if message.withdraw { Action::Withdraw(order) } else { Action::Cancel(Target::Order(order)) };
+    request(caller, request_id, body_hash("cancel", &message), action)
 }
 
 /// Admits a CancelAllOrders.

@@ -6,6 +6,7 @@
 //! no effect.
 
 mod parts;
+mod withdraw;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -18,6 +19,8 @@ use super::journal::Repeated;
 use super::step::Step;
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId, Position};
+
+pub use withdraw::Unconsumed;
 
 /// Requests with an id that are remembered.
 const REMEMBERED_REQUESTS: usize = 262_144;
@@ -36,6 +39,7 @@ pub struct Ledger {
     sessions: HashMap<SessionId, Session, FxBuildHasher>,
     sessions_by_use: BTreeMap<(Micros, SessionId), ()>,
     floor: Option<Micros>,
+    marks: withdraw::Marks,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +153,7 @@ impl Ledger {
         time: Micros,
         position: Position,
     ) {
+        self.mark(id, intent, step);
         match &intent.request.origin {
             Origin::Command { session, number } => self.remember_command(*session, *number, time),
             Origin::Request(request_id) => {
@@ -198,3 +203,6 @@ impl Ledger {
 fn request_key(account: &str, request_id: &str) -> RequestKey {
     key(&[b"request", account.as_bytes(), request_id.as_bytes()])
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The ledger as records, and back.
 
+use super::withdraw::MAX_WITHDRAWN;
 use super::{Ledger, REMEMBERED_REQUESTS, REMEMBERED_SESSIONS, Remembered, Session};
 use crate::machine::parts::{Part, Writer};
 use crate::types::OrderId;
@@ -17,6 +18,9 @@ impl Ledger {
         }
         for (last_use, id) in self.sessions_by_use.keys() {
             writer.session(*id, self.last_command(id), *last_use);
+        }
+        for (order, account) in &self.marks {
+            writer.withdrawn(*order, account);
         }
     }
 
@@ -44,6 +48,11 @@ impl Ledger {
             let session = Session { last_number: entry.last_number, last_use: entry.last_use };
             self.sessions.insert(entry.id, session).is_none().then_some(())?;
             self.sessions_by_use.insert(use_of, ());
+        }
+        for (order, account) in part.withdrawn()? {
+            let ascends = self.marks.last_key_value().is_none_or(|(last, _)| *last < order);
+            (ascends && self.marks.len() < MAX_WITHDRAWN).then_some(())?;
+            self.marks.insert(order, account);
         }
         Some(())
     }

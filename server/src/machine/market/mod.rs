@@ -21,9 +21,9 @@ pub use rules::Rules;
 
 use super::intent::{Account, Action, Amend, Intent, NewSize, Origin, Place, SessionId, Target};
 use super::journal::{Journal, LevelChange};
-use super::state::FoldError;
 use super::step::{Step, StepFill};
 use crate::book::{self, Book, Command, Refusal, Style};
+use crate::machine::FoldError;
 use crate::types::{Lots, Micros, OrderId, Side, Ticks};
 
 /// Most orders that rest in a market. It bounds what one command can do, a sweep or a cancel-all,
@@ -127,6 +127,7 @@ impl Market {
             Action::Place(place) => self.match_place(id, place),
             Action::Amend(amend) => self.match_amend(intent, amend),
             Action::Cancel(target) => self.take_out(intent, *target),
+            Action::Withdraw(order) => self.take_out(intent, Target::Order(*order)),
             Action::CancelAll(side) => self.take_all_out(&intent.request.account, *side),
             Action::CreateMarket(_) | Action::ChangeVoters(_) | Action::Invalid => {
                 Step::refused(Reason::UnknownValue)

@@ -8,10 +8,10 @@ use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::{Liquidity, Reason};
 
 use super::{Market, Order, OrderStatus};
+use crate::machine::FoldError;
 use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Amend, Intent, Origin};
 use crate::machine::journal::{FillOf, Journal};
-use crate::machine::state::FoldError;
 use crate::machine::step::{Step, StepFill};
 use crate::types::{Lots, OrderId};
 
@@ -31,21 +31,20 @@ impl Market {
             }
             (Outcome::Amended, Action::Amend(amend)) => self.change(step, amend, journal),
             (Outcome::Cancelled | Outcome::CancelledAll, _) => self.cancel(step, journal),
-            (Outcome::Refused, Action::Place(place)) => {
+            (Outcome::Refused | Outcome::Expired | Outcome::Withdrawn, Action::Place(place)) => {
+                let status = match step.outcome {
+                    Outcome::Refused => OrderStatus::Rejected,
+                    Outcome::Expired => OrderStatus::Expired,
+                    _ => OrderStatus::Cancelled,
+                };
                 journal.advance();
                 let mut order = Order::pending(id, intent, place);
-                order.close(OrderStatus::Rejected, step.reason);
+                order.close(status, step.reason);
                 journal.order(&mut order, None);
                 Some(())
             }
-            (Outcome::Expired, Action::Place(place)) => {
-                journal.advance();
-                let mut order = Order::pending(id, intent, place);
-                order.close(OrderStatus::Expired, step.reason);
-                journal.order(&mut order, None);
-                Some(())
-            }
-            (Outcome::Refused | Outcome::Expired | Outcome::Repeated, _) => {
+            (Outcome::Withdrawn, Action::Withdraw(_))
+            | (Outcome::Refused | Outcome::Expired | Outcome::Repeated, _) => {
                 journal.advance();
                 Some(())
             }

@@ -86,6 +86,15 @@ impl Part {
         read.collect()
     }
 
+    pub fn withdrawn(&mut self) -> Option<Vec<(OrderId, Account)>> {
+        let entries = std::mem::take(&mut self.rest.withdrawn);
+        let read = entries.iter().map(|entry| {
+            let account = self.accounts.get(entry.account as usize)?;
+            Some((self.order_id(entry.node, entry.counter)?, account.clone()))
+        });
+        read.collect()
+    }
+
     pub fn last_price(&mut self) -> Option<Ticks> {
         self.rest.last_price.take().map(Ticks)
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use super::*;
 use crate::decimal::Grid;
 use crate::machine::{
     Action, Amend, Batch, Directory, Intent, Market, NewMarket, NewSize, Origin, Place, Request, Rules,
-    SessionId, Target, VoterChange,
+    SessionId, Target, Unconsumed, VoterChange,
 };
 use crate::types::{Lots, OrderId, Side, Ticks};
 
@@ -46,10 +46,23 @@ struct World {
     last: BTreeMap<NodeId, u64>,
     numbers: [u64; 2],
     clock: u64,
+    waiting: VecDeque<OrderId>,
+    withdraws: BTreeMap<OrderId, Vec<OrderId>>,
+}
+
+impl Unconsumed for World {
+    fn intent(&self, id: OrderId) -> Option<&Intent> {
+        self.intents.get(&id)
+    }
+
+    fn withdraws(&self, order: OrderId) -> &[OrderId] {
+        self.withdraws.get(&order).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl World {
-    /// Has the state sequence what was drawn, in batches, and returns these.
+    /// Has the state sequence what was drawn, in batches, and returns these. A few intents always
+    /// wait for their turn.
     fn go_on(&mut self, state: &mut State, draws: &[Draw]) -> Vec<Batch> {
         let batch = |chunk: &[Draw]| {
             self.clock += 1_000 * u64::from(chunk[0].1);
@@ -60,8 +73,16 @@ impl World {
                 let counter = self.last.entry(node).or_insert(0);
                 *counter += 1;
                 let id = OrderId { node, counter: *counter };
-                state.sequence(&mut batch, id, &intent).unwrap();
+                if let Action::Withdraw(order) = intent.request.action {
+                    self.withdraws.entry(order).or_default().push(id);
+                }
                 self.intents.insert(id, intent);
+                self.waiting.push_back(id);
+                if self.waiting.len() > 8
+                    && let Some(id) = self.waiting.pop_front()
+                {
+                    state.sequence(&mut batch, id, &self.intents[&id], &*self).unwrap();
+                }
             }
             state.end(batch)
         };
@@ -108,6 +129,10 @@ impl World {
             5 => Action::ChangeVoters(VoterChange::Add(NodeId(u64::from(d)))),
             6 => Action::ChangeVoters(VoterChange::Remove(NodeId(u64::from(d % 8)))),
             7 => Action::Invalid,
+            15..18 => match self.waiting.get(usize::from(d) % 12) {
+                Some(order) => Action::Withdraw(*order),
+                None => Action::Withdraw(resting.unwrap_or_default()),
+            },
             8 => Action::CreateMarket(NewMarket {
                 name: format!("M{}/X", d % 16).into(),
                 rules: rules(),
@@ -254,7 +279,7 @@ fn spoilt(spoil: impl FnOnce(&mut StatePart)) -> Option<State> {
             action: Action::Place(place),
         };
         let intent = Intent { request, based_on: Micros(0), accepted: Micros(1) };
-        state.sequence(&mut batch, OrderId { node: NODES[0], counter }, &intent).unwrap();
+        state.sequence(&mut batch, OrderId { node: NODES[0], counter }, &intent, &()).unwrap();
     }
     let _ = state.end(batch);
     let mut parts = state.to_parts();
@@ -301,6 +326,8 @@ fn what_no_state_has_is_refused() {
             }
         },
         |part| part.markets.push(record::DirectoryMarket::default()),
+        |part| part.withdrawn.push(record::WithdrawnOrder { node: 0, counter: 1, account: 9 }),
+        |part| part.withdrawn = vec![record::WithdrawnOrder { node: 0, counter: 1, account: 0 }; 2],
     ];
     for (at, spoil) in spoils.iter().enumerate() {
         assert!(spoilt(*spoil).is_none(), "{at}");
@@ -331,7 +358,7 @@ fn parts_of_a_large_state_are_many_and_none_is_too_large() {
             let account = format!("account {}", counter % 3_000).into();
             let request = Request { account, origin, body_hash: counter, action: Action::Place(place) };
             let intent = Intent { request, based_on: Micros(first), accepted: Micros(first) };
-            state.sequence(&mut batch, OrderId { node: NODES[1], counter }, &intent).unwrap();
+            state.sequence(&mut batch, OrderId { node: NODES[1], counter }, &intent, &()).unwrap();
         }
         let _ = state.end(batch);
     }

@@ -65,6 +65,12 @@ impl Writer {
         self.part.remembered_sessions.push(record::RememberedSession { session, last_number, time_step_us });
     }
 
+    pub fn withdrawn(&mut self, OrderId { node, counter }: OrderId, account: &Account) {
+        self.make_room(SMALL_BYTES + account.len());
+        let (node, account) = (self.nodes.index(&node), self.accounts.index(account));
+        self.part.withdrawn.push(record::WithdrawnOrder { node, counter, account });
+    }
+
     pub fn last_price(&mut self, price: Option<Ticks>) {
         self.make_room(SMALL_BYTES);
         self.part.last_price = price.map(|price| price.0);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook::machine::{Block, Request};
+use xbook::machine::{Account, Action, Block, Request};
 use xbook::replica::Replica;
 use xbook::types::{NodeId, OrderId};
 
@@ -55,12 +55,23 @@ pub struct Promises {
     accepted: BTreeMap<NodeId, u64>,
     consumed: BTreeSet<OrderId>,
     last: BTreeMap<NodeId, u64>,
+    /// Orders that an account asked to withdraw.
+    withdraws: BTreeSet<(OrderId, Account)>,
 }
 
 impl Promises {
     /// A request was handed to a node. If the node forgets it unaccepted, its number is free again.
     pub fn submitted(&mut self, id: OrderId, request: Request) {
+        if let Action::Withdraw(order) = request.action {
+            self.withdraws.insert((order, request.account.clone()));
+        }
         self.intents.insert(id, request);
+    }
+
+    /// Whether an account asked to withdraw an order.
+    #[must_use]
+    pub fn is_withdrawn(&self, order: OrderId, account: &Account) -> bool {
+        self.withdraws.contains(&(order, account.clone()))
     }
 
     /// The request behind an intent.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xbook::book::{Command, Fill, Outcome, Style};
 use xbook::machine::{
-    Action, Amend, Answer, Block, Change, NewSize, Origin, Place, Request, SessionId, Target, VoterChange,
+    Account, Action, Amend, Answer, Block, Change, NewSize, OrderStatus, Origin, Place, Request, SessionId,
+    Target, VoterChange,
 };
 use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
 use xbook_proto::v1::{Liquidity, Reason, TimeInForce};
@@ -76,6 +77,19 @@ pub struct Rematch {
     fills: Vec<Fill>,
     /// The voters that are asked for.
     voters: BTreeSet<NodeId>,
+    consumed: BTreeMap<NodeId, u64>,
+    /// Orders that were withdrawn, while one of place and withdraw is consumed and the other is not.
+    marks: BTreeMap<OrderId, Account>,
+    /// How many orders were withdrawn before their turn.
+    pub withdrawn: u64,
+}
+
+/// What was shown of an intent, as far as it depends on what else was in the holder's document.
+#[derive(Clone, Copy)]
+struct Shown {
+    done: bool,
+    /// A place that was cancelled rather than matched.
+    withdrawn: bool,
 }
 
 impl Rematch {
@@ -85,7 +99,7 @@ impl Rematch {
         Self { voters: voters.iter().copied().collect(), ..Self::default() }
     }
 
-    /// Goes on by a block.
+    /// Goes on by a block. `withdraws` says whether an account asked to withdraw an order.
     ///
     /// # Errors
     /// It did something else.
@@ -93,6 +107,7 @@ impl Rematch {
         &mut self,
         block: &Block,
         request: impl Fn(OrderId) -> Option<&'a Request>,
+        withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
         self.expire(block.time);
@@ -101,7 +116,12 @@ impl Rematch {
                 continue;
             };
             self.fills.clear();
-            let done = self.take(answer.intent, request, block.time);
+            self.consumed.insert(answer.intent.node, answer.intent.counter);
+            let withdrawn = block.changes_of(answer).first().is_some_and(is_withdrawn)
+                && withdraws(answer.intent, &request.account);
+            self.withdrawn += u64::from(withdrawn);
+            let shown = Shown { done: answer.refused == Reason::Unspecified, withdrawn };
+            let done = self.take(answer.intent, request, block.time, shown);
             self.compare(block, answer, done)?;
         }
         Ok(())
@@ -133,7 +153,8 @@ impl Rematch {
     }
 
     /// Whether the request is done, rather than refused, repeated or too late.
-    fn take(&mut self, id: OrderId, request: &Request, time: Micros) -> bool {
+    fn take(&mut self, id: OrderId, request: &Request, time: Micros, shown: Shown) -> bool {
+        let marked = self.marks.remove(&id).is_some();
         let repeats = match &request.origin {
             Origin::Request(text) => {
                 let key = (request.account.to_string(), text.to_string());
@@ -156,8 +177,19 @@ impl Rematch {
             }
         };
         match (repeats, &request.action) {
+            (Some(same), Action::Withdraw(order)) => {
+                self.unmark(*order, &request.account);
+                same
+            }
             (Some(same), _) => same,
-            (None, Action::Place(place)) => self.place(id, request, place, time),
+            (None, Action::Place(place)) if place.sequence_by.is_some_and(|by| by < time) => false,
+            (None, Action::Place(_)) if marked => true,
+            (None, Action::Place(_)) if shown.withdrawn => {
+                self.marks.insert(id, request.account.clone());
+                true
+            }
+            (None, Action::Place(place)) => self.place(id, request, place),
+            (None, Action::Withdraw(order)) => self.withdraw(request, *order, shown.done),
             (None, Action::Amend(amend)) => self.amend(request, amend),
             (None, Action::Cancel(target)) => {
                 self.find(request, *target).is_some_and(|order| self.cancel(order))
@@ -170,10 +202,33 @@ impl Rematch {
         }
     }
 
-    fn place(&mut self, id: OrderId, request: &Request, place: &Place, time: Micros) -> bool {
-        if place.sequence_by.is_some_and(|by| by < time) {
-            return false;
+    /// What is not consumed yet may or may not have been in the holder's document.
+    fn withdraw(&mut self, request: &Request, order: OrderId, shown_done: bool) -> bool {
+        if let Some(order) = self.find(request, Target::Order(order)) {
+            return self.cancel(order);
         }
+        let known = self.marks.get(&order).map(|account| *account == request.account);
+        let waits = !self.is_consumed(order);
+        self.unmark(order, &request.account);
+        let done = known.unwrap_or(waits && shown_done);
+        if waits && done {
+            self.marks.insert(order, request.account.clone());
+        }
+        done
+    }
+
+    fn is_consumed(&self, id: OrderId) -> bool {
+        self.consumed.get(&id.node).is_some_and(|last| id.counter <= *last)
+    }
+
+    /// A withdraw of an order that was withdrawn has had its turn.
+    fn unmark(&mut self, order: OrderId, account: &Account) {
+        if self.is_consumed(order) && self.marks.get(&order) == Some(account) {
+            self.marks.remove(&order);
+        }
+    }
+
+    fn place(&mut self, id: OrderId, request: &Request, place: &Place) -> bool {
         let style = match (place.post_only, place.time_in_force) {
             (true, _) => Style::PostOnly,
             (_, TimeInForce::Fok) => Style::AllOrNothing,
@@ -277,6 +332,13 @@ impl Rematch {
         }
         Ok(())
     }
+}
+
+/// Whether an order's first event is its cancellation.
+fn is_withdrawn(change: &Change) -> bool {
+    change
+        .order()
+        .is_some_and(|order| order.status == OrderStatus::Cancelled && order.reason == Reason::Requested)
 }
 
 fn taker_fill(change: &Change) -> Option<(OrderId, Ticks, Lots)> {
