@@ -124,6 +124,20 @@ async fn other_refusals_have_their_codes() {
 }
 
 #[tokio::test]
+async fn the_nodes_are_listed() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "nodes").await;
+    assert_eq!(
+        run.out,
+        "node              address        role      state\n\
+         0000000000007f3a  10.0.0.1:7001  voter     this node\n\
+         0000000000007f3b  10.0.0.2:7001  observer  not connected\n"
+    );
+    let run = xcli(&node, "remove-node 0000000000007f3b").await;
+    assert_eq!(run.out, "Forgot node 0000000000007f3b.\n");
+}
+
+#[tokio::test]
 async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
     let node = fake_node::start().await;
     let run = xcli(&node, "market list").await;

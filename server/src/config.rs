@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+use crate::machine::MAX_ADDRESS_BYTES;
+
 /// What a node runs with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -20,8 +22,12 @@ pub struct Config {
     pub data: DataDirectory,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Whether it begins a cluster, if its data directory is new.
+    pub bootstrap: bool,
     /// The peers that it dials; a new node joins their cluster.
     pub join: Vec<PeerAddress>,
+    /// Where other nodes reach it, if not where it listens.
+    pub advertise: Option<PeerAddress>,
     /// What it logs, and how.
     pub log: LogConfig,
     /// How long it waits, when it is told to end, for what it has taken.
@@ -47,9 +53,19 @@ pub struct Settings {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7001]
     #[arg(long, value_name = "IP:PORT", env = "XNODE_LISTEN")]
     pub listen: Option<ListenAddress>,
-    /// Nodes to connect with; a new node joins their cluster, and without any it begins its own
+    /// Begin a cluster, if the data directory is new; only on the first node
+    #[arg(
+        long, value_name = "BOOL", env = "XNODE_BOOTSTRAP", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub bootstrap: Option<bool>,
+    /// Nodes to connect with; a new node joins their cluster
     #[arg(long, value_name = "HOST:PORT", env = "XNODE_JOIN", value_delimiter = ',')]
     pub join: Option<Vec<PeerAddress>>,
+    /// Where other nodes reach this one [default: the address to listen on, unless it is 0.0.0.0
+    /// or ::]
+    #[arg(long, value_name = "HOST:PORT", env = "XNODE_ADVERTISE")]
+    pub advertise: Option<PeerAddress>,
     /// Logs as text for people, or as JSON for programs [default: text]
     #[arg(long, value_name = "FORMAT", env = "XNODE_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -111,7 +127,7 @@ pub enum SettingError {
     )]
     ListenAddress(String),
     /// Not a peer's address.
-    #[error("a node to join must be a host and a port such as 10.0.0.1:7001, but it is {0:?}")]
+    #[error("a node's address must be a host and a port such as 10.0.0.1:7001, but it is {0:?}")]
     PeerAddress(String),
     /// Not a format.
     #[error("a log format must be \"text\" or \"json\", but it is {0:?}")]
@@ -145,6 +161,9 @@ pub enum ConfigError {
         /// Why.
         error: std::io::Error,
     },
+    /// Two settings that exclude each other.
+    #[error("bootstrap begins a cluster and join names nodes of one: only one of them can be set")]
+    BootstrapAndJoin,
     /// The file is wrong.
     #[error("the configuration file {path} is wrong: {error}")]
     Parse {
@@ -159,10 +178,15 @@ impl Config {
     /// What holds if command line and environment say `given`, over what a file says.
     ///
     /// # Errors
-    /// The file can't be read, has a key that is no setting, or a value that breaks its rule.
+    /// The file can't be read, has a key that is no setting, or a value that breaks its rule; or
+    /// settings exclude each other.
     pub fn load(given: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
         let filed = file.map_or_else(|| Ok(Settings::default()), Settings::read)?;
-        Ok(Self::from(given.over(filed)))
+        let config = Self::from(given.over(filed));
+        if config.bootstrap && !config.join.is_empty() {
+            return Err(ConfigError::BootstrapAndJoin);
+        }
+        Ok(config)
     }
 }
 
@@ -171,7 +195,9 @@ impl From<Settings> for Config {
         Self {
             data: settings.data.unwrap_or_else(|| DataDirectory("xbook-data".into())),
             listen: settings.listen.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 7001)), |listen| listen.0),
+            bootstrap: settings.bootstrap.unwrap_or(false),
             join: settings.join.unwrap_or_default(),
+            advertise: settings.advertise,
             log: LogConfig {
                 format: settings.log_format.unwrap_or_default(),
                 filter: settings.log_filter.unwrap_or_default(),
@@ -195,7 +221,9 @@ impl Settings {
         Self {
             data: self.data.or(lower.data),
             listen: self.listen.or(lower.listen),
+            bootstrap: self.bootstrap.or(lower.bootstrap),
             join: self.join.or(lower.join),
+            advertise: self.advertise.or(lower.advertise),
             log_format: self.log_format.or(lower.log_format),
             log_filter: self.log_filter.or(lower.log_filter),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
@@ -281,7 +309,8 @@ impl FromStr for PeerAddress {
     fn from_str(text: &str) -> Result<Self, SettingError> {
         let wrong = || SettingError::PeerAddress(text.to_owned());
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let host_fits = !host.is_empty() && !host.contains(['/', '@', ' ']);
+        let plain = text.len() <= MAX_ADDRESS_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let host_fits = plain && !host.is_empty() && !host.contains(['/', '@']);
         let port_fits = port.parse::<u16>().is_ok_and(|port| port > 0);
         if host_fits && port_fits { Ok(Self(text.to_owned())) } else { Err(wrong()) }
     }

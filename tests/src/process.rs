@@ -172,7 +172,10 @@ impl Home {
         // Settings of whoever runs the tests are none of the node's.
         command.env_clear().args(["run", "--log-format", "json", "--shutdown-grace", "10s"]);
         command.arg("--data").arg(self.data()).arg("--listen").arg(self.listen.to_string());
-        command.args(self.join.iter().map(|peer| format!("--join={peer}")));
+        match self.join.is_empty() {
+            true => command.arg("--bootstrap"),
+            false => command.args(self.join.iter().map(|peer| format!("--join={peer}"))),
+        };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         command.spawn().context("can't run xnode")
     }

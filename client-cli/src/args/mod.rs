@@ -102,6 +102,10 @@ pub enum Command {
     Updates(UpdatesArgs),
     /// Show the node: its identity, its version, and the state of its documents.
     Node,
+    /// List the nodes of the cluster.
+    Nodes,
+    /// Have the cluster forget a node that is gone for good and votes on nothing.
+    RemoveNode(RemoveNodeArgs),
     /// Print the completions of a shell, to be stored where that shell looks for them.
     Completions {
         /// The shell.
@@ -316,6 +320,17 @@ pub struct CreateMarketArgs {
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `remove-node`.
+#[derive(Debug, Args)]
+pub struct RemoveNodeArgs {
+    /// The node's id.
+    #[arg(value_name = "NODE")]
+    pub gone: String,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,

@@ -1,9 +1,11 @@
-//! `node` and `market create`: running the exchange.
+//! `node`, `nodes` and `market create`: running the exchange.
 
-use xbook_proto::v1::{CreateMarketRequest, GetNodeRequest, MarketRules};
+use xbook_proto::v1::{
+    CreateMarketRequest, GetNodeRequest, ListNodesRequest, MarketRules, RemoveNodeRequest,
+};
 
 use super::Context;
-use crate::args::CreateMarketArgs;
+use crate::args::{CreateMarketArgs, RemoveNodeArgs};
 use crate::failure::{Exit, Failure};
 use crate::show;
 
@@ -40,5 +42,23 @@ pub async fn node(context: Context<'_, '_>) -> Result<Exit, Failure> {
     let answer = context.client.cluster().get_node(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     context.output.show(&answer, |terminal| show::node::node(&answer, terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn nodes(context: Context<'_, '_>) -> Result<Exit, Failure> {
+    let request = context.client.request(ListNodesRequest {});
+    let answer = context.client.cluster().list_nodes(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::node::nodes(&answer, terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let request = RemoveNodeRequest { request_id: repeat.request_id.clone(), node_id: args.gone.clone() };
+    let request = context.client.request(request);
+    let answer = context.client.cluster().remove_node(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |_| format!("Forgot node {}.\n", args.gone))?;
     Ok(Exit::Done)
 }

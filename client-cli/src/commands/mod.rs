@@ -48,6 +48,8 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
         Command::Market(MarketCommand::List) => market_data::markets(context).await,
         Command::Market(MarketCommand::Show { name }) => market_data::market(context, name).await,
         Command::Node => cluster::node(context).await,
+        Command::Nodes => cluster::nodes(context).await,
+        Command::RemoveNode(args) => cluster::remove_node(context, args).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }
 }

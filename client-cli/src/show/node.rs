@@ -1,6 +1,6 @@
 //! The node and its documents.
 
-use xbook_proto::v1::GetNodeResponse;
+use xbook_proto::v1::{GetNodeResponse, ListNodesResponse};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -58,6 +58,29 @@ pub fn node(node: &GetNodeResponse, terminal: Terminal) -> String {
     text.push('\n');
     text.push_str(&grid.render(terminal));
     text
+}
+
+/// A row for each node of the cluster.
+pub fn nodes(answer: &ListNodesResponse, terminal: Terminal) -> String {
+    let mut grid = Grid::new(&[
+        Column::Text("node"),
+        Column::Text("address"),
+        Column::Text("role"),
+        Column::Text("state"),
+    ]);
+    for node in &answer.nodes {
+        let state = match (node.this_node, node.connected) {
+            (true, _) => "this node",
+            (false, true) => "connected",
+            (false, false) => "not connected",
+        };
+        let role = if node.voter { "voter" } else { "observer" };
+        grid.row(
+            Tint::Plain,
+            [node.node_id.clone(), node.address.clone(), role.to_owned(), state.to_owned()],
+        );
+    }
+    grid.render(terminal)
 }
 
 #[cfg(test)]

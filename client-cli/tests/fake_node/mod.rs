@@ -226,4 +226,21 @@ impl ClusterService for Fake {
         let details = ErrorDetails::with_error_info("MARKET_EXISTS", "xbook", none);
         Err(Status::with_error_details(Code::AlreadyExists, "", details))
     }
+
+    async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Answer<ListNodesResponse> {
+        let node = |node_id: &str, address: &str, voter| ClusterNode {
+            node_id: node_id.to_owned(),
+            address: address.to_owned(),
+            connected: voter,
+            voter,
+            ..ClusterNode::default()
+        };
+        let this = ClusterNode { this_node: true, ..node("0000000000007f3a", "10.0.0.1:7001", true) };
+        let nodes = vec![this, node("0000000000007f3b", "10.0.0.2:7001", false)];
+        Ok(Response::new(ListNodesResponse { nodes, position: 5 }))
+    }
+
+    async fn remove_node(&self, _: Request<RemoveNodeRequest>) -> Answer<RemoveNodeResponse> {
+        Ok(Response::new(RemoveNodeResponse { position: 6 }))
+    }
 }

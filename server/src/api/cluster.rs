@@ -6,6 +6,7 @@ use xbook_proto::v1::cluster_service_server::ClusterService;
 use xbook_proto::v1::{AnswerWhen, Reason};
 
 use super::admission::Electorate;
+use super::call::Deadline;
 use super::convert::timestamp;
 use super::error::Refusal;
 use super::submit::Reached;
@@ -37,6 +38,15 @@ impl ClusterService for Api {
     ) -> Answer<v1::CreateMarketResponse> {
         Ok(Response::new(Box::pin(self.create(call)).await?))
     }
+
+    async fn list_nodes(&self, call: Request<v1::ListNodesRequest>) -> Answer<v1::ListNodesResponse> {
+        let deadline = Deadline::of(call.metadata(), self.clock_now());
+        Ok(Response::new(self.list_nodes(deadline).await?))
+    }
+
+    async fn remove_node(&self, call: Request<v1::RemoveNodeRequest>) -> Answer<v1::RemoveNodeResponse> {
+        Ok(Response::new(Box::pin(self.remove_node(call)).await?))
+    }
 }
 
 impl Api {
@@ -45,9 +55,8 @@ impl Api {
         call: Request<v1::CreateMarketRequest>,
     ) -> Result<v1::CreateMarketResponse, Refusal> {
         let (caller, deadline) = self.caller(&call)?;
-        let default = deadline.wait(self.node.directory().read(|replica| replica.status().voters)).await??;
-        let known = self.node.peers().into_iter().chain(default.iter().copied()).chain([self.node.id()]);
-        let electorate = Electorate { known: known.collect(), default };
+        let default = deadline.wait(self.directory_voters()).await??;
+        let electorate = Electorate { known: deadline.wait(self.known_nodes()).await??, default };
         let request = admission::create_market(call.into_inner(), electorate, &caller)?;
         let Action::CreateMarket(new) = &request.action else {
             return Err(Refusal::new(Reason::Unspecified, "the request creates no market"));

@@ -20,6 +20,7 @@ mod follow;
 mod health;
 mod in_flight;
 mod market_data;
+mod nodes;
 mod orders;
 mod outlet;
 mod page;

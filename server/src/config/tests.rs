@@ -67,6 +67,15 @@ fn a_value_that_breaks_its_rule_is_quoted_with_the_rule() {
 }
 
 #[test]
+fn a_first_node_joins_nobody() {
+    assert!(Config::load(Settings::default(), Some(file("bootstrap = true").path())).unwrap().bootstrap);
+    assert_eq!(
+        refused("bootstrap = true\njoin = [\"a:1\"]"),
+        "bootstrap begins a cluster and join names nodes of one: only one of them can be set"
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Config::load(Settings::default(), Some(Path::new("no/such.toml"))).unwrap_err().to_string();
     assert!(error.starts_with("the configuration file no/such.toml can't be read: "), "{error}");

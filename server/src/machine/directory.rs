@@ -1,5 +1,5 @@
-//! The directory: which markets there are. The same kind of replica as a market's, over a
-//! registry instead of a book.
+//! The directory: which markets and which nodes there are. The same kind of replica as a market's,
+//! over a registry instead of a book.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,23 @@ use crate::types::{NodeId, OrderId, Position};
 /// Most markets that a directory holds.
 const MAX_MARKETS: usize = 1_000;
 
+/// Most nodes that a directory holds: each connects with all others.
+const MAX_NODES: usize = 256;
+
+/// Most bytes of a node's address.
+pub const MAX_ADDRESS_BYTES: usize = 255;
+
+/// A node as the directory knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeEntry {
+    /// The node.
+    pub node: NodeId,
+    /// Where other nodes reach it: host and port.
+    pub address: Arc<str>,
+    /// Position on the directory's tape at which it said so.
+    pub position: Position,
+}
+
 /// A market as the directory knows it. It alone determines generation 0 of the market's document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MarketEntry {
@@ -35,6 +52,7 @@ pub struct MarketEntry {
 #[derive(Clone, Default, Debug)]
 pub struct Directory {
     markets: BTreeMap<Arc<str>, MarketEntry>,
+    nodes: BTreeMap<NodeId, NodeEntry>,
 }
 
 impl Directory {
@@ -47,6 +65,17 @@ impl Directory {
     #[must_use]
     pub fn market(&self, name: &str) -> Option<&MarketEntry> {
         self.markets.get(name)
+    }
+
+    /// The nodes, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeEntry> {
+        self.nodes.values()
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn node(&self, node: NodeId) -> Option<&NodeEntry> {
+        self.nodes.get(&node)
     }
 
     /// Decides what becomes of an intent and applies it.
@@ -62,10 +91,25 @@ impl Directory {
             }
             Action::CreateMarket(_) if self.markets.len() >= MAX_MARKETS => Step::refused(Reason::TooMany),
             Action::CreateMarket(_) => Step::plain(Outcome::Created, Reason::Unspecified),
+            Action::Announce(address) => match self.check_announced(id.node, address) {
+                Ok(()) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
+                Err(reason) => Step::refused(reason),
+            },
+            Action::RemoveNode(node) if !self.nodes.contains_key(node) => Step::refused(Reason::UnknownNode),
+            Action::RemoveNode(_) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
             _ => Step::refused(Reason::UnknownValue),
         };
         self.apply(id, intent, &step, journal)?;
         Ok(step)
+    }
+
+    fn check_announced(&self, node: NodeId, address: &str) -> Result<(), Reason> {
+        let plain = address.bytes().all(|byte| byte.is_ascii_graphic());
+        if !plain || !(1..=MAX_ADDRESS_BYTES).contains(&address.len()) {
+            return Err(Reason::MalformedText);
+        }
+        let room = self.nodes.len() < MAX_NODES || self.nodes.contains_key(&node);
+        if room { Ok(()) } else { Err(Reason::TooMany) }
     }
 
     /// Applies a recorded step.
@@ -84,6 +128,14 @@ impl Directory {
                 self.markets.insert(entry.name.clone(), entry);
                 Ok(())
             }
+            (Outcome::NodeChanged, Action::Announce(address)) => {
+                let entry = NodeEntry { node: id.node, address: Arc::clone(address), position };
+                self.nodes.insert(id.node, entry);
+                Ok(())
+            }
+            (Outcome::NodeChanged, Action::RemoveNode(node)) => {
+                self.nodes.remove(node).map(drop).ok_or(FoldError::Misfit { intent: id })
+            }
             (Outcome::Refused | Outcome::Expired | Outcome::Repeated, _) => Ok(()),
             _ => Err(FoldError::Misfit { intent: id }),
         }
@@ -91,6 +143,7 @@ impl Directory {
 
     pub(super) fn write_parts(&self, writer: &mut Writer) {
         self.markets().for_each(|market| writer.market(market));
+        self.nodes().for_each(|node| writer.cluster_node(node));
     }
 
     /// Takes what a part says about the directory; `None` if it can't be.
@@ -100,13 +153,18 @@ impl Directory {
             (ascends && self.markets.len() < MAX_MARKETS).then_some(())?;
             self.markets.insert(market.name.clone(), market);
         }
+        for entry in part.cluster_nodes()? {
+            let ascends = self.nodes.last_key_value().is_none_or(|(node, _)| *node < entry.node);
+            (ascends && self.check_announced(entry.node, &entry.address).is_ok()).then_some(())?;
+            self.nodes.insert(entry.node, entry);
+        }
         Some(())
     }
 
     /// Puts what a step left behind into the digest.
     pub(super) fn digest(&self, id: OrderId, step: &Step, digest: &mut Digest) {
-        let markets = self.markets.len() as u64;
-        digest.put([id.node.0, id.counter, step.outcome as u64, step.reason as u64, markets]);
+        let (markets, nodes) = (self.markets.len() as u64, self.nodes.len() as u64);
+        digest.put([id.node.0, id.counter, step.outcome as u64, step.reason as u64, markets, nodes]);
     }
 }
 

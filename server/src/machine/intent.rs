@@ -68,6 +68,10 @@ pub enum Action {
     CreateMarket(NewMarket),
     /// Change the voters of the next generation.
     ChangeVoters(VoterChange),
+    /// Say where this intent's node is reached; only in the directory.
+    Announce(Arc<str>),
+    /// Forget a node; only in the directory.
+    RemoveNode(NodeId),
     /// A session's command that was not valid: it only uses up its number.
     Invalid,
 }
@@ -269,6 +273,8 @@ fn encode_action(action: &Action) -> record::intent::Action {
                 VoterChange::Remove(node) => record::change_voters::Change::Remove(node.0),
             }),
         }),
+        Action::Announce(address) => Wire::Announce(record::Announce { address: address.to_string() }),
+        Action::RemoveNode(node) => Wire::RemoveNode(record::RemoveNode { node: node.0 }),
         Action::Invalid => Wire::Invalid(record::Invalid {}),
     }
 }
@@ -351,6 +357,8 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),
             record::change_voters::Change::Remove(node) => VoterChange::Remove(NodeId(node)),
         }),
+        Wire::Announce(announce) => Action::Announce(announce.address.into()),
+        Wire::RemoveNode(remove) => Action::RemoveNode(NodeId(remove.node)),
         Wire::Invalid(_) => Action::Invalid,
     })
 }

@@ -19,7 +19,7 @@ mod table;
 mod voters;
 
 pub use digest::Digest;
-pub use directory::{Directory, MarketEntry};
+pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};
 pub use error::FoldError;
 pub use intent::{
     Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, SessionId, Target,

@@ -7,13 +7,14 @@
 
 mod clock;
 mod handle;
+mod mesh;
 mod publish;
 mod supervisor;
 mod task;
 mod waiting;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -24,11 +25,12 @@ pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, Submit
 
 use crate::document::{DIRECTORY, Genesis};
 use crate::history::HistoryError;
-use crate::peer::{Gate, Identity, LinkEvent, PeerError, Router, dial, fetch_directory};
+use crate::machine::NodeEntry;
+use crate::peer::{Dialler, Gate, Identity, LinkEvent, Links, PeerError, Router, fetch_directory};
 use crate::replica::ReplicaError;
 use crate::replica::message::Envelope;
 use crate::store::{StoreError, Written};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Position};
 use supervisor::{Starter, Supervisor};
 
 /// How long a lease lasts without renewal.
@@ -36,6 +38,20 @@ const LEASE: Micros = Micros(1_000_000);
 
 /// Size in bytes at which a document is sealed and its next generation begins.
 const ROLL_AT: u64 = 64 * 1024 * 1024;
+
+/// What a node starts with.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Start {
+    /// Where its data is; made if it is not there.
+    pub data: PathBuf,
+    /// Begins a cluster if the data directory is new.
+    pub bootstrap: bool,
+    /// Nodes to connect with; one whose data directory is new joins the cluster of the first of
+    /// them that answers, and waits for that.
+    pub join: Vec<String>,
+    /// Where other nodes reach this one: host and port. Without it they don't dial it.
+    pub advertise: Option<String>,
+}
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
@@ -49,7 +65,7 @@ struct Inner {
     started: Micros,
     directory: ReplicaHandle,
     markets: watch::Receiver<Markets>,
-    links: watch::Receiver<task::Links>,
+    links: watch::Receiver<Links>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<Option<Ending>>,
     events: mpsc::Sender<LinkEvent>,
@@ -113,6 +129,12 @@ pub enum NodeError {
         /// Why.
         error: fjall::Error,
     },
+    /// A new data directory, and nothing said where it belongs.
+    #[error(
+        "the data directory is new and belongs to no cluster: begin one with --bootstrap, or join one with \
+         --join HOST:PORT"
+    )]
+    NoCluster,
     /// The cluster can't be joined.
     #[error("can't join: {0}")]
     Join(#[from] PeerError),
@@ -122,22 +144,21 @@ pub enum NodeError {
 }
 
 impl Node {
-    /// Starts the node whose data is in a directory, which is made if it is not there.
-    ///
-    /// A new node joins the cluster of the first of `peers` that answers, and waits for that; without
-    /// peers it is the first node of a new cluster.
+    /// Starts a node.
     ///
     /// # Errors
-    /// The directory can't be used or is damaged.
-    pub async fn start(directory: &Path, peers: &[String]) -> Result<Self, NodeError> {
+    /// The directory can't be used or is damaged, or it is new and belongs to no cluster.
+    pub async fn start(start: Start) -> Result<Self, NodeError> {
+        let Start { data, bootstrap, join, advertise } = start;
         let clock = Clock::start();
-        let starter = Starter::new(directory, ROLL_AT, clock)?;
+        let starter = Starter::new(&data, ROLL_AT, clock)?;
         let mut stored = starter.store.load()?;
         let at = stored.iter().position(|document| document.genesis.name() == DIRECTORY);
         let directory_document = match at {
             Some(at) => stored.swap_remove(at),
-            None if peers.is_empty() => starter.store.enter(&Genesis::directory(starter.node))?,
-            None => starter.store.enter(&fetch_directory(peers).await?)?,
+            None if bootstrap => starter.store.enter(&Genesis::directory(starter.node))?,
+            None if join.is_empty() => return Err(NodeError::NoCluster),
+            None => starter.store.enter(&fetch_directory(&join).await?)?,
         };
         let cluster = starter.store.cluster()?.unwrap_or_else(|| directory_document.genesis.clone());
         let identity = Identity { node: starter.node, cluster };
@@ -157,9 +178,15 @@ impl Node {
         let node = Self { inner: Arc::new(inner) };
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
-        for address in peers {
-            let (address, identity, events) = (address.clone(), identity.clone(), node.inner.events.clone());
-            tokio::spawn(dial(address, identity, events, node.router()));
+        let dialler = Dialler {
+            identity,
+            links: node.inner.links.clone(),
+            events: node.inner.events.clone(),
+            router: node.router(),
+        };
+        tokio::spawn(mesh::connect(node.directory().clone(), dialler, join));
+        if let Some(address) = advertise {
+            tokio::spawn(mesh::announce(node.directory().clone(), clock, node.id(), address));
         }
         Ok(node)
     }
@@ -214,6 +241,14 @@ impl Node {
     #[must_use]
     pub fn peers(&self) -> Vec<NodeId> {
         self.inner.links.borrow().keys().copied().collect()
+    }
+
+    /// The nodes in the directory, by id, and the position that they are as of.
+    ///
+    /// # Errors
+    /// The node has ended.
+    pub async fn directory_nodes(&self) -> Result<(Position, BTreeMap<NodeId, NodeEntry>), Closed> {
+        mesh::nodes(self.directory()).await
     }
 
     /// The directory, then all markets by name.

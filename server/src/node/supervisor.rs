@@ -8,12 +8,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::publish::{self, Follower};
-use super::task::Links;
 use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
 use crate::history::HistoryStore;
 use crate::machine::{MarketEntry, NewMarket};
-use crate::peer::{Link, LinkEvent};
+use crate::peer::{Link, LinkEvent, Links};
 use crate::replica::{Replica, Settings};
 use crate::store::{Store, Stored, Writer, Written};
 use crate::types::NodeId;

@@ -3,7 +3,7 @@
 //! All requests that wait are handed to the replica at once, so a batch is whatever came while the
 //! batch before it was on its way to the disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -21,7 +21,7 @@ use super::waiting::Waiting;
 use crate::document::Genesis;
 use crate::history::HistoryError;
 use crate::machine::Request;
-use crate::peer::{self, Link};
+use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
 use crate::store::{Changes, Places, What, Write};
@@ -32,9 +32,6 @@ const MAX_WAITING: usize = 1_024;
 
 /// A read between two steps.
 pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
-
-/// The links to peers.
-pub(super) type Links = BTreeMap<NodeId, Link>;
 
 /// What a handle asks for.
 pub(super) enum Command {

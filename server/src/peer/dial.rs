@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use xbook_proto::peer::v1::peer_service_client::PeerServiceClient;
 use xbook_proto::peer::v1::{Frame, Greeting, SyncRequest, frame::Content};
 
-use super::link::{Link, LinkEvent, Router};
+use super::link::{Link, LinkEvent, Links, Router};
 use super::{Identity, MAX_MESSAGE_BYTES, PROTOCOL, PeerError, greeting};
 use crate::document::Genesis;
+use crate::types::NodeId;
 
 /// Back-off after the first failure; it doubles with each.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -21,34 +22,58 @@ const LAST_DELAY: Duration = Duration::from_secs(10);
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Keeps a connection to an address for as long as the node runs.
-pub async fn dial<R: Router>(
-    address: String,
-    identity: Identity,
-    events: mpsc::Sender<LinkEvent>,
-    router: R,
-) {
-    let mut delay = FIRST_DELAY;
-    while !events.is_closed() {
-        let ended = match meet(&address, &identity).await {
-            Ok((link, incoming)) => {
-                let ended = link.run(incoming, &events, &router).await;
-                if !matches!(ended, PeerError::Connected) {
-                    delay = FIRST_DELAY;
-                }
-                ended
+/// What it takes to dial peers. Cheap to clone.
+#[derive(Clone)]
+pub struct Dialler<R> {
+    /// Who this node is.
+    pub identity: Identity,
+    /// The connections that there are.
+    pub links: watch::Receiver<Links>,
+    /// Where connections are announced.
+    pub events: mpsc::Sender<LinkEvent>,
+    /// Who gets what peers say.
+    pub router: R,
+}
+
+impl<R: Router> Dialler<R> {
+    /// Keeps a connection to the node at an address for as long as this node runs, unless there is
+    /// one already, whoever dialled. Who is there is learned at the first meeting if `node` does
+    /// not say it.
+    pub async fn dial(mut self, address: String, mut node: Option<NodeId>) {
+        let mut delay = FIRST_DELAY;
+        loop {
+            if let Some(node) = node
+                && self.links.wait_for(|links| !links.contains_key(&node)).await.is_err()
+            {
+                return;
             }
-            Err(error) => error,
-        };
-        if let PeerError::Connected = ended {
-            // The peer dialled this node, which is as good.
-            delay = LAST_DELAY;
-            tracing::debug!(%address, "there is a connection to the peer already");
-        } else {
-            tracing::info!(%address, %ended, retry_in_ms = delay.as_millis(), "no connection to a peer");
+            if self.events.is_closed() {
+                return;
+            }
+            let ended = match meet(&address, &self.identity).await {
+                Ok((link, incoming)) => {
+                    node.get_or_insert(link.peer);
+                    let Self { events, router, .. } = self.clone();
+                    // A task of its own: the connection may outlast the wish to dial this address.
+                    let run = async move { link.run(incoming, &events, &router).await };
+                    let Ok(ended) = tokio::spawn(run).await else { return };
+                    if !matches!(ended, PeerError::Connected) {
+                        delay = FIRST_DELAY;
+                    }
+                    ended
+                }
+                Err(PeerError::Myself) => return,
+                Err(error) => error,
+            };
+            if let PeerError::Connected = ended {
+                // The peer dialled this node, which is as good.
+                tracing::debug!(%address, "there is a connection to the peer already");
+            } else {
+                tracing::info!(%address, %ended, retry_in_ms = delay.as_millis(), "no connection to a peer");
+            }
+            tokio::time::sleep(jitter(delay)).await;
+            delay = (delay * 2).min(LAST_DELAY);
         }
-        tokio::time::sleep(jitter(delay)).await;
-        delay = (delay * 2).min(LAST_DELAY);
     }
 }
 

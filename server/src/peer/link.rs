@@ -1,5 +1,6 @@
 //! A connection to a peer, whichever side dialled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +24,9 @@ pub struct Link {
     frames: mpsc::Sender<Frame>,
     closed: Arc<watch::Sender<Option<String>>>,
 }
+
+/// The connections of a node: one to each peer at most.
+pub type Links = BTreeMap<NodeId, Link>;
 
 /// What the supervisor is told.
 pub enum LinkEvent {

@@ -14,9 +14,9 @@ mod wire;
 
 use xbook_proto::peer::v1::{Frame, Greeting, frame::Content};
 
-pub use dial::{dial, fetch_directory};
+pub use dial::{Dialler, fetch_directory};
 pub use gate::Gate;
-pub use link::{Link, LinkEvent, Router};
+pub use link::{Link, LinkEvent, Links, Router};
 pub use wire::encode;
 
 use crate::document::{Genesis, GenesisError};

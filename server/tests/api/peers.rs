@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use tonic::Code;
+use xbook::node::{Node, Start};
+use xbook::types::NodeId;
 use xbook_proto::v1::{self, OrderStatus, Reason};
 
 use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, sell, within};
@@ -59,15 +61,16 @@ async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back
     assert_eq!(levels(&first.book(placed.position).await.bids), [("10", "100")]);
 }
 
-/// Three nodes, each connected with both others, that are the voters of the market.
+/// Three nodes that are the voters of the market. Second and third join the first, and find each
+/// other through the directory.
 async fn three_voters() -> [Served; 3] {
     let mut first = Served::empty().await;
     let second = Served::joined(&[first.address]).await;
-    let third = Served::joined(&[first.address, second.address]).await;
+    let third = Served::joined(&[first.address]).await;
     let ids = [&first, &second, &third].map(|served| served.node.id().to_string());
     let request = v1::CreateMarketRequest { voters: ids.to_vec(), ..create_request(MARKET) };
     let known = async {
-        while first.node.peers().len() < 2 || second.node.peers().len() < 2 {
+        while [&first, &second, &third].iter().any(|served| served.node.peers().len() < 2) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         first.cluster.create_market(request).await
@@ -156,4 +159,64 @@ async fn a_market_created_anywhere_is_everywhere() {
     let ready = tokio::time::timeout(Duration::from_secs(10), first.node.market_ready("ETH/USDT")).await;
     ready.unwrap().unwrap();
     assert!(first.create("ETH/USDT").await.is_ok(), "the same request has one effect");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_listed_and_one_that_is_gone_can_be_forgotten() {
+    let mut first = Served::empty().await;
+    let second = Served::joined(&[first.address]).await;
+    let expected = |connected| {
+        let mut nodes: Vec<v1::ClusterNode> = [(&first, true), (&second, false)]
+            .map(|(served, this_node)| v1::ClusterNode {
+                node_id: served.node.id().to_string(),
+                address: served.address.to_string(),
+                this_node,
+                connected: this_node || connected,
+                voter: this_node,
+            })
+            .into();
+        nodes.sort_by(|a, b| a.node_id.cmp(&b.node_id));
+        nodes
+    };
+    let (both, one_gone) = (expected(true), expected(false));
+    let mut nodes = async |expected: &[v1::ClusterNode]| {
+        let reached = async {
+            loop {
+                let list = first.cluster.list_nodes(v1::ListNodesRequest {}).await.unwrap().into_inner();
+                if list.nodes == expected {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), reached).await.unwrap();
+    };
+    nodes(&both).await;
+    let gone = second.node.id();
+    second.end().await;
+    nodes(&one_gone).await;
+    let remove = |node: NodeId| v1::RemoveNodeRequest {
+        request_id: format!("remove-{node}"),
+        node_id: node.to_string(),
+    };
+    let me = first.node.id();
+    let words = format!("node_id is \"{me}\": must be no voter, but it votes on directory");
+    let refused = first.cluster.remove_node(remove(me)).await;
+    assert_refused(refused, Code::FailedPrecondition, "ALREADY_VOTER", &words);
+    let removed = first.cluster.remove_node(remove(gone)).await.unwrap().into_inner();
+    assert_eq!(first.cluster.remove_node(remove(gone)).await.unwrap().into_inner(), removed, "a repeat");
+    let again = v1::RemoveNodeRequest { request_id: "again".into(), ..remove(gone) };
+    let refused = first.cluster.remove_node(again).await;
+    let words = format!("node_id is \"{gone}\": no such node in this cluster");
+    assert_refused(refused, Code::NotFound, "UNKNOWN_NODE", &words);
+    let left = first.cluster.list_nodes(v1::ListNodesRequest {}).await.unwrap().into_inner().nodes;
+    assert_eq!(left.iter().map(|node| node.node_id.clone()).collect::<Vec<_>>(), [me.to_string()]);
+}
+
+#[tokio::test]
+async fn a_new_directory_needs_a_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = Start { data: directory.path().to_owned(), ..Start::default() };
+    let error = Node::start(start).await.err().unwrap().to_string();
+    assert!(error.contains("begin one with --bootstrap, or join one with --join HOST:PORT"), "{error}");
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
-use xbook::node::Node;
+use xbook::node::{Node, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
@@ -65,8 +65,14 @@ impl Served {
     }
 
     async fn serve(directory: TempDir, peers: &[String], listener: TcpListener) -> Self {
-        let node = Node::start(directory.path(), peers).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let start = Start {
+            data: directory.path().to_owned(),
+            bootstrap: peers.is_empty(),
+            join: peers.to_vec(),
+            advertise: Some(address.to_string()),
+        };
+        let node = Node::start(start).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {
             let _ = stopped.await;

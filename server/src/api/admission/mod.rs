@@ -163,6 +163,19 @@ pub fn cancel_all_orders(
     request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
 }
 
+/// Admits a RemoveNode.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn remove_node(mut message: v1::RemoveNodeRequest, caller: &Caller) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    let node = findings.note(text::node_id("node_id", &message.node_id));
+    let node = findings.unless_found(node)?;
+    request(caller, request_id, body_hash("remove-node", &message), Action::RemoveNode(node))
+}
+
 /// A market's name, and that there is such a market.
 fn check_market(name: &str, rules: Option<&Rules>) -> Result<(), Refusal> {
     text::market_name(name)?;

@@ -13,10 +13,14 @@ Exit codes:
 
 Examples:
   xnode demo
-  xnode run --data /var/lib/xbook --listen 0.0.0.0:7001
+  xnode run --bootstrap --data /var/lib/xbook --listen 10.0.0.1:7001
+  xnode run --join 10.0.0.1:7001 --data /var/lib/xbook --listen 10.0.0.2:7001
   XNODE_LOG_FORMAT=json xnode run --config xnode.toml";
 
 const AFTER_RUN_HELP: &str = "\
+A new data directory begins a cluster with --bootstrap, or joins one with --join; later starts need
+neither. Each node connects with every other one in the cluster's directory.
+
 Where it serves is printed on stdout, as one line (of JSON, if the logs are); logs go to stderr.
 SIGTERM or SIGINT (Ctrl-C) ends it: it stops to take requests, finishes those that it took, writes
 everything and exits with 0. A second signal ends it at once; that loses nothing that was answered.
@@ -24,6 +28,7 @@ everything and exits with 0. A second signal ends it at once; that loses nothing
 The configuration file is TOML and knows the same settings:
   data = \"/var/lib/xbook\"
   listen = \"0.0.0.0:7001\"
+  advertise = \"node2.example:7001\"
   join = [\"node1.example:7001\"]
   log_format = \"json\"
   log_filter = \"info\"

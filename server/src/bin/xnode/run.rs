@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
 use xbook::config::{Config, LogFormat};
+use xbook::node::Start;
 
 use crate::args::RunArgs;
 use crate::service::Service;
@@ -25,8 +26,13 @@ pub fn run(args: RunArgs) -> Result<()> {
 async fn serve(config: &Config) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
     // A task of its own: loading a large directory shall not keep signals waiting.
-    let starting =
-        tokio::spawn(Service::start(config.data.path().to_owned(), config.listen, config.join.clone()));
+    let start = Start {
+        data: config.data.path().to_owned(),
+        bootstrap: config.bootstrap,
+        join: config.join.iter().map(|address| address.text().to_owned()).collect(),
+        advertise: config.advertise.as_ref().map(|address| address.text().to_owned()),
+    };
+    let starting = tokio::spawn(Service::start(config.listen, start));
     let mut service = tokio::select! {
         started = starting => started.context("the start ended unexpectedly")??,
         // Nothing was promised yet.

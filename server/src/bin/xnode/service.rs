@@ -1,15 +1,13 @@
 //! A node and its API on one address, from start to end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use xbook::config::PeerAddress;
-use xbook::node::{Ending, Node};
+use xbook::node::{Ending, Node, Start};
 use xbook::store::Written;
 use xbook::types::NodeId;
 
@@ -22,17 +20,21 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts a node on its data directory and serves its API on an address.
+    /// Starts a node and serves its API on an address, which is also where other nodes reach it
+    /// unless `start` names another one.
     ///
     /// # Errors
     /// The address is not free, or the directory can't be used.
-    pub async fn start(data: PathBuf, listen: SocketAddr, join: Vec<PeerAddress>) -> Result<Self> {
+    pub async fn start(listen: SocketAddr, mut start: Start) -> Result<Self> {
         // The address first: it is told at once if another process has it, and nothing is written.
         let listener =
             TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
         let address = listener.local_addr().context("the listening socket has no address")?;
-        let peers: Vec<String> = join.iter().map(|address| address.text().to_owned()).collect();
-        let node = Node::start(&data, &peers)
+        if start.advertise.is_none() && !address.ip().is_unspecified() {
+            start.advertise = Some(address.to_string());
+        }
+        let data = start.data.clone();
+        let node = Node::start(start)
             .await
             .with_context(|| format!("can't start on the data directory {}", data.display()))?;
         let (stop, stopped) = oneshot::channel::<()>();

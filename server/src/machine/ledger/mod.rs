@@ -126,7 +126,9 @@ impl Ledger {
             _ => false,
         };
         match &intent.request.action {
-            Action::Place(_) | Action::Amend(_) | Action::ChangeVoters(_) if forgotten => {
+            Action::Place(_) | Action::Amend(_) | Action::ChangeVoters(_) | Action::RemoveNode(_)
+                if forgotten =>
+            {
                 Some(Step::plain(Outcome::Expired, Reason::Forgotten))
             }
             Action::Invalid => Some(Step::plain(Outcome::Refused, Reason::Unspecified)),

@@ -129,9 +129,11 @@ impl Market {
             Action::Cancel(target) => self.take_out(intent, *target),
             Action::Withdraw(order) => self.take_out(intent, Target::Order(*order)),
             Action::CancelAll(side) => self.take_all_out(&intent.request.account, *side),
-            Action::CreateMarket(_) | Action::ChangeVoters(_) | Action::Invalid => {
-                Step::refused(Reason::UnknownValue)
-            }
+            Action::CreateMarket(_)
+            | Action::ChangeVoters(_)
+            | Action::Announce(_)
+            | Action::RemoveNode(_)
+            | Action::Invalid => Step::refused(Reason::UnknownValue),
         };
         self.settle(id, intent, &step, journal)?;
         Ok(step)

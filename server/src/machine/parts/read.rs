@@ -6,7 +6,7 @@ use xbook_proto::v1::{OrderStatus, Reason, TimeInForce};
 use super::{MAX_COUNT, StateStart};
 use crate::machine::intent::side_from_wire;
 use crate::machine::table::joined;
-use crate::machine::{Account, MarketEntry, NewMarket, Order, Origin, Repeated, SessionId};
+use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, SessionId};
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
@@ -145,6 +145,16 @@ impl Part {
             let NewMarket { name, rules, voters } = NewMarket::from_record(entry.market?)?;
             let (position, _) = self.before_start(entry.position, 0)?;
             Some(MarketEntry { name, rules, voters, position })
+        });
+        read.collect()
+    }
+
+    pub fn cluster_nodes(&mut self) -> Option<Vec<NodeEntry>> {
+        let entries = std::mem::take(&mut self.rest.cluster_nodes);
+        let read = entries.into_iter().map(|entry| {
+            let (position, _) = self.before_start(entry.position, 0)?;
+            (entry.node > 0).then_some(())?;
+            Some(NodeEntry { node: NodeId(entry.node), address: entry.address.into(), position })
         });
         read.collect()
     }

@@ -133,6 +133,8 @@ impl World {
                 Some(order) => Action::Withdraw(*order),
                 None => Action::Withdraw(resting.unwrap_or_default()),
             },
+            18 => Action::Announce(format!("host-{c}:7001").into()),
+            19 if d % 4 == 0 => Action::RemoveNode(NODES[usize::from(c) % NODES.len()]),
             8 => Action::CreateMarket(NewMarket {
                 name: format!("M{}/X", d % 16).into(),
                 rules: rules(),

@@ -7,7 +7,7 @@ use xbook_proto::record::v1 as record;
 use super::MAX_PART_BYTES;
 use crate::machine::intent::side_to_wire;
 use crate::machine::table::{Table, halves};
-use crate::machine::{Account, MarketEntry, NewMarket, Order, Origin, Repeated, SessionId};
+use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, SessionId};
 use crate::types::{Micros, NodeId, OrderId, Position, Ticks};
 
 /// More than an entry takes at most: its fields with their tags, its length, and what it adds to the
@@ -116,6 +116,15 @@ impl Writer {
         let record = NewMarket { name, rules, voters }.to_record();
         self.make_room(SMALL_BYTES + record.encoded_len());
         self.part.markets.push(record::DirectoryMarket { market: Some(record), position: position.0 });
+    }
+
+    pub fn cluster_node(&mut self, entry: &NodeEntry) {
+        self.make_room(SMALL_BYTES + entry.address.len());
+        self.part.cluster_nodes.push(record::DirectoryNode {
+            node: entry.node.0,
+            address: entry.address.to_string(),
+            position: entry.position.0,
+        });
     }
 
     pub fn finish(mut self) -> Vec<record::StatePart> {

@@ -195,7 +195,7 @@ impl Rematch {
                 self.find(request, *target).is_some_and(|order| self.cancel(order))
             }
             (None, Action::CancelAll(side)) => self.cancel_all(request, *side),
-            (None, Action::CreateMarket(_)) => false,
+            (None, Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_)) => false,
             (None, Action::ChangeVoters(change)) => self.change_voters(*change),
             // It only uses up its number, and is shown without a reason.
             (None, Action::Invalid) => true,

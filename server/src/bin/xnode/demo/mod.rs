@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use xbook::config::{LogConfig, LogFormat};
+use xbook::node::Start;
 use xbook::types::NodeId;
 
 use crate::args::{DemoArgs, Format};
@@ -77,7 +78,8 @@ impl Demo {
             .tempdir()
             .context("can't make a temporary directory")?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let service = Service::start(directory.path().join("node"), any_port, Vec::new()).await?;
+        let start = Start { data: directory.path().join("node"), bootstrap: true, ..Start::default() };
+        let service = Service::start(any_port, start).await?;
         let about = About {
             url: format!("http://{}", service.address()),
             node: service.node_id(),
