@@ -2,9 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use automerge::legacy::Op;
 use automerge::{Change, ChangeHash};
 use bytes::Bytes;
 
+use super::layout::Offence;
 use super::{Actor, Vector};
 
 /// Largest change that is accepted, in bytes.
@@ -12,7 +14,10 @@ pub const MAX_CHANGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A well-formed change that no document has accepted yet.
 #[derive(Clone, Debug)]
-pub struct RawChange(Change);
+pub struct RawChange {
+    change: Change,
+    operations: Vec<Op>,
+}
 
 /// Why a change is not acceptable.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -35,6 +40,26 @@ pub enum ChangeError {
         seq: u64,
         /// The last number that is applied.
         have: u64,
+    },
+    /// It does what the layout does not know.
+    #[error("change {seq} of {actor} is not one of this layout: {offence}")]
+    Layout {
+        /// The actor.
+        actor: Actor,
+        /// The change's number.
+        seq: u64,
+        /// What it does.
+        offence: Offence,
+    },
+    /// It carries an entry that its actor can't have written.
+    #[error("change {seq} of {actor} carries {what}, which is not its actor's to write")]
+    Content {
+        /// The actor.
+        actor: Actor,
+        /// The change's number.
+        seq: u64,
+        /// The kind of the entry.
+        what: &'static str,
     },
     /// It depends on a change that the document does not have.
     #[error("change {seq} of {actor} depends on a change that is not there")]
@@ -65,8 +90,17 @@ impl RawChange {
     /// # Errors
     /// The bytes are not one.
     pub fn parse_stored(bytes: Vec<u8>) -> Result<Self, ChangeError> {
-        match catch_unwind(AssertUnwindSafe(|| Change::from_bytes(bytes))) {
-            Ok(Ok(change)) => Ok(Self(change)),
+        let read = AssertUnwindSafe(|| {
+            // Automerge does not compare the checksum in the header with what it has read.
+            let checksum: Option<[u8; 4]> = bytes.get(4..8).and_then(|bytes| bytes.try_into().ok());
+            let change = Change::from_bytes(bytes)?;
+            let intact = checksum.is_some_and(|checksum| change.hash().0.starts_with(&checksum));
+            let operations = if intact { change.decode().operations } else { Vec::new() };
+            Ok::<_, automerge::LoadChangeError>((intact, Self { change, operations }))
+        });
+        match catch_unwind(read) {
+            Ok(Ok((true, change))) => Ok(change),
+            Ok(Ok((false, _))) => Err(ChangeError::Malformed("its checksum is wrong".to_owned())),
             Ok(Err(error)) => Err(ChangeError::Malformed(error.to_string())),
             Err(_) => Err(ChangeError::Malformed("the decoder gave up".to_owned())),
         }
@@ -75,13 +109,13 @@ impl RawChange {
     /// Its number among its actor's changes.
     #[must_use]
     pub fn seq(&self) -> u64 {
-        self.0.seq()
+        self.change.seq()
     }
 
     /// Its size in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.raw_bytes().len()
+        self.change.raw_bytes().len()
     }
 
     /// Whether it has no bytes; never so.
@@ -95,14 +129,14 @@ impl RawChange {
     /// # Errors
     /// It is not one of ours.
     pub fn actor(&self) -> Result<Actor, ChangeError> {
-        let bytes = self.0.actor_id().to_bytes();
+        let bytes = self.change.actor_id().to_bytes();
         bytes.try_into().map(Actor).map_err(|_| ChangeError::Actor(bytes.len()))
     }
 
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(self.0.raw_bytes())
+        Bytes::copy_from_slice(self.change.raw_bytes())
     }
 
     /// Whether it is the next change of its actor and depends only on what `known` says is there.
@@ -116,7 +150,7 @@ impl RawChange {
         if have.checked_add(1) != Some(self.seq()) {
             return Err(ChangeError::Gap { actor, seq: self.seq(), have });
         }
-        if !self.0.deps().iter().all(known) {
+        if !self.change.deps().iter().all(known) {
             return Err(ChangeError::Dependency { actor, seq: self.seq() });
         }
         Ok(actor)
@@ -124,10 +158,15 @@ impl RawChange {
 
     /// Its hash, by which others depend on it.
     pub(super) fn hash(&self) -> ChangeHash {
-        self.0.hash()
+        self.change.hash()
+    }
+
+    /// Number of its first operation, and its operations.
+    pub(super) fn operations(&self) -> (u64, &[Op]) {
+        (self.change.start_op().get(), &self.operations)
     }
 
     pub(super) fn into_change(self) -> Change {
-        self.0
+        self.change
     }
 }

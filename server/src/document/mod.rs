@@ -13,14 +13,13 @@ mod actor;
 mod change;
 mod entry;
 mod genesis;
+mod layout;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::iter::MapRangeItem;
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
 use automerge::{
     ActorId, Automerge, AutomergeError, ChangeHash, ObjId, ObjType, PatchLog, ROOT, ReadDoc, ScalarValue,
-    ValueRef,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -29,8 +28,10 @@ pub use actor::Actor;
 pub use change::{ChangeError, MAX_CHANGE_BYTES, RawChange};
 pub use entry::{Entry, Kind};
 pub use genesis::{DIRECTORY, Genesis, GenesisDraft, GenesisError};
+pub use layout::Offence;
 
 use entry::KINDS;
+use layout::Writer;
 
 /// How much of each writer's changes a document has applied.
 pub type Vector = BTreeMap<Actor, u64>;
@@ -41,6 +42,8 @@ pub struct Document {
     automerge: Automerge,
     me: Actor,
     roots: Vec<ObjId>,
+    /// This process' own maps.
+    mine: [Option<ObjId>; KINDS.len()],
     writers: BTreeMap<Actor, Writer>,
     vector: Vector,
     hashes: BTreeMap<Actor, Vec<ChangeHash>>,
@@ -50,14 +53,6 @@ pub struct Document {
     below: Option<Vec<ChangeHash>>,
 }
 
-/// Where a writer's entries are.
-#[derive(Default, Debug)]
-struct Writer {
-    maps: [Option<ObjId>; KINDS.len()],
-    /// The last key read or written, of each kind.
-    last: [Option<u64>; KINDS.len()],
-}
-
 /// A change that this process made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LocalChange {
@@ -65,6 +60,17 @@ pub struct LocalChange {
     pub seq: u64,
     /// Its bytes, to be stored before anyone hears of it.
     pub bytes: Bytes,
+}
+
+/// A change from elsewhere that fits the document.
+#[derive(Debug)]
+pub struct Examined {
+    /// Its actor.
+    pub actor: Actor,
+    /// Its entries, in their order.
+    pub entries: Vec<Entry>,
+    raw: RawChange,
+    writer: Writer,
 }
 
 /// Automerge refused an operation that the layout never makes, or a value has another type than
@@ -80,16 +86,6 @@ pub enum DocumentError {
     /// The document is not laid out as a generation.
     #[error("the document has no {0} map")]
     Layout(&'static str),
-    /// An entry that can't be read.
-    #[error("the {kind} entry {key} of {actor} is malformed")]
-    Entry {
-        /// Its kind.
-        kind: &'static str,
-        /// Its key's number.
-        key: u64,
-        /// Its writer.
-        actor: Actor,
-    },
 }
 
 impl Document {
@@ -104,6 +100,7 @@ impl Document {
             automerge,
             me,
             roots,
+            mine: Default::default(),
             writers: BTreeMap::new(),
             vector: Vector::new(),
             hashes: BTreeMap::new(),
@@ -148,19 +145,19 @@ impl Document {
         let writer = self.writers.entry(actor).or_default();
         let mut transaction = begin(&mut self.automerge, self.below.take())?;
         for entry in entries {
-            let kind = entry.kind();
-            let slot = kind as usize;
-            let map = match &writer.maps[slot] {
+            let slot = entry.kind() as usize;
+            let map = match &self.mine[slot] {
                 Some(map) => map.clone(),
-                None => transaction.put_object(&self.roots[slot], actor.to_string(), ObjType::Map)?,
+                None => own_map(&mut transaction, &self.roots[slot], actor)?,
             };
             let number = entry.number(writer.last[slot]);
             transaction.put(&map, key(number), ScalarValue::Bytes(entry.encode()))?;
-            writer.maps[slot] = Some(map);
-            writer.last[slot] = Some(number);
+            writer.wrote(slot, &map, number);
+            self.mine[slot] = Some(map);
         }
         transaction.commit_with(CommitOptions::default().with_time(0));
         let change = self.automerge.get_last_local_change().ok_or(DocumentError::Layout("change"))?;
+        writer.wrote_through(change.max_op());
         let local = LocalChange { seq: change.seq(), bytes: Bytes::copy_from_slice(change.raw_bytes()) };
         self.count(actor, change.hash(), local.seq, local.bytes.len());
         Ok(local)
@@ -176,36 +173,61 @@ impl Document {
         self.below = Some(below);
     }
 
-    /// Applies changes from the disk or from a peer, in an order in which each one's dependencies
+    /// Applies changes from the disk, in an order in which each one's dependencies
     /// come first, and returns the entries that they brought, each writer's in its order.
     ///
     /// # Errors
     /// Nothing is applied if a change is not acceptable.
     pub fn apply(&mut self, changes: Vec<RawChange>) -> Result<Vec<(Actor, Entry)>, DocumentError> {
         let mut vector = self.vector.clone();
+        let mut writers: BTreeMap<Actor, Writer> = BTreeMap::new();
+        let mut entries = Vec::new();
         let mut sizes = Vec::with_capacity(changes.len());
         let mut checked = Vec::with_capacity(changes.len());
         let mut arriving = BTreeSet::new();
         for raw in changes {
             let actor = raw.check(&vector, |hash| arriving.contains(hash) || self.has(hash))?;
+            let known = || self.writers.get(&actor).cloned().unwrap_or_default();
+            let writer = writers.entry(actor).or_insert_with(known);
+            let followed = writer.follow(actor, &self.roots, raw.operations());
+            let new = followed.map_err(|offence| ChangeError::Layout { actor, seq: raw.seq(), offence })?;
+            entries.extend(new.into_iter().map(|entry| (actor, entry)));
             arriving.insert(raw.hash());
             vector.insert(actor, raw.seq());
             sizes.push((actor, raw.hash(), raw.seq(), raw.len()));
             checked.push(raw.into_change());
         }
         self.automerge.apply_changes(checked)?;
-        let mut actors: Vec<Actor> = Vec::new();
+        self.writers.extend(writers);
         for (actor, hash, seq, len) in sizes {
             self.count(actor, hash, seq, len);
-            if !actors.contains(&actor) {
-                actors.push(actor);
-            }
-        }
-        let mut entries = Vec::new();
-        for actor in actors {
-            self.read_new(actor, &mut entries)?;
         }
         Ok(entries)
+    }
+
+    /// Looks at a change from elsewhere that can be applied next, without applying it.
+    ///
+    /// # Errors
+    /// It is not acceptable.
+    pub fn examine(&self, raw: RawChange) -> Result<Examined, ChangeError> {
+        let actor = raw.check(&self.vector, |hash| self.has(hash))?;
+        let mut writer = self.writers.get(&actor).cloned().unwrap_or_default();
+        let followed = writer.follow(actor, &self.roots, raw.operations());
+        let entries = followed.map_err(|offence| ChangeError::Layout { actor, seq: raw.seq(), offence })?;
+        Ok(Examined { actor, raw, writer, entries })
+    }
+
+    /// Applies a change that was just examined.
+    ///
+    /// # Errors
+    /// Only by a defect.
+    pub fn apply_examined(&mut self, examined: Examined) -> Result<(), DocumentError> {
+        let Examined { actor, raw, writer, .. } = examined;
+        let (hash, seq, len) = (raw.hash(), raw.seq(), raw.len());
+        self.automerge.apply_changes([raw.into_change()])?;
+        self.writers.insert(actor, writer);
+        self.count(actor, hash, seq, len);
+        Ok(())
     }
 
     /// Whether a change is the next of its actor and all that it depends on is applied.
@@ -232,39 +254,6 @@ impl Document {
         self.changes += 1;
         self.bytes += len as u64;
     }
-
-    /// Reads a writer's entries that were not read yet: they are the first of their maps.
-    fn read_new(&mut self, actor: Actor, entries: &mut Vec<(Actor, Entry)>) -> Result<(), DocumentError> {
-        let writer = self.writers.entry(actor).or_default();
-        for kind in KINDS {
-            let slot = kind as usize;
-            if writer.maps[slot].is_none() {
-                let found = self.automerge.get(&self.roots[slot], actor.to_string())?;
-                writer.maps[slot] = found.filter(|(value, _)| value.is_object()).map(|(_, map)| map);
-            }
-            let Some(map) = &writer.maps[slot] else {
-                continue;
-            };
-            let known = writer.last[slot];
-            let mut new = Vec::new();
-            for MapRangeItem { key, value, .. } in self.automerge.map_range(map, ..) {
-                let number = number(&key).ok_or(DocumentError::Layout(kind.name()))?;
-                if known.is_some_and(|known| number <= known) {
-                    break;
-                }
-                let malformed = DocumentError::Entry { kind: kind.name(), key: number, actor };
-                let ValueRef::Scalar(automerge::op_set2::ScalarValue::Bytes(bytes)) = value else {
-                    return Err(malformed);
-                };
-                new.push((number, Entry::decode(kind, &bytes).ok_or(malformed)?));
-            }
-            if let Some((newest, _)) = new.first() {
-                writer.last[slot] = Some(*newest);
-            }
-            entries.extend(new.into_iter().rev().map(|(_, entry)| (actor, entry)));
-        }
-        Ok(())
-    }
 }
 
 /// Begins a change on top of all that is applied, unless a bug is planted.
@@ -277,6 +266,15 @@ fn begin(
         Some(below) => automerge
             .transaction_at(PatchLog::inactive(), &below)
             .map_err(|_| DocumentError::Layout("a planted change")),
+    }
+}
+
+/// The map of a kind for this process' own entries, which is there already if an earlier process
+/// wrote as the same actor.
+fn own_map(transaction: &mut Transaction<'_>, root: &ObjId, actor: Actor) -> Result<ObjId, DocumentError> {
+    match transaction.get(root, actor.to_string())? {
+        Some((value, map)) if value.is_object() => Ok(map),
+        _ => Ok(transaction.put_object(root, actor.to_string(), ObjType::Map)?),
     }
 }
 

@@ -44,7 +44,7 @@ fn entries_arrive_in_their_writers_order() {
     let third = writer.append(&[intents(6)]).unwrap();
     let me = writer.me();
     let together = reader.apply(vec![parse(&first), parse(&second)]).unwrap();
-    assert_eq!(together, [(me, intents(1)), (me, intents(5)), (me, promise(1)), (me, promise(4))]);
+    assert_eq!(together, [(me, promise(1)), (me, intents(1)), (me, intents(5)), (me, promise(4))]);
     assert_eq!(reader.apply(vec![parse(&third)]).unwrap(), [(me, intents(6))]);
     assert_eq!((reader.vector(), reader.changes(), reader.bytes()), (writer.vector(), 4, writer.bytes()));
 }
@@ -68,4 +68,84 @@ fn the_same_appends_make_the_same_bytes() {
         [document.append(&[promise(1)]).unwrap(), document.append(&[intents(1), promise(2)]).unwrap()]
     };
     assert_eq!(run(), run());
+}
+
+/// A change that somebody makes with Automerge's own means, on top of an own entry.
+fn forged(forge: impl FnOnce(&mut Transaction<'_>, &ObjId, &ObjId)) -> (Document, RawChange) {
+    let (mut writer, mut reader) = (document(1), document(2));
+    let first = writer.append(&[promise(3)]).unwrap();
+    reader.apply(vec![parse(&first)]).unwrap();
+    let (root, own) =
+        (writer.roots[Kind::Promise as usize].clone(), writer.mine[Kind::Promise as usize].clone());
+    let mut transaction = writer.automerge.transaction();
+    forge(&mut transaction, &root, &own.unwrap());
+    transaction.commit_with(CommitOptions::default().with_time(0));
+    let change = writer.automerge.get_last_local_change().unwrap();
+    (reader, RawChange::parse(change.raw_bytes().to_vec()).unwrap())
+}
+
+#[track_caller]
+fn assert_offence(expected: Offence, forge: impl FnOnce(&mut Transaction<'_>, &ObjId, &ObjId)) {
+    let (mut reader, raw) = forged(forge);
+    let before = reader.changes();
+    let offence = match reader.examine(raw.clone()) {
+        Err(ChangeError::Layout { offence, .. }) => offence,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(std::mem::discriminant(&offence), std::mem::discriminant(&expected), "{offence}");
+    assert!(reader.apply(vec![raw]).is_err());
+    assert_eq!(reader.changes(), before, "nothing is applied");
+}
+
+#[test]
+fn a_change_that_does_more_than_add_its_actors_entries_is_refused() {
+    let bytes = |entry: Entry| ScalarValue::Bytes(entry.encode());
+    assert_offence(Offence::Action(0), |t, _, own| t.put(own, key(3), bytes(promise(9))).unwrap());
+    assert_offence(Offence::Action(0), |t, _, own| t.delete(own, key(3)).unwrap());
+    assert_offence(Offence::Action(0), |t, _, own| t.put(own, key(4), 7).unwrap());
+    assert_offence(Offence::Action(0), |t, root, _| {
+        t.put_object(root, "somebody else", ObjType::Map).unwrap();
+    });
+    assert_offence(Offence::Place(0), |t, _, _| t.put(ROOT, "more", 7).unwrap());
+    assert_offence(Offence::Action(0), |t, _, own| {
+        let list = t.put_object(own, key(4), ObjType::List);
+        t.insert(list.unwrap(), 0, 7).unwrap();
+    });
+    assert_offence(Offence::Key(0), |t, _, own| t.put(own, key(2), bytes(promise(2))).unwrap());
+    assert_offence(Offence::Key(0), |t, _, own| t.put(own, key(5), bytes(promise(4))).unwrap());
+    assert_offence(Offence::Key(0), |t, _, own| t.put(own, "5", bytes(promise(5))).unwrap());
+    assert_offence(Offence::Entry(0), |t, _, own| {
+        t.put(own, key(4), ScalarValue::Bytes(vec![0xFF; 9])).unwrap();
+    });
+}
+
+#[test]
+fn a_gap_in_the_batches_is_refused() {
+    let (mut reader, raw) = forged(|t, _, _| {
+        let writer = document(1);
+        let map = t.put_object(&writer.roots[Kind::Intents as usize], writer.me().to_string(), ObjType::Map);
+        t.put(map.unwrap(), key(1), ScalarValue::Bytes(intents(1).encode())).unwrap();
+    });
+    assert!(matches!(
+        reader.apply(vec![raw]),
+        Err(DocumentError::Change(ChangeError::Layout { offence: Offence::Key(_), .. }))
+    ));
+}
+
+proptest::proptest! {
+    #[test]
+    fn damaged_changes_are_refused_and_never_panic(
+        flips in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 1_u8..), 1..4),
+    ) {
+        let (mut writer, mut reader) = (document(1), document(2));
+        let change = writer.append(&[promise(3), intents(1)]).unwrap();
+        let mut bytes = change.bytes.to_vec();
+        for (at, flip) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        if bytes != change.bytes && let Ok(raw) = RawChange::parse(bytes) {
+            proptest::prop_assert!(reader.apply(vec![raw]).is_err());
+        }
+    }
 }

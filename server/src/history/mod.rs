@@ -15,6 +15,7 @@
 //! without its index entries, nor the other way round. It also keeps a thousand markets from
 //! costing a thousand write buffers.
 
+mod gaps;
 mod keys;
 mod outcome;
 mod record;
@@ -25,10 +26,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, UserValue,
+};
 
 use rustc_hash::FxHashSet;
+use tokio::sync::Notify;
 
+pub use gaps::{FillError, HistoryEntry};
 pub use outcome::{RequestOutcome, StoredOutcome};
 pub use record::{Sizes, StoredBlock};
 
@@ -52,6 +57,8 @@ pub struct History {
     keys: Keys,
     sizes: Sizes,
     last: AtomicU64,
+    /// There is a gap that was not there before.
+    gap: Notify,
 }
 
 /// Why the history could not be read or written.
@@ -138,6 +145,7 @@ impl History {
             keys: Keys::new(market),
             sizes: Sizes { tick: rules.tick, lot: rules.lot },
             last: AtomicU64::new(0),
+            gap: Notify::new(),
         };
         if let Some(entry) = store.log.prefix(history.keys.blocks()).next_back() {
             let (key, value) = entry.into_inner()?;
@@ -171,12 +179,21 @@ impl History {
         if block.last <= stored || block.last < block.first {
             return Ok(());
         }
-        // An empty history may begin anywhere: a node that joins late has a market's end first.
-        if stored != Position(0) && block.first != stored.next() {
+        if block.first != stored.next() {
             let (market, first, last) = (self.market.clone(), block.first, block.last);
             return Err(HistoryError::OutOfOrder { market, first, last, stored });
         }
         let mut batch = self.store.database.batch();
+        let key = self.keys.block(block.first);
+        let value = record::encode(block, self.sizes, &key);
+        self.insert(&mut batch, block, value);
+        batch.commit()?;
+        self.last.store(block.last.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Puts a block and its index entries into a batch.
+    fn insert(&self, batch: &mut OwnedWriteBatch, block: &Block, value: impl Into<UserValue>) {
         let log = &self.store.log;
         let mut accounts: FxHashSet<&str> = FxHashSet::default();
         for order in block.changes.iter().filter_map(Change::order) {
@@ -187,48 +204,7 @@ impl History {
                 batch.insert(log, self.keys.closed(order.id), &order.position.0.to_be_bytes()[..]);
             }
         }
-        let key = self.keys.block(block.first);
-        let value = record::encode(block, self.sizes, &key);
-        batch.insert(log, key, value);
-        batch.commit()?;
-        self.last.store(block.last.0, Ordering::Release);
-        Ok(())
-    }
-
-    /// Goes on after a position whose past is not known here; does nothing if it is.
-    ///
-    /// # Errors
-    /// The store's own.
-    pub fn skip_to(&self, position: Position) -> Result<()> {
-        let stored = self.last();
-        if position > stored {
-            self.store.log.insert(self.keys.gap(stored.next()), position.0.to_be_bytes())?;
-            self.last.store(position.0, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// What is not known here: first and last positions, ascending.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged entry.
-    pub fn gaps(&self) -> Result<Vec<(Position, Position)>> {
-        let mut gaps = Vec::new();
-        for entry in self.store.log.prefix(self.keys.gaps()) {
-            let (key, value) = entry.into_inner()?;
-            let first = Keys::position(&key).ok_or_else(|| self.damaged(Position(0), Damage::Key))?;
-            let last = value.as_ref().try_into().map(u64::from_be_bytes);
-            gaps.push((first, Position(last.map_err(|_| self.damaged(first, Damage::Record))?)));
-        }
-        Ok(gaps)
-    }
-
-    /// Whether something after a position is not known here.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged entry.
-    pub fn lacks_after(&self, after: Position) -> Result<bool> {
-        Ok(self.gaps()?.iter().any(|(_, last)| *last > after))
+        batch.insert(log, self.keys.block(block.first), value);
     }
 
     /// Puts all that was stored on the disk.

@@ -198,6 +198,34 @@ proptest! {
         }
         by_position(&history, &blocks, pivot);
     }
+
+    #[test]
+    fn what_a_node_was_away_for_is_filled_from_another(
+        blocks in blocks(), from in any::<prop::sample::Index>(), to in any::<prop::sample::Index>(),
+    ) {
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let (_whole_store, whole) = store(directories[0].path());
+        blocks.iter().for_each(|block| whole.append(block).unwrap());
+        let (from, to) = (from.index(blocks.len()), to.index(blocks.len()));
+        let (from, to) = (from.min(to), from.max(to));
+        let (_store, history) = store(directories[1].path());
+        blocks[..from].iter().for_each(|block| history.append(block).unwrap());
+        history.skip_to(blocks[to].last).unwrap();
+        blocks[to + 1..].iter().for_each(|block| history.append(block).unwrap());
+        prop_assert!(history.lacks_after(Position(blocks[from].first.0 - 1)).unwrap());
+
+        while let Some((first, last)) = history.gaps().unwrap().first().copied() {
+            let entries = whole.entries_from(first, last).unwrap();
+            prop_assert!(history.fill(&entries[1..]).is_err() || entries.len() == 1, "not the next one");
+            // One at a time, so that a gap shrinks.
+            history.fill(&entries[..1]).unwrap();
+        }
+        prop_assert!(!history.lacks_after(Position(0)).unwrap());
+        by_position(&history, &blocks, blocks[from].last);
+        by_account(&history, &blocks, blocks[from].last);
+        by_order(&history, &blocks);
+        outcomes(&history, &blocks);
+    }
 }
 
 fn by_position(history: &History, blocks: &[Block], pivot: Position) {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use xbook_proto::peer::v1::HistoryPart;
 
+use super::backfill::Parts;
 use super::task::{Command, Reader};
 use crate::history::History;
 use crate::machine::{Answer, Block, Change, Request, Rules};
@@ -25,6 +27,8 @@ pub(super) struct Shared {
     pub shown: watch::Receiver<Shown>,
     pub history: Option<Arc<History>>,
     pub closing: watch::Sender<bool>,
+    /// Where parts of the history go that this node was away for; `None` for the directory.
+    pub parts: Option<Parts>,
 }
 
 /// How far everything is shown.
@@ -139,6 +143,14 @@ impl ReplicaHandle {
     pub(super) async fn hear(&self, from: NodeId, envelope: Envelope) {
         // A replica that has ended hears nothing.
         let _ = self.shared.commands.send(Command::Hear { from, envelope }).await;
+    }
+
+    /// Takes a part of the history from a peer.
+    pub(super) fn take_history(&self, from: NodeId, part: HistoryPart) {
+        if let Some(parts) = &self.shared.parts {
+            // A part more than was asked for is not wanted.
+            let _ = parts.try_send((from, part));
+        }
     }
 
     /// Asks the replica to finish what it has taken and to end.

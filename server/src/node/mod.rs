@@ -5,6 +5,7 @@
 //! writer, messages to the peers' links, committed blocks to the `publish`er, which appends them to the history,
 //! answers who waits, and feeds the streams, in this order.
 
+mod backfill;
 mod clock;
 mod handle;
 mod mesh;
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use xbook_proto::peer::v1::peer_service_server::PeerServiceServer;
+use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
 pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
@@ -26,7 +28,7 @@ pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, Submit
 use crate::document::{DIRECTORY, Genesis};
 use crate::history::HistoryError;
 use crate::machine::NodeEntry;
-use crate::peer::{Dialler, Gate, Identity, LinkEvent, Links, PeerError, Router, fetch_directory};
+use crate::peer::{Dialler, Gate, Identity, Link, LinkEvent, Links, PeerError, Router, fetch_directory};
 use crate::replica::ReplicaError;
 use crate::replica::message::Envelope;
 use crate::store::{StoreError, Written};
@@ -69,6 +71,7 @@ struct Inner {
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<Option<Ending>>,
     events: mpsc::Sender<LinkEvent>,
+    history_turns: Arc<Semaphore>,
 }
 
 /// The node's replicas, as peers reach them.
@@ -76,6 +79,7 @@ struct Inner {
 pub struct Documents {
     directory: ReplicaHandle,
     markets: watch::Receiver<Markets>,
+    history_turns: Arc<Semaphore>,
 }
 
 impl Router for Documents {
@@ -86,6 +90,20 @@ impl Router for Documents {
         };
         if let Some(handle) = handle {
             handle.hear(from, envelope).await;
+        }
+    }
+
+    fn ask_history(&self, peer: Link, request: HistoryRequest) {
+        let market = self.markets.borrow().get(request.market.as_str()).cloned();
+        if let Some(history) = market.and_then(|market| market.history().cloned()) {
+            backfill::answer(&self.history_turns, history, request, peer);
+        }
+    }
+
+    fn deliver_history(&self, from: NodeId, part: HistoryPart) {
+        let market = self.markets.borrow().get(part.market.as_str()).cloned();
+        if let Some(market) = market {
+            market.take_history(from, part);
         }
     }
 }
@@ -173,6 +191,7 @@ impl Node {
             stopping: supervisor.stopping.clone(),
             stopped: supervisor.ended.subscribe(),
             events: supervisor.events.clone(),
+            history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
         };
         tokio::spawn(supervisor.run());
         let node = Self { inner: Arc::new(inner) };
@@ -198,7 +217,11 @@ impl Node {
     }
 
     fn router(&self) -> Documents {
-        Documents { directory: self.inner.directory.clone(), markets: self.inner.markets.clone() }
+        Documents {
+            directory: self.inner.directory.clone(),
+            markets: self.inner.markets.clone(),
+            history_turns: Arc::clone(&self.inner.history_turns),
+        }
     }
 
     /// The node's id.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::backfill::Filler;
 use super::publish::{self, Follower};
 use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
-use crate::history::HistoryStore;
+use crate::history::{HistoryError, HistoryStore};
 use crate::machine::{MarketEntry, NewMarket};
 use crate::peer::{Link, LinkEvent, Links};
 use crate::replica::{Replica, Settings};
@@ -57,7 +58,7 @@ impl Starter {
         stored: Stored,
         follower: FollowerKind,
         links: &watch::Sender<Links>,
-        tasks: &mut JoinSet<TaskEnd>,
+        Tasks { replicas, fillers }: &mut Tasks,
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
@@ -68,15 +69,18 @@ impl Starter {
         let replica = opened
             .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
         let market = replica.view().machine.market();
-        let follower = match (follower, market) {
+        let (follower, parts) = match (follower, market) {
             (FollowerKind::History, Some(market)) => {
                 let history = self.history.market(&name, market.rules())?;
                 // The document has nothing of what was before.
                 history.skip_to(start)?;
-                Follower::History(Arc::new(history))
+                let history = Arc::new(history);
+                let (filler, parts) = Filler::new(Arc::clone(&history), links.subscribe());
+                fillers.spawn(filler.run());
+                (Follower::History(history), Some(parts))
             }
-            (FollowerKind::Directory(created), _) => Follower::Directory(created),
-            (FollowerKind::History, None) => Follower::Nobody,
+            (FollowerKind::Directory(created), _) => (Follower::Directory(created), None),
+            (FollowerKind::History, None) => (Follower::Nobody, None),
         };
         let disk = task::Disk {
             changes: stored.changes,
@@ -84,7 +88,7 @@ impl Starter {
             places: self.store.places(),
             writer: self.writer_sender()?,
         };
-        Ok(task::spawn(name, replica, disk, follower, links.subscribe(), self.clock, tasks))
+        Ok(task::spawn(name, replica, disk, (follower, parts), links.subscribe(), self.clock, replicas))
     }
 
     fn writer_sender(&self) -> Result<std::sync::mpsc::SyncSender<crate::store::Write>, NodeError> {
@@ -103,6 +107,14 @@ enum FollowerKind {
 /// How a replica's task ended: its document, and the error if there was one.
 pub(super) type TaskEnd = (Arc<str>, Result<(), String>);
 
+/// The tasks of a node's documents.
+#[derive(Default)]
+struct Tasks {
+    replicas: JoinSet<TaskEnd>,
+    /// They end with the supervisor.
+    fillers: JoinSet<Result<(), HistoryError>>,
+}
+
 /// Owns the tasks: starts markets as the directory creates them, and ends all if one fails.
 pub(super) struct Supervisor {
     pub starter: Starter,
@@ -115,13 +127,13 @@ pub(super) struct Supervisor {
     pub links: watch::Sender<Links>,
     link_events: mpsc::Receiver<LinkEvent>,
     created: publish::CreatedReceiver,
-    tasks: JoinSet<TaskEnd>,
+    tasks: Tasks,
 }
 
 impl Supervisor {
     /// Starts the tasks of all stored documents.
     pub fn start(starter: Starter, directory: Stored, markets: Vec<Stored>) -> Result<Self, NodeError> {
-        let mut tasks = JoinSet::new();
+        let mut tasks = Tasks::default();
         let (sender, created) = publish::created();
         let links = watch::Sender::default();
         let directory = starter.start(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
@@ -158,7 +170,8 @@ impl Supervisor {
                     let _ = ready.send(());
                 }
                 Some(event) = self.link_events.recv() => self.link(event),
-                Some(ended) = self.tasks.join_next() => break Err(unexpected(ended)),
+                Some(ended) = self.tasks.replicas.join_next() => break Err(unexpected(ended)),
+                Some(ended) = self.tasks.fillers.join_next() => break Err(filler_failed(ended)),
                 () = requested(&mut stopping) => break Ok(()),
             }
         };
@@ -230,7 +243,7 @@ impl Supervisor {
         self.directory.close();
         self.markets.borrow().values().for_each(ReplicaHandle::close);
         let finish = async {
-            while let Some(ended) = self.tasks.join_next().await {
+            while let Some(ended) = self.tasks.replicas.join_next().await {
                 if !matches!(ended, Ok((_, Ok(())))) {
                     error = error.take().or(Some(unexpected(ended)));
                 }
@@ -240,7 +253,7 @@ impl Supervisor {
             tracing::warn!(
                 "requests that are accepted but not sequenced stay on the disk for the next start"
             );
-            self.tasks.shutdown().await;
+            self.tasks.replicas.shutdown().await;
         }
         // None may be left behind: a peer's stream ends once nobody can send on it.
         for link in self.links.send_replace(Links::new()).into_values() {
@@ -263,6 +276,14 @@ impl Supervisor {
 async fn requested(stopping: &mut watch::Receiver<bool>) {
     // The supervisor has the sender, so this can't fail.
     let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+fn filler_failed(ended: Result<Result<(), HistoryError>, tokio::task::JoinError>) -> NodeError {
+    match ended {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) => NodeError::Task("the filler of a history ended".to_owned()),
+        Err(error) => NodeError::Task(error.to_string()),
+    }
 }
 
 fn unexpected(ended: Result<TaskEnd, tokio::task::JoinError>) -> NodeError {

@@ -13,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
 
 use super::Closed;
+use super::backfill::Parts;
 use super::clock::Clock;
 use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
@@ -81,7 +82,7 @@ pub(super) fn spawn(
     name: Arc<str>,
     replica: Replica,
     disk: Disk,
-    follower: Follower,
+    (follower, parts): (Follower, Option<Parts>),
     links: watch::Receiver<Links>,
     clock: Clock,
     tasks: &mut JoinSet<TaskEnd>,
@@ -99,6 +100,7 @@ pub(super) fn spawn(
         blocks: blocks.clone(),
         history: follower.history(),
         closing: closing.clone(),
+        parts,
     };
     let publisher = Publisher { follower, shown, blocks };
     let waiting = Waiting::from(replica.node(), replica.next_counter());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::{Stream, StreamExt};
-use xbook_proto::peer::v1::{Frame, frame::Content};
+use xbook_proto::peer::v1::{Frame, HistoryPart, HistoryRequest, frame::Content};
 
 use super::{PeerError, wire};
 use crate::types::NodeId;
@@ -45,6 +45,12 @@ pub trait Router: Clone + Send + Sync + 'static {
         document: &str,
         envelope: crate::replica::message::Envelope,
     ) -> impl Future<Output = ()> + Send;
+
+    /// A peer asks for a part of a history; the answer goes out on the link it came by.
+    fn ask_history(&self, peer: Link, request: HistoryRequest);
+
+    /// A part of a history that was asked for; one that nobody waits for is dropped.
+    fn deliver_history(&self, from: NodeId, part: HistoryPart);
 }
 
 impl Link {
@@ -121,16 +127,24 @@ impl Link {
                 }
                 frame = incoming.next() => frame,
             };
-            let message = match frame {
+            let content = match frame {
                 None => return tonic::Status::cancelled("the peer ended the stream").into(),
                 Some(Err(status)) => return status.into(),
-                Some(Ok(Frame { content: Some(Content::Message(message)) })) => message,
-                Some(Ok(_)) => return tonic::Status::invalid_argument("a frame is no message").into(),
+                Some(Ok(frame)) => frame.content,
             };
-            let Some((document, envelope)) = wire::decode(message) else {
-                return tonic::Status::invalid_argument("a message is malformed").into();
-            };
-            router.deliver(self.peer, &document, envelope).await;
+            match content {
+                Some(Content::Message(message)) => {
+                    let Some((document, envelope)) = wire::decode(message) else {
+                        return tonic::Status::invalid_argument("a message is malformed").into();
+                    };
+                    router.deliver(self.peer, &document, envelope).await;
+                }
+                Some(Content::HistoryRequest(request)) => router.ask_history(self.clone(), request),
+                Some(Content::HistoryPart(part)) => router.deliver_history(self.peer, part),
+                Some(Content::Greeting(_)) | None => {
+                    return tonic::Status::invalid_argument("a frame is no message").into();
+                }
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::message::Envelope;
-use crate::document::{ChangeError, DocumentError, Genesis, GenesisError};
+use crate::document::{Actor, ChangeError, DocumentError, Genesis, GenesisError};
 use crate::machine::{Block, FoldError, Request};
 use crate::types::{Micros, NodeId, Position};
 
@@ -120,6 +120,14 @@ pub enum ReplicaError {
     /// A genesis can't be used.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
+    /// A stored entry that its actor can't have written.
+    #[error("the stored {what} of {actor} is not its actor's to write")]
+    Stored {
+        /// The actor.
+        actor: Actor,
+        /// The kind of the entry.
+        what: &'static str,
+    },
     /// A batch of intents that does not follow its node's last, or can't be read.
     #[error("intents {first} of node {node} do not follow its intent {last}")]
     Intents {

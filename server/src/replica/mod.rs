@@ -7,7 +7,7 @@
 //! the block of changes that this gives is the answer to everyone.
 //!
 //! - `io`: inputs, effects, errors and status.
-//! - `inbox`: intents that are not consumed yet.
+//! - `entries`: what entries of the document mean; `inbox`: intents that are not consumed yet.
 //! - [`tape`]: which batches count.
 //! - `write`: what was gathered becomes a change.
 //! - `lease`: its time, heartbeats, hand-over; `candidacy`: promises and activation.
@@ -21,6 +21,7 @@
 mod candidacy;
 mod catch_up;
 mod commit;
+mod entries;
 mod inbox;
 mod io;
 mod lease;
@@ -34,8 +35,8 @@ mod write;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::document::{Actor, Document, Entry, Genesis, RawChange};
-use crate::machine::{Intent, Origin, Request, SessionId, State, decode_batch};
+use crate::document::{Actor, Document, Genesis, RawChange};
+use crate::machine::{Intent, Origin, Request, SessionId, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
@@ -141,7 +142,9 @@ impl Replica {
             changes.push(raw);
         }
         for (actor, entry) in replica.document.apply(changes)? {
-            replica.take(actor, entry)?;
+            let what = entry.kind().name();
+            let read = replica.read(actor, vec![entry]).ok_or(ReplicaError::Stored { actor, what })?;
+            replica.take(actor, read);
         }
         let forgets = planted(Plant::ForgottenPromise);
         let promised =
@@ -303,24 +306,6 @@ impl Replica {
             pending: self.inbox.len_of(self.node) as u64,
             digest: self.view.digest(),
         }
-    }
-
-    /// Takes an entry that the document has got.
-    fn take(&mut self, actor: Actor, entry: Entry) -> Result<(), ReplicaError> {
-        match entry {
-            Entry::Intents(batch) => {
-                let (node, first) = (NodeId(batch.node), batch.first_counter);
-                let intents = decode_batch(batch).filter(|_| node == actor.node());
-                if !intents.is_some_and(|intents| self.inbox.add(node, first, intents)) {
-                    return Err(ReplicaError::Intents { node, first, last: self.inbox.last(node) });
-                }
-            }
-            Entry::Promise(promise) => self.tape.add_promise(actor, &promise),
-            Entry::Activation(activation) => self.tape.add_activation(actor, &activation),
-            Entry::SealAck(ack) => self.tape.add_seal_ack(actor, &ack),
-            Entry::Tape(batch) => self.tape.add_batch(actor, batch),
-        }
-        Ok(())
     }
 
     /// A peer said something.

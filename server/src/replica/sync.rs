@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::log::Arrival;
 use super::message::{Ack, Message};
 use super::{Effect, Replica, ReplicaError};
-use crate::document::{Actor, ChangeError, DocumentError, RawChange, Vector};
+use crate::document::{Actor, ChangeError, RawChange, Vector};
 use crate::types::{Micros, NodeId};
 
 /// How long a third node's change may be missing at a peer before it is passed on.
@@ -203,19 +203,18 @@ impl Replica {
         raw: RawChange,
         effects: &mut Vec<Effect>,
     ) -> Result<Result<(), ChangeError>, ReplicaError> {
-        let (actor, seq, bytes) = match raw.actor() {
-            Ok(actor) => (actor, raw.seq(), raw.bytes()),
+        let (seq, bytes) = (raw.seq(), raw.bytes());
+        let mut examined = match self.document.examine(raw) {
+            Ok(examined) => examined,
             Err(error) => return Ok(Err(error)),
         };
-        let entries = match self.document.apply(vec![raw]) {
-            Ok(entries) => entries,
-            Err(DocumentError::Change(error)) => return Ok(Err(error)),
-            Err(error) => return Err(error.into()),
+        let (actor, entries) = (examined.actor, std::mem::take(&mut examined.entries));
+        let what = entries.first().map_or("nothing", |entry| entry.kind().name());
+        let Some(read) = self.read(actor, entries) else {
+            return Ok(Err(ChangeError::Content { actor, seq, what }));
         };
-        // First what it says, then the disk: a change that does not fit must not come back at each start.
-        for (actor, entry) in entries {
-            self.take(actor, entry)?;
-        }
+        self.document.apply_examined(examined)?;
+        self.take(actor, read);
         let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
         effects.push(Effect::Store { generation: self.generation(), index, bytes });
         Ok(Ok(()))

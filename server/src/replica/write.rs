@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
+use super::entries::Read;
 use super::log::Arrival;
 use super::{Effect, MAX_BATCH, MAX_IN_FLIGHT, Replica, ReplicaError};
-use crate::document::{Entry, LocalChange};
+use crate::document::{Entry, Kind, LocalChange};
 use crate::machine::{Intent, Request, encode_batch};
 use crate::types::Micros;
 
@@ -85,18 +86,14 @@ impl Replica {
     fn append(&mut self, now: Micros, entries: Vec<Entry>) -> Result<(u64, LocalChange), ReplicaError> {
         let change = self.document.append(&entries)?;
         let actor = self.document.me();
-        let mut promised = 0;
-        for entry in entries {
-            match entry {
-                // The inbox has them already, as they were before they became a record.
-                Entry::Intents(_) => {}
-                Entry::Promise(ref promise) => {
-                    promised = promise.term;
-                    self.take(actor, entry)?;
-                }
-                entry => self.take(actor, entry)?,
-            }
-        }
+        let promises = entries.iter().filter_map(|entry| match entry {
+            Entry::Promise(promise) => Some(promise.term),
+            _ => None,
+        });
+        let promised = promises.max().unwrap_or(0);
+        // The inbox has intents already, as they were before they became a record.
+        let records = entries.into_iter().filter(|entry| entry.kind() != Kind::Intents);
+        self.take(actor, records.map(Read::Record).collect());
         let arrival = Arrival { actor, seq: change.seq, at: now, promised };
         let index = self.log.push(arrival, change.bytes.clone());
         self.in_flight.push_back((index, self.inbox.last(self.node)));

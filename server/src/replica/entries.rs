@@ -1,0 +1,60 @@
+//! What the entries of a document mean to a replica.
+//!
+//! Reading comes first and changes nothing, so that a change with an entry that its actor can't have
+//! written is refused whole, before the document has it.
+
+use super::Replica;
+use crate::document::{Actor, Entry};
+use crate::machine::{Intent, decode_batch};
+use crate::types::NodeId;
+
+/// An entry that was read.
+pub(super) enum Read {
+    /// A node's next intents.
+    Intents { node: NodeId, first: u64, intents: Vec<Intent> },
+    /// A record of the lease or of the tape.
+    Record(Entry),
+}
+
+impl Replica {
+    /// Reads a change's entries; `None` if one is not its actor's to write.
+    pub(super) fn read(&self, actor: Actor, entries: Vec<Entry>) -> Option<Vec<Read>> {
+        let mut last = self.inbox.last(actor.node());
+        let read = entries.into_iter().map(|entry| {
+            let writer = match &entry {
+                Entry::Intents(batch) => NodeId(batch.node),
+                Entry::Promise(promise) => NodeId(promise.voter),
+                Entry::SealAck(ack) => NodeId(ack.voter),
+                Entry::Activation(_) | Entry::Tape(_) => actor.node(),
+            };
+            if writer != actor.node() {
+                return None;
+            }
+            let Entry::Intents(batch) = entry else {
+                return Some(Read::Record(entry));
+            };
+            let first = batch.first_counter;
+            let intents = decode_batch(batch).filter(|_| last.checked_add(1) == Some(first))?;
+            last = last.checked_add(intents.len() as u64)?;
+            Some(Read::Intents { node: writer, first, intents })
+        });
+        read.collect()
+    }
+
+    /// Takes what was read, now that the document has it.
+    pub(super) fn take(&mut self, actor: Actor, entries: Vec<Read>) {
+        for entry in entries {
+            match entry {
+                Read::Intents { node, first, intents } => {
+                    let next = self.inbox.add(node, first, intents);
+                    debug_assert!(next, "they were read as the node's next");
+                }
+                Read::Record(Entry::Promise(promise)) => self.tape.add_promise(actor, &promise),
+                Read::Record(Entry::Activation(activation)) => self.tape.add_activation(actor, &activation),
+                Read::Record(Entry::SealAck(ack)) => self.tape.add_seal_ack(actor, &ack),
+                Read::Record(Entry::Tape(batch)) => self.tape.add_batch(actor, batch),
+                Read::Record(Entry::Intents(_)) => {}
+            }
+        }
+    }
+}
