@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::machine::MAX_ADDRESS_BYTES;
+use crate::node::DOCUMENT_BYTES;
 
 /// What a node runs with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub advertise: Option<PeerAddress>,
     /// What it logs, and how.
     pub log: LogConfig,
+    /// Size at which a document is sealed and its next generation begins.
+    pub document_size: DocumentSize,
     /// How long it waits, when it is told to end, for what it has taken.
     pub shutdown_grace: Grace,
 }
@@ -73,6 +77,10 @@ pub struct Settings {
     /// warn for the database]
     #[arg(long, value_name = "FILTER", env = "XNODE_LOG_FILTER")]
     pub log_filter: Option<LogFilter>,
+    /// Size at which a document is sealed and its next generation begins; memory and the time of a
+    /// restart grow with it [default: 64MiB]
+    #[arg(long, value_name = "SIZE", env = "XNODE_DOCUMENT_SIZE")]
+    pub document_size: Option<DocumentSize>,
     /// How long to wait, when told to end, for calls that were taken [default: 10s]
     #[arg(long, value_name = "DURATION", env = "XNODE_SHUTDOWN_GRACE")]
     pub shutdown_grace: Option<Grace>,
@@ -109,6 +117,11 @@ pub enum LogFormat {
 #[serde(try_from = "String")]
 pub struct LogFilter(String);
 
+/// A document's size, between [`DocumentSize::MIN`] and [`DocumentSize::MAX`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct DocumentSize(ByteSize);
+
 /// A time to wait, at most [`Grace::MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -142,6 +155,12 @@ pub enum SettingError {
         /// What is wrong with it.
         error: String,
     },
+    /// Not a size.
+    #[error(
+        "a document's size must be a number and a unit such as \"64MiB\", from {min} to {max}, but it is {0:?}",
+        min = DocumentSize::MIN, max = DocumentSize::MAX
+    )]
+    DocumentSize(String),
     /// Not a duration.
     #[error("a duration must be a whole number and a unit (ms, s or m) such as \"10s\", but it is {0:?}")]
     Duration(String),
@@ -202,6 +221,7 @@ impl From<Settings> for Config {
                 format: settings.log_format.unwrap_or_default(),
                 filter: settings.log_filter.unwrap_or_default(),
             },
+            document_size: settings.document_size.unwrap_or(DocumentSize(ByteSize(DOCUMENT_BYTES))),
             shutdown_grace: settings.shutdown_grace.unwrap_or(Grace(Duration::from_secs(10))),
         }
     }
@@ -226,6 +246,7 @@ impl Settings {
             advertise: self.advertise.or(lower.advertise),
             log_format: self.log_format.or(lower.log_format),
             log_filter: self.log_filter.or(lower.log_filter),
+            document_size: self.document_size.or(lower.document_size),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
         }
     }
@@ -284,6 +305,28 @@ impl Grace {
     #[must_use]
     pub fn duration(self) -> Duration {
         self.0
+    }
+}
+
+impl DocumentSize {
+    /// The smallest.
+    pub const MIN: ByteSize = ByteSize::kib(64);
+    /// The largest.
+    pub const MAX: ByteSize = ByteSize::gib(1);
+
+    /// The size in bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.0.as_u64()
+    }
+}
+
+impl FromStr for DocumentSize {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let size = text.parse::<ByteSize>().ok().filter(|size| (Self::MIN..=Self::MAX).contains(size));
+        size.map(Self).ok_or_else(|| SettingError::DocumentSize(text.to_owned()))
     }
 }
 
@@ -375,7 +418,7 @@ macro_rules! try_from_text {
     )*};
 }
 
-try_from_text!(DataDirectory, ListenAddress, PeerAddress, LogFormat, LogFilter, Grace);
+try_from_text!(DataDirectory, ListenAddress, PeerAddress, LogFormat, LogFilter, DocumentSize, Grace);
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.data.path(), Path::new("xbook-data"));
     assert_eq!(config.listen, "127.0.0.1:7001".parse().unwrap());
     assert_eq!(config.log, LogConfig::default());
+    assert_eq!(config.document_size.bytes(), 64 << 20);
     assert_eq!(config.shutdown_grace.duration(), Duration::from_secs(10));
 }
 
@@ -53,6 +54,8 @@ fn a_value_that_breaks_its_rule_is_quoted_with_the_rule() {
         ("log_format = \"xml\"", ["must be \"text\" or \"json\"", "\"xml\""]),
         ("log_filter = \"xbook=loud\"", ["levels by module", "\"xbook=loud\""]),
         ("log_filter = \" \"", ["levels by module", "it is empty"]),
+        ("document_size = \"1KiB\"", ["from 64.0 KiB to 1.0 GiB", "\"1KiB\""]),
+        ("document_size = \"large\"", ["a number and a unit such as \"64MiB\"", "\"large\""]),
         ("shutdown_grace = \"10\"", ["a whole number and a unit (ms, s or m)", "\"10\""]),
         ("shutdown_grace = \"soon\"", ["a whole number and a unit (ms, s or m)", "\"soon\""]),
         ("shutdown_grace = \"11m\"", ["at most 600s", "\"11m\""]),

@@ -38,8 +38,8 @@ use supervisor::{Starter, Supervisor};
 /// How long a lease lasts without renewal.
 const LEASE: Micros = Micros(1_000_000);
 
-/// Size in bytes at which a document is sealed and its next generation begins.
-const ROLL_AT: u64 = 64 * 1024 * 1024;
+/// Size in bytes at which a document is sealed and its next generation begins, by default.
+pub const DOCUMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a node starts with.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -53,6 +53,9 @@ pub struct Start {
     pub join: Vec<String>,
     /// Where other nodes reach this one: host and port. Without it they don't dial it.
     pub advertise: Option<String>,
+    /// Size in bytes at which a document is sealed and its next generation begins; without it
+    /// [`DOCUMENT_BYTES`].
+    pub document_bytes: Option<u64>,
 }
 
 /// A running node. Cheap to clone.
@@ -167,9 +170,9 @@ impl Node {
     /// # Errors
     /// The directory can't be used or is damaged, or it is new and belongs to no cluster.
     pub async fn start(start: Start) -> Result<Self, NodeError> {
-        let Start { data, bootstrap, join, advertise } = start;
+        let Start { data, bootstrap, join, advertise, document_bytes } = start;
         let clock = Clock::start();
-        let starter = Starter::new(&data, ROLL_AT, clock)?;
+        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock)?;
         let mut stored = starter.store.load()?;
         let at = stored.iter().position(|document| document.genesis.name() == DIRECTORY);
         let directory_document = match at {

@@ -220,3 +220,70 @@ async fn a_new_directory_needs_a_cluster() {
     let error = Node::start(start).await.err().unwrap().to_string();
     assert!(error.contains("begin one with --bootstrap, or join one with --join HOST:PORT"), "{error}");
 }
+
+/// Places orders until the market's document has begun a generation.
+async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
+    let mut placed = 0;
+    let mut last = 0;
+    while document(served, MARKET).await.generation < generation {
+        for _ in 0..20 {
+            let order = buy(&format!("{name}-{placed}"), "10", "1");
+            last = served.place(order).await.unwrap().position;
+            placed += 1;
+        }
+    }
+    last
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
+    let mut first = Served::start().await;
+    let mut second = joined(&first).await;
+    let address = second.address;
+    let order = within(Duration::from_secs(5), buy("early", "10", "1"));
+    let early = second.trading.place_order(order).await.unwrap().into_inner();
+    let directory = second.end().await;
+    place_until_generation(&mut first, "while-away", 3).await;
+    let mut second = Served::at(directory, address).await;
+    let last = place_until_generation(&mut first, "after", 4).await;
+    assert_eq!(levels(&second.book(last).await.bids), levels(&first.book(last).await.bids));
+
+    let history = second.node.market(MARKET).unwrap().history().unwrap().clone();
+    let whole = async {
+        while !history.gaps().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), whole).await.unwrap();
+    let mut next = early.position;
+    for block in history.blocks_after(xbook::types::Position(next - 1)) {
+        let block = block.unwrap().block;
+        assert!(block.first.0 <= next, "a gap before {}", block.first);
+        next = block.last.0 + 1;
+    }
+    assert!(next > last);
+    let theirs = first.node.market(MARKET).unwrap().history().unwrap().clone();
+    let changes = |history: &xbook::history::History| -> Vec<_> {
+        history
+            .blocks_after(xbook::types::Position(0))
+            .flat_map(|block| block.unwrap().block.changes)
+            .collect()
+    };
+    let (mine, theirs) = (changes(&history), changes(&theirs));
+    let common = mine.len().min(theirs.len());
+    assert!(common as u64 > early.position);
+    assert_eq!(mine[..common], theirs[..common]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_after_generations_finds_everything() {
+    let mut first = Served::start().await;
+    let last = place_until_generation(&mut first, "before", 4).await;
+    let (address, levels_before) = (first.address, first.book(last).await.bids);
+    let directory = first.end().await;
+    let mut first = Served::at(directory, address).await;
+    assert_eq!(levels(&first.book(last).await.bids), levels(&levels_before));
+    let again = first.place(buy("before-0", "10", "1")).await.unwrap();
+    assert!(again.position < last, "a repeat across generations has the first's result");
+    first.place(buy("new", "10", "1")).await.unwrap();
+}

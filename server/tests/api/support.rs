@@ -30,6 +30,9 @@ pub struct Served {
     directory: TempDir,
 }
 
+/// Small, so that tests see many generations.
+const DOCUMENT_BYTES: u64 = 16 * 1024;
+
 impl Served {
     /// A new node with the market BTC/USDT: ticks of 0.01, lots of 0.001, 0.002 to 1000.
     pub async fn start() -> Self {
@@ -71,6 +74,7 @@ impl Served {
             bootstrap: peers.is_empty(),
             join: peers.to_vec(),
             advertise: Some(address.to_string()),
+            document_bytes: Some(DOCUMENT_BYTES),
         };
         let node = Node::start(start).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

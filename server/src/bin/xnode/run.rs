@@ -31,6 +31,7 @@ async fn serve(config: &Config) -> Result<()> {
         bootstrap: config.bootstrap,
         join: config.join.iter().map(|address| address.text().to_owned()).collect(),
         advertise: config.advertise.as_ref().map(|address| address.text().to_owned()),
+        document_bytes: Some(config.document_size.bytes()),
     };
     let starting = tokio::spawn(Service::start(config.listen, start));
     let mut service = tokio::select! {
