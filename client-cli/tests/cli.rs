@@ -138,6 +138,18 @@ async fn the_nodes_are_listed() {
 }
 
 #[tokio::test]
+async fn voters_come_and_go() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "voter add 0000000000007f3b --market A/B").await;
+    assert_eq!(
+        run.out,
+        "document  generation  voters\nA/B                1  0000000000007f3a 0000000000007f3b\n"
+    );
+    let run = xcli(&node, "voter remove 0000000000007f3a").await;
+    assert!(run.err.contains("[LAST_VOTER]"), "{}", run.err);
+}
+
+#[tokio::test]
 async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
     let node = fake_node::start().await;
     let run = xcli(&node, "market list").await;

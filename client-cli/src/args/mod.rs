@@ -104,6 +104,9 @@ pub enum Command {
     Node,
     /// List the nodes of the cluster.
     Nodes,
+    /// Make nodes voters, or observers again.
+    #[command(subcommand)]
+    Voter(VoterCommand),
     /// Have the cluster forget a node that is gone for good and votes on nothing.
     RemoveNode(RemoveNodeArgs),
     /// Print the completions of a shell, to be stored where that shell looks for them.
@@ -320,6 +323,29 @@ pub struct CreateMarketArgs {
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `voter ...`.
+#[derive(Debug, Subcommand)]
+pub enum VoterCommand {
+    /// Make a node a voter.
+    Add(VoterArgs),
+    /// Make a voter an observer; also one that is gone for good.
+    Remove(VoterArgs),
+}
+
+/// `voter add` and `voter remove`.
+#[derive(Debug, Args)]
+pub struct VoterArgs {
+    /// The node's id.
+    #[arg(value_name = "NODE")]
+    pub voter: String,
+    /// Only of this market, or of `directory` [default: the directory and all markets].
+    #[arg(long)]
+    pub market: Option<String>,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,

@@ -1,11 +1,12 @@
 //! `node`, `nodes` and `market create`: running the exchange.
 
 use xbook_proto::v1::{
-    CreateMarketRequest, GetNodeRequest, ListNodesRequest, MarketRules, RemoveNodeRequest,
+    AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListNodesRequest, MarketRules, RemoveNodeRequest,
+    RemoveVoterRequest,
 };
 
 use super::Context;
-use crate::args::{CreateMarketArgs, RemoveNodeArgs};
+use crate::args::{CreateMarketArgs, RemoveNodeArgs, VoterArgs};
 use crate::failure::{Exit, Failure};
 use crate::show;
 
@@ -60,5 +61,31 @@ pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Resu
     let answer = context.client.cluster().remove_node(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     context.output.show(&answer, |_| format!("Forgot node {}.\n", args.gone))?;
+    Ok(Exit::Done)
+}
+
+pub async fn add_voter(context: Context<'_, '_>, args: VoterArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let request = context.client.request(AddVoterRequest {
+        request_id: repeat.request_id.clone(),
+        node_id: args.voter,
+        market: args.market.unwrap_or_default(),
+    });
+    let answer = context.client.cluster().add_voter(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |terminal| show::node::voters(&answer.documents, terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn remove_voter(context: Context<'_, '_>, args: VoterArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None)?;
+    let request = context.client.request(RemoveVoterRequest {
+        request_id: repeat.request_id.clone(),
+        node_id: args.voter,
+        market: args.market.unwrap_or_default(),
+    });
+    let answer = context.client.cluster().remove_voter(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |terminal| show::node::voters(&answer.documents, terminal))?;
     Ok(Exit::Done)
 }

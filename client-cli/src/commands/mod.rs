@@ -7,7 +7,7 @@ mod trading;
 
 use clap::CommandFactory;
 
-use crate::args::{Cli, Command, MarketCommand, RequestArgs};
+use crate::args::{Cli, Command, MarketCommand, RequestArgs, VoterCommand};
 use crate::clock;
 use crate::connect::Client;
 use crate::failure::{Exit, Failure, Repeat};
@@ -49,6 +49,8 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
         Command::Market(MarketCommand::Show { name }) => market_data::market(context, name).await,
         Command::Node => cluster::node(context).await,
         Command::Nodes => cluster::nodes(context).await,
+        Command::Voter(VoterCommand::Add(args)) => cluster::add_voter(context, args).await,
+        Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
         Command::RemoveNode(args) => cluster::remove_node(context, args).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }

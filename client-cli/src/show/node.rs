@@ -1,6 +1,6 @@
 //! The node and its documents.
 
-use xbook_proto::v1::{GetNodeResponse, ListNodesResponse};
+use xbook_proto::v1::{DocumentVoters, GetNodeResponse, ListNodesResponse};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -79,6 +79,17 @@ pub fn nodes(answer: &ListNodesResponse, terminal: Terminal) -> String {
             Tint::Plain,
             [node.node_id.clone(), node.address.clone(), role.to_owned(), state.to_owned()],
         );
+    }
+    grid.render(terminal)
+}
+
+/// A row for each document, with its voters.
+pub fn voters(documents: &[DocumentVoters], terminal: Terminal) -> String {
+    let mut grid =
+        Grid::new(&[Column::Text("document"), Column::Number("generation"), Column::Text("voters")]);
+    for document in documents {
+        let generation = document.generation.to_string();
+        grid.row(Tint::Plain, [document.name.clone(), generation, document.voters.join(" ")]);
     }
     grid.render(terminal)
 }

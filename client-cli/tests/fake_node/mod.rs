@@ -243,4 +243,17 @@ impl ClusterService for Fake {
     async fn remove_node(&self, _: Request<RemoveNodeRequest>) -> Answer<RemoveNodeResponse> {
         Ok(Response::new(RemoveNodeResponse { position: 6 }))
     }
+
+    async fn add_voter(&self, request: Request<AddVoterRequest>) -> Answer<AddVoterResponse> {
+        let AddVoterRequest { node_id, market, .. } = request.into_inner();
+        let voters = vec!["0000000000007f3a".to_owned(), node_id];
+        let documents = vec![DocumentVoters { name: market, generation: 1, voters }];
+        Ok(Response::new(AddVoterResponse { documents }))
+    }
+
+    async fn remove_voter(&self, _: Request<RemoveVoterRequest>) -> Answer<RemoveVoterResponse> {
+        let none: [(String, String); 0] = [];
+        let details = ErrorDetails::with_error_info("LAST_VOTER", "xbook", none);
+        Err(Status::with_error_details(Code::FailedPrecondition, "", details))
+    }
 }

@@ -47,6 +47,14 @@ impl ClusterService for Api {
     async fn remove_node(&self, call: Request<v1::RemoveNodeRequest>) -> Answer<v1::RemoveNodeResponse> {
         Ok(Response::new(Box::pin(self.remove_node(call)).await?))
     }
+
+    async fn add_voter(&self, call: Request<v1::AddVoterRequest>) -> Answer<v1::AddVoterResponse> {
+        Ok(Response::new(Box::pin(self.add_voter(call)).await?))
+    }
+
+    async fn remove_voter(&self, call: Request<v1::RemoveVoterRequest>) -> Answer<v1::RemoveVoterResponse> {
+        Ok(Response::new(Box::pin(self.remove_voter(call)).await?))
+    }
 }
 
 impl Api {

@@ -11,3 +11,4 @@ mod service;
 mod session;
 mod streams;
 mod support;
+mod voters;

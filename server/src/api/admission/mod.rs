@@ -10,6 +10,7 @@
 //! is already known to be bad is left out.
 
 mod body;
+mod cluster;
 mod market;
 mod order;
 mod text;
@@ -18,6 +19,7 @@ use prost::Message;
 use xbook_proto::v1::{self, Reason};
 
 pub use body::body_hash;
+pub use cluster::{add_voter, remove_node, remove_voter};
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
 pub use text::{market_name, node_id, order_id, session_name};
@@ -161,19 +163,6 @@ pub fn cancel_all_orders(
     let side = findings.note(order::optional_side(message.side));
     let side = findings.unless_found(side)?;
     request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
-}
-
-/// Admits a RemoveNode.
-///
-/// # Errors
-/// The first reason by precedence.
-pub fn remove_node(mut message: v1::RemoveNodeRequest, caller: &Caller) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
-    let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    let node = findings.note(text::node_id("node_id", &message.node_id));
-    let node = findings.unless_found(node)?;
-    request(caller, request_id, body_hash("remove-node", &message), Action::RemoveNode(node))
 }
 
 /// A market's name, and that there is such a market.
