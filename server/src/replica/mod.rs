@@ -417,7 +417,8 @@ impl Replica {
         let more_to_show = (self.view.batches() < self.committed
             && self.tape.batch(self.view.batches()).is_some())
         .then_some(now);
-        let may_write = self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now);
+        let may_write =
+            self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now) && self.tape.seal().is_none();
         let expiry = self.lease.held().and_then(|holding| holding.ahead.next_expiry()).filter(|_| may_write);
         // Tape time may differ from this node's clock: it is the span that counts.
         let clock = self.tape_clock(now).0;

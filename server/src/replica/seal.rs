@@ -80,24 +80,26 @@ impl Replica {
         }
         let since = *self.sealed_since.get_or_insert(now);
         let term = self.lease.promised;
-        let held =
-            self.log.durable() == self.log.len() && self.tape.head().is_some_and(|head| head.term == term);
-        if now >= since.plus(ATTEST_AFTER) && held && self.may_attest(term) {
+        if now >= since.plus(ATTEST_AFTER) && self.may_attest() {
             let ack = record::SealAck { term, voter: self.node.0 };
             self.write(now, vec![Entry::SealAck(ack)], effects)?;
         }
         Ok(())
     }
 
-    fn may_attest(&self, term: u64) -> bool {
-        self.tape.voters().contains(&self.node) && !self.tape.has_seal_ack(term, self.node)
+    /// Whether this voter has the Seal on its disk, under the term of the head, and has not said so.
+    fn may_attest(&self) -> bool {
+        let term = self.lease.promised;
+        self.tape.voters().contains(&self.node)
+            && self.log.durable() == self.log.len()
+            && self.tape.head().is_some_and(|head| head.term == term)
+            && !self.tape.has_seal_ack(term, self.node)
     }
 
-    /// When this voter is next to write that it holds the Seal.
+    /// When this voter is next to write that it holds the Seal. What it still waits for, its disk or
+    /// an activation, brings this up again.
     pub(super) fn next_attest(&self) -> Option<Micros> {
-        let since = self.sealed_since.filter(|_| self.may_attest(self.lease.promised))?;
-        // What is not on the disk yet brings this up again when it is.
-        (self.log.durable() == self.log.len()).then(|| since.plus(ATTEST_AFTER))
+        self.sealed_since.filter(|_| self.may_attest()).map(|since| since.plus(ATTEST_AFTER))
     }
 
     /// The view has applied the Seal of a term: the next generation begins.
