@@ -1,8 +1,7 @@
 //! A node's disk: writes wait for a sync, and a crash loses what was not synced, except perhaps a
 //! beginning of it.
 
-use std::collections::VecDeque;
-
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +15,8 @@ pub struct Disk {
     /// The newest generation on it, and its changes.
     genesis: Arc<Genesis>,
     durable: Vec<Bytes>,
+    /// The changes of the generations before, as far as it went through them, by generation.
+    old: BTreeMap<u64, Vec<Bytes>>,
     /// Written and not synced.
     waiting: VecDeque<Written>,
     /// How many of those the running sync covers; zero if none runs.
@@ -70,7 +71,15 @@ impl Written {
 impl Disk {
     /// A disk with nothing but a genesis.
     pub fn new(genesis: Arc<Genesis>) -> Self {
-        Self { genesis, durable: Vec::new(), waiting: VecDeque::new(), syncing: 0, lied: 0, slowness: 0 }
+        Self {
+            genesis,
+            durable: Vec::new(),
+            old: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            syncing: 0,
+            lied: 0,
+            slowness: 0,
+        }
     }
 
     /// Takes a write. A sync is to be started if none runs.
@@ -103,8 +112,9 @@ impl Disk {
         match written {
             Written::Change { bytes, .. } => self.durable.push(bytes),
             Written::Roll { genesis, changes } => {
+                let old = std::mem::replace(&mut self.durable, changes);
+                self.old.insert(self.genesis.generation(), old);
                 self.genesis = genesis;
-                self.durable = changes;
             }
         }
     }
@@ -123,8 +133,8 @@ impl Disk {
         let kept = random.index(self.waiting.len() + 1).min(random.index(self.waiting.len() + 1));
         let kept: Vec<Written> = self.waiting.drain(..kept).collect();
         kept.into_iter().for_each(|written| self.keep(written));
-        let durable = std::mem::take(&mut self.durable);
-        *self = Self { durable, ..Self::new(Arc::clone(&self.genesis)) };
+        let (durable, old) = (std::mem::take(&mut self.durable), std::mem::take(&mut self.old));
+        *self = Self { durable, old, ..Self::new(Arc::clone(&self.genesis)) };
     }
 
     /// The genesis of the newest generation on it.
@@ -137,6 +147,15 @@ impl Disk {
     #[must_use]
     pub fn durable(&self) -> &[Bytes] {
         &self.durable
+    }
+
+    /// The changes of a generation that are, or were, on it; `None` if it never was in it.
+    #[must_use]
+    pub fn of(&self, generation: u64) -> Option<&[Bytes]> {
+        if generation == self.genesis.generation() {
+            return Some(&self.durable);
+        }
+        self.old.get(&generation).map(Vec::as_slice)
     }
 
     /// What was written and is not synced.

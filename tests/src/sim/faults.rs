@@ -120,8 +120,8 @@ impl World {
                 self.plan(self.time + span, Event::Hasten(machine));
             }
             Fault::HandOver => {
-                let to = self.machines[self.random.index(self.voters)].id;
-                if let Some(holder) = holder {
+                let voters = self.generations.voters();
+                if let (Some(holder), Some(to)) = (holder, self.random.pick(&voters).copied()) {
                     return self.input(holder, Input::HandOver(to));
                 }
             }

@@ -96,7 +96,8 @@ impl World {
                 let at = self.time + self.random.below(late);
                 self.unaware.insert((machine, peer));
                 let life = self.machines[machine].life;
-                self.plan(at, Event::PeerGone { machine, life, peer });
+                let node = self.machines[peer].id;
+                self.plan(at, Event::PeerGone { machine, life, peer, node });
             }
         }
     }

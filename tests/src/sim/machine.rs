@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xbook::document::{Actor, Genesis};
 use xbook::replica::{Input, Replica, ReplicaError, Settings};
-use xbook::types::{Micros, NodeId};
+use xbook::types::{Micros, NodeId, Position};
 
 use super::clock::Clock;
 use super::disk::Disk;
@@ -25,6 +25,8 @@ pub struct Machine {
     /// Its disk.
     pub disk: Disk,
     lease: Micros,
+    /// Size at which its documents are sealed.
+    roll_at: u64,
     first_actor: Option<Actor>,
 }
 
@@ -39,19 +41,29 @@ pub struct Process {
     pub waiting: VecDeque<Input>,
     /// When it wants to be woken; later wishes replace earlier ones.
     pub wake: u64,
-    /// Term of its fold's head after the last step.
-    pub term: u64,
-    /// How many blocks it has shown.
-    pub shown: u64,
-    /// How many of them the oracles have looked at.
-    pub looked: u64,
+    /// Generation and term of its fold's head after the last step.
+    pub term: (u64, u64),
+    /// The generation and the last position that it has shown.
+    pub shown: (u64, Position),
+    /// How far the oracles have looked at that.
+    pub looked: (u64, Position),
 }
 
 impl Machine {
     /// A machine that was never started.
-    pub fn new(id: NodeId, genesis: Arc<Genesis>, lease: Micros, random: &mut Random) -> Self {
-        let clock = Clock::new(random);
-        Self { id, process: None, life: 0, clock, disk: Disk::new(genesis), lease, first_actor: None }
+    pub fn new(
+        id: NodeId,
+        genesis: Arc<Genesis>,
+        (lease, roll_at): (Micros, u64),
+        random: &mut Random,
+    ) -> Self {
+        let (clock, disk) = (Clock::new(random), Disk::new(genesis));
+        Self { id, process: None, life: 0, clock, disk, lease, roll_at, first_actor: None }
+    }
+
+    /// Its disk is lost for good: it is a new node, with nothing but the first genesis.
+    pub fn replace(&mut self, id: NodeId, first: Arc<Genesis>) {
+        (self.id, self.disk, self.first_actor) = (id, Disk::new(first), None);
     }
 
     /// Starts its process from what is on the disk.
@@ -68,17 +80,18 @@ impl Machine {
         let fresh = Actor::new(now, self.id, (random.bits() as u16 & 0xF000) | (self.life as u16 & 0x0FFF));
         let actor = self.first_actor.filter(|_| reuse_actor).unwrap_or(fresh);
         self.first_actor.get_or_insert(actor);
-        let settings = Settings { now, lease: self.lease, seed: random.bits(), roll_at: u64::MAX };
+        let settings = Settings { now, lease: self.lease, seed: random.bits(), roll_at: self.roll_at };
         let stored = self.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
         let replica = Replica::open(self.disk.genesis().clone(), actor, settings, stored)?;
+        let shown = (replica.generation(), replica.view().position());
         self.process = Some(Process {
             replica,
             paused: false,
             waiting: VecDeque::new(),
             wake: u64::MAX,
-            term: 0,
-            shown: 0,
-            looked: 0,
+            term: (0, 0),
+            shown,
+            looked: shown,
         });
         Ok(())
     }

@@ -5,7 +5,7 @@
 //!
 //! - [`world`]: the event loop that drives it all; `life` is what happens to processes, connections
 //!   and disks, `watch` has the oracles look on;
-//! - [`faults`]: what goes wrong, and when;
+//! - [`faults`]: what goes wrong, and when; `operator` changes the voters and loses disks;
 //! - [`client`]: who asks, and remembers;
 //! - [`machine`], [`disk`], [`clock`], [`network`]: what a replica runs on;
 //! - [`oracle`]: what must hold, a file a family;
@@ -18,6 +18,7 @@ pub mod faults;
 mod life;
 pub mod machine;
 pub mod network;
+mod operator;
 pub mod oracle;
 pub mod plant;
 pub mod random;
@@ -79,6 +80,12 @@ pub struct Report {
     pub terms: usize,
     /// Moments at which two live processes believed in their leases.
     pub overlaps: u64,
+    /// Generations of the document.
+    pub generations: usize,
+    /// How often a node took a generation from a peer, skipping what it missed.
+    pub snapshots: u64,
+    /// Disks that were lost for good.
+    pub lost_disks: u64,
     /// How long the majority stood still after the clean cut.
     pub resumed: Option<u64>,
     /// What happened, if that was asked for.
@@ -109,6 +116,9 @@ pub fn run(seed: u64, options: &Options) -> Report {
         batches: world.committed.len(),
         terms: world.leases.terms(),
         overlaps: world.leases.overlaps,
+        generations: world.generations.count(),
+        snapshots: world.snapshots,
+        lost_disks: world.operator.lost,
         resumed,
         log: world.log.unwrap_or_default(),
     }
@@ -130,7 +140,10 @@ fn settle(world: &mut World) -> Result<(), Violation> {
     (world.chaos, world.fresh) = (false, false);
     world.heal()?;
     let begun = world.time;
-    while !convergence::converged(&world.machines, world.committed.len()) || !world.clients_are_content() {
+    while !convergence::converged(&world.machines, world.committed.end())
+        || !world.clients_are_content()
+        || !world.voters_are_there()
+    {
         if world.time > begun + convergence::BOUND {
             world.promises.settled()?;
             return Err(convergence::describe(&world.machines).into());
@@ -145,12 +158,17 @@ fn settle(world: &mut World) -> Result<(), Violation> {
 fn clean_partition(world: &mut World) -> Result<Option<u64>, Violation> {
     world.fresh = true;
     world.run_until(world.time + 500_000)?;
-    let mut voters: Vec<usize> = (0..world.voters).collect();
+    let voters = world.generations.voters();
+    let mut voters: Vec<usize> = voters.into_iter().filter_map(|voter| world.find(voter)).collect();
+    if voters.len() < 3 {
+        // Nobody can be cut off.
+        return Ok(None);
+    }
     world.random.shuffle(&mut voters);
     if let Some(holder) = world.holders().first().copied().filter(|_| world.random.percent(50)) {
         voters.sort_by_key(|at| *at != holder);
     }
-    let size = 1 + world.random.index((world.voters - 1) / 2);
+    let size = 1 + world.random.index((voters.len() - 1) / 2);
     let minority: BTreeSet<usize> = voters[..size].iter().copied().collect();
     let links = world.links_where(|a, b| minority.contains(&a) != minority.contains(&b));
     world.block(&links, 1);

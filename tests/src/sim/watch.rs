@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use xbook::document::Genesis;
 use xbook::machine::{Account, Block};
 use xbook::types::{NodeId, OrderId};
 
 use super::World;
 use super::client::Client;
+use super::oracle::committed::CommittedViolation;
 use super::oracle::{Violation, buffers, fold};
 use super::world::Event;
 
@@ -18,14 +20,14 @@ impl World {
         let Some(process) = &mut self.machines[at].process else {
             return Ok(());
         };
-        let batch = process.shown;
-        process.shown += 1;
+        let before = process.shown;
+        process.shown.1 = block.last;
         self.trace.number(block.last.0);
-        if !self.committed.shown(node, batch, block)? {
+        if !self.committed.shown(node, before, block)? {
             return Ok(());
         }
         if let Some(log) = &mut self.log {
-            log.push(format!("{:>10} {} commits batch {batch}", self.time, at + 1));
+            log.push(format!("{:>10} {} commits up to position {}", self.time, at + 1, block.last));
         }
         self.promises.consumed(block)?;
         let promises = &self.promises;
@@ -38,7 +40,21 @@ impl World {
             }
         }
         if let Some(cut) = &mut self.cut {
-            cut.shown(node, batch, self.time)?;
+            cut.shown(node, block.first, self.time)?;
+        }
+        Ok(())
+    }
+
+    /// A machine begins a generation.
+    pub(super) fn begun(&mut self, at: usize, genesis: &Arc<Genesis>) -> Result<(), Violation> {
+        let node = self.machines[at].id;
+        self.generations.begun(node, genesis, &self.committed, self.rematch.voters())?;
+        if let Some(log) = &mut self.log {
+            let (generation, voters) = (genesis.generation(), genesis.voters());
+            log.push(format!("{:>10} {} begins generation {generation} of {voters:?}", self.time, at + 1));
+        }
+        if let Some(process) = &mut self.machines[at].process {
+            process.shown.0 = genesis.generation();
         }
         Ok(())
     }
@@ -50,8 +66,8 @@ impl World {
         };
         let replica = &process.replica;
         let status = replica.status();
-        if status.term != process.term {
-            process.term = status.term;
+        if (status.generation, status.term) != process.term {
+            process.term = (status.generation, status.term);
             self.leases.check(replica)?;
             if status.holder == Some(replica.node()) {
                 self.envy(at);
@@ -60,8 +76,13 @@ impl World {
         }
         if process.shown != process.looked {
             process.looked = process.shown;
-            self.committed.digest(replica.node(), status.committed_batches, status.digest)?;
-            if status.committed_batches == self.committed.len()
+            let shown = (status.generation, status.position);
+            if process.shown != shown {
+                let (node, at, first) = (replica.node(), process.shown.1, status.position);
+                return Err(CommittedViolation::Gap { node, at, first }.into());
+            }
+            self.committed.digest(replica.node(), shown, status.digest)?;
+            if status.position == self.committed.end()
                 && let Some(market) = replica.view().machine.market()
             {
                 self.rematch.compare_book(market.book().digest(), status.position)?;
@@ -100,19 +121,32 @@ impl World {
     /// # Errors
     /// They fold to what they must not.
     pub fn check_merge(&mut self) -> Result<(), Violation> {
-        let mut order: Vec<usize> = (0..self.machines.len()).collect();
+        let newest = self.generations.count() as u64 - 1;
+        for generation in newest.saturating_sub(2)..=newest {
+            self.check_merge_of(generation)?;
+        }
+        Ok(())
+    }
+
+    fn check_merge_of(&mut self, generation: u64) -> Result<(), Violation> {
+        let Some(genesis) = self.generations.get(generation).cloned() else {
+            return Ok(());
+        };
+        let been = |at: &usize| self.machines[*at].disk.of(generation).is_some();
+        let mut order: Vec<usize> = (0..self.machines.len()).filter(been).collect();
         self.random.shuffle(&mut order);
-        order.truncate(1 + self.random.index(order.len()));
+        order.truncate(1 + self.random.index(order.len().max(1)));
         let whole = self.random.percent(60);
         let mut disks: Vec<(NodeId, &[Bytes])> = Vec::new();
-        for at in &order {
-            let disk = self.machines[*at].disk.durable();
+        for machine in order.iter().map(|at| &self.machines[*at]) {
+            let disk = machine.disk.of(generation).unwrap_or_default();
             let part = if whole { disk.len() } else { self.random.index(disk.len() + 1) };
-            disks.push((self.machines[*at].id, &disk[..part]));
+            disks.push((machine.id, &disk[..part]));
         }
-        let voters = order.iter().filter(|at| **at < self.voters).count();
-        let majority = whole && voters > self.voters / 2;
-        fold::check_merge(&self.genesis, &disks, majority, &self.committed)
+        let voters = genesis.voters();
+        let present = disks.iter().filter(|(node, _)| voters.contains(node)).count();
+        let majority = whole && present > voters.len() / 2;
+        fold::check_merge(&genesis, &disks, majority, &self.committed)
     }
 
     /// Whether all clients know what became of all that they asked.

@@ -18,8 +18,10 @@ use super::disk::Written;
 use super::faults::Nemesis;
 use super::machine::Machine;
 use super::network::{Direction, Network};
+use super::operator::Operator;
 use super::oracle::Violation;
 use super::oracle::committed::Committed;
+use super::oracle::generation::Generations;
 use super::oracle::lease::Leases;
 use super::oracle::partition::Cut;
 use super::oracle::promise::Promises;
@@ -35,7 +37,7 @@ const MAX_AT_ONCE: u64 = 20_000;
 pub(super) enum Event {
     Deliver { direction: Direction, connection: u64, envelope: Envelope },
     Connect(Direction),
-    PeerGone { machine: usize, life: u64, peer: usize },
+    PeerGone { machine: usize, life: u64, peer: usize, node: NodeId },
     TimeOut { pair: Direction, connection: u64 },
     Synced { machine: usize, life: u64 },
     Lie { machine: usize, life: u64 },
@@ -49,6 +51,7 @@ pub(super) enum Event {
     Hasten(usize),
     Strike(usize),
     Kill(usize),
+    Operate,
     Probe,
 }
 
@@ -61,7 +64,9 @@ pub struct World {
     pub(super) network: Network,
     pub(super) random: Random,
     pub(super) nemesis: Nemesis,
-    pub(super) voters: usize,
+    pub(super) operator: Operator,
+    /// The id of the next node that is new.
+    pub(super) next_node: u64,
     /// How long a lease lasts.
     pub(super) lease: Micros,
     pub(super) cut: Option<Cut>,
@@ -76,7 +81,7 @@ pub struct World {
     pub(super) bug: Option<Bug>,
     /// Whether everything is said as it happens.
     pub(super) log: Option<Vec<String>>,
-    pub(super) genesis: Arc<Genesis>,
+    pub(super) generations: Generations,
     pub(super) clients: Vec<Client>,
     pub(super) rematch: Rematch,
     events: BTreeMap<(u64, u64), Event>,
@@ -86,6 +91,8 @@ pub struct World {
     pub(super) unaware: BTreeSet<Direction>,
     /// How many events happened.
     pub events_done: u64,
+    /// How often a node skipped what was committed while it was away.
+    pub snapshots: u64,
 }
 
 impl World {
@@ -95,7 +102,11 @@ impl World {
         let lease = Micros([150_000, 400_000, 1_000_000][random.index(3)]);
         let count = (voters + observers) as u64;
         let genesis = Arc::new(genesis(voters));
-        let machine = |id| Machine::new(NodeId(id), Arc::clone(&genesis), lease, &mut random);
+        // What a genesis holds grows with the run, and documents with it.
+        let roll_at = [500, 4_000, 20_000, u64::MAX][random.index(4)];
+        let pace = [0, 400_000, 2_000_000, 6_000_000][random.index(4)];
+        let settings = (lease, roll_at);
+        let machine = |id| Machine::new(NodeId(id), Arc::clone(&genesis), settings, &mut random);
         let machines = (1..=count).map(machine).collect();
         let clients = (0..5).map(|number| Client::new(number, random.fork())).collect();
         let mut world = Self {
@@ -104,9 +115,11 @@ impl World {
             lease,
             nemesis: Nemesis::new(random.fork()),
             rematch: Rematch::new(&genesis.voters()),
-            genesis,
+            generations: Generations::new(genesis),
             machines,
-            voters,
+            operator: Operator::new(pace),
+            next_node: count + 1,
+            snapshots: 0,
             clients,
             cut: None,
             committed: Committed::default(),
@@ -140,6 +153,7 @@ impl World {
             self.plan(300_000, Event::Client(client));
         }
         self.plan(1_000_000, Event::Fault);
+        self.plan(800_000, Event::Operate);
         self.plan(50_000, Event::Probe);
     }
 
@@ -180,9 +194,9 @@ impl World {
                 self.deliver(direction, connection, envelope)
             }
             Event::Connect((a, b)) => self.connect(a, b),
-            Event::PeerGone { machine, life, peer } => {
+            Event::PeerGone { machine, life, peer, node } => {
                 self.unaware.remove(&(machine, peer));
-                self.input_of_life(machine, life, Input::PeerDown(self.machines[peer].id))
+                self.input_of_life(machine, life, Input::PeerDown(node))
             }
             Event::TimeOut { pair: (a, b), connection } => {
                 if self.network.connection(a, b) == Some(connection) && !self.network.is_open(a, b) {
@@ -226,6 +240,7 @@ impl World {
                 }
                 Ok(())
             }
+            Event::Operate => self.operate(),
             Event::Probe => self.probe(),
         }
     }
@@ -301,10 +316,22 @@ impl World {
             Effect::Store { generation, index, bytes } => {
                 self.store(at, Written::Change { generation, index, bytes });
             }
-            Effect::Roll { genesis, changes } => self.store(at, Written::Roll { genesis, changes }),
-            Effect::Skipped { .. } => {}
+            Effect::Roll { genesis, changes } => {
+                self.begun(at, &genesis)?;
+                self.store(at, Written::Roll { genesis, changes });
+            }
+            Effect::Skipped { position, .. } => {
+                self.snapshots += 1;
+                if let Some(process) = &mut self.machines[at].process {
+                    process.shown.1 = position;
+                }
+            }
             Effect::Report(error) => return Err(Violation::Failed { node, error }),
-            Effect::Send { to, envelope } => self.send(at, (to.0 - 1) as usize, envelope),
+            Effect::Send { to, envelope } => {
+                if let Some(to) = self.find(to) {
+                    self.send(at, to, envelope);
+                }
+            }
             Effect::Disconnect { peer, reason } => return Err(Violation::Accused { node, peer, reason }),
             Effect::Accepted { through } => {
                 self.promises.accepted(node, through);

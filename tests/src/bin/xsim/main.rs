@@ -127,6 +127,9 @@ struct Sum {
     batches: u64,
     terms: usize,
     overlaps: u64,
+    generations: usize,
+    snapshots: u64,
+    lost_disks: u64,
     slowest: u64,
     trace: u64,
 }
@@ -140,6 +143,9 @@ impl Sum {
         self.batches += report.batches;
         self.terms += report.terms;
         self.overlaps += report.overlaps;
+        self.generations += report.generations;
+        self.snapshots += report.snapshots;
+        self.lost_disks += report.lost_disks;
         self.slowest = self.slowest.max(report.resumed.unwrap_or(0));
         self.trace ^= report.trace;
     }
@@ -157,6 +163,10 @@ impl Sum {
         println!(
             "{} events, {} requests consumed in {} batches, {} leases, trace {:016x}",
             self.events, self.consumed, self.batches, self.terms, self.trace
+        );
+        println!(
+            "{} generations, {} snapshots, {} disks lost for good",
+            self.generations, self.snapshots, self.lost_disks
         );
         println!(
             "slowest majority after a cut: {:.2} s; moments with two believed leases: {}",

@@ -1,4 +1,5 @@
-//! What any node shows is a prefix of one sequence: nothing committed is lost, changed or reordered.
+//! What any node shows is a part of one sequence, across all generations: nothing committed is lost,
+//! changed or reordered, and a node that was away leaves out whole generations and nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use xbook::types::{NodeId, Position};
 pub enum CommittedViolation {
     /// Another block at the same place.
     #[error(
-        "node {node} shows positions {first} to {last} as batch {batch}, node {other} showed {theirs:?} there"
+        "node {node} shows positions {first} to {last} in generation {generation}, node {other} showed {theirs:?} there"
     )]
     Differs {
         /// The node.
         node: NodeId,
-        /// The node that showed the batch first.
+        /// The node that showed the place first.
         other: NodeId,
-        /// The number of the batch.
-        batch: u64,
+        /// The generation.
+        generation: u64,
         /// First position.
         first: Position,
         /// Last position.
@@ -27,19 +28,33 @@ pub enum CommittedViolation {
         /// The other's first and last position.
         theirs: (Position, Position),
     },
-    /// Another digest after the same batches.
-    #[error("node {node} has another digest after {batches} batches than node {other}")]
+    /// Not what follows.
+    #[error("node {node} is at position {at} and shows position {first} next")]
+    Gap {
+        /// The node.
+        node: NodeId,
+        /// Where it was.
+        at: Position,
+        /// What it shows.
+        first: Position,
+    },
+    /// Another digest at the same position.
+    #[error("node {node} has another digest at position {at} of generation {generation} than node {other}")]
     Digest {
         /// The node.
         node: NodeId,
         /// The node whose digest was seen first.
         other: NodeId,
-        /// How many batches.
-        batches: u64,
+        /// The generation.
+        generation: u64,
+        /// The position.
+        at: Position,
     },
     /// A majority's disks do not hold what was shown.
-    #[error("the disks of a majority fold to {have} batches, {shown} were shown")]
+    #[error("the disks of a majority fold to {have} batches of generation {generation}, {shown} were shown")]
     Lost {
+        /// The generation.
+        generation: u64,
         /// What they hold.
         have: u64,
         /// What was shown.
@@ -50,46 +65,75 @@ pub enum CommittedViolation {
 /// The one sequence.
 #[derive(Default, Debug)]
 pub struct Committed {
-    blocks: Vec<(NodeId, Arc<Block>)>,
-    digests: BTreeMap<u64, (NodeId, [u8; 32])>,
+    blocks: Vec<Shown>,
+    digests: BTreeMap<(u64, Position), (NodeId, [u8; 32])>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    node: NodeId,
+    generation: u64,
+    block: Arc<Block>,
 }
 
 impl Committed {
-    /// A node shows its next block; `true` if nobody showed it before.
+    /// A node that is at a position shows its next block; `true` if nobody showed it before.
     ///
     /// # Errors
-    /// It is another one than was shown before.
+    /// It is another one than was shown before, or does not follow.
     pub fn shown(
         &mut self,
         node: NodeId,
-        batch: u64,
+        (generation, at): (u64, Position),
         block: &Arc<Block>,
     ) -> Result<bool, CommittedViolation> {
-        let at = usize::try_from(batch).unwrap_or(usize::MAX);
-        match self.blocks.get(at) {
-            None => {
-                self.blocks.push((node, block.clone()));
-                Ok(true)
-            }
-            Some((_, known)) if known == block => Ok(false),
-            Some((other, known)) => Err(CommittedViolation::Differs {
+        if block.first != at.next() || block.first > self.end().next() {
+            return Err(CommittedViolation::Gap { node, at, first: block.first });
+        }
+        let goes_back = self.blocks.last().is_some_and(|last| last.generation > generation);
+        if block.first == self.end().next() && !goes_back {
+            self.blocks.push(Shown { node, generation, block: Arc::clone(block) });
+            return Ok(true);
+        }
+        let after = self.blocks.partition_point(|shown| shown.block.first <= block.first);
+        match after.checked_sub(1).and_then(|at| self.blocks.get(at)) {
+            Some(known) if known.block == *block && known.generation == generation => Ok(false),
+            known => Err(CommittedViolation::Differs {
                 node,
-                other: *other,
-                batch,
+                other: known.map_or(node, |known| known.node),
+                generation,
                 first: block.first,
                 last: block.last,
-                theirs: (known.first, known.last),
+                theirs: known.map_or_else(Default::default, |known| (known.block.first, known.block.last)),
             }),
         }
     }
 
-    /// A node has a digest after some batches.
+    /// A node has a digest at a position of a generation.
     ///
     /// # Errors
     /// Another node had another one.
-    pub fn digest(&mut self, node: NodeId, batches: u64, digest: [u8; 32]) -> Result<(), CommittedViolation> {
-        let (other, known) = *self.digests.entry(batches).or_insert((node, digest));
-        if known == digest { Ok(()) } else { Err(CommittedViolation::Digest { node, other, batches }) }
+    pub fn digest(
+        &mut self,
+        node: NodeId,
+        (generation, at): (u64, Position),
+        digest: [u8; 32],
+    ) -> Result<(), CommittedViolation> {
+        let (other, known) = *self.digests.entry((generation, at)).or_insert((node, digest));
+        if known == digest { Ok(()) } else { Err(CommittedViolation::Digest { node, other, generation, at }) }
+    }
+
+    /// The last position that was shown.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.blocks.last().map_or(Position(0), |last| last.block.last)
+    }
+
+    /// Whether a block of a generation ends at a position.
+    #[must_use]
+    pub fn ends_at(&self, generation: u64, at: Position) -> bool {
+        let found = self.blocks.binary_search_by_key(&at, |shown| shown.block.last);
+        found.is_ok_and(|found| self.blocks[found].generation == generation)
     }
 
     /// How many blocks were shown.
@@ -104,8 +148,9 @@ impl Committed {
         self.blocks.is_empty()
     }
 
-    /// The blocks.
-    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        self.blocks.iter().map(|(_, block)| &**block)
+    /// The blocks of a generation.
+    pub fn of(&self, generation: u64) -> impl Iterator<Item = &Block> {
+        let of = move |shown: &&Shown| shown.generation == generation;
+        self.blocks.iter().filter(of).map(|shown| &*shown.block)
     }
 }

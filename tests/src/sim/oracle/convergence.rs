@@ -16,23 +16,23 @@ pub struct ConvergenceViolation {
     pub states: Vec<String>,
 }
 
-type Picture = (Position, [u8; 32], u64);
+type Picture = (u64, Position, [u8; 32], u64);
 
 /// Whether all nodes show the same and have nothing left to do.
 #[must_use]
-pub fn converged(machines: &[Machine], committed: u64) -> bool {
+pub fn converged(machines: &[Machine], committed: Position) -> bool {
     let pictures: Vec<Option<Picture>> = machines.iter().map(picture).collect();
     let all_same = pictures.windows(2).all(|two| two[0] == two[1]);
     let complete = machines
         .iter()
         .filter_map(Machine::running)
-        .all(|replica| replica.status().committed_batches == committed && replica.is_idle());
+        .all(|replica| replica.status().position == committed && replica.is_idle());
     all_same && complete && pictures.iter().all(Option::is_some)
 }
 
 fn picture(machine: &Machine) -> Option<Picture> {
     let status = machine.running()?.status();
-    Some((status.position, status.digest, status.changes))
+    Some((status.generation, status.position, status.digest, status.changes))
 }
 
 /// What keeps them apart.
@@ -41,9 +41,10 @@ pub fn describe(machines: &[Machine]) -> ConvergenceViolation {
     let state = |machine: &Machine| match machine.running().map(|replica| replica.status()) {
         None => format!("node {} does not run", machine.id.0),
         Some(status) => format!(
-            "node {} is at position {} in term {} of {} with {} changes, {} batches and {} pending",
+            "node {} is at position {} of generation {} in term {} of {} with {} changes, {} batches and {} pending",
             machine.id.0,
             status.position,
+            status.generation,
             status.term,
             status.holder.unwrap_or(NodeId(0)).0,
             status.changes,

@@ -91,10 +91,12 @@ pub fn check_merge(
     check_blocks(&blocks, &what)?;
     check_crossed(&state, || what.clone())?;
     if majority {
-        let same = blocks.iter().zip(committed.blocks()).take_while(|(mine, shown)| mine == shown).count();
-        let (have, shown) = (same as u64, committed.len());
+        let generation = genesis.generation();
+        let shown = committed.of(generation);
+        let same = blocks.iter().zip(shown).take_while(|(mine, shown)| mine == shown).count();
+        let (have, shown) = (same as u64, committed.of(generation).count() as u64);
         if have < shown {
-            return Err(CommittedViolation::Lost { have, shown }.into());
+            return Err(CommittedViolation::Lost { generation, have, shown }.into());
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ pub mod buffers;
 pub mod committed;
 pub mod convergence;
 pub mod fold;
+pub mod generation;
 pub mod lease;
 pub mod partition;
 pub mod promise;
@@ -21,6 +22,9 @@ pub enum Violation {
     /// What was committed is lost, changed or reordered.
     #[error("committed: {0}")]
     Committed(#[from] committed::CommittedViolation),
+    /// A generation begins as it must not.
+    #[error("generation: {0}")]
+    Generation(#[from] generation::GenerationViolation),
     /// A client was told what is not so.
     #[error("promise: {0}")]
     Promise(#[from] promise::PromiseViolation),
@@ -72,6 +76,7 @@ impl Violation {
         match self {
             Self::Fold(_) => "fold",
             Self::Committed(_) => "committed",
+            Self::Generation(_) => "generation",
             Self::Promise(_) => "promise",
             Self::Lease(_) => "lease",
             Self::Rematch(_) => "rematch",

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook::types::NodeId;
+use xbook::types::{NodeId, Position};
 
 /// From the cut on, the minority may still show what was on its way to its own disk.
 pub const GRACE: u64 = 150_000;
@@ -22,12 +22,12 @@ pub const ACCEPT: u64 = 1_000_000;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PartitionViolation {
     /// The minority committed something.
-    #[error("node {node} is cut off with a minority and shows batch {batch} before anyone else")]
+    #[error("node {node} is cut off with a minority and shows position {first} before anyone else")]
     MinorityCommits {
         /// The node.
         node: NodeId,
-        /// The batch.
-        batch: u64,
+        /// The position.
+        first: Position,
     },
     /// A node of the minority refuses orders.
     #[error("node {node} is cut off with a minority and did not accept an order within {} s", ACCEPT / 1_000_000)]
@@ -56,16 +56,16 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// A node shows a batch that nobody showed before.
+    /// A node shows a block that nobody showed before.
     ///
     /// # Errors
     /// It is in the minority.
-    pub fn shown(&mut self, node: NodeId, batch: u64, time: u64) -> Result<(), PartitionViolation> {
+    pub fn shown(&mut self, node: NodeId, first: Position, time: u64) -> Result<(), PartitionViolation> {
         if time < self.since + GRACE {
             return Ok(());
         }
         if self.minority.contains(&node) {
-            return Err(PartitionViolation::MinorityCommits { node, batch });
+            return Err(PartitionViolation::MinorityCommits { node, first });
         }
         self.resumed.get_or_insert(time - self.since);
         Ok(())

@@ -86,18 +86,38 @@ impl Promises {
         *accepted = through.max(*accepted);
     }
 
+    /// A node lost its disk for good, and with it what nobody else had.
+    pub fn lost(&mut self, node: NodeId) {
+        self.accepted.remove(&node);
+    }
+
     /// How far a node accepted.
     #[must_use]
     pub fn accepted_by(&self, node: NodeId) -> u64 {
         self.accepted.get(&node).copied().unwrap_or(0)
     }
 
+    /// Whether a change of voters is asked for that may still be consumed.
+    #[must_use]
+    pub fn changes_voters(&self) -> bool {
+        let waits = |(id, request): (&OrderId, &Request)| {
+            matches!(request.action, Action::ChangeVoters(_)) && !self.consumed.contains(id)
+        };
+        self.intents.iter().any(waits)
+    }
+
     /// A node came back.
     ///
     /// # Errors
     /// It does not have what it accepted.
-    pub fn restarted(&self, replica: &Replica) -> Result<(), PromiseViolation> {
+    pub fn restarted(&mut self, replica: &Replica) -> Result<(), PromiseViolation> {
         let (node, found) = (replica.node(), replica.next_counter() - 1);
+        // What it forgot was never sent to anyone.
+        let forgotten = OrderId { node, counter: found + 1 }..=OrderId { node, counter: u64::MAX };
+        let forgotten: Vec<OrderId> = self.intents.range(forgotten).map(|(id, _)| *id).collect();
+        for id in forgotten.iter().filter(|id| !self.consumed.contains(id)) {
+            self.intents.remove(id);
+        }
         let accepted = self.accepted_by(node);
         if found < accepted { Err(PromiseViolation::Forgotten { node, accepted, found }) } else { Ok(()) }
     }

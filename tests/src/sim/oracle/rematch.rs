@@ -99,6 +99,12 @@ impl Rematch {
         Self { voters: voters.iter().copied().collect(), ..Self::default() }
     }
 
+    /// The voters that are asked for, ascending.
+    #[must_use]
+    pub fn voters(&self) -> Vec<NodeId> {
+        self.voters.iter().copied().collect()
+    }
+
     /// Goes on by a block. `withdraws` says whether an account asked to withdraw an order.
     ///
     /// # Errors
