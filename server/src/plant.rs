@@ -18,6 +18,10 @@ pub enum Plant {
     OutOfOrder,
     /// What is committed is believed whatever the term.
     CommitWithoutTerm,
+    /// The next generation begins as soon as there is a Seal.
+    SealUncommitted,
+    /// A genesis has the term of whoever committed the Seal, which is not in the Seal's past.
+    GenesisOfMore,
 }
 
 /// Plants a bug for the replicas of this thread, or takes it out again.

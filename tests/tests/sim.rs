@@ -2,11 +2,13 @@
 //!
 //! `xsim` runs more seeds, and says how to replay one that fails.
 
+use proptest::prelude::*;
+use proptest::sample::Index;
 use xbook_tests::sim::{self, Bug, Options};
 
 /// Runs seeds, each of which must hold.
 fn hold(seeds: std::ops::Range<u64>) {
-    let mut withdrawn = 0;
+    let (mut withdrawn, mut generations, mut snapshots, mut lost_disks) = (0, 0, 0, 0);
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
@@ -14,8 +16,13 @@ fn hold(seeds: std::ops::Range<u64>) {
         }
         assert!(report.batches > 0, "seed {seed} committed nothing");
         withdrawn += report.withdrawn;
+        generations += report.generations;
+        snapshots += report.snapshots;
+        lost_disks += report.lost_disks;
     }
     assert!(withdrawn > 0, "no order was withdrawn before its turn");
+    let roughly = (generations, snapshots, lost_disks);
+    assert!(generations > 500 && snapshots > 300 && lost_disks > 30, "too little happens: {roughly:?}");
 }
 
 /// A planted bug must be found within so many seeds.
@@ -43,6 +50,46 @@ fn a_run_is_a_function_of_its_seed() {
         assert_eq!((one.trace, one.events, one.log), (two.trace, two.events, two.log));
     }
     assert_ne!(sim::run(1, &options).trace, sim::run(2, &options).trace);
+}
+
+/// Some parts of what machines have, in some order: which, and how many percent of it.
+fn parts() -> impl Strategy<Value = Vec<(Index, u64)>> {
+    let percent = prop_oneof![2 => Just(100), 1 => 0_u64..100];
+    proptest::collection::vec((any::<Index>(), percent), 1..7)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_is_merged_of_a_generation_folds_and_fills_nothing_twice(
+        seed in 1_000_000_u64..,
+        merges in proptest::collection::vec((any::<Index>(), parts()), 40),
+    ) {
+        let mut world = sim::begin(seed, &Options::default());
+        prop_assert_eq!(world.run_until(8_000_000), Ok(()));
+        let (machines, generations) = world.size();
+        for (generation, parts) in merges {
+            let generation = generation.index(usize::try_from(generations)?) as u64;
+            let parts: Vec<_> = parts.iter().map(|(at, percent)| (at.index(machines), *percent)).collect();
+            prop_assert_eq!(world.merge(generation, &parts), Ok(()), "seed {} {:?}", seed, parts);
+        }
+    }
+}
+
+#[test]
+fn an_acknowledgement_counted_across_generations_is_found() {
+    found(Bug::AckAcross, 20);
+}
+
+#[test]
+fn a_generation_that_begins_on_an_uncommitted_seal_is_found() {
+    found(Bug::SealUncommitted, 10);
+}
+
+#[test]
+fn a_genesis_made_from_more_than_its_seals_past_is_found() {
+    found(Bug::GenesisOfMore, 200);
 }
 
 #[test]

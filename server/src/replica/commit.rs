@@ -157,6 +157,9 @@ impl Replica {
         if planted(Plant::AdoptedAlone) {
             self.commit_adopted_alone();
         }
+        if planted(Plant::SealUncommitted) && self.tape.seal().is_some() {
+            self.committed = self.tape.len();
+        }
         let Some(covered) = self.covered() else {
             return;
         };

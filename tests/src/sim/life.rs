@@ -128,7 +128,7 @@ impl World {
         &mut self,
         direction: Direction,
         connection: u64,
-        envelope: Envelope,
+        mut envelope: Envelope,
     ) -> Result<(), Violation> {
         let (from, to) = direction;
         if self.network.connection(from, to) != Some(connection) {
@@ -137,6 +137,9 @@ impl World {
         if self.network.is_blocked(direction) {
             self.network.hold(direction, connection, envelope);
             return Ok(());
+        }
+        if let Some(bug) = self.bug {
+            bug.receive(&self.machines[to], &mut envelope);
         }
         self.input(to, Input::Message { from: self.machines[from].id, envelope })
     }

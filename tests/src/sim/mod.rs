@@ -96,13 +96,7 @@ pub struct Report {
 #[must_use]
 pub fn run(seed: u64, options: &Options) -> Report {
     let _planted = plant::Planted::new(options.bug);
-    let mut shape = random::Random::new(seed ^ 0x5A5A);
-    let voters = options.voters.unwrap_or(if shape.percent(75) { 3 } else { 5 });
-    // Without observers there is no wrong voter.
-    let watched = if options.bug == Some(Bug::WrongVoters) { 2 } else { usize::from(shape.percent(30)) };
-    let observers = options.observers.unwrap_or(watched);
-    let mut world = World::new(seed, voters, observers, options.bug);
-    world.log = options.log.then(Vec::new);
+    let mut world = begin(seed, options);
     let mut resumed = None;
     let outcome = history(&mut world, options.chaos, &mut resumed);
     Report {
@@ -122,6 +116,19 @@ pub fn run(seed: u64, options: &Options) -> Report {
         resumed,
         log: world.log.unwrap_or_default(),
     }
+}
+
+/// The world of a seed at its beginning.
+#[must_use]
+pub fn begin(seed: u64, options: &Options) -> World {
+    let mut shape = random::Random::new(seed ^ 0x5A5A);
+    let voters = options.voters.unwrap_or(if shape.percent(75) { 3 } else { 5 });
+    // Without observers there is no wrong voter.
+    let watched = if options.bug == Some(Bug::WrongVoters) { 2 } else { usize::from(shape.percent(30)) };
+    let observers = options.observers.unwrap_or(watched);
+    let mut world = World::new(seed, voters, observers, options.bug);
+    world.log = options.log.then(Vec::new);
+    world
 }
 
 fn history(world: &mut World, chaos: u64, resumed: &mut Option<u64>) -> Result<(), Violation> {

@@ -38,10 +38,16 @@ pub enum Bug {
     FsyncSkipped,
     /// What is committed is told without its term.
     CommitWithoutTerm,
+    /// Acknowledgements of one generation count in the next.
+    AckAcross,
+    /// The next generation begins though its Seal is not committed.
+    SealUncommitted,
+    /// A genesis is made from more than its Seal's past.
+    GenesisOfMore,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 10] = [
+pub const BUGS: [Bug; 13] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -52,6 +58,9 @@ pub const BUGS: [Bug; 10] = [
     Bug::OutOfOrder,
     Bug::FsyncSkipped,
     Bug::CommitWithoutTerm,
+    Bug::AckAcross,
+    Bug::SealUncommitted,
+    Bug::GenesisOfMore,
 ];
 
 impl Bug {
@@ -69,6 +78,9 @@ impl Bug {
             Self::OutOfOrder => "out-of-order",
             Self::FsyncSkipped => "fsync-skipped",
             Self::CommitWithoutTerm => "commit-without-term",
+            Self::AckAcross => "ack-across",
+            Self::SealUncommitted => "seal-uncommitted",
+            Self::GenesisOfMore => "genesis-of-more",
         }
     }
 
@@ -86,6 +98,9 @@ impl Bug {
             Self::OutOfOrder => "an intent is consumed before the one in front of it",
             Self::FsyncSkipped => "changes are sent and acknowledged before they are synced",
             Self::CommitWithoutTerm => "what is committed is told without its term",
+            Self::AckAcross => "acknowledgements of one generation count in the next",
+            Self::SealUncommitted => "the next generation begins though its Seal is not committed",
+            Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
         }
     }
 
@@ -104,7 +119,13 @@ impl Bug {
             Self::WrongVoters => Some(Plant::WrongVoters),
             Self::OutOfOrder => Some(Plant::OutOfOrder),
             Self::CommitWithoutTerm => Some(Plant::CommitWithoutTerm),
-            Self::AckUnlabelled | Self::AckUnsynced | Self::HolderByNode | Self::FsyncSkipped => None,
+            Self::SealUncommitted => Some(Plant::SealUncommitted),
+            Self::GenesisOfMore => Some(Plant::GenesisOfMore),
+            Self::AckUnlabelled
+            | Self::AckUnsynced
+            | Self::HolderByNode
+            | Self::FsyncSkipped
+            | Self::AckAcross => None,
         }
     }
 
@@ -132,6 +153,16 @@ impl Bug {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Rewrites a message as it arrives.
+    pub(super) fn receive(self, to: &Machine, envelope: &mut Envelope) {
+        if self == Self::AckAcross
+            && matches!(envelope.message, Message::Ack(_))
+            && let Some(replica) = to.replica()
+        {
+            envelope.generation = envelope.generation.max(replica.generation());
         }
     }
 

@@ -1,5 +1,6 @@
 //! The oracles look on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -129,24 +130,44 @@ impl World {
     }
 
     fn check_merge_of(&mut self, generation: u64) -> Result<(), Violation> {
-        let Some(genesis) = self.generations.get(generation).cloned() else {
-            return Ok(());
-        };
         let been = |at: &usize| self.machines[*at].disk.of(generation).is_some();
         let mut order: Vec<usize> = (0..self.machines.len()).filter(been).collect();
         self.random.shuffle(&mut order);
         order.truncate(1 + self.random.index(order.len().max(1)));
         let whole = self.random.percent(60);
+        let part = |at| (at, if whole { 100 } else { self.random.between(0, 100) });
+        let parts: Vec<(usize, u64)> = order.into_iter().map(part).collect();
+        self.merge(generation, &parts)
+    }
+
+    /// Merges what some machines have, or had, of a generation on their disks, in this order: of each,
+    /// so many percent from the beginning.
+    ///
+    /// # Errors
+    /// They fold to what they must not.
+    pub fn merge(&self, generation: u64, parts: &[(usize, u64)]) -> Result<(), Violation> {
+        let Some(genesis) = self.generations.get(generation) else {
+            return Ok(());
+        };
         let mut disks: Vec<(NodeId, &[Bytes])> = Vec::new();
-        for machine in order.iter().map(|at| &self.machines[*at]) {
-            let disk = machine.disk.of(generation).unwrap_or_default();
-            let part = if whole { disk.len() } else { self.random.index(disk.len() + 1) };
-            disks.push((machine.id, &disk[..part]));
+        for (machine, percent) in parts.iter().filter_map(|(at, part)| Some((self.machines.get(*at)?, part)))
+        {
+            if let Some(disk) = machine.disk.of(generation) {
+                let part = usize::try_from((disk.len() as u64 * percent).div_ceil(100)).unwrap_or(disk.len());
+                disks.push((machine.id, &disk[..part.min(disk.len())]));
+            }
         }
-        let voters = genesis.voters();
-        let present = disks.iter().filter(|(node, _)| voters.contains(node)).count();
+        let (voters, whole) = (genesis.voters(), parts.iter().all(|(_, percent)| *percent >= 100));
+        let present: BTreeSet<NodeId> = disks.iter().map(|(node, _)| *node).collect();
+        let present = present.iter().filter(|node| voters.contains(node)).count();
         let majority = whole && present > voters.len() / 2;
-        fold::check_merge(&genesis, &disks, majority, &self.committed)
+        fold::check_merge(genesis, &disks, majority, &self.committed)
+    }
+
+    /// How many machines and generations there are.
+    #[must_use]
+    pub fn size(&self) -> (usize, u64) {
+        (self.machines.len(), self.generations.count() as u64)
     }
 
     /// Whether all clients know what became of all that they asked.
