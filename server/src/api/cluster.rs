@@ -24,11 +24,14 @@ impl ClusterService for Api {
         for document in self.node.documents() {
             documents.push(status(&document).await?);
         }
+        let written = self.node.written();
         Ok(Response::new(v1::GetNodeResponse {
             node_id: self.node.id().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             start_time: Some(timestamp(self.node.started())),
             documents,
+            syncs: written.syncs,
+            synced_changes: written.changes,
         }))
     }
 

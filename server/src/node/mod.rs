@@ -73,6 +73,7 @@ struct Inner {
     links: watch::Receiver<Links>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<Option<Ending>>,
+    written: watch::Receiver<Written>,
     events: mpsc::Sender<LinkEvent>,
     history_turns: Arc<Semaphore>,
 }
@@ -193,6 +194,7 @@ impl Node {
             links: supervisor.links.subscribe(),
             stopping: supervisor.stopping.clone(),
             stopped: supervisor.ended.subscribe(),
+            written: supervisor.starter.written()?,
             events: supervisor.events.clone(),
             history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
         };
@@ -237,6 +239,12 @@ impl Node {
     #[must_use]
     pub fn started(&self) -> Micros {
         self.inner.started
+    }
+
+    /// What was made durable since the start.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        *self.inner.written.borrow()
     }
 
     /// The node's clock.

@@ -91,6 +91,14 @@ impl Starter {
         Ok(task::spawn(name, replica, disk, (follower, parts), links.subscribe(), self.clock, replicas))
     }
 
+    /// What the writer did so far.
+    pub fn written(&self) -> Result<watch::Receiver<Written>, NodeError> {
+        match &self.writer {
+            Some(writer) => Ok(writer.progress()),
+            None => Err(NodeError::Task("the writer has ended".to_owned())),
+        }
+    }
+
     fn writer_sender(&self) -> Result<std::sync::mpsc::SyncSender<crate::store::Write>, NodeError> {
         match &self.writer {
             Some(writer) => Ok(writer.sender()),

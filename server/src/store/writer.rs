@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tokio::sync::watch;
 
 use super::watermark::Watermark;
 use super::{Changes, KEPT_GENERATIONS, Store, StoreError, frame};
@@ -52,10 +53,11 @@ pub enum What {
 /// The writing thread. It ends when every sender is gone, or at the first error.
 pub struct Writer {
     sender: SyncSender<Write>,
+    progress: watch::Receiver<Written>,
     thread: JoinHandle<Result<Written, StoreError>>,
 }
 
-/// What a writer did.
+/// What a writer did since its start.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Written {
     /// Changes made durable.
@@ -71,13 +73,14 @@ impl Writer {
     /// The system has no thread to give.
     pub fn start(store: &Store) -> Result<Self, StoreError> {
         let (sender, receiver) = sync_channel(MAX_WAITING);
+        let (written, progress) = watch::channel(Written::default());
         let (database, meta) = (store.database.clone(), store.meta.clone());
         let watermark = Arc::clone(&store.watermark);
         let path = store.database_path();
         let spawned = std::thread::Builder::new().name("store".to_owned()).spawn({
             let path = path.clone();
             move || {
-                let written = run(&database, &meta, &watermark, &receiver);
+                let written = run(&database, &meta, &watermark, &receiver, &written);
                 if let Err(error) = &written {
                     tracing::error!(%error, "the disk failed: this node takes no more requests until it is restarted");
                 }
@@ -85,7 +88,13 @@ impl Writer {
             }
         });
         let thread = spawned.map_err(|error| StoreError::Io { path, error })?;
-        Ok(Self { sender, thread })
+        Ok(Self { sender, progress, thread })
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Written> {
+        self.progress.clone()
     }
 
     /// Where writes go in.
@@ -109,6 +118,7 @@ fn run(
     meta: &Keyspace,
     watermark: &Watermark,
     receiver: &Receiver<Write>,
+    progress: &watch::Sender<Written>,
 ) -> Result<Written, fjall::Error> {
     let mut written = Written::default();
     while let Ok(first) = receiver.recv() {
@@ -144,6 +154,7 @@ fn run(
         watermark.advance(changes)?;
         written.changes += changes;
         written.syncs += 1;
+        progress.send_replace(written);
         for done in done {
             done();
         }
