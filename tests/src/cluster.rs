@@ -10,7 +10,7 @@ use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::{CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, MarketRules};
 
 use crate::network::Network;
-use crate::process::{Address, Home, Signal, Usage, Xnode};
+use crate::process::{Address, Exit, Home, Signal, Usage, Xnode};
 
 /// How long nodes may take to agree on a holder, or on what was committed, on a machine that does
 /// other things too.
@@ -277,6 +277,30 @@ impl Cluster {
         })
         .await?;
         holder.context("no holder")
+    }
+
+    /// Brings a market's lease to another node than this one, if it has it.
+    ///
+    /// # Errors
+    /// Nobody else takes it in time.
+    pub async fn hold_elsewhere(&mut self, market: &str, node: usize) -> Result<()> {
+        while self.holder(market).await? == node {
+            // Whoever sleeps beyond its lease loses it.
+            self.stop(node)?;
+            let taken = self.holder(market).await;
+            self.go_on(node)?;
+            taken?;
+        }
+        Ok(())
+    }
+
+    /// Asks a node to end, and waits until it has.
+    ///
+    /// # Errors
+    /// It does not run, or does not end.
+    pub async fn terminate(&mut self, node: usize) -> Result<Exit> {
+        let seat = &mut self.seats[node];
+        seat.node.take().context("it does not run")?.terminate(&seat.home).await
     }
 
     /// Waits until all nodes that run are at the same position of a market with the same digest, and

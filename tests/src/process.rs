@@ -322,17 +322,6 @@ impl Address {
     }
 }
 
-impl Exit {
-    /// How often it had synced changes, if it ended as it was told to.
-    #[must_use]
-    pub fn syncs(&self) -> Option<u64> {
-        self.log.lines().rev().find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            line.pointer("/fields/syncs").or_else(|| line.get("syncs"))?.as_u64()
-        })
-    }
-}
-
 /// What a process has used.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Usage {

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 
-use super::{Broken, Random, Record, SessionTrader, Trader, Watcher};
+use super::{Broken, Flow, Random, Record, SessionTrader, Trader, Watcher, Window};
 use crate::process::Address;
 
 /// How long clients may take to finish what they are at when it is over. Whoever hangs on a node
@@ -72,10 +72,19 @@ impl Crowd {
         Self { market: market.to_owned(), random: random.fork(), traders, sessions, watchers }
     }
 
-    /// Sessions wait so long after each message, so that there is less to compare at the end.
+    /// These clients, who have traded already.
     #[must_use]
-    pub fn with_pace(mut self, pace: Duration) -> Self {
-        self.sessions = self.sessions.into_iter().map(|session| session.with_pace(pace)).collect();
+    pub fn of(market: &str, traders: Vec<Trader>, sessions: Vec<SessionTrader>) -> Self {
+        let (market, random) = (market.to_owned(), Random::new(0));
+        Self { market, random, traders, sessions, watchers: Vec::new() }
+    }
+
+    /// Sessions are this fast, and all do this.
+    #[must_use]
+    pub fn with_flow(mut self, flow: Flow, window: Window) -> Self {
+        self.traders = self.traders.into_iter().map(|trader| trader.with_flow(flow)).collect();
+        let sessions = self.sessions.into_iter();
+        self.sessions = sessions.map(|session| session.with_flow(flow, window)).collect();
         self
     }
 

@@ -7,6 +7,7 @@
 //! and every promise must hold in it.
 
 mod crowd;
+mod flow;
 mod promises;
 mod random;
 mod record;
@@ -15,10 +16,11 @@ mod trader;
 mod watcher;
 
 pub use crowd::{Crowd, Progress};
+pub use flow::{Flow, Next};
 pub use promises::{Broken, Promises};
 pub use random::Random;
 pub use record::Record;
-pub use session::SessionTrader;
+pub use session::{Moved, SessionTrader, Window};
 pub use trader::Trader;
 pub use watcher::Watcher;
 

@@ -17,21 +17,41 @@ use xbook_proto::v1::{
 };
 
 use super::promises::check;
-use super::trader::new_order;
-use super::{Broken, Promises, Random, Record, Refused, request_of};
+use super::{Broken, Flow, Promises, Random, Record, Refused, request_of};
 
-/// Most commands in a message.
-const MOST_COMMANDS: u64 = 20;
+/// How fast a session sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Most commands without a result, beside a message's.
+    pub outstanding: usize,
+    /// Most commands in a message; each has a number of them from 1 on.
+    pub message: u64,
+    /// The wait after each message.
+    pub pause: Duration,
+}
 
-/// Most commands on their way.
-const MOST_IN_FLIGHT: usize = 100;
+impl Default for Window {
+    fn default() -> Self {
+        Self { outstanding: 100, message: 20, pause: Duration::ZERO }
+    }
+}
+
+/// What happened in a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moved {
+    /// So many commands are about to be sent.
+    Sent(usize),
+    /// The next so many commands were answered.
+    Answered(usize),
+}
 
 /// A client with an account and a session of its own.
 pub struct SessionTrader {
     account: AsciiMetadataValue,
     market: String,
     random: Random,
-    pace: Duration,
+    flow: Flow,
+    window: Window,
     promises: Promises,
     /// All commands that were ever sent; the first has number 1.
     commands: Vec<TradeCommand>,
@@ -51,7 +71,8 @@ impl SessionTrader {
             account: account.parse().expect("a plain account name"),
             market: market.to_owned(),
             random,
-            pace: Duration::ZERO,
+            flow: Flow::WILD,
+            window: Window::default(),
             promises: Promises::default(),
             commands: Vec::new(),
             results: Vec::new(),
@@ -59,10 +80,10 @@ impl SessionTrader {
         }
     }
 
-    /// Waits so long after each message.
+    /// Places these orders, this fast.
     #[must_use]
-    pub fn with_pace(mut self, pace: Duration) -> Self {
-        self.pace = pace;
+    pub fn with_flow(mut self, flow: Flow, window: Window) -> Self {
+        (self.flow, self.window) = (flow, window);
         self
     }
 
@@ -78,10 +99,10 @@ impl SessionTrader {
         &self.promises
     }
 
-    /// Goes on with the session until the connection is lost, or until it is told, each time that
-    /// so many results came, not to go on.
-    pub async fn trade(&mut self, channel: Channel, answered: impl FnMut(usize) -> ControlFlow<()>) {
-        if let Err(broken) = self.run(channel, answered).await {
+    /// Goes on with the session until the connection is lost, or until it is told, whenever something
+    /// happens, not to go on.
+    pub async fn trade(&mut self, channel: Channel, moved: impl FnMut(Moved) -> ControlFlow<()>) {
+        if let Err(broken) = self.run(channel, moved).await {
             self.broken = Some(broken);
         }
     }
@@ -89,7 +110,7 @@ impl SessionTrader {
     async fn run(
         &mut self,
         channel: Channel,
-        mut answered: impl FnMut(usize) -> ControlFlow<()>,
+        mut moved: impl FnMut(Moved) -> ControlFlow<()>,
     ) -> Result<(), Broken> {
         let mut client = TradingServiceClient::new(channel);
         let (mut requests, sent) = mpsc::channel(0);
@@ -108,18 +129,24 @@ impl SessionTrader {
         loop {
             // One message, then all answers but so many: there is always something on its way.
             let message = self.next_message();
+            let going_on = moved(Moved::Sent(message.commands.len())).is_continue();
             if requests.send(message).await.is_err() {
                 return Ok(());
             }
-            if !self.pace.is_zero() {
-                tokio::time::sleep(self.pace).await;
+            if !self.window.pause.is_zero() {
+                tokio::time::sleep(self.window.pause).await;
             }
-            while self.waiting() > MOST_IN_FLIGHT {
+            // When it is over, all answers are waited for.
+            let most = if going_on { self.window.outstanding } else { 0 };
+            while self.waiting() > most {
                 let Some(response) = next(&mut responses).await else { return Ok(()) };
                 response.results.iter().try_for_each(|result| self.note(result))?;
-                if answered(response.results.len()).is_break() {
+                if moved(Moved::Answered(response.results.len())).is_break() && going_on {
                     return Ok(());
                 }
+            }
+            if !going_on {
+                return Ok(());
             }
         }
     }
@@ -152,7 +179,7 @@ impl SessionTrader {
 
     fn next_message(&mut self) -> TradeRequest {
         let first_number = self.commands.len() as u64 + 1;
-        let count = 1 + self.random.below(MOST_COMMANDS);
+        let count = 1 + self.random.below(self.window.message);
         let commands: Vec<TradeCommand> = (0..count).map(|at| self.next_command(first_number + at)).collect();
         self.commands.extend(commands.iter().cloned());
         self.results.resize(self.commands.len(), None);
@@ -160,13 +187,13 @@ impl SessionTrader {
     }
 
     fn next_command(&mut self, number: u64) -> TradeCommand {
-        let command = if number > 1 && self.random.below(4) == 0 {
+        let command = if number > 1 && self.random.below(100) < self.flow.cancels {
             // An order of this session, perhaps one that is still on its way.
             let back = 1 + self.random.below((number - 1).min(50));
             let order = Some(OrderName::CommandNumber(number - back));
             Command::Cancel(TradeCancel { order: Some(OrderRef { order }) })
         } else {
-            Command::Place(new_order(&mut self.random))
+            Command::Place(self.flow.order(&mut self.random))
         };
         TradeCommand { command: Some(command) }
     }

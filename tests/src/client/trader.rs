@@ -8,15 +8,18 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
 use xbook_proto::v1::{
-    AmendOrderRequest, AnswerWhen, CancelOrderRequest, Fill, NewOrder, Order, OrderStatus, PlaceOrderRequest,
-    Reason, Side, TimeInForce, amend_order_request::Size,
+    AmendOrderRequest, AnswerWhen, CancelOrderRequest, Fill, Order, OrderStatus, PlaceOrderRequest, Reason,
+    amend_order_request::Size,
 };
 
 use super::promises::check;
-use super::{Broken, Promises, Random, Refused, request_of};
+use super::{Broken, Flow, Next, Promises, Random, Refused, request_of};
 
 /// How long a call may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many of its orders a client has in mind to change.
+const MOST_RESTING: usize = 100;
 
 /// How many answered requests are repeated after a crash.
 const REPEATS: u64 = 20;
@@ -26,6 +29,7 @@ pub struct Trader {
     account: AsciiMetadataValue,
     market: String,
     random: Random,
+    flow: Flow,
     promises: Promises,
     /// What was sent and not answered yet.
     unknown: Option<Call>,
@@ -61,12 +65,20 @@ impl Trader {
             account: account.parse().expect("a plain account name"),
             market: market.to_owned(),
             random,
+            flow: Flow::WILD,
             promises: Promises::default(),
             unknown: None,
             answered: Vec::new(),
             resting: Vec::new(),
             sent: 0,
         }
+    }
+
+    /// Does this instead of everything.
+    #[must_use]
+    pub fn with_flow(mut self, flow: Flow) -> Self {
+        self.flow = flow;
+        self
     }
 
     /// Whose orders these are.
@@ -84,9 +96,16 @@ impl Trader {
     /// Trades until the connection is lost, or until it is told at an answer not to go on.
     pub async fn trade(&mut self, channel: Channel, mut answered: impl FnMut() -> ControlFlow<()>) {
         let mut client = TradingServiceClient::new(channel);
-        while self.resolve(&mut client).await && answered().is_continue() {
+        while self.call(&mut client).await && answered().is_continue() {}
+    }
+
+    /// Makes the next call, or the last one again if it got no answer; `false` if the connection is
+    /// lost.
+    pub async fn call(&mut self, client: &mut TradingServiceClient<Channel>) -> bool {
+        if self.unknown.is_none() {
             self.unknown = Some(self.next_call());
         }
+        self.resolve(client).await
     }
 
     /// After a restart: learns what became of the request that was not answered, and checks that
@@ -193,6 +212,9 @@ impl Trader {
         let may_rest = [OrderStatus::Pending, OrderStatus::Open, OrderStatus::PartiallyFilled];
         if may_rest.contains(&order.status()) {
             self.resting.push(order.order_id.clone());
+            if self.resting.len() > MOST_RESTING {
+                self.resting.remove(0);
+            }
         }
     }
 
@@ -200,32 +222,22 @@ impl Trader {
         self.sent += 1;
         let request_id = format!("r-{}", self.sent);
         let market = self.market.clone();
-        let kind = self.random.below(10);
-        if kind < 7 || self.resting.is_empty() {
-            let when = *self.random.pick(&[AnswerWhen::Committed, AnswerWhen::Accepted]);
-            let order = Some(new_order(&mut self.random));
-            return Call::Place(PlaceOrderRequest { request_id, market, order, answer_when: when.into() });
+        match self.flow.next(&mut self.random, !self.resting.is_empty()) {
+            Next::Place(order, when) => Call::Place(PlaceOrderRequest {
+                request_id,
+                market,
+                order: Some(order),
+                answer_when: when.into(),
+            }),
+            Next::Amend { price, open_quantity } => {
+                let order_id = self.random.pick(&self.resting).clone();
+                let size = Some(Size::OpenQuantity(open_quantity));
+                Call::Amend(AmendOrderRequest { request_id, market, order_id, price, size })
+            }
+            Next::Cancel { withdraw } => {
+                let order_id = self.random.pick(&self.resting).clone();
+                Call::Cancel(CancelOrderRequest { request_id, market, order_id, withdraw })
+            }
         }
-        let order_id = self.random.pick(&self.resting).clone();
-        if kind == 7 {
-            let price = (95 + self.random.below(11)).to_string();
-            let size = Some(Size::OpenQuantity((1 + self.random.below(9)).to_string()));
-            return Call::Amend(AmendOrderRequest { request_id, market, order_id, price, size });
-        }
-        Call::Cancel(CancelOrderRequest { request_id, market, order_id, withdraw: kind == 8 })
-    }
-}
-
-/// An order near 100, so that about half of them trade.
-pub(super) fn new_order(random: &mut Random) -> NewOrder {
-    let side = *random.pick(&[Side::Buy, Side::Sell]);
-    let time_in_force =
-        *random.pick(&[TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Gtc, TimeInForce::Ioc]);
-    NewOrder {
-        side: side.into(),
-        price: (95 + random.below(11)).to_string(),
-        quantity: (1 + random.below(20)).to_string(),
-        time_in_force: time_in_force.into(),
-        ..NewOrder::default()
     }
 }

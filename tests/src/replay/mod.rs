@@ -11,6 +11,7 @@
 //! makes the report of them as an engine would have written it.
 
 mod command;
+mod kill;
 mod reader;
 
 use std::cell::RefCell;
@@ -32,6 +33,7 @@ use xbook_proto::v1::{
 
 use crate::workload::e1::Message;
 use command::Commands;
+pub use kill::{THROUGH, replay_killing};
 use reader::Reader;
 
 /// The workload's tick, in the quote currency.
@@ -66,11 +68,12 @@ pub struct Replayed {
     pub hash: String,
 }
 
-/// Makes a market for a replay, under a name that is free on this node, and returns the name.
+/// Makes a market for a replay, under a name that is free on this node, and returns the name. Without
+/// voters it gets the directory's.
 ///
 /// # Errors
 /// The node refuses, or has gone.
-pub async fn create_market(channel: Channel) -> Result<String> {
+pub async fn create_market(channel: Channel, voters: Vec<String>) -> Result<String> {
     let mut data = MarketDataServiceClient::new(channel.clone());
     let mut number = 1_u32;
     let market = loop {
@@ -86,7 +89,7 @@ pub async fn create_market(channel: Channel) -> Result<String> {
         request_id: format!("replay-{number}"),
         market: market.clone(),
         rules: Some(rules),
-        voters: Vec::new(),
+        voters,
     };
     ClusterServiceClient::new(channel).create_market(request).await.context("can't create the market")?;
     Ok(market)
@@ -94,7 +97,8 @@ pub async fn create_market(channel: Channel) -> Result<String> {
 
 /// Sends all messages to a market where nobody has traded yet, and reads all results.
 ///
-/// `clock` tells the time since any fixed moment; `progress` is told how many commands are answered.
+/// `clock` tells the time since any fixed moment; `progress` is told how many commands are answered;
+/// before a message is sent, `gate` is waited for with the number of its last command.
 ///
 /// # Errors
 /// The node refused what it must not, answered what nobody asked, or has gone.
@@ -105,6 +109,7 @@ pub async fn replay(
     pace: Pace,
     clock: impl Fn() -> Duration,
     progress: impl Fn(u64),
+    gate: impl AsyncFn(u64),
 ) -> Result<Replayed> {
     ensure!((1..=pace.window).contains(&pace.batch), "a batch is at least 1 and at most the window");
     let (sender, requests) = mpsc::channel(BUFFERED);
@@ -121,7 +126,7 @@ pub async fn replay(
         Flight { clock: &clock, sent: RefCell::default(), room: Semaphore::new(pace.window as usize) };
     let begin = clock();
     let sending = async {
-        flight.send(messages, pace.batch, sender).await?;
+        flight.send(messages, pace.batch, sender, gate).await?;
         // The results tell how it ends.
         std::future::pending::<Result<()>>().await
     };
@@ -148,13 +153,20 @@ struct Flight<'a, C> {
 }
 
 impl<C: Fn() -> Duration> Flight<'_, C> {
-    async fn send(&self, messages: &[Message], batch: u32, sender: mpsc::Sender<TradeRequest>) -> Result<()> {
+    async fn send(
+        &self,
+        messages: &[Message],
+        batch: u32,
+        sender: mpsc::Sender<TradeRequest>,
+        gate: impl AsyncFn(u64),
+    ) -> Result<()> {
         let mut commands = Commands::new(messages.len())?;
         let mut first_number = 1;
         for messages in messages.chunks(batch as usize) {
             let request = commands.request(first_number, messages);
             first_number += messages.len() as u64;
             let count = u32::try_from(messages.len())?;
+            gate(first_number - 1).await;
             self.room.acquire_many(count).await?.forget();
             self.sent.borrow_mut().push_back((first_number - 1, (self.clock)()));
             if sender.send(request).await.is_err() {

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
 use xbook_proto::v1::stream_trades_response::Event;
 use xbook_proto::v1::{MarketRules, StreamTradesRequest};
-use xbook_tests::client::{Crowd, Random};
+use xbook_tests::client::{Crowd, Flow, Random, Window};
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::Address;
 
@@ -19,8 +19,8 @@ const MARKET: &str = "BTC/USDT";
 /// How long a lease lasts without renewal.
 const LEASE: Duration = Duration::from_secs(1);
 
-/// How long sessions wait between messages.
-const PACE: Duration = Duration::from_millis(30);
+/// Sessions are slow, so that there is less to compare at the end.
+const WINDOW: Window = Window { outstanding: 100, message: 20, pause: Duration::from_millis(30) };
 
 /// Whole prices and quantities.
 fn rules() -> MarketRules {
@@ -39,7 +39,7 @@ async fn begin_with(cluster: Cluster) -> Result<(Cluster, Crowd, Random)> {
     println!("XBOOK_SEED={seed} chooses the same orders again");
     let mut random = Random::new(seed);
     cluster.create_market(MARKET, rules(), &(0..nodes).collect::<Vec<_>>()).await?;
-    let clients = Crowd::new(&mut random, MARKET, 3 * nodes, nodes, nodes).with_pace(PACE);
+    let clients = Crowd::new(&mut random, MARKET, 3 * nodes, nodes, nodes).with_flow(Flow::WILD, WINDOW);
     Ok((cluster, clients, random))
 }
 

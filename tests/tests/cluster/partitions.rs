@@ -20,8 +20,12 @@ const PENDING_AFTER: Duration = Duration::from_secs(2);
 
 /// An order of a client whose orders are in the record, which will trade once it is sequenced.
 fn order(name: &str) -> Request<PlaceOrderRequest> {
-    let order =
-        NewOrder { side: Side::Buy.into(), price: "110".into(), quantity: "3".into(), ..NewOrder::default() };
+    let order = NewOrder {
+        side: Side::Buy.into(),
+        price: "1010".into(),
+        quantity: "3".into(),
+        ..NewOrder::default()
+    };
     let mut request = Request::new(PlaceOrderRequest {
         request_id: name.into(),
         market: MARKET.into(),

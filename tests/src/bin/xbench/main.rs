@@ -1,9 +1,11 @@
 //! `xbench`: the benchmarks of xbook. Each subcommand is one of them.
 #![allow(clippy::print_stdout, reason = "results are this program's output")]
 
+mod disk;
 mod engine;
 mod output;
 mod replay;
+mod replicated;
 mod unary;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +24,8 @@ enum Command {
     Engine(engine::Args),
     /// A whole node: workload E1 over one gRPC stream, against the published hashes.
     Replay(replay::Args),
+    /// Three nodes and one: workloads R, beside bare calls and bare syncs.
+    Replicated(replicated::Args),
     /// A whole node: one call at a time, beside bare calls and bare syncs.
     Unary(unary::Args),
 }
@@ -30,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Replicated(args) => replicated::run(&args),
         Command::Unary(args) => unary::run(&args),
     }
 }

@@ -5,9 +5,7 @@
 //! on the same connection, which is a call and nothing more, and 4 KiB written and synced on the same
 //! disk, at the end of a file and within one.
 
-use std::fs::File;
-use std::io::{self, Seek, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 use anyhow::{Context, Result, ensure};
 use tonic::transport::Channel;
@@ -18,10 +16,9 @@ use xbook_proto::v1::{NewOrder, OrderStatus, PlaceOrderRequest, Side};
 use xbook_tests::process::{Home, Xnode};
 use xbook_tests::replay::create_market;
 
+use crate::disk::Blocks;
 use crate::output::{Format, Latencies, Row, machine, short};
 use xbook_tests::clock::{self, Stopwatch};
-
-const BLOCK: [u8; 4_096] = [7; 4_096];
 
 /// How often it is each one's turn.
 const TURNS: u32 = 10;
@@ -64,7 +61,7 @@ async fn measure(count: u32, format: Format) -> Result<()> {
     let mut home = Home::new()?;
     let node = Xnode::start(&mut home).await?;
     let channel = node.connect().await?;
-    let market = create_market(channel.clone()).await?;
+    let market = create_market(channel.clone(), Vec::new()).await?;
     let mut orders =
         Orders { client: TradingServiceClient::new(channel.clone()), market, sent: 0, last: None };
     let mut health = HealthClient::new(channel);
@@ -80,8 +77,8 @@ async fn measure(count: u32, format: Format) -> Result<()> {
     for _ in 0..TURNS {
         orders.place(turn, &mut timed[0]).await?;
         check(&mut health, turn, &mut timed[1]).await?;
-        appended.write(turn, &mut timed[2])?;
-        within.write(turn, &mut timed[3])?;
+        write(&mut appended, turn, &mut timed[2])?;
+        write(&mut within, turn, &mut timed[3])?;
     }
     let names = [
         ("PlaceOrder, one at a time", "xnode"),
@@ -177,31 +174,13 @@ async fn check(client: &mut HealthClient<Channel>, count: u32, timed: &mut Timed
     Ok(())
 }
 
-/// A file that blocks are written to, one after the other.
-struct Blocks(File);
-
-impl Blocks {
-    /// A new file in a directory that has so many blocks already; they are written over.
-    fn new(directory: &Path, blocks: u64) -> Result<Self> {
-        let path = directory.join(format!("floor-{blocks}"));
-        let mut file = File::create(&path).with_context(|| format!("can't create {}", path.display()))?;
-        for _ in 0..blocks {
-            file.write_all(&BLOCK)?;
-        }
-        file.sync_all()?;
-        file.rewind()?;
-        Ok(Self(file))
+fn write(blocks: &mut Blocks, count: u32, timed: &mut Timed) -> Result<()> {
+    for _ in 0..count {
+        let watch = Stopwatch::start();
+        blocks.write_one()?;
+        timed.push(watch);
     }
-
-    fn write(&mut self, count: u32, timed: &mut Timed) -> Result<()> {
-        for _ in 0..count {
-            let watch = Stopwatch::start();
-            self.0.write_all(&BLOCK)?;
-            self.0.sync_data()?;
-            timed.push(watch);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn show(row: &Row, format: Format) {

@@ -1,7 +1,7 @@
 //! `xbench replay`: workload E1 through a whole node, over one gRPC stream.
 //!
-//! A node of its own starts for each run, in a new directory, unless a running one is named. What it
-//! answers is turned into the workload's report, whose hash must be the published one.
+//! Nodes of its own start for each run, in new directories, unless a running one is named. What they
+//! answer is turned into the workload's report, whose hash must be the published one.
 
 mod row;
 mod target;
@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use xbook::book::Book;
-use xbook_tests::replay::{Pace, Replayed, create_market, replay};
+use xbook_tests::replay::Pace;
 use xbook_tests::workload::e1::{FULL_COUNT, Message, QUICK_COUNT, Scenario, messages};
 use xbook_tests::workload::report::report_hash;
 
@@ -45,6 +45,12 @@ pub struct Args {
     /// 20,000 orders.
     #[arg(long, conflicts_with = "count")]
     quick: bool,
+    /// How many nodes, each a voter; everything is sent through one.
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u8).range(1..=7), conflicts_with = "node")]
+    nodes: u8,
+    /// How often the lease is brought to another node, which is killed and started again; takes 3 nodes.
+    #[arg(long, value_name = "TIMES", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    kill_holder: u32,
     /// A running node, such as http://127.0.0.1:7001; else one is started in a temporary directory.
     #[arg(long, value_name = "URL")]
     node: Option<String>,
@@ -79,8 +85,12 @@ impl Which {
 /// The node fails, or its report is not what it must be.
 pub fn run(args: &Args) -> Result<()> {
     let pace = Pace { window: args.window, batch: args.batch.min(args.window) };
+    ensure!(
+        args.kill_holder == 0 || args.nodes >= 3,
+        "--kill-holder: fewer than 3 nodes have no majority left"
+    );
     let count = args.count.unwrap_or(if args.quick { QUICK_COUNT } else { FULL_COUNT });
-    let printer = row::Printer::new(args.output, pace, count);
+    let printer = row::Printer::new(args.output, pace, count, args.nodes);
     // One thread: the node needs the others.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut wrong = Vec::new();
@@ -91,7 +101,7 @@ pub fn run(args: &Args) -> Result<()> {
         for _ in 0..args.repeats {
             runs.push(runtime.block_on(run_once(args, scenario, &messages, pace))?);
         }
-        let row = Row::new(scenario, pace, &runs, &expected);
+        let row = Row::new(scenario, (args.nodes, args.kill_holder), pace, &runs, &expected);
         printer.row(&row);
         if !row.verified {
             wrong.push(scenario.name());
@@ -112,18 +122,13 @@ fn expected(scenario: Scenario, count: u32, messages: &[Message]) -> Result<Stri
 }
 
 async fn run_once(args: &Args, scenario: Scenario, messages: &[Message], pace: Pace) -> Result<Run> {
-    let target = Target::new(args.node.as_deref()).await?;
+    let mut target = Target::new(args.node.as_deref(), args.nodes.into()).await?;
     let bar = progress(scenario, messages.len() as u64);
-    let replayed = play(&target, messages, pace, &bar).await;
+    let watch = Stopwatch::start();
+    let told = |answered| bar.set_position(answered);
+    let replayed = target.replay(messages, pace, args.kill_holder, || watch.elapsed(), told).await;
     bar.finish_and_clear();
     Ok(Run { replayed: replayed?, disk: target.end().await? })
-}
-
-async fn play(target: &Target, messages: &[Message], pace: Pace, bar: &ProgressBar) -> Result<Replayed> {
-    let channel = target.connect().await?;
-    let market = create_market(channel.clone()).await?;
-    let watch = Stopwatch::start();
-    replay(channel, &market, messages, pace, || watch.elapsed(), |answered| bar.set_position(answered)).await
 }
 
 /// A bar on stderr; nothing if that is no terminal.

@@ -34,6 +34,9 @@ pub struct Row {
     max_ns: u64,
     /// Whether every run's report had the hash that it must have.
     pub verified: bool,
+    nodes: u8,
+    /// How often the holder of the lease was killed on the way.
+    kills: u32,
     commands: u64,
     /// Of the first run.
     seconds: f64,
@@ -51,7 +54,13 @@ pub struct Row {
 
 impl Row {
     /// The result of at least one run.
-    pub fn new(scenario: Scenario, pace: Pace, runs: &[Run], expected: &str) -> Self {
+    pub fn new(
+        scenario: Scenario,
+        (nodes, kills): (u8, u32),
+        pace: Pace,
+        runs: &[Run],
+        expected: &str,
+    ) -> Self {
         let rate = |run: &Run| run.replayed.commands as f64 / run.replayed.took.as_secs_f64();
         let rates = Rates::new(runs.iter().map(rate).collect());
         let (slowest, fastest) = rates.range();
@@ -69,13 +78,15 @@ impl Row {
             p999_ns: latency(0.999),
             max_ns: replayed.latencies.max(),
             verified: runs.iter().all(|run| run.replayed.hash == expected),
+            nodes,
+            kills,
             commands: replayed.commands,
             seconds: replayed.took.as_secs_f64(),
             window: pace.window,
             batch: pace.batch,
             // A node answers nothing before that; it has no setting for it.
             durable: true,
-            fsyncs: disk.and_then(|disk| disk.fsyncs),
+            fsyncs: disk.map(|disk| disk.fsyncs),
             disk_bytes: disk.map(|disk| disk.bytes),
             report_lines: replayed.lines,
             hash: replayed.hash.clone(),
@@ -88,19 +99,19 @@ pub struct Printer(Format);
 
 impl Printer {
     /// Says what the benchmark runs on.
-    pub fn new(format: Format, pace: Pace, count: u32) -> Self {
+    pub fn new(format: Format, pace: Pace, count: u32, nodes: u8) -> Self {
         let printer = Self(format);
         if format == Format::Table {
             let build =
                 if cfg!(debug_assertions) { "DEBUG BUILD: figures mean nothing" } else { "release build" };
-            print(&format!("{}\n{build}, one node and one client on this machine", machine()));
+            print(&format!("{}\n{build}, {nodes} nodes and one client on this machine", machine()));
             print(&format!(
                 "E1, {count} orders over one Trade stream: at most {} commands outstanding, {} in a message;\n\
                  each is synced to the disk, committed and in the history before its result is sent\n",
                 pace.window, pace.batch
             ));
             print(&format!(
-                "{:<16} {:>11} {:>20} {:>8} {:>9} {:>9} {:>9} {:>9} {:>7} {:>8}  verified",
+                "{:<24} {:>11} {:>20} {:>8} {:>9} {:>9} {:>9} {:>9} {:>7} {:>8}  verified",
                 "workload",
                 "commands/s",
                 "range",
@@ -134,8 +145,8 @@ fn table_line(row: &Row) -> String {
     let ms = |ns: u64| format!("{:.2}", ns as f64 / 1e6);
     let known = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     format!(
-        "{:<16} {:>11} {range:>20} {:>8.2} {:>9} {:>9} {:>9} {:>9} {:>7} {:>8}  {}",
-        row.workload,
+        "{:<24} {:>11} {range:>20} {:>8.2} {:>9} {:>9} {:>9} {:>9} {:>7} {:>8}  {}",
+        if row.kills == 0 { row.workload.clone() } else { format!("{}, {} kills", row.workload, row.kills) },
         short(row.ops_per_s),
         row.seconds,
         ms(row.p50_ns),
