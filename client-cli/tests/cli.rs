@@ -190,3 +190,11 @@ async fn a_gap_in_the_book_is_closed_by_a_new_snapshot() {
     );
     assert!(run.err.contains("a change is missing"), "{}", run.err);
 }
+
+#[tokio::test]
+async fn a_market_that_is_not_right_is_told_by_the_exit_code() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "verify A/B").await;
+    assert_eq!(run.exit, Exit::Internal);
+    assert!(run.out.contains("WRONG: it differs\n"), "{}", run.out);
+}

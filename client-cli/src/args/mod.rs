@@ -107,6 +107,8 @@ pub enum Command {
     /// Make nodes voters, or observers again.
     #[command(subcommand)]
     Voter(VoterCommand),
+    /// Verify a market: compare the digests of all nodes, match its tape again, add up its fills.
+    Verify(VerifyArgs),
     /// Have the cluster forget a node that is gone for good and votes on nothing.
     RemoveNode(RemoveNodeArgs),
     /// Print the completions of a shell, to be stored where that shell looks for them.
@@ -349,6 +351,13 @@ pub struct VoterArgs {
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The market, such as BTC/USDT.
+    pub market: String,
 }
 
 /// `remove-node`.

@@ -1,12 +1,12 @@
-//! `node`, `nodes` and `market create`: running the exchange.
+//! `node`, `nodes`, `verify` and `market create`: running the exchange.
 
 use xbook_proto::v1::{
     AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListNodesRequest, MarketRules, RemoveNodeRequest,
-    RemoveVoterRequest,
+    RemoveVoterRequest, VerifyMarketRequest,
 };
 
 use super::Context;
-use crate::args::{CreateMarketArgs, RemoveNodeArgs, VoterArgs};
+use crate::args::{CreateMarketArgs, RemoveNodeArgs, VerifyArgs, VoterArgs};
 use crate::failure::{Exit, Failure};
 use crate::show;
 
@@ -52,6 +52,14 @@ pub async fn nodes(context: Context<'_, '_>) -> Result<Exit, Failure> {
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     context.output.show(&answer, |terminal| show::node::nodes(&answer, terminal))?;
     Ok(Exit::Done)
+}
+
+pub async fn verify(context: Context<'_, '_>, args: VerifyArgs) -> Result<Exit, Failure> {
+    let request = context.client.request(VerifyMarketRequest { market: args.market });
+    let answer = context.client.cluster().verify_market(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::verify::verified(&answer, terminal))?;
+    Ok(if answer.passed { Exit::Done } else { Exit::Internal })
 }
 
 pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Result<Exit, Failure> {

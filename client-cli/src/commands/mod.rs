@@ -49,6 +49,7 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
         Command::Market(MarketCommand::Show { name }) => market_data::market(context, name).await,
         Command::Node => cluster::node(context).await,
         Command::Nodes => cluster::nodes(context).await,
+        Command::Verify(args) => cluster::verify(context, args).await,
         Command::Voter(VoterCommand::Add(args)) => cluster::add_voter(context, args).await,
         Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
         Command::RemoveNode(args) => cluster::remove_node(context, args).await,

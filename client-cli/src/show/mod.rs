@@ -5,4 +5,5 @@ pub mod ladder;
 pub mod market;
 pub mod node;
 pub mod order;
+pub mod verify;
 pub mod words;

@@ -251,6 +251,15 @@ impl ClusterService for Fake {
         Ok(Response::new(AddVoterResponse { documents }))
     }
 
+    async fn get_digest(&self, _: Request<GetDigestRequest>) -> Answer<GetDigestResponse> {
+        Err(Status::unimplemented("for nodes"))
+    }
+
+    async fn verify_market(&self, _: Request<VerifyMarketRequest>) -> Answer<VerifyMarketResponse> {
+        let findings = vec!["it differs".to_owned()];
+        Ok(Response::new(VerifyMarketResponse { position: 7, findings, ..VerifyMarketResponse::default() }))
+    }
+
     async fn remove_voter(&self, _: Request<RemoveVoterRequest>) -> Answer<RemoveVoterResponse> {
         let none: [(String, String); 0] = [];
         let details = ErrorDetails::with_error_info("LAST_VOTER", "xbook", none);

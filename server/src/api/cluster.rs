@@ -58,6 +58,17 @@ impl ClusterService for Api {
     async fn remove_voter(&self, call: Request<v1::RemoveVoterRequest>) -> Answer<v1::RemoveVoterResponse> {
         Ok(Response::new(Box::pin(self.remove_voter(call)).await?))
     }
+
+    async fn get_digest(&self, call: Request<v1::GetDigestRequest>) -> Answer<v1::GetDigestResponse> {
+        Ok(Response::new(Box::pin(self.digest(call)).await?))
+    }
+
+    async fn verify_market(
+        &self,
+        call: Request<v1::VerifyMarketRequest>,
+    ) -> Answer<v1::VerifyMarketResponse> {
+        Ok(Response::new(Box::pin(self.verify(call)).await?))
+    }
 }
 
 impl Api {

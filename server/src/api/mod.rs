@@ -28,6 +28,7 @@ mod streams;
 mod submit;
 mod trade_session;
 mod trading;
+mod verify;
 mod voters;
 
 use std::convert::Infallible;

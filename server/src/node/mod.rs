@@ -25,13 +25,13 @@ use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 pub use clock::Clock;
 pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
 
-use crate::document::{DIRECTORY, Genesis};
+use crate::document::{Actor, DIRECTORY, Genesis};
 use crate::history::HistoryError;
 use crate::machine::NodeEntry;
 use crate::peer::{Dialler, Gate, Identity, Link, LinkEvent, Links, PeerError, Router, fetch_directory};
-use crate::replica::ReplicaError;
 use crate::replica::message::Envelope;
-use crate::store::{StoreError, Written};
+use crate::replica::{Replica, ReplicaError, Settings};
+use crate::store::{Store, StoreError, Written};
 use crate::types::{Micros, NodeId, Position};
 use supervisor::{Starter, Supervisor};
 
@@ -75,6 +75,7 @@ struct Inner {
     stopped: watch::Receiver<Option<Ending>>,
     written: watch::Receiver<Written>,
     events: mpsc::Sender<LinkEvent>,
+    store: Store,
     history_turns: Arc<Semaphore>,
 }
 
@@ -196,6 +197,7 @@ impl Node {
             stopped: supervisor.ended.subscribe(),
             written: supervisor.starter.written()?,
             events: supervisor.events.clone(),
+            store: supervisor.starter.store.clone(),
             history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
         };
         tokio::spawn(supervisor.run());
@@ -301,6 +303,22 @@ impl Node {
         let mut markets = self.inner.markets.clone();
         let found = markets.wait_for(|markets| markets.contains_key(name)).await.map_err(|_| Closed)?;
         found.get(name).cloned().ok_or(Closed)
+    }
+
+    /// A market's newest generation as it is on the disk, opened beside the running replica: its
+    /// tape can be [matched again](Replica::rematch). Blocks, and takes as long as a restart.
+    ///
+    /// # Errors
+    /// There is no such market, or what is stored can't be read.
+    pub fn open_copy(&self, market: &str) -> Result<Replica, NodeError> {
+        let document = market.to_owned();
+        let stored = self.inner.store.read(market)?;
+        let stored = stored.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))?;
+        let now = self.inner.clock.now();
+        let settings = Settings { now, lease: LEASE, seed: 0, roll_at: u64::MAX };
+        // No node has this id, so the copy is nobody's.
+        let opened = Replica::open(stored.genesis, Actor::new(now, NodeId(0), 0), settings, stored.loaded);
+        opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })
     }
 
     /// Asks the node to end: requests that were taken are finished, then all is closed.

@@ -85,7 +85,7 @@ impl Starter {
         let disk = task::Disk {
             changes: stored.changes,
             written: stored.count,
-            places: self.store.places(),
+            store: self.store.clone(),
             writer: self.writer_sender()?,
         };
         Ok(task::spawn(name, replica, disk, (follower, parts), links.subscribe(), self.clock, replicas))

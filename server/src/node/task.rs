@@ -25,7 +25,7 @@ use crate::machine::Request;
 use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
-use crate::store::{Changes, Places, What, Write};
+use crate::store::{Changes, Store, What, Write};
 use crate::types::NodeId;
 
 /// Most commands that wait.
@@ -46,7 +46,7 @@ pub(super) struct Disk {
     pub changes: Changes,
     /// How many changes of this generation were written.
     pub written: u64,
-    pub places: Places,
+    pub store: Store,
     pub writer: SyncSender<Write>,
 }
 
@@ -319,7 +319,7 @@ impl Task {
         self.publish(Publication::Sync(synced)).await?;
         history_is_synced.await.map_err(|_| history_failed())?;
         let from = self.disk.changes.generation();
-        let to = self.disk.places.after(&self.disk.changes, self.disk.written, &genesis);
+        let to = self.disk.store.next_generation(&self.disk.changes, self.disk.written, &genesis);
         let to = to.map_err(|error| error.to_string())?;
         tracing::info!(
             document = %self.name, generation = genesis.generation(), bytes = genesis.bytes(),

@@ -14,6 +14,7 @@
 //! - `commit`: matching under the lease, and what acknowledgements commit.
 //! - `seal`: the end of a generation and the beginning of the next one; `catch_up`: a node that
 //!   was away gets the newest genesis from a peer.
+//! - `rematch`: the tape matched again, to verify it.
 //! - `log`: the order of arrival, and how far the disk is.
 //! - `sync`: what peers have and lack.
 //! - [`message`]: what replicas say to each other.
@@ -27,6 +28,7 @@ mod io;
 mod lease;
 mod log;
 pub mod message;
+mod rematch;
 mod seal;
 mod sync;
 pub mod tape;
@@ -41,6 +43,7 @@ use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 pub use io::{Buffers, Effect, Input, ReplicaError, ReplicaStatus, Settings};
+pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
 use catch_up::CatchUp;
@@ -63,6 +66,9 @@ const MAX_IN_FLIGHT: usize = 2;
 
 /// Most unconsumed intents of this node.
 pub const MAX_PENDING: usize = 262_144;
+
+/// How many digests are kept, so that nodes that are not quite level can be compared.
+const KEPT_DIGESTS: usize = 4_096;
 
 /// Most batches that the view applies in one step, so that a long catch-up stays responsive.
 const MAX_APPLIED: usize = 64;
@@ -91,6 +97,8 @@ pub struct Replica {
     told: (u64, u64),
     /// When that was heard.
     told_since: Micros,
+    /// The digests after the last batches that were shown, across generations.
+    digests: VecDeque<(Position, [u8; 32])>,
     gathering: VecDeque<Request>,
     /// The last own counter that is on the disk.
     accepted: u64,
@@ -129,6 +137,7 @@ impl Replica {
             committed: 0,
             told: (0, 0),
             told_since: now,
+            digests: VecDeque::new(),
             gathering: VecDeque::new(),
             accepted: 0,
             in_flight: VecDeque::new(),
@@ -213,6 +222,14 @@ impl Replica {
     #[must_use]
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// The running digest after the batch that ended at a position; `None` if none of the last ones
+    /// that this process has shown did.
+    #[must_use]
+    pub fn digest_at(&self, position: Position) -> Option<[u8; 32]> {
+        let at = self.digests.binary_search_by_key(&position, |(at, _)| *at).ok()?;
+        self.digests.get(at).map(|(_, digest)| *digest)
     }
 
     /// The node whose replica this is.
@@ -403,6 +420,10 @@ impl Replica {
                 self.inbox.release(*node, first + count - 1);
             }
             self.tape.release(at);
+            if self.digests.len() == KEPT_DIGESTS {
+                self.digests.pop_front();
+            }
+            self.digests.push_back((self.view.position(), self.view.digest()));
             effects.push(Effect::Committed(Arc::new(block)));
             if let Some(seal) = &batch.seal {
                 self.roll(now, batch.term, seal, effects)?;

@@ -309,6 +309,32 @@ fn what_is_not_on_the_disk_is_pending_for_nobody() {
 }
 
 #[test]
+fn a_tape_is_matched_again_and_one_that_lies_is_found() {
+    let mut machine = Machine::new();
+    machine.submit(example());
+    machine.sync();
+    machine.submit(vec![limit("e", Side::Sell, 70, 10), limit("e", Side::Sell, 70, 10)]);
+    machine.sync();
+    let end = machine.replica.view().position();
+    let mut copy = open(machine.now, 9, machine.disk.clone());
+    let matched = copy.rematch(end, |_| {}).unwrap();
+    assert_eq!((matched.through, matched.digest), (end, machine.replica.view().digest()));
+    assert_eq!((matched.batches, matched.intents, matched.fills, matched.quantity), (2, 6, 4, 195));
+    assert_eq!(copy.rematch(Position(1), |_| {}).unwrap().batches, 1, "no more than was asked for");
+
+    // What the tape says was never asked for.
+    let mut intents: Vec<Intent> = copy.inbox.of(NODE).map(|(_, intent)| intent.clone()).collect();
+    if let Action::Place(place) = &mut intents[2].request.action {
+        place.quantity = Lots(60);
+    }
+    copy.inbox = Inbox::default();
+    assert!(copy.inbox.add(NODE, 1, intents));
+    let third = OrderId { node: NODE, counter: 3 };
+    let error = copy.rematch(end, |_| {}).unwrap_err();
+    assert_eq!(error, RematchError::Outcome { intent: third, after: Position(0) });
+}
+
+#[test]
 fn tape_time_grows_though_the_clock_was_set_back() {
     let mut machine = Machine::new();
     machine.submit(vec![limit("a", Side::Buy, 100, 10)]);

@@ -30,7 +30,8 @@ use crate::document::{Genesis, GenesisError};
 use crate::types::NodeId;
 use watermark::Watermark;
 
-/// A node's store.
+/// A node's store. Cheap to clone.
+#[derive(Clone)]
 pub struct Store {
     database: Database,
     meta: Keyspace,
@@ -44,13 +45,6 @@ pub struct Changes {
     generation: u64,
     /// How many changes were stored in the generations before.
     before: u64,
-}
-
-/// Makes places for the changes of new generations.
-#[derive(Clone)]
-pub struct Places {
-    database: Database,
-    path: PathBuf,
 }
 
 /// How many old generations of a document stay on the disk.
@@ -191,10 +185,33 @@ impl Store {
         self.load_document(genesis.clone(), 0)
     }
 
-    /// Where the generations of documents get their places.
-    #[must_use]
-    pub fn places(&self) -> Places {
-        Places { database: self.database.clone(), path: self.database_path() }
+    /// The place of a document's next generation. It stays empty until the generation's
+    /// [beginning](What::Roll) is written. `stored` is how many changes the one before has.
+    ///
+    /// # Errors
+    /// It can't be made.
+    pub fn next_generation(
+        &self,
+        old: &Changes,
+        stored: u64,
+        genesis: &Genesis,
+    ) -> Result<Changes, StoreError> {
+        let generation = genesis.generation();
+        let keyspace = self.keyspace(genesis.name(), generation)?;
+        Ok(Changes { keyspace, generation, before: old.before + stored })
+    }
+
+    /// Reads a document's newest generation as it is stored now; `None` if there is no such document.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn read(&self, document: &str) -> Result<Option<Stored>, StoreError> {
+        let key = genesis_key(document);
+        let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? else {
+            return Ok(None);
+        };
+        let (genesis, before) = decode_genesis(&framed, &key)?;
+        self.load_document(genesis, before).map(Some)
     }
 
     /// Loads all documents, and checks that nothing that was synced is missing.
@@ -230,7 +247,8 @@ impl Store {
     }
 
     fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {
-        self.places().keyspace(name, generation)
+        let made = self.database.keyspace(&changes_name(name, generation), KeyspaceCreateOptions::default);
+        made.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: fjall::Error) -> StoreError {
@@ -239,24 +257,6 @@ impl Store {
 
     fn database_path(&self) -> PathBuf {
         self.watermark.path().with_file_name("documents")
-    }
-}
-
-impl Places {
-    /// The place of a document's next generation. It stays empty until the generation's
-    /// [beginning](What::Roll) is written. `stored` is how many changes the one before has.
-    ///
-    /// # Errors
-    /// It can't be made.
-    pub fn after(&self, old: &Changes, stored: u64, genesis: &Genesis) -> Result<Changes, StoreError> {
-        let generation = genesis.generation();
-        let keyspace = self.keyspace(genesis.name(), generation)?;
-        Ok(Changes { keyspace, generation, before: old.before + stored })
-    }
-
-    fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {
-        let made = self.database.keyspace(&changes_name(name, generation), KeyspaceCreateOptions::default);
-        made.map_err(|error| StoreError::Database { path: self.path.clone(), error })
     }
 }
 
