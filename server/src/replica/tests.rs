@@ -5,9 +5,10 @@ mod generations;
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{
-    Action, Amend, Block, Change, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target, Unconsumed,
+    Action, Amend, Block, Change, Intent, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
+    Unconsumed,
 };
-use crate::types::{Lots, Side, Ticks};
+use crate::types::{Lots, OrderId, Side, Ticks};
 use xbook_proto::v1::{Reason, TimeInForce};
 
 const NODE: NodeId = NodeId(1);

@@ -1,0 +1,127 @@
+//! What others may know of a replica, between two of its steps.
+
+use super::{Buffers, MAX_PENDING, Replica, ReplicaStatus};
+use crate::document::{Actor, Genesis};
+use crate::machine::{Intent, Origin, Request, SessionId, State};
+use crate::types::{NodeId, OrderId, Position};
+
+impl Replica {
+    /// The committed state: all that may be shown.
+    #[must_use]
+    pub fn view(&self) -> &State {
+        &self.view
+    }
+
+    /// The generation.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.genesis.generation()
+    }
+
+    /// What the generation began with.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The running digest after the batch that ended at a position; `None` if none of the last ones
+    /// that this process has shown did.
+    #[must_use]
+    pub fn digest_at(&self, position: Position) -> Option<[u8; 32]> {
+        let at = self.digests.binary_search_by_key(&position, |(at, _)| *at).ok()?;
+        self.digests.get(at).map(|(_, digest)| *digest)
+    }
+
+    /// The node whose replica this is.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// A position up to which the view will show the document without help: what is known to be
+    /// committed, and for a sole voter everything.
+    #[must_use]
+    pub fn committed_position(&self) -> Position {
+        // Alone, this voter will commit all that it has as soon as it holds the lease again.
+        let alone = self.tape.voters() == [self.node];
+        let known = if alone { self.tape.len() } else { self.committed };
+        let last = known.checked_sub(1).and_then(|at| self.tape.batch(at));
+        last.map_or(self.view.position(), |batch| batch.first)
+    }
+
+    /// This node's intents that are accepted, on its disk, and not consumed, by counter.
+    pub fn pending(&self) -> impl Iterator<Item = (OrderId, &Intent)> {
+        self.inbox.of(self.node).take_while(|(id, _)| id.counter <= self.accepted)
+    }
+
+    /// Number of the last command of a session that this node knows of, on whatever part of its way.
+    #[must_use]
+    pub fn last_command(&self, session: &SessionId) -> u64 {
+        let number = |request: &Request| match &request.origin {
+            Origin::Command { session: of, number } if of == session => Some(*number),
+            _ => None,
+        };
+        let written = self.inbox.of(self.node).filter_map(|(_, intent)| number(&intent.request));
+        let on_its_way = written.chain(self.gathering.iter().filter_map(number)).max().unwrap_or(0);
+        on_its_way.max(self.view.ledger.last_command(session))
+    }
+
+    /// One of this node's intents that are accepted and not consumed.
+    #[must_use]
+    pub fn pending_intent(&self, id: OrderId) -> Option<&Intent> {
+        self.inbox.get(id).filter(|_| id.node == self.node && id.counter <= self.accepted)
+    }
+
+    /// How many requests may still be submitted.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        MAX_PENDING.saturating_sub(self.gathering.len() + self.inbox.len_of(self.node))
+    }
+
+    /// The counter that the next submitted request will get.
+    #[must_use]
+    pub fn next_counter(&self) -> u64 {
+        self.inbox.last(self.node) + self.gathering.len() as u64 + 1
+    }
+
+    /// Whether all that was submitted is consumed, committed and shown.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.gathering.is_empty() && self.in_flight.is_empty() && self.inbox.len_of(self.node) == 0
+    }
+
+    /// The valid leases in the document: term and holder, ascending. There is one a term.
+    pub fn leases(&self) -> impl Iterator<Item = (u64, Actor)> {
+        self.tape.leases()
+    }
+
+    /// How much it keeps for others.
+    #[must_use]
+    pub fn buffers(&self) -> Buffers {
+        Buffers {
+            early_bytes: self.peers.early_bytes(),
+            unacknowledged_bytes: self.peers.unacknowledged_bytes(),
+            pending: self.inbox.len_of(self.node),
+            in_flight: self.in_flight.len(),
+        }
+    }
+
+    /// How it is, for people.
+    #[must_use]
+    pub fn status(&self) -> ReplicaStatus {
+        let head = self.tape.head();
+        ReplicaStatus {
+            generation: self.generation(),
+            voters: self.tape.voters().to_vec(),
+            term: head.map_or(0, |head| head.term),
+            holder: head.map(|head| head.actor.node()),
+            position: self.view.position(),
+            tape_time: self.view.time(),
+            committed_batches: self.view.batches(),
+            changes: self.document.changes(),
+            bytes: self.document.bytes(),
+            pending: self.inbox.len_of(self.node) as u64,
+            digest: self.view.digest(),
+        }
+    }
+}
