@@ -150,6 +150,16 @@ async fn voters_come_and_go() {
 }
 
 #[tokio::test]
+async fn leases_are_shown_and_handed_over() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "lease A/B").await;
+    let row = "A/B          3  0000000000007f3a  held";
+    assert!(run.out.lines().nth(1).is_some_and(|line| line.starts_with(row)), "{}", run.out);
+    let run = xcli(&node, "lease transfer A/B 0000000000007f3b -o json").await;
+    assert_eq!(json(&run.out)["lease"]["holder"], "0000000000007f3b", "{}", run.err);
+}
+
+#[tokio::test]
 async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
     let node = fake_node::start().await;
     let run = xcli(&node, "market list").await;

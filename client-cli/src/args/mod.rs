@@ -104,6 +104,9 @@ pub enum Command {
     Node,
     /// List the nodes of the cluster.
     Nodes,
+    /// Show who may match: of all markets and the directory, or of one of them.
+    #[command(args_conflicts_with_subcommands = true)]
+    Lease(LeaseArgs),
     /// Make nodes voters, or observers again.
     #[command(subcommand)]
     Voter(VoterCommand),
@@ -328,6 +331,29 @@ pub struct CreateMarketArgs {
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,
+}
+
+/// `lease`.
+#[derive(Debug, Args)]
+pub struct LeaseArgs {
+    /// The market, or `directory`.
+    pub market: Option<String>,
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: Option<LeaseCommand>,
+}
+
+/// `lease ...`.
+#[derive(Debug, Subcommand)]
+pub enum LeaseCommand {
+    /// Hand a lease to another voter.
+    Transfer {
+        /// The market, or `directory`.
+        market: String,
+        /// The voter's node id.
+        #[arg(value_name = "NODE")]
+        to: String,
+    },
 }
 
 /// `voter ...`.

@@ -1,8 +1,8 @@
 //! `node`, `nodes`, `verify` and `market create`: running the exchange.
 
 use xbook_proto::v1::{
-    AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListNodesRequest, MarketRules, RemoveNodeRequest,
-    RemoveVoterRequest, VerifyMarketRequest,
+    AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest, ListNodesRequest, MarketRules,
+    RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest, VerifyMarketRequest,
 };
 
 use super::Context;
@@ -95,5 +95,21 @@ pub async fn remove_voter(context: Context<'_, '_>, args: VoterArgs) -> Result<E
     let answer = context.client.cluster().remove_voter(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     context.output.show(&answer, |terminal| show::node::voters(&answer.documents, terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn lease(context: Context<'_, '_>, market: Option<String>) -> Result<Exit, Failure> {
+    let request = ListLeasesRequest { market: market.unwrap_or_default() };
+    let answer = context.client.cluster().list_leases(context.client.request(request)).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::lease::leases(&answer.leases, terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn transfer_lease(context: Context<'_, '_>, market: String, to: String) -> Result<Exit, Failure> {
+    let request = TransferLeaseRequest { market, node_id: to };
+    let answer = context.client.cluster().transfer_lease(context.client.request(request)).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::lease::leases(answer.lease.as_slice(), terminal))?;
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ mod trading;
 
 use clap::CommandFactory;
 
-use crate::args::{Cli, Command, MarketCommand, RequestArgs, VoterCommand};
+use crate::args::{Cli, Command, LeaseArgs, LeaseCommand, MarketCommand, RequestArgs, VoterCommand};
 use crate::clock;
 use crate::connect::Client;
 use crate::failure::{Exit, Failure, Repeat};
@@ -50,6 +50,10 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
         Command::Node => cluster::node(context).await,
         Command::Nodes => cluster::nodes(context).await,
         Command::Verify(args) => cluster::verify(context, args).await,
+        Command::Lease(LeaseArgs { command: Some(LeaseCommand::Transfer { market, to }), .. }) => {
+            cluster::transfer_lease(context, market, to).await
+        }
+        Command::Lease(LeaseArgs { market, command: None }) => cluster::lease(context, market).await,
         Command::Voter(VoterCommand::Add(args)) => cluster::add_voter(context, args).await,
         Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
         Command::RemoveNode(args) => cluster::remove_node(context, args).await,

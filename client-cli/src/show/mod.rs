@@ -2,6 +2,7 @@
 
 pub mod grid;
 pub mod ladder;
+pub mod lease;
 pub mod market;
 pub mod node;
 pub mod order;

@@ -265,4 +265,19 @@ impl ClusterService for Fake {
         let details = ErrorDetails::with_error_info("LAST_VOTER", "xbook", none);
         Err(Status::with_error_details(Code::FailedPrecondition, "", details))
     }
+
+    async fn list_leases(&self, request: Request<ListLeasesRequest>) -> Answer<ListLeasesResponse> {
+        let leases = vec![lease(request.into_inner().market, "0000000000007f3a".to_owned())];
+        Ok(Response::new(ListLeasesResponse { leases }))
+    }
+
+    async fn transfer_lease(&self, request: Request<TransferLeaseRequest>) -> Answer<TransferLeaseResponse> {
+        let TransferLeaseRequest { market, node_id } = request.into_inner();
+        Ok(Response::new(TransferLeaseResponse { lease: Some(lease(market, node_id)) }))
+    }
+}
+
+fn lease(document: String, holder: String) -> Lease {
+    let voters = vec!["0000000000007f3a".to_owned(), "0000000000007f3b".to_owned()];
+    Lease { document, term: 3, holder, promised_by: voters.clone(), voters, held: true, ..Lease::default() }
 }

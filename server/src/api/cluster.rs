@@ -51,6 +51,19 @@ impl ClusterService for Api {
         Ok(Response::new(Box::pin(self.remove_node(call)).await?))
     }
 
+    async fn list_leases(&self, call: Request<v1::ListLeasesRequest>) -> Answer<v1::ListLeasesResponse> {
+        let deadline = Deadline::of(call.metadata(), self.clock_now());
+        Ok(Response::new(self.list_leases(call.into_inner(), deadline).await?))
+    }
+
+    async fn transfer_lease(
+        &self,
+        call: Request<v1::TransferLeaseRequest>,
+    ) -> Answer<v1::TransferLeaseResponse> {
+        let deadline = Deadline::of(call.metadata(), self.clock_now());
+        Ok(Response::new(self.transfer_lease(call.into_inner(), deadline).await?))
+    }
+
     async fn add_voter(&self, call: Request<v1::AddVoterRequest>) -> Answer<v1::AddVoterResponse> {
         Ok(Response::new(Box::pin(self.add_voter(call)).await?))
     }

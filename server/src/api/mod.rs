@@ -19,6 +19,7 @@ pub mod error;
 mod follow;
 mod health;
 mod in_flight;
+mod lease;
 mod market_data;
 mod nodes;
 mod orders;

@@ -139,6 +139,14 @@ impl ReplicaHandle {
         self.reached(committed).await
     }
 
+    /// Asks for the lease to be handed to a voter, whoever holds it.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica has ended.
+    pub async fn hand_over(&self, to: NodeId) -> Result<(), Closed> {
+        self.shared.commands.send(Command::HandOver(to)).await.map_err(|_| Closed)
+    }
+
     /// A peer said something.
     pub(super) async fn hear(&self, from: NodeId, envelope: Envelope) {
         // A replica that has ended hears nothing.

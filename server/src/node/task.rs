@@ -6,19 +6,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
 
-use super::Closed;
 use super::backfill::Parts;
 use super::clock::Clock;
 use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
 use super::supervisor::TaskEnd;
 use super::waiting::Waiting;
+use super::{Closed, LEASE};
 use crate::document::Genesis;
 use crate::history::HistoryError;
 use crate::machine::Request;
@@ -38,6 +39,7 @@ pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
 pub(super) enum Command {
     Submit { requests: Vec<Request>, waiter: Waiter, taken: oneshot::Sender<Result<(), SubmitError>> },
     Read(Reader),
+    HandOver(NodeId),
     Hear { from: NodeId, envelope: Envelope },
 }
 
@@ -54,6 +56,7 @@ pub(super) struct Disk {
 enum Event {
     Stored { generation: u64, index: u64 },
     Woken,
+    NoSuccessor,
     Closing,
     Links,
     Received(usize),
@@ -74,6 +77,8 @@ struct Task {
     /// Whether requests are taken; a closing replica only finishes those that it has.
     open: bool,
     wake: Option<std::pin::Pin<Box<Sleep>>>,
+    /// Until when a closing holder waits for the next one to take the lease.
+    handing_over: Option<std::pin::Pin<Box<Sleep>>>,
     effects: Vec<Effect>,
 }
 
@@ -116,6 +121,7 @@ pub(super) fn spawn(
         writes: VecDeque::new(),
         open: true,
         wake: None,
+        handing_over: None,
         effects: Vec::new(),
     };
     tasks.spawn(async move {
@@ -149,7 +155,7 @@ impl Task {
         self.relink().await?;
         let mut connected = true;
         let mut received = Vec::new();
-        while self.open || !self.replica.is_idle() {
+        while self.open || !self.replica.is_idle() || self.waits_for_successor() {
             let event = tokio::select! {
                 biased;
                 stored = first_stored(&mut self.writes) => {
@@ -157,6 +163,7 @@ impl Task {
                     Event::Stored { generation, index }
                 }
                 () = woken(&mut self.wake) => Event::Woken,
+                () = woken(&mut self.handing_over) => Event::NoSuccessor,
                 _ = closing.wait_for(|closing| *closing), if self.open => Event::Closing,
                 Ok(()) = self.links.changed() => Event::Links,
                 count = commands.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
@@ -168,7 +175,11 @@ impl Task {
                     self.step(Input::Wake).await?;
                 }
                 Event::Links => self.relink().await?,
-                Event::Closing => self.open = false,
+                Event::NoSuccessor => self.handing_over = None,
+                Event::Closing => {
+                    self.open = false;
+                    self.give_lease_up().await?;
+                }
                 Event::Received(count) => {
                     // Without a handle there will be no request and no peer's word any more.
                     connected = count > 0;
@@ -199,6 +210,7 @@ impl Task {
                 Command::Submit { requests, waiter, taken } => {
                     self.gather(&mut gathered, requests, waiter, taken);
                 }
+                Command::HandOver(to) => self.step(Input::HandOver(to)).await?,
                 Command::Hear { from, envelope } => {
                     // A link is up before anything comes through it.
                     if self.links.has_changed().unwrap_or(false) {
@@ -212,6 +224,18 @@ impl Task {
             return Ok(());
         }
         self.step(Input::Submit(gathered)).await
+    }
+
+    /// A closing holder hands its lease over, so that nobody has to wait until it is over.
+    async fn give_lease_up(&mut self) -> Result<(), String> {
+        let Some(to) = self.replica.successor(self.clock.now()) else { return Ok(()) };
+        tracing::info!(document = %self.name, %to, "the lease is handed over");
+        self.handing_over = Some(Box::pin(sleep(Duration::from_micros(LEASE.0))));
+        self.step(Input::HandOver(to)).await
+    }
+
+    fn waits_for_successor(&self) -> bool {
+        self.handing_over.is_some() && self.replica.holds_lease()
     }
 
     /// Tells the replica which peers came and went.
@@ -258,7 +282,7 @@ impl Task {
         match command {
             Command::Submit { taken, .. } => _ = taken.send(Err(Closed.into())),
             Command::Read(read) => read(&self.replica),
-            Command::Hear { .. } => {}
+            Command::HandOver(_) | Command::Hear { .. } => {}
         }
     }
 

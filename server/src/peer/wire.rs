@@ -7,7 +7,7 @@ use xbook_proto::peer::v1::frame::Content;
 
 use crate::document::Actor;
 use crate::replica::message::{Ack, Candidacy, Envelope, Message};
-use crate::types::Micros;
+use crate::types::{Micros, NodeId};
 
 /// A message about a document as a frame.
 #[must_use]
@@ -31,6 +31,7 @@ pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
         }
         Message::Committed { term, batches } => Wire::Committed(wire::Committed { term, batches }),
         Message::HandOver { term } => Wire::HandOver(wire::HandOver { term }),
+        Message::HandOverWish { to } => Wire::HandOverWish(wire::HandOverWish { to: to.0 }),
         Message::Fetch { part } => Wire::Fetch(wire::Fetch { part }),
         Message::GenesisPart { genesis, part, content } => {
             Wire::GenesisPart(wire::GenesisPart { genesis: Some(*genesis), part, content })
@@ -68,6 +69,7 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
         }
         Wire::Committed(committed) => Message::Committed { term: committed.term, batches: committed.batches },
         Wire::HandOver(hand_over) => Message::HandOver { term: hand_over.term },
+        Wire::HandOverWish(wish) => Message::HandOverWish { to: NodeId(wish.to) },
         Wire::Fetch(fetch) => Message::Fetch { part: fetch.part },
         Wire::GenesisPart(wire::GenesisPart { genesis, part, content }) => {
             Message::GenesisPart { genesis: Box::new(genesis?), part, content }
@@ -115,6 +117,7 @@ mod tests {
             Message::Ballot { term: 4, trial: false, granted: true, label: 4 },
             Message::Committed { term: 4, batches: 17 },
             Message::HandOver { term: 4 },
+            Message::HandOverWish { to: NodeId(5) },
             Message::Fetch { part: 3 },
             Message::GenesisPart {
                 genesis: Box::new(record::Genesis { generation: 3, ..record::Genesis::default() }),

@@ -32,7 +32,7 @@ pub enum Input {
         /// What.
         envelope: Envelope,
     },
-    /// Hand the lease to a voter, if this replica holds it.
+    /// Hand the lease to a voter, or ask the holder to.
     HandOver(NodeId),
     /// Time has passed, or there is more to do.
     Wake,
@@ -165,6 +165,22 @@ pub struct ReplicaStatus {
     pub pending: u64,
     /// The view's running digest.
     pub digest: [u8; 32],
+}
+
+/// How the lease is, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseStatus {
+    /// Its term; zero before the first.
+    pub term: u64,
+    /// Who holds it, or held it last.
+    pub holder: Option<NodeId>,
+    /// When this process first saw it, by the node's clock.
+    pub since: Micros,
+    /// The voters that promised it, ascending; none if it came with the generation's beginning.
+    pub promised_by: Vec<NodeId>,
+    /// Whether it is held: on its holder, renewed by a majority; elsewhere, renewed by what its holder
+    /// said last.
+    pub held: bool,
 }
 
 /// What a replica keeps until others have done their part. Each has a cap.

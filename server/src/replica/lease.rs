@@ -25,6 +25,8 @@ pub(super) struct Lease {
     pub role: Role,
     /// When to try for the lease, or to send the next heartbeat.
     pub timer: Micros,
+    /// The head's term, and when this process first saw it.
+    pub seen: (u64, Micros),
     random: u64,
 }
 
@@ -62,6 +64,7 @@ impl Lease {
             believed: Some((0, NodeId(0), now.plus(duration))),
             role: Role::Follower,
             timer: Micros(0),
+            seen: (0, now),
             random: seed,
         };
         lease.timer = now.plus(duration).plus(lease.back_off());
@@ -114,6 +117,10 @@ impl Lease {
 impl Replica {
     /// Does what the lease asks for at this time.
     pub(super) fn tend_lease(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        let term = self.tape.head().map_or(0, |head| head.term);
+        if term != self.lease.seen.0 {
+            self.lease.seen = (term, now);
+        }
         self.follow_head(now, effects)?;
         if !self.tape.voters().contains(&self.node) {
             return Ok(());
@@ -260,35 +267,5 @@ impl Replica {
         let mut clocks: Vec<u64> = others.chain([now.0]).collect();
         clocks.sort_unstable();
         Micros(clocks[(clocks.len() - 1) / 2])
-    }
-
-    /// Hands the lease to another voter: stops matching, and asks it to stand.
-    pub(super) fn hand_over(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
-        let able = to != self.node && self.other_voters().contains(&to);
-        if let Role::Holder(holder) = &mut self.lease.role
-            && able
-        {
-            holder.handed_over = true;
-            self.lease.timer = self.lease.timer.plus(self.lease.duration);
-            let term = holder.holding.term;
-            self.hurry(to);
-            self.send(to, Message::HandOver { term }, effects);
-        }
-    }
-
-    /// The holder asks this node to take over.
-    pub(super) fn take_over(
-        &mut self,
-        now: Micros,
-        term: u64,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), ReplicaError> {
-        let votes = self.tape.voters().contains(&self.node);
-        let known = self.tape.head().is_some_and(|head| head.term == term);
-        if votes && known && matches!(self.lease.role, Role::Follower) {
-            self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
-            self.stand(now, Some(term), effects)?;
-        }
-        Ok(())
     }
 }

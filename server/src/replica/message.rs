@@ -7,7 +7,7 @@ use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 
 use crate::document::{Actor, Vector};
-use crate::types::Micros;
+use crate::types::{Micros, NodeId};
 
 /// A message between two replicas of the same document.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +81,11 @@ pub enum Message {
         part: u32,
         /// The part; empty if there is none.
         content: Bytes,
+    },
+    /// Asks the holder to hand the lease over.
+    HandOverWish {
+        /// To whom.
+        to: NodeId,
     },
     /// The holder has stopped matching and asks the receiver to take the lease.
     HandOver {

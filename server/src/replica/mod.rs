@@ -24,6 +24,7 @@ mod candidacy;
 mod catch_up;
 mod commit;
 mod entries;
+mod hand_over;
 mod inbox;
 mod io;
 mod lease;
@@ -44,7 +45,7 @@ use crate::machine::{Request, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, Position};
 
-pub use io::{Buffers, Effect, Input, ReplicaError, ReplicaStatus, Settings};
+pub use io::{Buffers, Effect, Input, LeaseStatus, ReplicaError, ReplicaStatus, Settings};
 pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
@@ -250,6 +251,9 @@ impl Replica {
             }
             Message::Committed { term, batches } => self.take_committed(now, from, term, batches),
             Message::HandOver { term } => self.take_over(now, term, effects)?,
+            // Asked once more by someone who is wrong about the holder, it ends here.
+            Message::HandOverWish { to } if self.holds_lease() => self.hand_over(to, effects),
+            Message::HandOverWish { .. } => {}
             // Only of use between generations.
             Message::Fetch { .. } | Message::GenesisPart { .. } => {}
         }

@@ -209,6 +209,13 @@ impl Tape {
         (writers.len() >= self.majority()).then_some(writers)
     }
 
+    /// The voters whose promises of a term to a candidate are in the document, ascending.
+    #[must_use]
+    pub fn promised_to(&self, term: u64, candidate: Actor) -> Vec<NodeId> {
+        let promises = self.promises.range((term, NodeId(0))..=(term, NodeId(u64::MAX)));
+        promises.filter(|(_, of)| of.candidate == candidate).map(|((_, voter), _)| *voter).collect()
+    }
+
     /// The head: the activation that the effective tape ends with, or the genesis in its place, and
     /// how many of its batches are in the document. `None` before the first activation of
     /// generation 0.

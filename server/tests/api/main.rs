@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod calls;
+mod lease;
 mod peers;
 mod repeats;
 mod service;

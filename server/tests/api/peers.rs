@@ -63,7 +63,7 @@ async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back
 
 /// Three nodes that are the voters of the market. Second and third join the first, and find each
 /// other through the directory.
-async fn three_voters() -> [Served; 3] {
+pub async fn three_voters() -> [Served; 3] {
     let mut first = Served::empty().await;
     let second = Served::joined(&[first.address]).await;
     let third = Served::joined(&[first.address]).await;

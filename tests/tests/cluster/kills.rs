@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
+use xbook_proto::v1::StreamTradesRequest;
+use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
+use xbook_proto::v1::stream_trades_response::Event;
 use xbook_tests::client::Progress;
 use xbook_tests::clock::Stopwatch;
+use xbook_tests::process::Address;
 
 use super::{LEASE, MARKET, begin, check, next_trade, other};
 
@@ -32,6 +36,55 @@ async fn the_others_go_on_when_the_lease_holder_is_killed() -> Result<()> {
         check(&cluster, &mut clients).await.with_context(|| format!("round {round}"))?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_is_told_to_end_hands_over_before_it_does() -> Result<()> {
+    let (mut cluster, mut clients, _) = begin(3).await?;
+    for round in 1..=3 {
+        let addresses = cluster.addresses();
+        let act = async |progress: &Progress| {
+            progress.answers(60).await;
+            let holder = cluster.holder(MARKET).await?;
+            let watched = (holder + 1) % cluster.len();
+            let address = cluster.address(watched);
+            let enough = tokio::sync::Notify::new();
+            let (gap, next) = tokio::join!(longest_gap(&address, &enough), async {
+                let exit = cluster.terminate(holder).await?;
+                ensure!(exit.code == Some(0), "{:?}", exit.log);
+                let status = cluster.status(watched, MARKET).await?.context("no market")?;
+                progress.answers(60).await;
+                enough.notify_one();
+                anyhow::Ok(status.holder)
+            });
+            ensure!(next? != cluster.id(holder), "it ended before another node had its lease");
+            println!("round {round}: longest time between fills {:?}, while the holder ended", gap?);
+            cluster.restart(holder).await?;
+            progress.answers(20).await;
+            anyhow::Ok(())
+        };
+        clients.trade_while(&addresses, act).await?;
+        check(&cluster, &mut clients).await.with_context(|| format!("round {round}"))?;
+    }
+    Ok(())
+}
+
+/// The longest time between two trades that a node shows, until there are enough.
+async fn longest_gap(node: &Address, enough: &tokio::sync::Notify) -> Result<Duration> {
+    let mut data = MarketDataServiceClient::new(node.connect().await?);
+    let request = StreamTradesRequest { market: MARKET.into(), after_position: None };
+    let mut trades = data.stream_trades(request).await?.into_inner();
+    let (mut longest, mut since) = (Duration::ZERO, Stopwatch::start());
+    loop {
+        let message = tokio::select! {
+            message = trades.message() => message?.context("the stream of trades ended")?,
+            () = enough.notified() => return Ok(longest),
+        };
+        if let Some(Event::Trade(_)) = message.event {
+            longest = longest.max(since.elapsed());
+            since = Stopwatch::start();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,91 @@
+//! Leases: `ListLeases`, `TransferLease`.
+
+use std::time::Duration;
+
+use xbook_proto::v1::{self, Reason};
+
+use super::Api;
+use super::admission::node_id;
+use super::call::Deadline;
+use super::convert::timestamp;
+use super::error::Refusal;
+use crate::node::ReplicaHandle;
+use crate::types::NodeId;
+
+/// How often it is looked who holds the lease.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// After how many looks the holder is asked again: its word or the next holder's may be lost.
+const LOOKS_UNTIL_ASKED_AGAIN: u32 = 200;
+
+impl Api {
+    /// The leases of one document or of all.
+    pub(super) async fn list_leases(
+        &self,
+        request: v1::ListLeasesRequest,
+        deadline: Deadline,
+    ) -> Result<v1::ListLeasesResponse, Refusal> {
+        let documents = match request.market.as_str() {
+            "" => self.node.documents(),
+            name => vec![self.document(name)?],
+        };
+        let mut leases = Vec::new();
+        for document in documents {
+            leases.push(deadline.wait(self.lease(&document)).await??);
+        }
+        Ok(v1::ListLeasesResponse { leases })
+    }
+
+    /// Hands a lease over and waits until the next holder has it.
+    pub(super) async fn transfer_lease(
+        &self,
+        request: v1::TransferLeaseRequest,
+        deadline: Deadline,
+    ) -> Result<v1::TransferLeaseResponse, Refusal> {
+        let document = self.document(&request.market)?;
+        let to = node_id("node_id", &request.node_id)?;
+        let lease = deadline.wait(self.lease(&document)).await??;
+        if !lease.voters.contains(&request.node_id) {
+            let words = format!("must vote on {}", document.name());
+            return Err(Refusal::new(Reason::NotVoter, words).field("node_id").value(to));
+        }
+        let transferred = async {
+            for look in 0.. {
+                let lease = self.lease(&document).await?;
+                if lease.held && lease.holder == request.node_id {
+                    return Ok(v1::TransferLeaseResponse { lease: Some(lease) });
+                }
+                if look % LOOKS_UNTIL_ASKED_AGAIN == 0 {
+                    document.hand_over(to).await?;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            Err(Refusal::deadline())
+        };
+        let late = |_| {
+            let words = format!(
+                "does not hold the lease of {} yet: it must be connected with the holder and with a majority",
+                document.name()
+            );
+            Refusal::new(Reason::Deadline, words).field("node_id").value(to)
+        };
+        deadline.wait(transferred).await.map_err(late)?
+    }
+
+    async fn lease(&self, document: &ReplicaHandle) -> Result<v1::Lease, Refusal> {
+        let now = self.clock_now();
+        let read = document.read(move |replica| (replica.status(), replica.lease_status(now)));
+        let (status, lease) = read.await?;
+        let ids = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect();
+        Ok(v1::Lease {
+            document: document.name().to_owned(),
+            generation: status.generation,
+            term: lease.term,
+            holder: lease.holder.map(|node| node.to_string()).unwrap_or_default(),
+            since: lease.holder.map(|_| timestamp(lease.since)),
+            promised_by: ids(&lease.promised_by),
+            voters: ids(&status.voters),
+            held: lease.held,
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! The lease from hand to hand, and how it looks from outside.
+
+use std::cmp::Reverse;
+
+use super::lease::Role;
+use super::message::Message;
+use super::{Effect, LeaseStatus, Replica, ReplicaError};
+use crate::types::{Micros, NodeId};
+
+impl Replica {
+    /// How the lease is, as far as this replica knows.
+    #[must_use]
+    pub fn lease_status(&self, now: Micros) -> LeaseStatus {
+        let head = self.tape.head();
+        let holder = head.map(|head| head.actor.node());
+        LeaseStatus {
+            term: head.map_or(0, |head| head.term),
+            holder,
+            since: self.lease.seen.1,
+            promised_by: head.map_or_else(Vec::new, |head| self.tape.promised_to(head.term, head.actor)),
+            held: match &self.lease.role {
+                Role::Holder(holder) => !holder.handed_over && self.renewed(now),
+                _ => holder.is_some() && self.lease.believes(now) == holder,
+            },
+        }
+    }
+
+    /// Whether this process holds the lease, renewed or not.
+    #[must_use]
+    pub fn holds_lease(&self) -> bool {
+        matches!(self.lease.role, Role::Holder(_))
+    }
+
+    /// Who should get the lease from this holder: of the voters that answer, the one that has most of
+    /// what this holder wrote.
+    #[must_use]
+    pub fn successor(&self, now: Micros) -> Option<NodeId> {
+        let Role::Holder(holder) = &self.lease.role else {
+            return None;
+        };
+        let answers = |voter: &NodeId| {
+            holder.echoes.get(voter).is_some_and(|(sent, _)| now < sent.plus(self.lease.duration))
+        };
+        let me = self.document.me();
+        let has = |voter: &NodeId| {
+            let acked = self.peers.connected.get(voter).and_then(|peer| peer.acked.as_ref());
+            acked.and_then(|ack| ack.vector.get(&me).copied())
+        };
+        let able = self.other_voters().into_iter().filter(answers);
+        able.max_by_key(|voter| (has(voter), Reverse(*voter)))
+    }
+
+    /// Hands the lease to another voter: stops matching, and asks it to stand. Not under the lease,
+    /// asks the holder to do so.
+    pub(super) fn hand_over(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
+        if !self.holds_lease() {
+            if let Some(head) = self.tape.head().filter(|head| head.actor.node() != self.node) {
+                self.send(head.actor.node(), Message::HandOverWish { to }, effects);
+            }
+            return;
+        }
+        let able = to != self.node && self.other_voters().contains(&to);
+        if let Role::Holder(holder) = &mut self.lease.role
+            && able
+            && !holder.handed_over
+        {
+            holder.handed_over = true;
+            self.lease.timer = self.lease.timer.plus(self.lease.duration);
+            let term = holder.holding.term;
+            self.hurry(to);
+            self.send(to, Message::HandOver { term }, effects);
+        }
+    }
+
+    /// The holder asks this node to take over.
+    pub(super) fn take_over(
+        &mut self,
+        now: Micros,
+        term: u64,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), ReplicaError> {
+        let votes = self.tape.voters().contains(&self.node);
+        let known = self.tape.head().is_some_and(|head| head.term == term);
+        if votes && known && matches!(self.lease.role, Role::Follower) {
+            self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+            self.stand(now, Some(term), effects)?;
+        }
+        Ok(())
+    }
+}
