@@ -126,7 +126,9 @@ impl Replica {
             )));
             return Ok(());
         }
-        // The last word in this generation: whoever has the Seal can go on as well.
+        // The last word in this generation: the Seal, which nobody else has yet if one voter's disk was
+        // enough to commit it, and that it is committed, so that the others can go on as well.
+        self.push_changes(now, effects);
         self.tell(effects);
         self.view.next_generation(genesis.voters(), genesis.digest());
         self.begin(now, genesis, effects)

@@ -119,6 +119,12 @@ impl Disk {
         }
     }
 
+    /// Whether all that was written is synced.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Planted: says that everything is synced, the sync still running: the last change.
     pub fn lie(&mut self) -> Option<(u64, u64)> {
         if self.lied == self.waiting.len() {

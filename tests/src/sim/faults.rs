@@ -268,6 +268,9 @@ impl World {
         for machine in 0..self.machines.len() {
             self.machines[machine].disk.slowness = 1;
             let life = self.machines[machine].life;
+            // What a slow disk has begun ends soon as well.
+            let soon = self.random.between(100, 1_500);
+            self.plan(self.time + soon, Event::Synced { machine, life });
             self.resume(machine, life)?;
             self.start(machine)?;
         }

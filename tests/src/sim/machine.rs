@@ -102,6 +102,13 @@ impl Machine {
         self.disk.crash(random);
     }
 
+    /// Whether all that it has is on its disk, and it waits for no other voters.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let waits = self.replica().is_some_and(|replica| replica.view().next_voters().is_some());
+        self.disk.is_at_rest() && !waits
+    }
+
     /// Its replica, if it runs and is not paused.
     #[must_use]
     pub fn running(&self) -> Option<&Replica> {

@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xbook::replica::Input;
 use xbook::replica::message::Message;
 
+use machine::Machine;
 pub use oracle::Violation;
 use oracle::convergence;
 use oracle::partition::Cut;
@@ -147,9 +148,11 @@ fn settle(world: &mut World) -> Result<(), Violation> {
     (world.chaos, world.fresh) = (false, false);
     world.heal()?;
     let begun = world.time;
+    world.run_until(begun + 100_000)?;
     while !convergence::converged(&world.machines, world.committed.end())
         || !world.clients_are_content()
         || !world.voters_are_there()
+        || !world.machines.iter().all(Machine::is_at_rest)
     {
         if world.time > begun + convergence::BOUND {
             world.promises.settled()?;
