@@ -1,5 +1,6 @@
 //! The binary `xnode` as whoever runs it meets it.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
@@ -112,6 +113,16 @@ async fn the_demo_prints_the_example_as_json() -> Result<()> {
     let shown: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(shown["bids"], json!([["10", "75"]]));
     assert_eq!(shown["asks"], json!([]));
+    let ids = |of: &Value, field: &str| -> Result<Vec<String>> {
+        let all = of.as_array().context("no list")?.iter();
+        all.map(|one| Ok(one[field].as_str().context("no id")?.to_owned())).collect()
+    };
+    let nodes = ids(&shown["nodes"], "node_id")?;
+    let voters: Vec<String> = serde_json::from_value(shown["lease"]["voters"].clone())?;
+    let set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<_>>();
+    assert_eq!((nodes.len(), set(&voters)), (3, set(&nodes)));
+    assert!(nodes.iter().any(|node| shown["lease"]["holder"] == node.as_str()), "{shown}");
+    assert_eq!(set(&ids(&shown["orders"], "through")?), set(&nodes));
     let trades = shown["trades"].as_array().context("no trades")?;
     let facts: Vec<Value> =
         trades.iter().map(|trade| json!([trade["price"], trade["quantity"], trade["taker_side"]])).collect();
@@ -127,7 +138,12 @@ async fn the_demo_shows_the_example_to_people() -> Result<()> {
     let output = Command::new(binary()?).env_clear().args(["demo", "--once"]).output().await?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
-    for part in ["filled: 50 @ 11 with order 2", "filled: 50 @ 11 with order 2, 25 @ 10 with order 1"] {
+    for part in [
+        "filled: 50 @ 11 with order 2",
+        "filled: 50 @ 11 with order 2, 25 @ 10 with order 1",
+        "The same on all 3 nodes",
+        "of 3 voters.",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     let directory = text.split_whitespace().find(|word| word.contains("xbook-demo-"));

@@ -49,7 +49,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a node until it is told to end
     Run(RunArgs),
-    /// Try it out: start a node, play an example on it, and go on serving
+    /// Try it out: start three nodes, play an example on them, and go on serving
     Demo(DemoArgs),
 }
 
@@ -68,6 +68,9 @@ pub struct RunArgs {
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
+    /// How many nodes, all voters
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub nodes: u8,
     /// End after the example
     #[arg(long)]
     pub once: bool,

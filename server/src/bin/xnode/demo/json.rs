@@ -3,17 +3,22 @@
 use serde_json::{Value, json};
 use xbook_proto::v1::{Level, PlaceOrderResponse, Trade};
 
-use super::About;
+use super::nodes::About;
 use super::play::{MARKET, Played};
 use super::show::{side, status};
 
-/// The object: where the node serves, and what came of the example.
-pub fn object(about: &About, played: &Played) -> Value {
+/// The object: where the nodes serve, and what came of the example. Book and digest are the same on
+/// each node; else there would be an error instead.
+pub fn object(nodes: &[About], played: &Played) -> Value {
+    let node = |about: &About| json!({ "node_id": about.id.to_string(), "url": about.url });
+    let lease = &played.lease;
     json!({
-        "nodes": [{ "node_id": about.node.to_string(), "url": about.url }],
+        "nodes": nodes.iter().map(node).collect::<Vec<_>>(),
         "market": MARKET,
+        "lease": { "holder": lease.holder, "term": lease.term, "voters": lease.voters },
         "position": played.book.position,
-        "orders": played.orders.iter().map(order).collect::<Vec<_>>(),
+        "digest": played.digest,
+        "orders": played.orders.iter().map(|(through, placed)| order(&nodes[*through], placed)).collect::<Vec<_>>(),
         "bids": levels(&played.book.bids),
         "asks": levels(&played.book.asks),
         "trades": played.trades.iter().map(trade).collect::<Vec<_>>(),
@@ -21,10 +26,11 @@ pub fn object(about: &About, played: &Played) -> Value {
 }
 
 /// What was first answered: a maker's later fills are in the trades.
-fn order(placed: &PlaceOrderResponse) -> Value {
+fn order(through: &About, placed: &PlaceOrderResponse) -> Value {
     let order = placed.order.clone().unwrap_or_default();
     json!({
         "order_id": order.order_id,
+        "through": through.id.to_string(),
         "side": side(order.side),
         "quantity": order.quantity,
         "price": order.price,

@@ -1,41 +1,20 @@
 //! `xnode demo`: starts, plays an example through the API, shows it, and goes on serving.
 
 mod json;
+mod nodes;
 mod play;
 mod show;
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 use xbook::config::{LogConfig, LogFormat};
-use xbook::node::Start;
-use xbook::types::NodeId;
 
 use crate::args::{DemoArgs, Format};
-use crate::service::Service;
 use crate::signals::Signals;
+use nodes::{About, Nodes};
 use play::Played;
-
-/// How long calls may take when the demo ends.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// A running demo. The directory goes when this is dropped.
-struct Demo {
-    service: Service,
-    directory: TempDir,
-    about: About,
-}
-
-/// What a client needs to know of it.
-struct About {
-    url: String,
-    node: NodeId,
-    directory: PathBuf,
-}
 
 /// Runs the demo until it is over or a signal ends it.
 pub fn run(args: &DemoArgs) -> Result<()> {
@@ -49,64 +28,46 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 
 async fn play(args: &DemoArgs) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
-    let mut demo = Demo::start().await?;
+    let mut nodes = tokio::select! {
+        started = Nodes::start(args.nodes) => started?,
+        // Nothing was promised yet.
+        _ = signals.next() => return Ok(()),
+    };
+    let (about, directory) = (nodes.about().await?, nodes.directory());
     let ended = tokio::select! {
-        error = demo.service.failed() => Err(error),
-        shown = show(&demo.about, args) => shown,
-        _ = signals.next() => return demo.stop().await,
+        error = nodes.failed() => Err(error),
+        shown = show(&about, &directory, args) => shown,
+        _ = signals.next() => return nodes.stop().await,
     };
     if args.once || ended.is_err() {
-        return ended.and(demo.stop().await);
+        return ended.and(nodes.stop().await);
     }
     tokio::select! {
-        error = demo.service.failed() => return Err(error),
+        error = nodes.failed() => return Err(error),
         _ = signals.next() => {}
     }
     if args.output == Format::Table {
-        print("\nEnding: the node stops and its data is removed.\n")?;
+        print("\nEnding: the nodes stop and their data is removed.\n")?;
     }
     tokio::select! {
-        stopped = demo.stop() => stopped,
+        stopped = nodes.stop() => stopped,
         signal = signals.next() => bail!("{signal} came again: ended at once"),
     }
 }
 
-impl Demo {
-    async fn start() -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("xbook-demo-")
-            .tempdir()
-            .context("can't make a temporary directory")?;
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let start = Start { data: directory.path().join("node"), bootstrap: true, ..Start::default() };
-        let service = Service::start(any_port, start).await?;
-        let about = About {
-            url: format!("http://{}", service.address()),
-            node: service.node_id(),
-            directory: directory.path().to_owned(),
-        };
-        Ok(Self { service, directory, about })
-    }
-
-    async fn stop(self) -> Result<()> {
-        let Self { service, directory, .. } = self;
-        service.stop(GRACE).await?;
-        directory.close().context("can't remove the temporary directory")
-    }
-}
-
 /// Plays the example and prints what came of it.
-async fn show(about: &About, args: &DemoArgs) -> Result<()> {
+async fn show(nodes: &[About], directory: &Path, args: &DemoArgs) -> Result<()> {
     if args.output == Format::Table {
-        print(&show::welcome(about))?;
+        print(&show::welcome(nodes, directory))?;
     }
-    let played = Played::example(&about.url).await.context("the example failed")?;
+    nodes::make_voters(nodes).await.context("the nodes don't become voters")?;
+    let played = Played::example(nodes).await.context("the example failed")?;
     match args.output {
-        Format::Json => print(&format!("{}\n", json::object(about, &played)))?,
-        Format::Table => print(&show::played(&played))?,
+        Format::Json => print(&format!("{}\n", json::object(nodes, &played)))?,
+        Format::Table => print(&show::played(nodes, &played))?,
     }
     if args.output == Format::Table && !args.once {
-        print(&show::what_next(&about.url))?;
+        print(&show::what_next(nodes, directory))?;
     }
     Ok(())
 }

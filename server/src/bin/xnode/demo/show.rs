@@ -1,42 +1,63 @@
 //! The example as a person would want to see it.
 
+use std::path::Path;
+
 use comfy_table::{CellAlignment, Table};
 use xbook_proto::v1::{Level, OrderStatus, PlaceOrderResponse, Side, Trade};
 
-use super::About;
+use super::nodes::About;
 use super::play::{MARKET, Played};
 
+/// Digits of a digest that are shown: enough to compare nodes by eye.
+const DIGEST_DIGITS: usize = 12;
+
 /// What runs.
-pub fn welcome(about: &About) -> String {
+pub fn welcome(nodes: &[About], directory: &Path) -> String {
+    let mut table = new_table(&["node", "id", "serves on"], &[0]);
+    for (at, node) in nodes.iter().enumerate() {
+        table.add_row([(at + 1).to_string(), node.id.to_string(), node.url.clone()]);
+    }
     format!(
-        "An xbook node serves on {}\n  node id  {}\n  data in  {} (removed at the end)\n",
-        about.url,
-        about.node,
-        about.directory.display()
+        "An xbook cluster of {}, all in this process, data in {} (removed at the end):\n\n{}",
+        nodes.len(),
+        directory.display(),
+        lines(&table)
     )
 }
 
 /// The orders and what became of them, the trades, the book.
-pub fn played(played: &Played) -> String {
+pub fn played(nodes: &[About], played: &Played) -> String {
+    let holder = nodes.iter().position(|node| node.id.to_string() == played.lease.holder);
+    let holder = holder.map_or_else(|| played.lease.holder.clone(), |at| format!("node {}", at + 1));
+    let digest: String = played.digest.chars().take(DIGEST_DIGITS).collect();
     format!(
-        "\nFour limit orders on {MARKET}, one after the other:\n\n{}\nThe trades, each at the price of the \
-         order that rested:\n\n{}\nWhat is left in the book:\n\n{}",
+        "\nFour limit orders on {MARKET}, one after the other, each through the next node:\n\n{}\nThe trades, \
+         each at the price of the order that rested:\n\n{}\nWhat is left in the book:\n\n{}\nThe same on {} \
+         at position {}, with digest {digest}.\nMatched by {holder}, under lease {} of {} voters.\n",
         orders(played),
         trades(played),
         book(&played.book.bids, &played.book.asks),
+        if nodes.len() == 1 { "the node".to_owned() } else { format!("all {} nodes", nodes.len()) },
+        played.book.position,
+        played.lease.term,
+        played.lease.voters.len(),
     )
 }
 
 /// What to type now.
-pub fn what_next(url: &str) -> String {
+pub fn what_next(nodes: &[About], directory: &Path) -> String {
+    let url = nodes.first().map_or("", |node| &node.url);
+    let other = nodes.last().map_or("", |node| &node.url);
     format!(
-        "\nThe node goes on serving until Ctrl-C. In another terminal:\n\n  \
+        "\nThe nodes go on serving until Ctrl-C, which removes {}. In another terminal:\n\n  \
          xcli --node {url} book {MARKET} --watch\n  \
-         xcli --node {url} sell 25 {MARKET} 10\n  \
-         xcli --node {url} buy 5 {MARKET} 9.75\n  \
+         xcli --node {other} sell 25 {MARKET} 10\n  \
          xcli --node {url} trades {MARKET}\n  \
-         xcli --node {url} node\n\n\
-         In a checkout, `cargo run --release --bin xcli --` stands for xcli.\n"
+         xcli --node {url} nodes\n  \
+         xcli --node {url} lease\n  \
+         xcli --node {other} verify {MARKET}\n\n\
+         In a checkout, `cargo run --release --bin xcli --` stands for xcli.\n",
+        directory.display()
     )
 }
 
@@ -56,12 +77,14 @@ pub fn status(status: i32) -> String {
 }
 
 fn orders(played: &Played) -> String {
-    let mut table = new_table(&["#", "side", "quantity", "price", "what became of it"], &[0, 2, 3]);
-    for (at, placed) in played.orders.iter().enumerate() {
+    let mut table =
+        new_table(&["#", "through", "side", "quantity", "price", "what became of it"], &[0, 3, 4]);
+    for (at, (through, placed)) in played.orders.iter().enumerate() {
         let order = placed.order.clone().unwrap_or_default();
         let outcome = outcome(placed, played);
         table.add_row([
             (at + 1).to_string(),
+            format!("node {}", through + 1),
             side(order.side).to_owned(),
             order.quantity,
             order.price,
@@ -95,8 +118,9 @@ fn outcome(placed: &PlaceOrderResponse, played: &Played) -> String {
 
 /// An order by its number in the example.
 fn number(order_id: &str, played: &Played) -> String {
-    let is_it =
-        |placed: &PlaceOrderResponse| placed.order.as_ref().is_some_and(|order| order.order_id == order_id);
+    let is_it = |(_, placed): &(usize, PlaceOrderResponse)| {
+        placed.order.as_ref().is_some_and(|order| order.order_id == order_id)
+    };
     played.orders.iter().position(is_it).map_or_else(|| order_id.to_owned(), |at| format!("order {}", at + 1))
 }
 
