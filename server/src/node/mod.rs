@@ -202,8 +202,6 @@ impl Node {
         };
         tokio::spawn(supervisor.run());
         let node = Self { inner: Arc::new(inner) };
-        // Whoever asks first shall find the markets that were there before.
-        node.caught_up().await;
         let dialler = Dialler {
             identity,
             links: node.inner.links.clone(),
@@ -211,6 +209,8 @@ impl Node {
             router: node.router(),
         };
         tokio::spawn(mesh::connect(node.directory().clone(), dialler, join));
+        // Whoever asks first shall find the markets that were there before.
+        node.caught_up().await;
         if let Some(address) = advertise {
             tokio::spawn(mesh::announce(node.directory().clone(), clock, node.id(), address));
         }

@@ -27,7 +27,7 @@ use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
 use crate::store::{Changes, Store, What, Write};
-use crate::types::NodeId;
+use crate::types::{NodeId, Position};
 
 /// Most commands that wait.
 const MAX_WAITING: usize = 1_024;
@@ -151,6 +151,7 @@ impl Task {
         mut commands: mpsc::Receiver<Command>,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), String> {
+        self.show_start().await?;
         self.step(Input::Wake).await?;
         self.relink().await?;
         let mut connected = true;
@@ -224,6 +225,17 @@ impl Task {
             return Ok(());
         }
         self.step(Input::Submit(gathered)).await
+    }
+
+    /// What the generation begins with is shown from the start: no batch will come for it.
+    async fn show_start(&mut self) -> Result<(), String> {
+        let view = self.replica.view();
+        let (position, time) = (view.position(), view.time());
+        if position == Position(0) {
+            return Ok(());
+        }
+        let markets = view.machine.directory().map(|directory| directory.markets().cloned().collect());
+        self.publish(Publication::Skipped { position, time, markets: markets.unwrap_or_default() }).await
     }
 
     /// A closing holder hands its lease over, so that nobody has to wait until it is over.

@@ -52,6 +52,10 @@ async fn a_cluster_grows_and_a_dead_voter_is_replaced() {
     assert_eq!(filled.order.unwrap().status(), OrderStatus::Filled);
     // A market gets the directory's voters.
     third.create("ETH/USDT").await.unwrap();
+    // A restarted node begins where the generation does, and needs nobody for that.
+    let (address, data) = (second.address, second.end().await);
+    let back = tokio::time::timeout(PATIENCE, Served::at(data, address));
+    let mut second = back.await.unwrap();
     let dead = first.node.id();
     first.end().await;
     let placed = second.place(buy("3", "10", "1")).await.unwrap();
