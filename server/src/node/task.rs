@@ -27,7 +27,7 @@ use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
 use crate::store::{Changes, Store, What, Write};
-use crate::types::{NodeId, Position};
+use crate::types::{Micros, NodeId, Position};
 
 /// Most commands that wait.
 const MAX_WAITING: usize = 1_024;
@@ -80,6 +80,8 @@ struct Task {
     /// Until when a closing holder waits for the next one to take the lease.
     handing_over: Option<std::pin::Pin<Box<Sleep>>>,
     effects: Vec<Effect>,
+    /// When the running step began.
+    step_began: Micros,
 }
 
 /// Starts a replica's task and its publisher.
@@ -123,6 +125,7 @@ pub(super) fn spawn(
         wake: None,
         handing_over: None,
         effects: Vec::new(),
+        step_began: clock.now(),
     };
     tasks.spawn(async move {
         // A task of its own: while it writes the history, the replica goes on with the next batch.
@@ -300,8 +303,9 @@ impl Task {
 
     async fn step(&mut self, input: Input) -> Result<(), String> {
         let mut effects = std::mem::take(&mut self.effects);
+        self.step_began = self.clock.now();
         // What a replica wanted before it gave up is not done: nobody heard of it.
-        self.replica.handle(self.clock.now(), input, &mut effects).map_err(|error| error.to_string())?;
+        self.replica.handle(self.step_began, input, &mut effects).map_err(|error| error.to_string())?;
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
@@ -357,9 +361,11 @@ impl Task {
         let from = self.disk.changes.generation();
         let to = self.disk.store.next_generation(&self.disk.changes, self.disk.written, &genesis);
         let to = to.map_err(|error| error.to_string())?;
+        // So long nothing else went on with this document: its genesis was made, its history synced.
+        let pause_us = self.clock.now().0.saturating_sub(self.step_began.0);
         tracing::info!(
-            document = %self.name, generation = genesis.generation(), bytes = genesis.bytes(),
-            position = genesis.position().0, "a generation begins"
+            document = %self.name, generation = genesis.generation(), genesis_bytes = genesis.bytes(),
+            position = genesis.position().0, pause_us, "a generation begins"
         );
         self.disk.changes = to.clone();
         self.disk.written = changes.len() as u64;
