@@ -171,3 +171,35 @@ impl Directory {
 fn entry(new: &NewMarket, position: Position) -> MarketEntry {
     MarketEntry { name: new.name.clone(), rules: new.rules.clone(), voters: new.voters.clone(), position }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(7);
+
+    /// A directory with as many nodes as it holds.
+    fn full() -> Directory {
+        let entry = |node| NodeEntry { node: NodeId(node), address: "host:1".into(), position: Position(1) };
+        let nodes = (1..=MAX_NODES as u64).map(|node| (NodeId(node), entry(node))).collect();
+        Directory { nodes, ..Directory::default() }
+    }
+
+    #[test]
+    fn an_address_is_short_and_plain() {
+        let directory = Directory::default();
+        assert_eq!(directory.check_announced(NODE, "node1.example:7001"), Ok(()));
+        assert_eq!(directory.check_announced(NODE, &"a".repeat(MAX_ADDRESS_BYTES)), Ok(()));
+        for address in ["", "a b:1", "a\n:1", &"a".repeat(MAX_ADDRESS_BYTES + 1)] {
+            assert_eq!(directory.check_announced(NODE, address), Err(Reason::MalformedText), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn a_full_directory_takes_only_those_that_it_knows() {
+        let full = full();
+        assert_eq!(full.check_announced(NODE, "host:2"), Ok(()));
+        let another = NodeId(MAX_NODES as u64 + 1);
+        assert_eq!(full.check_announced(another, "host:2"), Err(Reason::TooMany));
+    }
+}

@@ -82,6 +82,12 @@ impl Lease {
         self.timer = now.plus(wait).plus(self.back_off());
     }
 
+    /// Nobody can have promised anything in a new document, so there is nothing to wait for.
+    pub fn begin_fresh(&mut self, now: Micros) {
+        self.believed = None;
+        self.timer = now.plus(self.back_off());
+    }
+
     /// Up to one duration, differently each time and on each node.
     pub fn back_off(&mut self) -> Micros {
         // SplitMix64: the seed comes from outside, so a run can be repeated.

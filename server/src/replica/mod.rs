@@ -162,6 +162,9 @@ impl Replica {
         let promised =
             if forgets { replica.tape.first_term() } else { replica.tape.promised_by(replica.node) };
         replica.lease = Lease::new(lease, now, seed, promised);
+        if replica.genesis.lease().is_none() && replica.document.vector().is_empty() {
+            replica.lease.begin_fresh(now);
+        }
         replica.log.opened(promised);
         replica.accepted = replica.inbox.last(replica.node);
         replica.recall_committed();

@@ -52,7 +52,7 @@ async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back
     let address = first.address;
     let mut second = joined(&first).await;
     let directory = first.end().await;
-    let order = within(Duration::from_secs(1), buy("a", "10", "100"));
+    let order = within(Duration::from_secs(2), buy("a", "10", "100"));
     let pending = second.trading.place_order(order).await.unwrap().into_inner();
     assert_eq!(pending.order.unwrap().status(), OrderStatus::Pending);
     let mut first = Served::at(directory, address).await;
