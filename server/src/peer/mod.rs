@@ -1,7 +1,7 @@
 //! Peers: one gRPC stream a pair of nodes, for all documents.
 //!
-//! A node dials the addresses that it was given, and again with back-off when a connection is lost
-//! ([`dial`]); it is dialled through [`Gate`], the gRPC service. Either way both sides greet, and
+//! A node dials the addresses that it was given and all nodes in the directory, and again with
+//! back-off when a connection is lost ([`Dialler`]); it is dialled through [`Gate`], the gRPC service. Either way both sides greet, and
 //! then there is a [`Link`]: the supervisor hands it to every replica, whose messages go out
 //! through it, and what comes in is [delivered](Router) to the replica of its document.
 //!
