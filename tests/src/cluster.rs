@@ -10,7 +10,7 @@ use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::{CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, MarketRules};
 
 use crate::network::Network;
-use crate::process::{Address, Exit, Home, Signal, Usage, Xnode};
+use crate::process::{Address, Exit, Home, Signal, Xnode};
 
 /// How long nodes may take to agree on a holder, or on what was committed, on a machine that does
 /// other things too.
@@ -43,6 +43,14 @@ impl Cluster {
     /// One does not start.
     pub async fn start(nodes: usize) -> Result<Self> {
         let homes = (0..nodes).map(|_| Home::new()).collect::<Result<_>>()?;
+        Self::start_at(homes).await
+    }
+
+    /// A new node in each of these homes, which are on this machine's loopback.
+    ///
+    /// # Errors
+    /// One does not start.
+    pub async fn start_at(homes: Vec<Home>) -> Result<Self> {
         Self::start_in(homes, None).await
     }
 
@@ -192,12 +200,10 @@ impl Cluster {
         self.seats[node].node.as_ref().context("it does not run")?.signal(signal)
     }
 
-    /// What a node's process has used.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn usage(&self, node: usize) -> Result<Usage> {
-        self.seats[node].node.as_ref().context("it does not run")?.usage()
+    /// The processes of all nodes that were started and not killed.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.seats.iter().filter_map(|seat| seat.node.as_ref().and_then(Xnode::process)).collect()
     }
 
     /// The nodes that run.
@@ -301,6 +307,18 @@ impl Cluster {
     pub async fn terminate(&mut self, node: usize) -> Result<Exit> {
         let seat = &mut self.seats[node];
         seat.node.take().context("it does not run")?.terminate(&seat.home).await
+    }
+
+    /// Waits until a node shows a market up to a position.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn shows(&self, node: usize, market: &str, position: u64) -> Result<()> {
+        self.wait_until("the node has caught up", async || {
+            let status = self.status(node, market).await?;
+            Ok(status.is_some_and(|status| status.position >= position))
+        })
+        .await
     }
 
     /// Waits until all nodes that run are at the same position of a market with the same digest, and

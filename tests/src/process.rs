@@ -39,6 +39,7 @@ pub struct Home {
     listen: SocketAddr,
     host: Option<Host>,
     join: Vec<String>,
+    document_size: Option<String>,
 }
 
 /// Where a node serves, and how to get there.
@@ -79,7 +80,7 @@ impl Home {
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("xbook-test-").tempdir()?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Ok(Self { directory, listen, host: None, join: Vec::new() })
+        Ok(Self { directory, listen, host: None, join: Vec::new(), document_size: None })
     }
 
     /// A new home on a host of a network of one's own.
@@ -99,6 +100,12 @@ impl Home {
         let mut home = Self::new()?;
         home.join(node.announced.listen);
         Ok(home)
+    }
+
+    /// Nodes here seal documents of this size, such as `4MiB`.
+    #[must_use]
+    pub fn with_document_size(self, size: &str) -> Self {
+        Self { document_size: Some(size.to_owned()), ..self }
     }
 
     /// From the next start on, the node dials this address too; a new node joins its cluster.
@@ -176,6 +183,7 @@ impl Home {
             true => command.arg("--bootstrap"),
             false => command.args(self.join.iter().map(|peer| format!("--join={peer}"))),
         };
+        command.args(self.document_size.iter().map(|size| format!("--document-size={size}")));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         command.spawn().context("can't run xnode")
     }
@@ -234,12 +242,10 @@ impl Xnode {
         &self.address
     }
 
-    /// What it has used since its start.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn usage(&self) -> Result<Usage> {
-        Usage::of(self.child.id().context("xnode has ended")?)
+    /// Its process; `None` if it has ended.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Kills it as a power cut would, with SIGKILL, and waits until it is gone.
@@ -332,8 +338,11 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads it of a running process.
-    fn of(process: u32) -> Result<Self> {
+    /// Of a running process.
+    ///
+    /// # Errors
+    /// There is none of this id.
+    pub fn of(process: u32) -> Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
         // The second field, a name in parentheses, may have spaces in it.
         let (_, fields) = stat.rsplit_once(')').context("/proc's stat has another form")?;

@@ -22,7 +22,7 @@ pub use random::Random;
 pub use record::Record;
 pub use session::{Moved, SessionTrader, Window};
 pub use trader::Trader;
-pub use watcher::Watcher;
+pub use watcher::{Watcher, next_trade};
 
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Request, Status};

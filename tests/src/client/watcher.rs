@@ -7,6 +7,23 @@ use xbook_proto::v1::{StreamTradesRequest, Trade};
 
 use super::promises::trades_hold;
 use super::{Broken, Record};
+use crate::process::Address;
+
+/// Waits for the next trade of a market that a node shows.
+///
+/// # Errors
+/// The connection is lost.
+pub async fn next_trade(node: &Address, market: &str) -> anyhow::Result<()> {
+    let mut data = MarketDataServiceClient::new(node.connect().await?);
+    let request = StreamTradesRequest { market: market.into(), after_position: None };
+    let mut trades = data.stream_trades(request).await?.into_inner();
+    while let Some(message) = trades.message().await? {
+        if let Some(Event::Trade(_)) = message.event {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the stream of trades ended")
+}
 
 /// A client that follows the trades from the first on.
 #[derive(Default)]

@@ -7,11 +7,11 @@ use tokio::time::sleep;
 use xbook_proto::v1::StreamTradesRequest;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
 use xbook_proto::v1::stream_trades_response::Event;
-use xbook_tests::client::Progress;
+use xbook_tests::client::{Progress, next_trade};
 use xbook_tests::clock::Stopwatch;
 use xbook_tests::process::Address;
 
-use super::{LEASE, MARKET, begin, check, next_trade, other};
+use super::{LEASE, MARKET, begin, check, other};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_others_go_on_when_the_lease_holder_is_killed() -> Result<()> {
@@ -23,7 +23,7 @@ async fn the_others_go_on_when_the_lease_holder_is_killed() -> Result<()> {
             let holder = cluster.holder(MARKET).await?;
             cluster.kill(holder).await?;
             let since = Stopwatch::start();
-            next_trade(&other(&cluster, holder)).await?;
+            next_trade(&other(&cluster, holder), MARKET).await?;
             println!("round {round}: next fill {:?} after the kill of the holder", since.elapsed());
             // Time alone proves nothing on a busy machine: this only says that it comes back.
             ensure!(since.elapsed() < 20 * LEASE, "no fill for {:?}", since.elapsed());
@@ -95,7 +95,7 @@ async fn a_holder_that_slept_beyond_its_lease_gives_way() -> Result<()> {
         progress.answers(60).await;
         let holder = cluster.holder(MARKET).await?;
         cluster.stop(holder)?;
-        next_trade(&other(&cluster, holder)).await?;
+        next_trade(&other(&cluster, holder), MARKET).await?;
         let next = cluster.holder(MARKET).await?;
         ensure!(next != holder, "a stopped process holds the lease");
         progress.answers(60).await;
@@ -138,7 +138,7 @@ async fn five_voters_go_on_without_two() -> Result<()> {
         let second = (holder + 1) % 5;
         cluster.kill(holder).await?;
         cluster.kill(second).await?;
-        next_trade(&cluster.address((holder + 2) % 5)).await?;
+        next_trade(&cluster.address((holder + 2) % 5), MARKET).await?;
         progress.answers(50).await;
         anyhow::Ok([holder, second])
     };

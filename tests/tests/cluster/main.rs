@@ -7,9 +7,7 @@ mod partitions;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
-use xbook_proto::v1::stream_trades_response::Event;
-use xbook_proto::v1::{MarketRules, StreamTradesRequest};
+use xbook_proto::v1::MarketRules;
 use xbook_tests::client::{Crowd, Flow, Random, Window};
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::Address;
@@ -71,19 +69,6 @@ async fn check(cluster: &Cluster, clients: &mut Crowd) -> Result<()> {
     );
     ensure!(calls.1 > 0 && sessions.1 > 0, "nothing was promised");
     Ok(())
-}
-
-/// Waits for the next trade that a node shows.
-async fn next_trade(node: &Address) -> Result<()> {
-    let mut data = MarketDataServiceClient::new(node.connect().await?);
-    let request = StreamTradesRequest { market: MARKET.into(), after_position: None };
-    let mut trades = data.stream_trades(request).await?.into_inner();
-    while let Some(message) = trades.message().await? {
-        if let Some(Event::Trade(_)) = message.event {
-            return Ok(());
-        }
-    }
-    anyhow::bail!("the stream of trades ended")
 }
 
 /// One of the others.

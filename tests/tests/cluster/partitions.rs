@@ -8,12 +8,12 @@ use tonic::Request;
 use tonic::metadata::MetadataValue;
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
 use xbook_proto::v1::{AnswerWhen, GetOrderRequest, NewOrder, Order, OrderStatus, PlaceOrderRequest, Side};
-use xbook_tests::client::Progress;
+use xbook_tests::client::{Progress, next_trade};
 use xbook_tests::clock::Stopwatch;
 use xbook_tests::cluster::Cluster;
 use xbook_tests::network::Network;
 
-use super::{LEASE, MARKET, begin_with, check, next_trade};
+use super::{LEASE, MARKET, begin_with, check};
 
 /// How long a call on the minority's side waits before it is told that its order is pending.
 const PENDING_AFTER: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ async fn split(
             part(cluster.network()?, cut)?;
             sleep(2 * LEASE).await;
             let (before, shown) = (position(&cluster, majority).await?, position(&cluster, cut).await?);
-            next_trade(&cluster.address(majority)).await?;
+            next_trade(&cluster.address(majority), MARKET).await?;
             let pending = place_pending(&cluster, cut, &format!("minority-{holder_is_cut_off}")).await?;
             let (after, still) = (position(&cluster, majority).await?, position(&cluster, cut).await?);
             ensure!(after > before, "the majority did not go on");
@@ -161,7 +161,7 @@ async fn links_that_are_lost_one_way_or_between_two_stop_nobody() -> Result<()> 
             }
             sleep(3 * LEASE).await;
             // Through the node that both can reach.
-            next_trade(&cluster.address((holder + 2) % 3)).await?;
+            next_trade(&cluster.address((holder + 2) % 3), MARKET).await?;
             progress.answers(30).await;
             if there {
                 network.unblock(holder, other)?;

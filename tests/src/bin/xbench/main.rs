@@ -1,9 +1,12 @@
 //! `xbench`: the benchmarks of xbook. Each subcommand is one of them.
 #![allow(clippy::print_stdout, reason = "results are this program's output")]
 
+mod apply;
 mod disk;
 mod engine;
+mod grow;
 mod output;
+mod recover;
 mod replay;
 mod replicated;
 mod unary;
@@ -20,6 +23,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A replica alone: what it costs to receive what another one wrote, as the document grows.
+    Apply(apply::Args),
+    /// Three nodes: workload E1 with many small documents; does the cost stay flat?
+    Grow(grow::Args),
+    /// Three nodes: how long until it goes on after a kill, and until a node has caught up.
+    Recover(recover::Args),
     /// The matching engine alone: workloads E1 (public order flow), E2 (peers), E3 (grid of sizes).
     Engine(engine::Args),
     /// A whole node: workload E1 over one gRPC stream, against the published hashes.
@@ -32,6 +41,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Apply(args) => apply::run(&args),
+        Command::Grow(args) => grow::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Replicated(args) => replicated::run(&args),

@@ -175,7 +175,7 @@ struct Sample {
 
 impl Sample {
     async fn take(cluster: &Cluster, holder: usize, market: &str) -> Result<Self> {
-        let usage = cluster.running().map(|node| cluster.usage(node)).collect::<Result<_>>()?;
+        let usage = cluster.processes().into_iter().map(Usage::of).collect::<Result<_>>()?;
         let described = cluster.describe(holder).await?;
         let status = described.documents.iter().find(|status| status.name == market).context("no market")?;
         let (batches, document_bytes) = (status.committed_batches, status.bytes);
