@@ -1,6 +1,7 @@
 //! A cluster of real `xnode` processes, each with a data directory of its own, and what is done to
 //! them: killed, stopped, started again, cut off.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -9,8 +10,10 @@ use tonic::transport::Channel;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::{CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, MarketRules};
 
+use crate::client::Random;
 use crate::network::Network;
 use crate::process::{Address, Exit, Home, Signal, Xnode};
+use crate::proxy::Proxy;
 
 /// How long nodes may take to agree on a holder, or on what was committed, on a machine that does
 /// other things too.
@@ -31,9 +34,18 @@ pub struct Cluster {
 
 struct Seat {
     home: Home,
+    /// Through which other nodes reach it.
+    proxy: Option<Proxy>,
     id: String,
     node: Option<Xnode>,
     stopped: bool,
+}
+
+impl Seat {
+    /// Where other nodes reach it.
+    fn peer_address(&self) -> SocketAddr {
+        self.proxy.as_ref().map_or_else(|| self.home.address().socket(), Proxy::address)
+    }
 }
 
 impl Cluster {
@@ -63,6 +75,20 @@ impl Cluster {
         Self::start_in(homes, Some(network)).await
     }
 
+    /// So many new nodes on this machine's loopback, which reach each other through proxies.
+    ///
+    /// # Errors
+    /// One does not start.
+    pub async fn start_behind_proxies(nodes: usize, random: &mut Random) -> Result<Self> {
+        let mut cluster = Self { seats: Vec::new(), network: None };
+        for _ in 0..nodes {
+            let proxy = Proxy::start(random.below(u64::MAX)).await?;
+            let home = Home::new()?.advertising(proxy.address());
+            cluster.seat(home, Some(proxy)).await?;
+        }
+        Ok(cluster)
+    }
+
     async fn start_in(homes: Vec<Home>, network: Option<Network>) -> Result<Self> {
         let mut cluster = Self { seats: Vec::new(), network };
         for home in homes {
@@ -75,13 +101,26 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not start.
-    pub async fn add(&mut self, mut home: Home) -> Result<usize> {
-        for before in &self.seats {
-            home.join(before.home.address().socket());
-        }
+    pub async fn add(&mut self, home: Home) -> Result<usize> {
+        self.seat(home, None).await
+    }
+
+    async fn seat(&mut self, mut home: Home, proxy: Option<Proxy>) -> Result<usize> {
+        self.seats.iter().for_each(|before| home.join(before.peer_address()));
         let node = Xnode::start(&mut home).await?;
-        self.seats.push(Seat { home, id: node.id().to_owned(), node: Some(node), stopped: false });
+        if let Some(proxy) = &proxy {
+            proxy.lead_to(home.address().socket());
+        }
+        self.seats.push(Seat { home, proxy, id: node.id().to_owned(), node: Some(node), stopped: false });
         Ok(self.seats.len() - 1)
+    }
+
+    /// The proxy through which other nodes reach a node.
+    ///
+    /// # Errors
+    /// They reach it without one.
+    pub fn proxy(&self, node: usize) -> Result<&Proxy> {
+        self.seats[node].proxy.as_ref().context("there is no proxy in front of it")
     }
 
     /// How many nodes there are, dead ones included.
@@ -165,7 +204,7 @@ impl Cluster {
     /// It does not start.
     pub async fn replace(&mut self, node: usize) -> Result<(String, String)> {
         let others = self.seats.iter().enumerate().filter(|(other, _)| *other != node);
-        let others: Vec<_> = others.map(|(_, seat)| seat.home.address().socket()).collect();
+        let others: Vec<_> = others.map(|(_, seat)| seat.peer_address()).collect();
         let seat = &mut self.seats[node];
         ensure!(seat.node.is_none(), "it still runs");
         seat.home.wipe()?;

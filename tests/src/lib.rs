@@ -7,6 +7,7 @@ pub mod model;
 pub mod naive;
 pub mod network;
 pub mod process;
+pub mod proxy;
 pub mod replay;
 pub mod sim;
 pub mod workload;

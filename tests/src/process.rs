@@ -39,6 +39,7 @@ pub struct Home {
     listen: SocketAddr,
     host: Option<Host>,
     join: Vec<String>,
+    advertise: Option<SocketAddr>,
     document_size: Option<String>,
 }
 
@@ -80,7 +81,7 @@ impl Home {
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("xbook-test-").tempdir()?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Ok(Self { directory, listen, host: None, join: Vec::new(), document_size: None })
+        Ok(Self { directory, listen, host: None, join: Vec::new(), advertise: None, document_size: None })
     }
 
     /// A new home on a host of a network of one's own.
@@ -106,6 +107,12 @@ impl Home {
     #[must_use]
     pub fn with_document_size(self, size: &str) -> Self {
         Self { document_size: Some(size.to_owned()), ..self }
+    }
+
+    /// Nodes here tell others to reach them at this address.
+    #[must_use]
+    pub fn advertising(self, address: SocketAddr) -> Self {
+        Self { advertise: Some(address), ..self }
     }
 
     /// From the next start on, the node dials this address too; a new node joins its cluster.
@@ -183,6 +190,7 @@ impl Home {
             true => command.arg("--bootstrap"),
             false => command.args(self.join.iter().map(|peer| format!("--join={peer}"))),
         };
+        command.args(self.advertise.iter().map(|address| format!("--advertise={address}")));
         command.args(self.document_size.iter().map(|size| format!("--document-size={size}")));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         command.spawn().context("can't run xnode")

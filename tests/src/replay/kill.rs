@@ -31,23 +31,27 @@ pub async fn replay_killing(
     let voters = (0..cluster.len()).map(|node| cluster.id(node).to_owned()).collect();
     let market = create_market(channel.clone(), voters).await?;
     cluster.holder(&market).await?;
-    let stretches = Stretches { length: messages.len() as u64 / (u64::from(kills) + 1), kills };
-    // Commands up to here may be sent: the next kill finds half a stretch on its way or waiting.
-    let open = watch::Sender::new(stretches.open(1));
+    let length = messages.len() as u64 / (u64::from(kills) + 1);
+    // Small enough that every opening of the gate lets something through.
+    let batch = pace.batch.min(u32::try_from(length / 8)?.max(1));
+    // Commands up to here may be sent.
+    let open = watch::Sender::new(if kills == 0 { u64::MAX } else { 0 });
     let answered = watch::Sender::new(0);
     let killing = async {
-        for kill in 1..=kills {
+        for kill in 1..=u64::from(kills) {
             cluster.hold_elsewhere(&market, THROUGH).await?;
             let holder = cluster.holder(&market).await?;
-            let reached = stretches.length * u64::from(kill);
-            answered.subscribe().wait_for(|answered| *answered >= reached).await?;
+            // The kill finds half a stretch on its way.
+            open.send_replace(length * kill + length / 2);
+            answered.subscribe().wait_for(|answered| *answered >= length * kill).await?;
             cluster.kill(holder).await?;
             let stalled = *answered.borrow();
-            // Somebody else takes over, and what was on its way is answered.
+            // There is more to do for whoever takes over.
+            open.send_replace(length * kill + length * 3 / 4);
             answered.subscribe().wait_for(|answered| *answered > stalled).await?;
             cluster.restart(holder).await?;
-            open.send_replace(stretches.open(kill + 1));
         }
+        open.send_replace(u64::MAX);
         anyhow::Ok(())
     };
     let gate = async |last: u64| {
@@ -58,22 +62,9 @@ pub async fn replay_killing(
         answered.send_replace(count);
         progress(count);
     };
-    let replaying = replay(channel, &market, messages, pace, clock, told, gate);
+    let replaying = replay(channel, &market, messages, Pace { batch, ..pace }, clock, told, gate);
     let (replayed, ()) = tokio::try_join!(replaying, killing)?;
     let agreed = cluster.agree(&market).await?;
     ensure!(agreed.pending_intents == 0 && agreed.position > 0, "not everything is committed: {agreed:?}");
     Ok(replayed)
-}
-
-/// The way from one kill to the next, in commands.
-struct Stretches {
-    length: u64,
-    kills: u32,
-}
-
-impl Stretches {
-    /// Up to where commands may be sent until a kill is over.
-    fn open(&self, kill: u32) -> u64 {
-        if kill > self.kills { u64::MAX } else { self.length * u64::from(kill) + self.length / 2 }
-    }
 }

@@ -3,6 +3,7 @@
 
 mod kills;
 mod partitions;
+mod weather;
 
 use std::time::Duration;
 
@@ -25,6 +26,13 @@ fn rules() -> MarketRules {
     MarketRules { tick_size: "1".into(), lot_size: "1".into(), ..MarketRules::default() }
 }
 
+/// The random numbers of this run.
+fn random() -> Random {
+    let seed = Random::seed();
+    println!("XBOOK_SEED={seed} chooses the same orders again");
+    Random::new(seed)
+}
+
 /// Nodes that are all voters of one market, and its clients.
 async fn begin(nodes: usize) -> Result<(Cluster, Crowd, Random)> {
     begin_with(Cluster::start(nodes).await?).await
@@ -33,9 +41,7 @@ async fn begin(nodes: usize) -> Result<(Cluster, Crowd, Random)> {
 /// The same with these nodes.
 async fn begin_with(cluster: Cluster) -> Result<(Cluster, Crowd, Random)> {
     let nodes = cluster.len();
-    let seed = Random::seed();
-    println!("XBOOK_SEED={seed} chooses the same orders again");
-    let mut random = Random::new(seed);
+    let mut random = random();
     cluster.create_market(MARKET, rules(), &(0..nodes).collect::<Vec<_>>()).await?;
     let clients = Crowd::new(&mut random, MARKET, 3 * nodes, nodes, nodes).with_flow(Flow::WILD, WINDOW);
     Ok((cluster, clients, random))

@@ -122,7 +122,7 @@ impl Meter {
     fn note(&self, begun: Duration, requests: u64) -> ControlFlow<()> {
         let now = self.watch.elapsed();
         let end = self.span.warm_up + self.span.measured;
-        if now >= self.span.warm_up && now < end {
+        if requests > 0 && now >= self.span.warm_up && now < end {
             let took = u64::try_from(now.saturating_sub(begun).as_nanos()).unwrap_or(u64::MAX);
             self.latencies.borrow_mut().saturating_record_n(took, requests);
         }
