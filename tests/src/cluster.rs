@@ -8,7 +8,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
-use xbook_proto::v1::{CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, MarketRules};
+use xbook_proto::v1::{
+    CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, MarketRules, TransferLeaseRequest,
+};
 
 use crate::client::Random;
 use crate::network::Network;
@@ -324,17 +326,16 @@ impl Cluster {
         holder.context("no holder")
     }
 
-    /// Brings a market's lease to another node than this one, if it has it.
+    /// Hands a market's lease over to the next node, if this one has it.
     ///
     /// # Errors
-    /// Nobody else takes it in time.
-    pub async fn hold_elsewhere(&mut self, market: &str, node: usize) -> Result<()> {
+    /// It is refused.
+    pub async fn hold_elsewhere(&self, market: &str, node: usize) -> Result<()> {
         while self.holder(market).await? == node {
-            // Whoever sleeps beyond its lease loses it.
-            self.stop(node)?;
-            let taken = self.holder(market).await;
-            self.go_on(node)?;
-            taken?;
+            let to = (node + 1) % self.len();
+            let request = TransferLeaseRequest { market: market.to_owned(), node_id: self.id(to).to_owned() };
+            let mut client = ClusterServiceClient::new(self.connect(node).await?);
+            client.transfer_lease(request).await.with_context(|| format!("no hand-over to node {to}"))?;
         }
         Ok(())
     }
