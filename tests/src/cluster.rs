@@ -408,7 +408,7 @@ impl Cluster {
     }
 
     /// How all nodes are, and what they logged last, for whoever reads of a failure.
-    async fn describe_all(&self) -> String {
+    pub async fn describe_all(&self) -> String {
         use std::fmt::Write;
         let mut text = String::new();
         for (node, seat) in self.seats.iter().enumerate() {

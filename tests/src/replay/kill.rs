@@ -63,7 +63,10 @@ pub async fn replay_killing(
         progress(count);
     };
     let replaying = replay(channel, &market, messages, Pace { batch, ..pace }, clock, told, gate);
-    let (replayed, ()) = tokio::try_join!(replaying, killing)?;
+    let (replayed, ()) = match tokio::try_join!(replaying, killing) {
+        Ok(replayed) => replayed,
+        Err(error) => return Err(error.context(cluster.describe_all().await)),
+    };
     let agreed = cluster.agree(&market).await?;
     ensure!(agreed.pending_intents == 0 && agreed.position > 0, "not everything is committed: {agreed:?}");
     Ok(replayed)
