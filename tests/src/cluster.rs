@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::{
-    CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, MarketRules, TransferLeaseRequest,
+    CreateMarketRequest, DocumentStatus, GetNodeRequest, GetNodeResponse, ListNodesRequest, MarketRules,
+    TransferLeaseRequest,
 };
 
 use crate::client::Random;
@@ -285,6 +286,24 @@ impl Cluster {
         Ok(statuses)
     }
 
+    /// Waits until all nodes that run are connected with each other.
+    ///
+    /// # Errors
+    /// They are not in time.
+    pub async fn connected(&self) -> Result<()> {
+        for node in self.running() {
+            self.wait_until("it is connected with all others", async || {
+                let mut client = ClusterServiceClient::new(self.connect(node).await?);
+                let nodes = client.list_nodes(ListNodesRequest {}).await?.into_inner().nodes;
+                let is_connected =
+                    |id: &str| nodes.iter().any(|other| other.node_id == id && other.connected);
+                Ok(self.running().all(|other| is_connected(self.id(other))))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Makes a market with these voters, and waits until all nodes that run have it and one holds
     /// its lease.
     ///
@@ -297,6 +316,7 @@ impl Cluster {
             rules: Some(rules),
             voters: voters.iter().map(|voter| self.id(*voter).to_owned()).collect(),
         };
+        self.connected().await?;
         let channel = self.connect(self.running().next().context("no node runs")?).await?;
         ClusterServiceClient::new(channel).create_market(request).await.context("no market")?;
         for node in self.running() {

@@ -27,6 +27,7 @@ pub async fn replay_killing(
     clock: impl Fn() -> Duration,
     progress: impl Fn(u64),
 ) -> Result<Replayed> {
+    cluster.connected().await?;
     let channel = cluster.connect(THROUGH).await?;
     let voters = (0..cluster.len()).map(|node| cluster.id(node).to_owned()).collect();
     let market = create_market(channel.clone(), voters).await?;
