@@ -7,6 +7,7 @@
 
 mod backfill;
 mod clock;
+mod disk;
 mod handle;
 mod mesh;
 mod publish;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::backfill::Filler;
+use super::disk::Disk;
 use super::publish::{self, Follower};
 use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
@@ -82,12 +83,7 @@ impl Starter {
             (FollowerKind::Directory(created), _) => (Follower::Directory(created), None),
             (FollowerKind::History, None) => (Follower::Nobody, None),
         };
-        let disk = task::Disk {
-            changes: stored.changes,
-            written: stored.count,
-            store: self.store.clone(),
-            writer: self.writer_sender()?,
-        };
+        let disk = Disk::new(stored.changes, stored.count, self.store.clone(), self.writer_sender()?);
         Ok(task::spawn(name, replica, disk, (follower, parts), links.subscribe(), self.clock, replicas))
     }
 

@@ -3,9 +3,7 @@
 //! All requests that wait are handed to the replica at once, so a batch is whatever came while the
 //! batch before it was on its way to the disk.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +13,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::backfill::Parts;
 use super::clock::Clock;
+use super::disk::Disk;
 use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
 use super::supervisor::TaskEnd;
@@ -26,7 +25,6 @@ use crate::machine::Request;
 use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica};
-use crate::store::{Changes, Store, What, Write};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most commands that wait.
@@ -41,15 +39,6 @@ pub(super) enum Command {
     Read(Reader),
     HandOver(NodeId),
     Hear { from: NodeId, envelope: Envelope },
-}
-
-/// Where a replica's changes go.
-pub(super) struct Disk {
-    pub changes: Changes,
-    /// How many changes of this generation were written.
-    pub written: u64,
-    pub store: Store,
-    pub writer: SyncSender<Write>,
 }
 
 /// What the task waits for.
@@ -72,8 +61,6 @@ struct Task {
     clock: Clock,
     waiting: Waiting,
     publications: mpsc::Sender<Publication>,
-    /// Changes on their way to the disk: generation and index.
-    writes: VecDeque<((u64, u64), oneshot::Receiver<()>)>,
     /// Whether requests are taken; a closing replica only finishes those that it has.
     open: bool,
     wake: Option<std::pin::Pin<Box<Sleep>>>,
@@ -120,7 +107,6 @@ pub(super) fn spawn(
         clock,
         waiting,
         publications,
-        writes: VecDeque::new(),
         open: true,
         wake: None,
         handing_over: None,
@@ -162,7 +148,7 @@ impl Task {
         while self.open || !self.replica.is_idle() || self.waits_for_successor() {
             let event = tokio::select! {
                 biased;
-                stored = first_stored(&mut self.writes) => {
+                stored = self.disk.first_stored() => {
                     let (generation, index) = stored?;
                     Event::Stored { generation, index }
                 }
@@ -316,9 +302,7 @@ impl Task {
     async fn perform(&mut self, effect: Effect) -> Result<(), String> {
         match effect {
             Effect::Store { generation, index, bytes } => {
-                let to = self.disk.changes.clone();
-                self.disk.written = index + 1;
-                self.write(What::Change { to, index, bytes }, Some((generation, index)))?;
+                self.disk.write(generation, index, bytes)?;
             }
             Effect::Roll { genesis, changes } => self.roll(genesis, changes).await?,
             Effect::Skipped { through, position, time } => {
@@ -358,54 +342,18 @@ impl Task {
         let (synced, history_is_synced) = oneshot::channel();
         self.publish(Publication::Sync(synced)).await?;
         history_is_synced.await.map_err(|_| history_failed())?;
-        let from = self.disk.changes.generation();
-        let to = self.disk.store.next_generation(&self.disk.changes, self.disk.written, &genesis);
-        let to = to.map_err(|error| error.to_string())?;
         // So long nothing else went on with this document: its genesis was made, its history synced.
         let pause_us = self.clock.now().0.saturating_sub(self.step_began.0);
         tracing::info!(
             document = %self.name, generation = genesis.generation(), genesis_bytes = genesis.bytes(),
             position = genesis.position().0, pause_us, "a generation begins"
         );
-        self.disk.changes = to.clone();
-        self.disk.written = changes.len() as u64;
-        let last = changes.len().checked_sub(1).map(|last| (genesis.generation(), last as u64));
-        self.write(What::Roll { from, to, genesis, changes }, last)
-    }
-
-    /// Writes, and has the replica told when the last change in it is on the disk.
-    fn write(&mut self, what: What, last: Option<(u64, u64)>) -> Result<(), String> {
-        let (done, stored) = oneshot::channel();
-        // The task waits for this word or for its absence, unless there is nothing to say.
-        let done = Box::new(move || _ = done.send(()));
-        self.disk.writer.send(Write { what, done }).map_err(|_| disk_failed())?;
-        self.writes.extend(last.map(|last| (last, stored)));
-        Ok(())
+        self.disk.begin_generation(genesis, changes)
     }
 
     async fn publish(&self, publication: Publication) -> Result<(), String> {
         self.publications.send(publication).await.map_err(|_| history_failed())
     }
-}
-
-/// Waits until the oldest change is on the disk, and returns the last one that is.
-async fn first_stored(
-    writes: &mut VecDeque<((u64, u64), oneshot::Receiver<()>)>,
-) -> Result<(u64, u64), String> {
-    let Some((index, stored)) = writes.front_mut() else {
-        return std::future::pending().await;
-    };
-    let mut last = *index;
-    stored.await.map_err(|_| disk_failed())?;
-    writes.pop_front();
-    // One sync covers many changes; one acknowledgement says so.
-    while let Some((index, stored)) = writes.front_mut()
-        && stored.try_recv().is_ok()
-    {
-        last = *index;
-        writes.pop_front();
-    }
-    Ok(last)
 }
 
 async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {
@@ -417,8 +365,4 @@ async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {
 
 fn history_failed() -> String {
     "its history failed".to_owned()
-}
-
-fn disk_failed() -> String {
-    "the disk failed".to_owned()
 }

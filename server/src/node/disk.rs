@@ -1,0 +1,80 @@
+//! One replica's way to the store's writer, and back the word of what is on the disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::document::Genesis;
+use crate::store::{Changes, Store, What, Write};
+
+/// Where a replica's changes go.
+pub(super) struct Disk {
+    changes: Changes,
+    /// How many changes of this generation were written.
+    written: u64,
+    store: Store,
+    writer: SyncSender<Write>,
+    /// Changes on their way to the disk: generation and index.
+    writes: VecDeque<((u64, u64), oneshot::Receiver<()>)>,
+}
+
+impl Disk {
+    /// The place of a generation that has so many changes.
+    pub fn new(changes: Changes, written: u64, store: Store, writer: SyncSender<Write>) -> Self {
+        Self { changes, written, store, writer, writes: VecDeque::new() }
+    }
+
+    /// Writes a change.
+    pub fn write(&mut self, generation: u64, index: u64, bytes: Bytes) -> Result<(), String> {
+        let to = self.changes.clone();
+        self.written = index + 1;
+        self.send(What::Change { to, index, bytes }, Some((generation, index)))
+    }
+
+    /// Writes the beginning of a generation, where everything goes from now on.
+    pub fn begin_generation(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), String> {
+        let from = self.changes.generation();
+        let to = self.store.next_generation(&self.changes, self.written, &genesis);
+        let to = to.map_err(|error| error.to_string())?;
+        self.changes = to.clone();
+        self.written = changes.len() as u64;
+        let last = changes.len().checked_sub(1).map(|last| (genesis.generation(), last as u64));
+        self.send(What::Roll { from, to, genesis, changes }, last)
+    }
+
+    /// Sends a write, and waits for the word of its last change.
+    fn send(&mut self, what: What, last: Option<(u64, u64)>) -> Result<(), String> {
+        let (done, stored) = oneshot::channel();
+        // The task waits for this word or for its absence, unless there is nothing to say.
+        let done = Box::new(move || _ = done.send(()));
+        self.writer.send(Write { what, done }).map_err(|_| failed())?;
+        self.writes.extend(last.map(|last| (last, stored)));
+        Ok(())
+    }
+
+    /// Waits until the oldest change is on the disk, and returns generation and index of the last one
+    /// that is.
+    pub async fn first_stored(&mut self) -> Result<(u64, u64), String> {
+        let Some((change, stored)) = self.writes.front_mut() else {
+            return std::future::pending().await;
+        };
+        let mut last = *change;
+        stored.await.map_err(|_| failed())?;
+        self.writes.pop_front();
+        // One sync covers many changes; one acknowledgement says so.
+        while let Some((change, stored)) = self.writes.front_mut()
+            && stored.try_recv().is_ok()
+        {
+            last = *change;
+            self.writes.pop_front();
+        }
+        Ok(last)
+    }
+}
+
+fn failed() -> String {
+    "the disk failed".to_owned()
+}
