@@ -108,6 +108,9 @@ pub enum Damage {
     Missing,
 }
 
+/// Bytes that wait in memory before they are flushed to tables.
+const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+
 type Result<T> = std::result::Result<T, HistoryError>;
 
 impl HistoryStore {
@@ -118,8 +121,11 @@ impl HistoryStore {
     pub fn open(directory: &Path) -> std::result::Result<Self, fjall::Error> {
         let database = Database::builder(directory).open()?;
         // Blocks are large and written once: kept apart from the keys they need not be rewritten.
-        let options =
-            || KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()));
+        let options = || {
+            KeyspaceCreateOptions::default()
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+                .max_memtable_size(MEMTABLE_BYTES)
+        };
         let log = database.keyspace("history", options)?;
         Ok(Self { database, log })
     }

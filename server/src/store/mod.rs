@@ -111,6 +111,10 @@ pub enum StoreError {
     Genesis(#[from] GenesisError),
 }
 
+/// Bytes of a generation that wait in memory before they are flushed to tables: they are on the disk
+/// already, in the journal.
+const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+
 const NODE_KEY: &str = "node";
 const CLUSTER_KEY: &str = "cluster";
 const GENESIS_PREFIX: &str = "genesis/";
@@ -247,7 +251,8 @@ impl Store {
     }
 
     fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {
-        let made = self.database.keyspace(&changes_name(name, generation), KeyspaceCreateOptions::default);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let made = self.database.keyspace(&changes_name(name, generation), options);
         made.map_err(|error| self.failed(error))
     }
 
