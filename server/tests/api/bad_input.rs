@@ -244,7 +244,7 @@ async fn bad_markets_are_refused() {
         min_quantity: min.into(),
         max_quantity: max.into(),
     };
-    let digits = "must have at most 18 digits after the point and at most 4 significant digits";
+    let digits = "must have at most 18 digits after the point, at most 4 significant digits and at most 9 zeros at the end";
     let table = [
         (rules("", "1", "", ""), "MISSING_FIELD", "rules.tick_size: must be set".to_owned()),
         (
