@@ -4,6 +4,8 @@
 //! defaults: [`Settings`] is what one of these sources says, [`Config`] is what holds. Each value's
 //! rule is in its type, so a wrong value is refused in the same words wherever it comes from.
 
+mod targets;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -66,8 +68,8 @@ pub struct Settings {
     /// Nodes to connect with; a new node joins their cluster
     #[arg(long, value_name = "HOST:PORT", env = "XNODE_JOIN", value_delimiter = ',')]
     pub join: Option<Vec<PeerAddress>>,
-    /// Where other nodes reach this one [default: the address to listen on, unless it is 0.0.0.0
-    /// or ::]
+    /// Where other nodes reach this one; needed with --listen 0.0.0.0 or :: [default: the address to
+    /// listen on]
     #[arg(long, value_name = "HOST:PORT", env = "XNODE_ADVERTISE")]
     pub advertise: Option<PeerAddress>,
     /// Logs as text for people, or as JSON for programs [default: text]
@@ -183,6 +185,17 @@ pub enum ConfigError {
     /// Two settings that exclude each other.
     #[error("bootstrap begins a cluster and join names nodes of one: only one of them can be set")]
     BootstrapAndJoin,
+    /// Every address of the machine, and no word for the others which of them to take.
+    #[error(
+        "a node that listens on {0}, on every address of its machine, must say where others reach it: add \
+         --advertise HOST:{port}, or listen on one address", port = .0.port()
+    )]
+    Unadvertised(SocketAddr),
+    /// The only node to join is this one.
+    #[error(
+        "join names only this node itself ({0}): name a node that runs, or begin a cluster with --bootstrap"
+    )]
+    JoinsItself(String),
     /// The file is wrong.
     #[error("the configuration file {path} is wrong: {error}")]
     Parse {
@@ -205,7 +218,18 @@ impl Config {
         if config.bootstrap && !config.join.is_empty() {
             return Err(ConfigError::BootstrapAndJoin);
         }
-        Ok(config)
+        if config.listen.ip().is_unspecified() && config.advertise.is_none() {
+            return Err(ConfigError::Unadvertised(config.listen));
+        }
+        let myself = |peer: &PeerAddress| {
+            Some(peer) == config.advertise.as_ref() || peer.text() == config.listen.to_string()
+        };
+        match config.join.first() {
+            Some(first) if config.join.iter().all(myself) => {
+                Err(ConfigError::JoinsItself(first.text().to_owned()))
+            }
+            _ => Ok(config),
+        }
     }
 }
 
@@ -279,7 +303,10 @@ impl LogFilter {
             return Err(wrong("it is empty".to_owned()));
         }
         EnvFilter::try_new(text).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self(text.to_owned()))
+        match targets::unknown(text) {
+            Some(target) => Err(wrong(format!("nothing that logs is named {target:?}; {}", targets::KNOWN))),
+            None => Ok(Self(text.to_owned())),
+        }
     }
 
     /// The filter.

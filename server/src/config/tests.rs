@@ -28,9 +28,9 @@ fn what_is_given_wins_over_the_file_and_the_file_over_the_defaults() {
         "data = \"filed\"\nlisten = \"[::1]:1\"\nlog_format = \"json\"\nlog_filter = \"warn\"\n\
          shutdown_grace = \"250ms\"",
     );
-    let given = Settings { listen: Some("0.0.0.0:2".parse().unwrap()), ..Settings::default() };
+    let given = Settings { listen: Some("127.0.0.2:2".parse().unwrap()), ..Settings::default() };
     let config = Config::load(given, Some(file.path())).unwrap();
-    assert_eq!(config.listen, "0.0.0.0:2".parse().unwrap());
+    assert_eq!(config.listen, "127.0.0.2:2".parse().unwrap());
     assert_eq!(config.data.path(), Path::new("filed"));
     assert_eq!(config.log, LogConfig { format: LogFormat::Json, filter: LogFilter::new("warn").unwrap() });
     assert_eq!(config.shutdown_grace.duration(), Duration::from_millis(250));
@@ -53,6 +53,8 @@ fn a_value_that_breaks_its_rule_is_quoted_with_the_rule() {
         ("join = [\"a:0\"]", ["a host and a port", "\"a:0\""]),
         ("log_format = \"xml\"", ["must be \"text\" or \"json\"", "\"xml\""]),
         ("log_filter = \"xbook=loud\"", ["levels by module", "\"xbook=loud\""]),
+        ("log_filter = \"nonsense\"", ["nothing that logs is named \"nonsense\"", "xbook or xnode"]),
+        ("log_filter = \"xbok=debug\"", ["nothing that logs is named \"xbok\"", "levels by module"]),
         ("log_filter = \" \"", ["levels by module", "it is empty"]),
         ("document_size = \"1KiB\"", ["from 64.0 KiB to 1.0 GiB", "\"1KiB\""]),
         ("document_size = \"large\"", ["a number and a unit such as \"64MiB\"", "\"large\""]),
@@ -76,6 +78,37 @@ fn a_first_node_joins_nobody() {
         refused("bootstrap = true\njoin = [\"a:1\"]"),
         "bootstrap begins a cluster and join names nodes of one: only one of them can be set"
     );
+}
+
+#[test]
+fn who_listens_everywhere_says_where_others_reach_it() {
+    for (listen, port) in [("0.0.0.0:7002", 7002), ("[::]:9", 9)] {
+        let error = refused(&format!("listen = \"{listen}\""));
+        assert_eq!(
+            error,
+            format!(
+                "a node that listens on {listen}, on every address of its machine, must say where others reach it: \
+                 add --advertise HOST:{port}, or listen on one address"
+            )
+        );
+        let told = file(&format!("listen = \"{listen}\"\nadvertise = \"node2.example:7002\""));
+        assert_eq!(Config::load(Settings::default(), Some(told.path())).unwrap().listen.port(), port);
+    }
+}
+
+#[test]
+fn a_node_does_not_join_itself() {
+    for text in [
+        "join = [\"127.0.0.1:7001\"]",
+        "listen = \"127.0.0.1:9\"\njoin = [\"127.0.0.1:9\"]",
+        "advertise = \"a:9\"\njoin = [\"a:9\", \"127.0.0.1:7001\"]",
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with("join names only this node itself ("), "{error}");
+    }
+    // The same list on each node is fine.
+    let list = file("listen = \"127.0.0.1:9\"\njoin = [\"127.0.0.1:9\", \"127.0.0.1:8\"]");
+    assert_eq!(Config::load(Settings::default(), Some(list.path())).unwrap().join.len(), 2);
 }
 
 #[test]
