@@ -40,6 +40,9 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::NotVoter => "the node is no voter, or is about to be none",
         Reason::LastVoter => "the last voter can't be removed",
         Reason::TooManyVoters => "there are as many voters as there may be",
+        Reason::SessionForgotten => "the market has forgotten the session",
+        Reason::CommandReused => "the command's number was used before, for another command",
+        Reason::BelowFilled => "the new total quantity is not above what is already filled",
         Reason::WouldTake => "it is post-only and would have traded at once",
         Reason::NotFillable => "it could not be filled completely at once",
         Reason::NoLiquidity => "nothing (more) rests that it could trade with",
@@ -54,6 +57,9 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::StoreFailed => "the node's disk failed",
         Reason::Deadline => "the answer did not come in time",
         Reason::Away => "it happened while the node was away, and the node has not learned it yet",
+        Reason::Quarantined => "the node found a fault in this document and has set it aside",
+        Reason::Starting => "the node does not know yet what the others know",
+        Reason::TooMuchUnread => "too much waits on this connection that was not read",
         Reason::Position => "the position is not reached yet, or no longer kept",
     }
 }
@@ -70,12 +76,19 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::MarketExists => "`xcli market show NAME` shows its rules",
         Reason::UnknownNode => "`xcli nodes` lists the nodes with their ids",
         Reason::UnknownOrder => "`xcli orders MARKET --all` lists your orders with their ids",
+        Reason::BelowFilled => {
+            "`xcli order MARKET ORDER` shows what is filled; --open sets what is still open, and `xcli cancel MARKET ORDER` ends it"
+        }
         Reason::OtherAccount => "name the order's account with --account",
         Reason::OrderClosed => "`xcli order MARKET ORDER` shows how it ended",
         Reason::RequestIdReused => "leave --request-id out to draw a new one",
         Reason::Forgotten => "`xcli orders MARKET --all` shows whether it took effect long ago",
         Reason::TooMany => "cancel what you no longer need, with `xcli cancel` or `xcli cancel-all`",
-        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away => "ask another node, with --node",
+        Reason::ShuttingDown
+        | Reason::StoreFailed
+        | Reason::Away
+        | Reason::Quarantined
+        | Reason::Starting => "ask another node, with --node",
         Reason::Position => "leave --after out to begin now",
         _ => return None,
     })

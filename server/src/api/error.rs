@@ -243,6 +243,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::NotVoter
         | Reason::LastVoter
         | Reason::TooManyVoters
+        | Reason::SessionForgotten
+        | Reason::CommandReused
+        | Reason::BelowFilled
         | Reason::WouldTake
         | Reason::NotFillable
         | Reason::NoLiquidity
@@ -251,8 +254,14 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ExpireTime
         | Reason::SequenceBy => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
-        Reason::TooMany | Reason::Overloaded | Reason::SlowReader => Code::ResourceExhausted,
-        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away => Code::Unavailable,
+        Reason::TooMany | Reason::Overloaded | Reason::SlowReader | Reason::TooMuchUnread => {
+            Code::ResourceExhausted
+        }
+        Reason::ShuttingDown
+        | Reason::StoreFailed
+        | Reason::Away
+        | Reason::Quarantined
+        | Reason::Starting => Code::Unavailable,
         Reason::Deadline => Code::DeadlineExceeded,
         Reason::Position => Code::OutOfRange,
         Reason::Unspecified => Code::Internal,

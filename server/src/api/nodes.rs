@@ -26,6 +26,7 @@ impl Api {
             this_node: node == self.node.id(),
             connected: node == self.node.id() || connected.contains(&node),
             voter: voters.contains(&node),
+            clock_ahead_us: None,
         });
         Ok(v1::ListNodesResponse { nodes: nodes.collect(), position: position.0 })
     }

@@ -72,7 +72,7 @@ impl TradingService for Api {
             let closed = found.ok().filter(|found| !found.order.is_live());
             order = closed.map(|found| Units { sizes: found.sizes, ..units }.order(&found.order));
         }
-        Ok(Response::new(v1::CancelOrderResponse { order, position: settled.position.0 }))
+        Ok(Response::new(v1::CancelOrderResponse { order, position: settled.position.0, withdrawn: false }))
     }
 
     async fn cancel_all_orders(

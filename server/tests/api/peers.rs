@@ -173,6 +173,7 @@ async fn nodes_are_listed_and_one_that_is_gone_can_be_forgotten() {
                 this_node,
                 connected: this_node || connected,
                 voter: this_node,
+                clock_ahead_us: None,
             })
             .into();
         nodes.sort_by(|a, b| a.node_id.cmp(&b.node_id));
