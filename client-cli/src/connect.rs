@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response};
+use xbook_proto::v1::GetMarketRequest;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::show::steps::Steps;
 
 /// The largest answer that is read: a book of 2,000 levels with all its orders is below this.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -60,6 +62,13 @@ impl Client {
         let mut request = Request::new(message);
         request.metadata_mut().insert("xbook-account", self.account.clone());
         request
+    }
+
+    /// The grid of a market, as far as the node tells it.
+    pub async fn steps(&self, market: &str) -> Steps {
+        let request = self.request(GetMarketRequest { market: market.to_owned() });
+        let answer = self.market_data().get_market(request).await.map(Response::into_inner);
+        Steps::new(answer.unwrap_or_default().market.unwrap_or_default().rules.as_ref())
     }
 
     /// How long to wait for an answer.

@@ -15,6 +15,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use xbook_proto::v1::Reason;
 
+use crate::hints::Hints;
 use crate::reason;
 
 /// The documented exit codes.
@@ -159,6 +160,23 @@ impl Failure {
         Self { exit, message, cause: Box::new(cause), advice, ..Self::default() }
     }
 
+    /// A refusal of this program: what was asked for needs a further word.
+    pub fn unsure(message: String, advice: String) -> Self {
+        Self { exit: Exit::Refused, message, advice: vec![advice], ..Self::default() }
+    }
+
+    /// The failure with a further advice.
+    pub fn advise(mut self, advice: String) -> Self {
+        self.advice.push(advice);
+        self
+    }
+
+    /// The failure with node and account in the commands that it advises.
+    pub fn complete(mut self, hints: &Hints) -> Self {
+        self.advice.iter_mut().for_each(|advice| *advice = hints.complete(advice));
+        self
+    }
+
     /// What went wrong, in a sentence.
     pub fn message(&self) -> &str {
         &self.message
@@ -213,9 +231,18 @@ impl From<io::Error> for Failure {
 /// Whether the connection is at fault rather than the request, so that a stream may be opened
 /// again.
 pub fn is_transient(status: &Status) -> bool {
-    let slow = status.get_details_error_info().is_some_and(|info| info.reason == "SLOW_READER");
-    slow || is_local(status)
-        || matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded)
+    match reason_of(status) {
+        // It goes on where it ended.
+        Reason::SlowReader | Reason::TooMuchUnread => return true,
+        // It stays so until somebody looks after the node.
+        Reason::Quarantined => return false,
+        _ => {}
+    }
+    is_local(status) || matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded)
+}
+
+fn reason_of(status: &Status) -> Reason {
+    status.get_details_error_info().map_or(Reason::Unspecified, |info| reason::from_name(&info.reason))
 }
 
 /// Whether this program's end of the connection made the status: the node sent none.
@@ -238,7 +265,8 @@ fn is_definite(status: &Status) -> bool {
             | Code::Internal
             | Code::DataLoss
     );
-    !indefinite && !is_local(status)
+    // A node that is starting takes nothing.
+    reason_of(status) == Reason::Starting || !indefinite && !is_local(status)
 }
 
 fn exit_of(status: &Status) -> Exit {
@@ -250,10 +278,8 @@ fn exit_of(status: &Status) -> Exit {
         | Code::Unauthenticated
         | Code::OutOfRange => Exit::Invalid,
         Code::FailedPrecondition | Code::Aborted => Exit::Refused,
-        Code::ResourceExhausted => {
-            let info = status.get_details_error_info();
-            if info.is_some_and(|info| info.reason == "TOO_MANY") { Exit::Refused } else { Exit::Unreachable }
-        }
+        Code::ResourceExhausted if reason_of(status) == Reason::TooMany => Exit::Refused,
+        Code::ResourceExhausted => Exit::Unreachable,
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Exit::Unreachable,
         _ if is_local(status) => Exit::Unreachable,
         Code::Ok | Code::Unimplemented | Code::Unknown | Code::Internal | Code::DataLoss => Exit::Internal,

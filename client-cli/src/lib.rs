@@ -12,30 +12,35 @@ mod clock;
 mod commands;
 mod connect;
 mod failure;
+mod hints;
 mod json;
 mod output;
 mod reason;
 mod repeat;
 mod show;
+mod usage;
 mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use failure::Exit;
 pub use output::Terminal;
+pub use usage::{Usage, parse};
 
 use args::{Cli, Format};
 use failure::Failure;
+use hints::Hints;
 use output::Output;
 
 /// Runs `xcli` for this process: its arguments, its terminal, its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let cli = Cli::parse_from(&args);
+    let cli = match parse(&args) {
+        Ok(cli) => cli,
+        Err(usage) => return usage.report(&mut io::stdout(), &mut io::stderr()).into(),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -58,10 +63,11 @@ pub async fn run(
     err: &mut dyn Write,
 ) -> Exit {
     let format = cli.global.output;
-    let mut output = Output::new(format, terminal, out, err);
+    let hints = Hints::new(args);
+    let mut output = Output::new(format, terminal, hints.clone(), out, err);
     match commands::run(cli, args, &mut output).await {
         Ok(exit) => exit,
-        Err(failure) => report(&failure, format, err),
+        Err(failure) => report(&failure.complete(&hints), format, err),
     }
 }
 

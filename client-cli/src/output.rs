@@ -6,6 +6,7 @@ use prost::{Message, Name};
 
 use crate::args::Format;
 use crate::failure::Failure;
+use crate::hints::Hints;
 use crate::json;
 
 /// What is known about the other end of the output.
@@ -21,6 +22,7 @@ pub struct Terminal {
 pub struct Output<'a> {
     format: Format,
     terminal: Terminal,
+    hints: Hints,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
 }
@@ -39,8 +41,19 @@ impl Terminal {
 }
 
 impl<'a> Output<'a> {
-    pub fn new(format: Format, terminal: Terminal, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        Self { format, terminal, out, err }
+    pub fn new(
+        format: Format,
+        terminal: Terminal,
+        hints: Hints,
+        out: &'a mut dyn Write,
+        err: &'a mut dyn Write,
+    ) -> Self {
+        Self { format, terminal, hints, out, err }
+    }
+
+    /// The commands that are named in texts.
+    pub fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     pub fn is_json(&self) -> bool {
@@ -62,7 +75,10 @@ impl<'a> Output<'a> {
                 let line = json::line(message)?;
                 self.print(&format!("{line}\n"))
             }
-            Format::Table => self.print(&text(self.terminal)),
+            Format::Table => {
+                let text = self.hints.complete(&text(self.terminal));
+                self.print(&text)
+            }
         }
     }
 

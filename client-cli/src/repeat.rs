@@ -26,8 +26,14 @@ pub fn command(args: &[String], request_id: &str, expires: Option<&str>) -> Stri
     words.join(" ")
 }
 
+/// The command line as it was typed.
+pub fn line(args: &[String]) -> String {
+    let words = args.iter().skip(1).map(|word| quoted(word));
+    std::iter::once("xcli".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
 /// The word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

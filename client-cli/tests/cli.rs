@@ -4,7 +4,6 @@
 
 mod fake_node;
 
-use clap::Parser;
 use xcli::{Exit, Terminal};
 
 struct Run {
@@ -16,7 +15,7 @@ struct Run {
 async fn xcli(node: &str, line: &str) -> Run {
     let line = format!("xcli {line} --node {node}");
     let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    let cli = xcli::args::Cli::parse_from(&args);
+    let cli = xcli::parse(&args).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = xcli::run(cli, &args, Terminal::NONE, &mut out, &mut err).await;
     Run { exit, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
@@ -81,7 +80,8 @@ async fn an_invalid_order_is_explained() {
     assert_eq!(
         run.err,
         "error: the price is off the market's grid (field order.price, value 10.005, limit 0.01) [OFF_TICK]\n  \
-         `xcli market show NAME` shows a market's grid and limits\n"
+         `xcli market show NAME --node NODE` shows a market's grid and limits\n"
+            .replace("NODE", &node)
     );
     let run = xcli(&node, "buy 5 OFF/TICK 10.005 -o json").await;
     assert_eq!(json(&run.err)["error"]["reason"], "OFF_TICK");
@@ -129,9 +129,12 @@ async fn the_nodes_are_listed() {
     let run = xcli(&node, "nodes").await;
     assert_eq!(
         run.out,
-        "node              address        role      state\n\
-         0000000000007f3a  10.0.0.1:7001  voter     this node\n\
-         0000000000007f3b  10.0.0.2:7001  observer  not connected\n"
+        "node              address        votes on         state\n\
+         0000000000007f3a  10.0.0.1:7001  all 2 documents  this node\n\
+         0000000000007f3b  10.0.0.2:7001  nothing          not connected\n\
+         0000000000007f3c  127.0.0.1:1    nothing          connected\n\
+         warning: the clock of node 0000000000007f3c is 7.2 s behind the majority's: set it right, or orders \
+         that are placed there expire too early or too late\n"
     );
     let run = xcli(&node, "remove-node 0000000000007f3b").await;
     assert_eq!(run.out, "Forgot node 0000000000007f3b.\n");
@@ -140,11 +143,13 @@ async fn the_nodes_are_listed() {
 #[tokio::test]
 async fn voters_come_and_go() {
     let node = fake_node::start().await;
-    let run = xcli(&node, "voter add 0000000000007f3b --market A/B").await;
+    let run = xcli(&node, "voter add 0000000000007f3c --market A/B").await;
     assert_eq!(
         run.out,
-        "document  generation  voters\nA/B                1  0000000000007f3a 0000000000007f3b\n"
+        "document  generation  voters\n\
+         A/B                1  0000000000007f3a\n                      0000000000007f3c\n"
     );
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Done, ""));
     let run = xcli(&node, "voter remove 0000000000007f3a").await;
     assert!(run.err.contains("[LAST_VOTER]"), "{}", run.err);
 }
@@ -153,8 +158,12 @@ async fn voters_come_and_go() {
 async fn leases_are_shown_and_handed_over() {
     let node = fake_node::start().await;
     let run = xcli(&node, "lease A/B").await;
-    let row = "A/B          3  0000000000007f3a  held";
-    assert!(run.out.lines().nth(1).is_some_and(|line| line.starts_with(row)), "{}", run.out);
+    assert_eq!(
+        run.out,
+        "document  term  holder            state  promised by\n\
+         A/B          3  0000000000007f3a  held   0000000000007f3a\n                                         \
+         0000000000007f3b\n                                         of 2 voters\n"
+    );
     let run = xcli(&node, "lease transfer A/B 0000000000007f3b -o json").await;
     assert_eq!(json(&run.out)["lease"]["holder"], "0000000000007f3b", "{}", run.err);
 }
@@ -177,6 +186,8 @@ async fn trades_are_followed_over_lost_connections_without_gap_or_repeat() {
         run.out.lines().map(|line| json(line)["trade"]["position"].as_u64().unwrap()).collect();
     assert_eq!(positions, [10, 20, 30, 31]);
     assert_eq!(run.err.matches("interrupted").count(), 2, "{}", run.err);
+    // The third opening ends before it says anything.
+    assert_eq!(run.err.matches("{\"note\":\"reconnected: it goes on").count(), 1, "{}", run.err);
 }
 
 #[tokio::test]
@@ -192,13 +203,19 @@ async fn a_gap_in_the_book_is_closed_by_a_new_snapshot() {
     let node = fake_node::start().await;
     let run = xcli(&node, "book A/B --watch").await;
     assert_eq!(run.exit, Exit::Invalid, "{}", run.err);
-    let lines: Vec<Vec<&str>> = run.out.lines().map(|line| line.split_whitespace().collect()).collect();
-    let expected = [("5", "75"), ("6", "60"), ("8", "2")];
+    let lines: Vec<String> =
+        run.out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(
         lines,
-        expected.map(|(position, quantity)| { vec![position, "buy", "10", quantity, "in", "1", "order"] })
+        [
+            "5 buy 10 75 in 1 order",
+            "6 buy 10 60 in 1 order",
+            "8 the whole book anew: what is not listed now is gone",
+            "8 buy 10 2 in 1 order",
+        ]
     );
     assert!(run.err.contains("a change is missing"), "{}", run.err);
+    assert!(run.err.contains("note: reconnected: the whole book follows"), "{}", run.err);
 }
 
 #[tokio::test]
@@ -207,4 +224,94 @@ async fn a_market_that_is_not_right_is_told_by_the_exit_code() {
     let run = xcli(&node, "verify A/B").await;
     assert_eq!(run.exit, Exit::Internal);
     assert!(run.out.contains("WRONG: it differs\n"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_pending_order_tells_until_when_it_may_trade_and_how_to_withdraw_it() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "buy 5 PENDING/X mkt --account alice --timeout 7s").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::OutcomeUnknown, ""));
+    let id = "0000000000007f3a-1";
+    // Options stand as they were given last, whatever their order was.
+    let options = format!("--node {node} --account alice");
+    assert_eq!(
+        run.out,
+        format!(
+            "Order {id} is on the node's disk and waits for its turn: buy 5 PENDING/X at mkt.\n\
+             It may still trade, until about 1970-01-02 00:00:07.000 UTC: if its turn comes later, it expires. \
+             Withdraw it with `xcli cancel PENDING/X {id} {options}`.\n\
+             See what becomes of it with `xcli order PENDING/X {id} {options}`.\n"
+        )
+    );
+    for line in ["buy 5 PENDING/X 10 --tif ioc", "buy 5 PENDING/X 10 --tif fok"] {
+        let run = xcli(&node, line).await;
+        assert!(run.out.contains("until about 1970-01-02 00:00:10.000 UTC"), "{}", run.out);
+    }
+    let run = xcli(&node, "buy 5 LOST/X mkt").await;
+    assert!(run.err.contains("`xcli cancel LOST/X ID --node "), "{}", run.err);
+}
+
+#[tokio::test]
+async fn a_withdrawn_order_can_not_trade_any_more() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "cancel PENDING/X 0000000000007f3a-1").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Done, ""));
+    assert_eq!(
+        run.out,
+        "Order 0000000000007f3a-1 is withdrawn: it can't trade any more. It is shown as cancelled once its turn \
+         has come.\n"
+    );
+    let run = xcli(&node, "cancel PENDING/X 0000000000007f3a-1 -o json").await;
+    assert_eq!(json(&run.out)["withdrawn"], true);
+}
+
+#[tokio::test]
+async fn an_amend_to_what_is_filled_names_both() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "amend A/B 0000000000007f3a-1 --quantity 30").await;
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Refused, ""));
+    assert!(
+        run.err.starts_with(
+            "error: total_quantity is \"30\": must be above 40, which are filled (field total_quantity) [BELOW_FILLED]\n"
+        ) || run.err.starts_with(
+            "error: total_quantity is \"30\": must be above 40, which are filled [BELOW_FILLED]\n"
+        ),
+        "{}",
+        run.err
+    );
+    assert!(run.err.contains(&format!("`xcli cancel MARKET ORDER --node {node}` ends it")), "{}", run.err);
+}
+
+#[tokio::test]
+async fn examples_are_on_the_grid_of_their_market_and_go_to_the_same_node() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "market create GRID/X --tick 0.03 --lot 0.3 --account bob").await;
+    let example = format!("`xcli buy 0.3 GRID/X 0.03 --node {node} --account bob`");
+    assert!(run.out.starts_with(&format!("Created GRID/X. Place an order with {example}.\n")), "{}", run.out);
+    let run = xcli(&node, "orders GRID/X").await;
+    assert!(run.out.contains(&format!("`xcli buy 0.3 GRID/X 0.03 --node {node}`")), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_stream_pads_prices_to_the_tick_and_json_does_not() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "book GRID/X --watch").await;
+    assert!(run.out.contains("10.00  75 in 1 order\n"), "{}", run.out);
+    let node = fake_node::start().await;
+    let run = xcli(&node, "book GRID/X --watch -o json").await;
+    assert!(run.out.contains("\"price\":\"10\""), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_becomes_a_voter_by_force_only() {
+    let node = fake_node::start().await;
+    let line = "voter add 0000000000007f3b --market A/B";
+    let run = xcli(&node, line).await;
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Refused, ""));
+    assert!(run.err.starts_with("error: node 0000000000007f3b is not connected"), "{}", run.err);
+    assert!(run.err.contains(&format!("xcli {line} --node {node} --force\n")), "{}", run.err);
+    let run = xcli(&node, &format!("{line} --force")).await;
+    assert_eq!(run.exit, Exit::Done);
+    assert!(run.err.starts_with("note: node 0000000000007f3b is not connected"), "{}", run.err);
+    assert!(run.out.contains("0000000000007f3b"), "{}", run.out);
 }

@@ -360,9 +360,20 @@ pub enum LeaseCommand {
 #[derive(Debug, Subcommand)]
 pub enum VoterCommand {
     /// Make a node a voter.
-    Add(VoterArgs),
+    Add(AddVoterArgs),
     /// Make a voter an observer; also one that is gone for good.
     Remove(VoterArgs),
+}
+
+/// `voter add`.
+#[derive(Debug, Args)]
+pub struct AddVoterArgs {
+    /// Which node, and of which documents.
+    #[command(flatten)]
+    pub voter: VoterArgs,
+    /// Also a node that is down or behind. It counts in every majority from then on.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `voter add` and `voter remove`.

@@ -67,6 +67,23 @@ fn global_options_may_stand_anywhere() {
 }
 
 #[test]
+fn a_nodes_scheme_and_port_may_be_left_out() {
+    for (given, url) in [
+        ("node2", "http://node2:7001"),
+        ("10.0.0.1", "http://10.0.0.1:7001"),
+        ("10.0.0.1:80", "http://10.0.0.1:80"),
+        ("[::1]", "http://[::1]:7001"),
+        ("http://node2/", "http://node2:7001"),
+        ("http://node2:9", "http://node2:9"),
+    ] {
+        assert_eq!(given.parse::<NodeUrl>().unwrap().as_str(), url, "{given}");
+    }
+    for given in ["", "http://", "ftp://a:1", "a:1/path", "me@a:1", "a b"] {
+        assert!(given.parse::<NodeUrl>().is_err(), "{given}");
+    }
+}
+
+#[test]
 fn an_amend_needs_a_price_or_one_size() {
     for line in [
         "xcli amend BTC/USDT 1-1 --price 9",

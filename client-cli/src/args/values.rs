@@ -7,7 +7,10 @@ use std::time::{Duration, SystemTime};
 use prost_types::Timestamp;
 use tonic::transport::Uri;
 
-/// A node's address: `http://host:port`; the scheme may be left out.
+/// The port that a node listens on if nobody says otherwise.
+const DEFAULT_PORT: u16 = 7001;
+
+/// A node's address: `http://host:port`; scheme and port may be left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeUrl(String);
 
@@ -47,12 +50,16 @@ impl FromStr for NodeUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "expected http://host:port";
         let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let uri: Uri = url.parse().map_err(|error| format!("{error}; expected http://host:port"))?;
+        let uri: Uri = url.parse().map_err(|error| format!("{error}; {EXPECTED}"))?;
+        let plain = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
         match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => Ok(Self(url)),
-            (Some("https"), _) => Err("TLS is not supported yet; expected http://host:port".to_owned()),
-            _ => Err("expected http://host:port".to_owned()),
+            (Some("http"), Some(host)) if !host.is_empty() && plain => {
+                Ok(Self(format!("http://{host}:{}", uri.port_u16().unwrap_or(DEFAULT_PORT))))
+            }
+            (Some("https"), _) => Err(format!("TLS is not supported yet; {EXPECTED}")),
+            _ => Err(EXPECTED.to_owned()),
         }
     }
 }

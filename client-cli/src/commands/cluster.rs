@@ -1,14 +1,17 @@
 //! `node`, `nodes`, `verify` and `market create`: running the exchange.
 
+use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest, ListNodesRequest, MarketRules,
     RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest, VerifyMarketRequest,
 };
 
-use super::Context;
-use crate::args::{CreateMarketArgs, RemoveNodeArgs, VerifyArgs, VoterArgs};
+use super::{Context, candidate};
+use crate::args::{AddVoterArgs, CreateMarketArgs, RemoveNodeArgs, VerifyArgs, VoterArgs};
 use crate::failure::{Exit, Failure};
+use crate::repeat;
 use crate::show;
+use crate::show::steps::Steps;
 
 pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
     let repeat = context.repeat(args.request, None)?;
@@ -28,9 +31,12 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
     let answer = context.client.cluster().create_market(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     let market = answer.market.clone().unwrap_or_default();
+    let steps = Steps::new(market.rules.as_ref());
     context.output.show(&answer, |_| {
         format!(
-            "Created {name}. Place an order with `xcli buy 1 {name} 10`.\n{}",
+            "Created {name}. Place an order with `xcli buy {} {name} {}`.\n{}",
+            steps.any_quantity(),
+            steps.any_price(),
             show::market::detail(&market),
             name = market.name
         )
@@ -50,7 +56,10 @@ pub async fn nodes(context: Context<'_, '_>) -> Result<Exit, Failure> {
     let request = context.client.request(ListNodesRequest {});
     let answer = context.client.cluster().list_nodes(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
-    context.output.show(&answer, |terminal| show::node::nodes(&answer, terminal))?;
+    // What each votes on; without it the list is still one.
+    let request = context.client.request(GetNodeRequest {});
+    let node = context.client.cluster().get_node(request).await.map(Response::into_inner).unwrap_or_default();
+    context.output.show(&answer, |terminal| show::node::nodes(&answer, &node.documents, terminal))?;
     Ok(Exit::Done)
 }
 
@@ -72,7 +81,15 @@ pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Resu
     Ok(Exit::Done)
 }
 
-pub async fn add_voter(context: Context<'_, '_>, args: VoterArgs) -> Result<Exit, Failure> {
+pub async fn add_voter(context: Context<'_, '_>, args: AddVoterArgs) -> Result<Exit, Failure> {
+    let AddVoterArgs { voter: args, force } = args;
+    if let Some(doubt) = candidate::doubt(&context.client, &args).await? {
+        if !force {
+            let advice = format!("to add it nevertheless: {} --force", repeat::line(context.args));
+            return Err(Failure::unsure(doubt, advice));
+        }
+        context.output.note(&doubt)?;
+    }
     let repeat = context.repeat(args.request, None)?;
     let request = context.client.request(AddVoterRequest {
         request_id: repeat.request_id.clone(),

@@ -79,8 +79,9 @@ pub async fn orders(context: Context<'_, '_>, args: OrdersArgs) -> Result<Exit, 
     .await?;
     let Page { items: orders, next_page_token, position } = page;
     let answer = ListOrdersResponse { orders, next_page_token, position };
+    let steps = context.steps(&args.market).await;
     context.output.show(&answer, |terminal| {
-        let table = show::order::orders(&args.market, &answer.orders, args.all, terminal);
+        let table = show::order::orders(&args.market, &answer.orders, args.all, &steps, terminal);
         table + &more(&answer.next_page_token, args.limit)
     })?;
     Ok(Exit::Done)
@@ -102,8 +103,9 @@ pub async fn fills(context: Context<'_, '_>, args: FillsArgs) -> Result<Exit, Fa
     .await?;
     let Page { items: fills, next_page_token, position } = page;
     let answer = ListFillsResponse { fills, next_page_token, position };
+    let steps = context.steps(&args.market).await;
     context.output.show(&answer, |terminal| {
-        let table = show::order::fills(&args.market, args.order.as_deref(), &answer.fills, terminal);
+        let table = show::order::fills(&args.market, args.order.as_deref(), &answer.fills, &steps, terminal);
         table + &more(&answer.next_page_token, args.limit)
     })?;
     Ok(Exit::Done)

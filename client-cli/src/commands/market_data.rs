@@ -27,11 +27,12 @@ pub async fn book(context: Context<'_, '_>, args: BookArgs) -> Result<Exit, Fail
     let answer = context.client.market_data().get_order_book(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     let book = Book::of_answer(&answer)?;
+    let steps = context.steps(&args.market).await;
     context.output.show(&answer, |terminal| {
         if args.orders {
-            show::market::book_orders(&answer, terminal)
+            show::market::book_orders(&answer, &steps, terminal)
         } else {
-            show::ladder::ladder(&args.market, &book, depth as usize, terminal)
+            show::ladder::ladder(&args.market, &book, depth as usize, &steps, terminal)
         }
     })?;
     Ok(Exit::Done)
@@ -48,8 +49,10 @@ pub async fn trades(context: Context<'_, '_>, args: TradesArgs) -> Result<Exit, 
     if args.watch {
         return watch::trades(&context.client, &args.market, answer, context.output).await;
     }
+    let steps = context.steps(&args.market).await;
     context.output.show(&answer, |terminal| {
-        show::market::trades(&args.market, &answer.trades, terminal) + &more(&answer.next_page_token, limit)
+        show::market::trades(&args.market, &answer.trades, &steps, terminal)
+            + &more(&answer.next_page_token, limit)
     })?;
     Ok(Exit::Done)
 }

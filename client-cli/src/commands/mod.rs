@@ -1,9 +1,12 @@
 //! One module for each group of verbs. A command connects, makes its call and shows the answer.
 
+mod candidate;
 mod cluster;
 mod lists;
 mod market_data;
 mod trading;
+
+use std::time::Duration;
 
 use clap::CommandFactory;
 
@@ -12,6 +15,7 @@ use crate::clock;
 use crate::connect::Client;
 use crate::failure::{Exit, Failure, Repeat};
 use crate::output::Output;
+use crate::show::steps::Steps;
 use crate::{repeat, watch};
 
 use trading::Direction;
@@ -19,6 +23,7 @@ use trading::Direction;
 /// What a command works with.
 struct Context<'a, 'out> {
     client: Client,
+    timeout: Duration,
     /// The command line, to be printed where a request should be repeated.
     args: &'a [String],
     output: &'a mut Output<'out>,
@@ -30,7 +35,7 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
         return completions(shell, output);
     }
     let client = Client::connect(&cli.global).await?;
-    let context = Context { client, args, output };
+    let context = Context { client, timeout: cli.global.timeout, args, output };
     match cli.command {
         Command::Buy(args) => trading::place(context, Direction::Buy, args).await,
         Command::Sell(args) => trading::place(context, Direction::Sell, args).await,
@@ -69,6 +74,11 @@ fn completions(shell: clap_complete::Shell, output: &mut Output<'_>) -> Result<E
 }
 
 impl Context<'_, '_> {
+    /// A market's grid, for people: programs get the numbers as the node sends them.
+    async fn steps(&self, market: &str) -> Steps {
+        if self.output.is_json() { Steps::default() } else { self.client.steps(market).await }
+    }
+
     /// The request's id, drawn if none was given, and how to repeat the request. `expires` is the
     /// time that a relative expiry came to.
     fn repeat(&self, request: RequestArgs, expires: Option<&str>) -> Result<Repeat, Failure> {

@@ -1,5 +1,8 @@
 //! `buy`, `sell`, `amend`, `cancel`, `cancel-all`: the verbs that change something.
 
+use std::time::{Duration, SystemTime};
+
+use prost_types::Timestamp;
 use xbook_proto::v1::amend_order_request::Size;
 use xbook_proto::v1::{
     AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelOrderRequest, NewOrder, Order, OrderStatus,
@@ -11,6 +14,7 @@ use crate::args::{AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price
 use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::show;
+use crate::show::steps::Steps;
 use crate::show::words;
 
 /// `buy` or `sell`.
@@ -21,9 +25,11 @@ pub enum Direction {
 }
 
 pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceArgs) -> Result<Exit, Failure> {
-    let expire_time = args.expires.map(|expiry| expiry.resolve(clock::now()));
+    let sent = clock::now();
+    let expire_time = args.expires.map(|expiry| expiry.resolve(sent));
     let relative = matches!(args.expires, Some(Expiry::In(_)));
     let fixed = expire_time.filter(|_| relative).map(|time| time.to_string());
+    let drawn = args.request.request_id.is_none();
     let repeat = context.repeat(args.request, fixed.as_deref())?;
     let (order_type, price) = match args.price {
         Price::Limit(price) => (OrderType::Limit, price),
@@ -42,18 +48,42 @@ pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceAr
         expire_time,
         sequence_by: None,
     };
+    let market = args.market;
     let request = PlaceOrderRequest {
         request_id: repeat.request_id.clone(),
-        market: args.market,
+        market: market.clone(),
         order: Some(order),
         answer_when: if args.no_wait { AnswerWhen::Accepted.into() } else { AnswerWhen::Committed.into() },
     };
     let request = context.client.request(request);
     let answer = context.client.trading().place_order(request).await;
-    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    let answer = answer.map_err(|status| lost(Failure::of_change(&status, &repeat), &market))?.into_inner();
     let order = answer.order.clone().unwrap_or_default();
-    context.output.show(&answer, |terminal| show::order::outcome(&order, &answer.fills, terminal))?;
+    let steps = context.steps(&market).await;
+    let turn_by = turn_by(&order, drawn.then_some(sent), context.timeout);
+    context.output.show(&answer, |terminal| {
+        show::order::outcome(&order, &answer.fills, turn_by.as_ref(), &steps, terminal)
+    })?;
     Ok(exit_of(&order, args.no_wait))
+}
+
+/// When a pending order that may not rest expires: the node counts the call's deadline from when it
+/// accepted the order. Where it does not tell when that was, it was about when this first call was
+/// `sent`; a call that may be a repeat says nothing of that.
+fn turn_by(order: &Order, sent: Option<SystemTime>, timeout: Duration) -> Option<Timestamp> {
+    let accepted = order.accept_time.and_then(|time| SystemTime::try_from(time).ok());
+    Some(Timestamp::from(accepted.or(sent)? + timeout))
+}
+
+/// An order whose answer is lost may be on the node's disk.
+fn lost(failure: Failure, market: &str) -> Failure {
+    if failure.exit != Exit::OutcomeUnknown {
+        return failure;
+    }
+    failure.advise(format!(
+        "until then it may trade: the repeat's answer, or `xcli orders {market} --all`, has its id, and \
+         `xcli cancel {market} ID` withdraws it"
+    ))
 }
 
 fn time_in_force(tif: Option<Tif>, expires: bool) -> TimeInForce {
@@ -82,7 +112,7 @@ pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Fa
     let size = args.quantity.map(Size::TotalQuantity).or(args.open.map(Size::OpenQuantity));
     let request = AmendOrderRequest {
         request_id: repeat.request_id.clone(),
-        market: args.market,
+        market: args.market.clone(),
         order_id: args.order,
         price: args.price.unwrap_or_default(),
         size,
@@ -91,7 +121,10 @@ pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Fa
     let answer = context.client.trading().amend_order(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     let order = answer.order.clone().unwrap_or_default();
-    context.output.show(&answer, |terminal| show::order::outcome(&order, &answer.fills, terminal))?;
+    let steps = context.steps(&args.market).await;
+    context
+        .output
+        .show(&answer, |terminal| show::order::outcome(&order, &answer.fills, None, &steps, terminal))?;
     Ok(exit_of(&order, false))
 }
 
@@ -108,7 +141,11 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
     let answer = context.client.trading().cancel_order(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     context.output.show(&answer, |terminal| match &answer.order {
-        Some(order) => show::order::outcome(order, &[], terminal),
+        Some(order) => show::order::outcome(order, &[], None, &Steps::default(), terminal),
+        None if answer.withdrawn => format!(
+            "Order {} is withdrawn: it can't trade any more. It is shown as cancelled once its turn has come.\n",
+            args.order
+        ),
         None => format!("Order {} is withdrawn: it will be cancelled at its turn.\n", args.order),
     })?;
     Ok(Exit::Done)
@@ -165,6 +202,22 @@ mod tests {
         }
         let pending = Order { status: Pending.into(), ..Order::default() };
         assert_eq!(exit_of(&pending, true), Exit::Done);
+    }
+
+    #[test]
+    fn the_deadline_counts_from_when_the_order_was_accepted() {
+        let stamp = |seconds| Timestamp { seconds, nanos: 0 };
+        let sent = SystemTime::try_from(stamp(1_000)).unwrap();
+        let order = |accept_time| Order { accept_time, ..Order::default() };
+        let timeout = Duration::from_secs(10);
+        for (accepted, sent, expected) in [
+            (Some(stamp(900)), Some(sent), Some(stamp(910))),
+            (Some(stamp(900)), None, Some(stamp(910))),
+            (None, Some(sent), Some(stamp(1_010))),
+            (None, None, None),
+        ] {
+            assert_eq!(turn_by(&order(accepted), sent, timeout), expected);
+        }
     }
 
     #[test]

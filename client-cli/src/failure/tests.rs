@@ -49,6 +49,27 @@ fn a_reached_limit_is_a_refusal_and_an_overload_is_not() {
 }
 
 #[test]
+fn the_newer_reasons_are_known() {
+    for (code, reason, exit, transient) in [
+        (Code::FailedPrecondition, "SESSION_FORGOTTEN", Exit::Refused, false),
+        (Code::FailedPrecondition, "COMMAND_REUSED", Exit::Refused, false),
+        (Code::FailedPrecondition, "BELOW_FILLED", Exit::Refused, false),
+        // The request may have been taken before the fault was found.
+        (Code::Unavailable, "QUARANTINED", Exit::OutcomeUnknown, false),
+        (Code::Unavailable, "STARTING", Exit::Unreachable, true),
+        (Code::ResourceExhausted, "TOO_MUCH_UNREAD", Exit::Unreachable, true),
+    ] {
+        let status = with_reason(code, reason);
+        let failure = Failure::of_change(&status, &repeat());
+        assert_eq!(failure.exit, exit, "{reason}");
+        assert_eq!(is_transient(&status), transient, "{reason}");
+        let known = reason::from_name(reason);
+        assert!(failure.message().ends_with(reason::phrase(known)), "{}", failure.message());
+        assert!(failure.to_string().contains(&format!("[{reason}]\n")), "{failure}");
+    }
+}
+
+#[test]
 fn an_error_names_field_value_limit_and_reason_once() {
     let bare = Failure::of_read(&off_tick("price is off the grid"));
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Who may match.
 
+use std::iter;
+
 use xbook_proto::v1::Lease;
 
 use super::grid::{Column, Grid, Tint};
@@ -13,15 +15,25 @@ pub fn leases(leases: &[Lease], terminal: Terminal) -> String {
         Column::Number("term"),
         Column::Text("holder"),
         Column::Text("state"),
-        Column::Text("seen since (UTC)"),
+        Column::Text("since (UTC)"),
         Column::Text("promised by"),
-        Column::Number("voters"),
     ]);
     for lease in leases {
+        let voters = words::count(lease.voters.len(), "voter");
+        let promised = match lease.promised_by.len() {
+            0 => voters,
+            _ => lease
+                .promised_by
+                .iter()
+                .cloned()
+                .chain(iter::once(format!("of {voters}")))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        };
         let state = match (lease.holder.is_empty(), lease.held) {
-            (true, _) => "none yet",
+            (true, _) => "none",
             (false, true) => "held",
-            (false, false) => "not renewed",
+            (false, false) => "lapsed",
         };
         grid.row(
             Tint::Plain,
@@ -30,11 +42,43 @@ pub fn leases(leases: &[Lease], terminal: Terminal) -> String {
                 lease.term.to_string(),
                 lease.holder.clone(),
                 state.to_owned(),
-                words::time(lease.since.as_ref()),
-                lease.promised_by.join(" "),
-                lease.voters.len().to_string(),
+                words::second(lease.since.as_ref()),
+                promised,
             ],
         );
     }
     grid.render(terminal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost_types::Timestamp;
+
+    #[test]
+    fn three_voters_fit_80_columns() {
+        let voters: Vec<String> = (1..=3).map(|number| format!("89abcdef0123456{number}")).collect();
+        let lease = Lease {
+            document: "BTC/USDT".to_owned(),
+            term: 12,
+            holder: voters[0].clone(),
+            since: Some(Timestamp { seconds: 86_400, nanos: 0 }),
+            promised_by: voters[..2].to_vec(),
+            voters,
+            held: true,
+            ..Lease::default()
+        };
+        let first =
+            Lease { document: "directory".to_owned(), promised_by: vec![], held: false, ..lease.clone() };
+        let expected = "\
+document   term  holder            state   since (UTC)          promised by
+directory    12  89abcdef01234561  lapsed  1970-01-02 00:00:00  3 voters
+BTC/USDT     12  89abcdef01234561  held    1970-01-02 00:00:00  89abcdef01234561
+                                                                89abcdef01234562
+                                                                of 3 voters
+";
+        let text = leases(&[first, lease], Terminal::NONE);
+        assert_eq!(text, expected);
+        assert!(text.lines().all(|line| line.len() <= 80));
+    }
 }

@@ -4,6 +4,7 @@ use xbook_proto::v1::{GetOrderBookResponse, Level, Market, MarketRules, Side, Tr
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
+use super::steps::Steps;
 use super::words;
 use crate::output::Terminal;
 
@@ -21,23 +22,20 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
         Column::Number("orders"),
         Column::Number("tick"),
         Column::Number("lot"),
-        Column::Number("min"),
-        Column::Number("max"),
     ]);
     for market in markets {
         let rules = market.rules.clone().unwrap_or_default();
+        let steps = Steps::new(Some(&rules));
         grid.row(
             Tint::Plain,
             [
                 market.name.clone(),
-                market.best_bid.clone(),
-                market.best_ask.clone(),
-                market.last_price.clone(),
+                steps.price(&market.best_bid),
+                steps.price(&market.best_ask),
+                steps.price(&market.last_price),
                 market.open_orders.to_string(),
                 rules.tick_size,
                 rules.lot_size,
-                rules.min_quantity,
-                rules.max_quantity,
             ],
         );
     }
@@ -46,6 +44,7 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
 
 /// Everything about a market, a line each.
 pub fn detail(market: &Market) -> String {
+    let steps = Steps::new(market.rules.as_ref());
     let MarketRules { tick_size, lot_size, min_quantity, max_quantity } =
         market.rules.clone().unwrap_or_default();
     pairs(&[
@@ -54,19 +53,19 @@ pub fn detail(market: &Market) -> String {
         ("lot size", &lot_size),
         ("minimum", &min_quantity),
         ("maximum", &max_quantity),
-        ("best bid", &market.best_bid),
-        ("best ask", &market.best_ask),
-        ("last price", &market.last_price),
+        ("best bid", &steps.price(&market.best_bid)),
+        ("best ask", &steps.price(&market.best_ask)),
+        ("last price", &steps.price(&market.last_price)),
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
     ])
 }
 
 /// A book order by order: asks above, bids below, each level in time priority.
-pub fn book_orders(book: &GetOrderBookResponse, terminal: Terminal) -> String {
+pub fn book_orders(book: &GetOrderBookResponse, steps: &Steps, terminal: Terminal) -> String {
     let title = format!("{} at position {}\n", book.market, book.position);
     if book.bids.is_empty() && book.asks.is_empty() {
-        return format!("{title}The book is empty. Place an order with `xcli buy 1 {} 10`.\n", book.market);
+        return format!("{title}{}", empty(&book.market, steps));
     }
     let mut grid = Grid::new(&[
         Column::Text("side"),
@@ -78,18 +77,24 @@ pub fn book_orders(book: &GetOrderBookResponse, terminal: Terminal) -> String {
     let asks = book.asks.iter().rev().map(|level| (Side::Sell, level));
     let bids = book.bids.iter().map(|level| (Side::Buy, level));
     for (side, level) in asks.chain(bids) {
-        add_level(&mut grid, side, level);
+        add_level(&mut grid, side, level, steps);
     }
     format!("{title}{}", grid.render(terminal))
 }
 
-fn add_level(grid: &mut Grid, side: Side, level: &Level) {
+/// What to do about an empty book.
+pub fn empty(market: &str, steps: &Steps) -> String {
+    let (quantity, price) = (steps.any_quantity(), steps.any_price());
+    format!("The book is empty. Place an order with `xcli buy {quantity} {market} {price}`.\n")
+}
+
+fn add_level(grid: &mut Grid, side: Side, level: &Level, steps: &Steps) {
     for (i, order) in level.orders.iter().enumerate() {
         grid.row(
             Tint::of_side(side.into()),
             [
                 words::side(side.into()),
-                level.price.clone(),
+                steps.price(&level.price),
                 order.quantity.clone(),
                 (i + 1).to_string(),
                 order.order_id.clone(),
@@ -99,22 +104,23 @@ fn add_level(grid: &mut Grid, side: Side, level: &Level) {
 }
 
 /// A level that changed, as a line of a stream.
-pub fn level(position: u64, side: Side, level: &Level) -> String {
+pub fn level(position: u64, side: Side, level: &Level, steps: &Steps) -> String {
     let side = words::side(side.into());
     let what = if words::is_zero(&level.quantity) {
         "gone".to_owned()
     } else {
         format!("{} in {}", level.quantity, words::count(level.order_count as usize, "order"))
     };
-    format!("{position:>8}  {side:<4}  {:>14}  {what}\n", level.price)
+    format!("{position:>8}  {side:<4}  {:>14}  {what}\n", steps.price(&level.price))
 }
 
 /// The market's trades.
-pub fn trades(market: &str, trades: &[Trade], terminal: Terminal) -> String {
+pub fn trades(market: &str, trades: &[Trade], steps: &Steps, terminal: Terminal) -> String {
     if trades.is_empty() {
         return format!(
             "Nothing was traded in {market} yet. See what rests with `xcli book {market}`, and take it with \
-             `xcli buy 1 {market} mkt`.\n"
+             `xcli buy {} {market} mkt`.\n",
+            steps.any_quantity()
         );
     }
     let mut grid = Grid::new(&[
@@ -131,7 +137,7 @@ pub fn trades(market: &str, trades: &[Trade], terminal: Terminal) -> String {
             [
                 words::time(trade.time.as_ref()),
                 words::side(trade.taker_side),
-                trade.price.clone(),
+                steps.price(&trade.price),
                 trade.quantity.clone(),
                 words::value(&trade.price, &trade.quantity),
                 trade.position.to_string(),
@@ -147,12 +153,12 @@ pub fn trade_header() -> String {
 }
 
 /// A trade, as a line of a stream: its width is fixed, since later rows are not known.
-pub fn trade(trade: &Trade, terminal: Terminal) -> String {
+pub fn trade(trade: &Trade, steps: &Steps, terminal: Terminal) -> String {
     let line = format!(
         "{:<23}  {:<5}  {:>14}  {:>14}  {:>10}",
         words::time(trade.time.as_ref()),
         words::side(trade.taker_side),
-        trade.price,
+        steps.price(&trade.price),
         trade.quantity,
         trade.position
     );
@@ -162,6 +168,7 @@ pub fn trade(trade: &Trade, terminal: Terminal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::show::steps::tests::steps;
     use xbook_proto::v1::BookOrder;
 
     #[test]
@@ -180,8 +187,8 @@ mod tests {
             ..Market::default()
         };
         let expected = "\
-market    bid  orders  tick    lot
-BTC/USDT   10       3  0.01  0.001
+market      bid  orders  tick    lot
+BTC/USDT  10.00       3  0.01  0.001
 ";
         assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
         assert!(detail(&market).contains("tick size    0.01\n"));
@@ -203,10 +210,10 @@ BTC/USDT   10       3  0.01  0.001
         let expected = "\
 BTC/USDT at position 4
 side  price  quantity  priority  order
-buy      10        75         1  0000000000007f3a-75
-buy      10         5         2  0000000000007f3a-5
+buy    10.0        75         1  0000000000007f3a-75
+buy    10.0         5         2  0000000000007f3a-5
 ";
-        assert_eq!(book_orders(&book, Terminal::NONE), expected);
+        assert_eq!(book_orders(&book, &steps("0.5", "1"), Terminal::NONE), expected);
     }
 
     #[test]
@@ -218,13 +225,14 @@ buy      10         5         2  0000000000007f3a-5
             taker_side: Side::Sell.into(),
             ..Trade::default()
         };
-        let line = trade(&trade_row, Terminal::NONE);
-        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["sell", "11", "50", "3"]);
+        let line = trade(&trade_row, &steps("0.01", "1"), Terminal::NONE);
+        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["sell", "11.00", "50", "3"]);
         assert_eq!(line.len(), trade_header().len());
 
         let gone = Level { price: "11".to_owned(), quantity: "0".to_owned(), ..Level::default() };
-        assert_eq!(level(3, Side::Buy, &gone), "       3  buy               11  gone\n");
+        let grid = steps("0.01", "1");
+        assert_eq!(level(3, Side::Buy, &gone, &grid), "       3  buy            11.00  gone\n");
         let there = Level { quantity: "75".to_owned(), order_count: 1, ..gone };
-        assert_eq!(level(3, Side::Sell, &there), "       3  sell              11  75 in 1 order\n");
+        assert_eq!(level(3, Side::Sell, &there, &grid), "       3  sell           11.00  75 in 1 order\n");
     }
 }

@@ -6,5 +6,6 @@ pub mod lease;
 pub mod market;
 pub mod node;
 pub mod order;
+pub mod steps;
 pub mod verify;
 pub mod words;

@@ -1,22 +1,34 @@
 //! Orders and fills.
 
-use xbook_proto::v1::{Fill, Liquidity, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side};
+use xbook_proto::v1::{
+    Fill, Liquidity, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side, TimeInForce,
+};
+
+use prost_types::Timestamp;
 
 use super::grid::{Column, Grid, Tint};
+use super::steps::Steps;
 use super::words;
 use crate::output::Terminal;
 use crate::reason;
 
-/// How an order stands, in a sentence, and the fills that a command brought.
-pub fn outcome(order: &Order, fills: &[Fill], terminal: Terminal) -> String {
-    let mut text = format!("{}\n", sentence(order));
+/// How an order stands, in a sentence, and the fills that a command brought. `turn_by` is when an
+/// order that is pending expires if its turn has not come.
+pub fn outcome(
+    order: &Order,
+    fills: &[Fill],
+    turn_by: Option<&Timestamp>,
+    steps: &Steps,
+    terminal: Terminal,
+) -> String {
+    let mut text = format!("{}\n", sentence(order, turn_by));
     if !fills.is_empty() {
-        text.push_str(&fill_table(fills, terminal));
+        text.push_str(&fill_table(fills, steps, terminal));
     }
     text
 }
 
-fn sentence(order: &Order) -> String {
+fn sentence(order: &Order, turn_by: Option<&Timestamp>) -> String {
     let id = &order.order_id;
     let what = format!("{} {} {} at {}", words::side(order.side), order.quantity, order.market, price(order));
     let progress = progress(order);
@@ -24,8 +36,10 @@ fn sentence(order: &Order) -> String {
     match OrderStatus::try_from(order.status).unwrap_or_default() {
         OrderStatus::Pending => format!(
             "Order {id} is on the node's disk and waits for its turn: {what}.\n\
-             See what becomes of it with `xcli order {} {id}`.",
-            order.market
+             It may still trade{}. Withdraw it with `xcli cancel {market} {id}`.\n\
+             See what becomes of it with `xcli order {market} {id}`.",
+            until(order, turn_by),
+            market = order.market
         ),
         OrderStatus::Open => format!("Order {id} is open: {what}."),
         OrderStatus::PartiallyFilled => {
@@ -37,6 +51,27 @@ fn sentence(order: &Order) -> String {
         OrderStatus::Expired => format!("Order {id} has expired{why}: {what}; {progress}."),
         OrderStatus::Unspecified => format!("Order {id}: {what}."),
     }
+}
+
+/// Until when a pending order may trade, as the end of a sentence.
+fn until(order: &Order, turn_by: Option<&Timestamp>) -> String {
+    if may_not_rest(order) {
+        let by = turn_by.map_or_else(
+            || "its call's deadline".to_owned(),
+            |by| format!("about {} UTC", words::time(Some(by))),
+        );
+        return format!(", until {by}: if its turn comes later, it expires");
+    }
+    match &order.expire_time {
+        Some(time) => format!(", until it expires at {} UTC", words::time(Some(time))),
+        None => ", until it is withdrawn".to_owned(),
+    }
+}
+
+/// Whether an order trades at its turn or never.
+pub fn may_not_rest(order: &Order) -> bool {
+    let tif = order.time_in_force();
+    order.r#type == OrderType::Market as i32 || matches!(tif, TimeInForce::Ioc | TimeInForce::Fok)
 }
 
 fn progress(order: &Order) -> String {
@@ -94,13 +129,14 @@ pub fn pairs(pairs: &[(&str, &str)]) -> String {
 }
 
 /// The account's orders in a market; `all` if closed ones were asked for too.
-pub fn orders(market: &str, orders: &[Order], all: bool, terminal: Terminal) -> String {
+pub fn orders(market: &str, orders: &[Order], all: bool, steps: &Steps, terminal: Terminal) -> String {
     if orders.is_empty() {
+        let place = format!("`xcli buy {} {market} {}`", steps.any_quantity(), steps.any_price());
         return if all {
-            format!("You have never placed an order in {market}. Place one with `xcli buy 1 {market} 10`.\n")
+            format!("You have never placed an order in {market}. Place one with {place}.\n")
         } else {
             format!(
-                "You have no open orders in {market}. Place one with `xcli buy 1 {market} 10`, or see the \
+                "You have no open orders in {market}. Place one with {place}, or see the \
                  closed ones with `xcli orders {market} --all`.\n"
             )
         };
@@ -113,8 +149,8 @@ pub fn orders(market: &str, orders: &[Order], all: bool, terminal: Terminal) -> 
         Column::Number("filled"),
         Column::Number("open"),
         Column::Text("status"),
-        Column::Text("reason"),
         Column::Text("tif"),
+        Column::Text("reason"),
         Column::Text("updated (UTC)"),
     ]);
     for order in orders {
@@ -125,13 +161,13 @@ pub fn orders(market: &str, orders: &[Order], all: bool, terminal: Terminal) -> 
             [
                 order.order_id.clone(),
                 words::side(order.side),
-                price(order).to_owned(),
+                steps.price(price(order)),
                 order.quantity.clone(),
                 order.filled_quantity.clone(),
                 order.open_quantity.clone(),
                 words::status(order.status),
-                reason.to_owned(),
                 words::time_in_force(order.time_in_force),
+                reason.to_owned(),
                 words::time(order.update_time.as_ref()),
             ],
         );
@@ -140,44 +176,45 @@ pub fn orders(market: &str, orders: &[Order], all: bool, terminal: Terminal) -> 
 }
 
 /// The account's fills in a market.
-pub fn fills(market: &str, order: Option<&str>, fills: &[Fill], terminal: Terminal) -> String {
+pub fn fills(market: &str, order: Option<&str>, fills: &[Fill], steps: &Steps, terminal: Terminal) -> String {
     match order {
-        _ if !fills.is_empty() => fill_table(fills, terminal),
+        _ if !fills.is_empty() => fill_table(fills, steps, terminal),
         Some(order) => {
             format!("Order {order} has no fills. See how it stands with `xcli order {market} {order}`.\n")
         }
         None => format!(
             "You have no fills in {market}. See what you could trade with in `xcli book {market}`, and take \
-             it with `xcli buy 1 {market} mkt`.\n"
+             it with `xcli buy {} {market} mkt`.\n",
+            steps.any_quantity()
         ),
     }
 }
 
-fn fill_table(fills: &[Fill], terminal: Terminal) -> String {
+fn fill_table(fills: &[Fill], steps: &Steps, terminal: Terminal) -> String {
     let mut grid = Grid::new(&[
         Column::Text("time (UTC)"),
-        Column::Text("order"),
         Column::Text("side"),
         Column::Number("price"),
         Column::Number("quantity"),
         Column::Number("value"),
         Column::Text("as"),
-        Column::Text("with"),
         Column::Number("position"),
+        Column::Text("order"),
+        Column::Text("with"),
     ]);
     for fill in fills {
         grid.row(
             Tint::of_side(fill.side),
             [
                 words::time(fill.time.as_ref()),
-                fill.order_id.clone(),
                 words::side(fill.side),
-                fill.price.clone(),
+                steps.price(&fill.price),
                 fill.quantity.clone(),
                 words::value(&fill.price, &fill.quantity),
                 words::liquidity(fill.liquidity),
-                fill.counter_order_id.clone(),
                 fill.position.to_string(),
+                fill.order_id.clone(),
+                fill.counter_order_id.clone(),
             ],
         );
     }
@@ -185,13 +222,18 @@ fn fill_table(fills: &[Fill], terminal: Terminal) -> String {
 }
 
 /// A change of an order, as a line of a stream.
-pub fn update(update: &OrderUpdate) -> String {
+pub fn update(update: &OrderUpdate, steps: &Steps) -> String {
     let order = update.order.clone().unwrap_or_default();
     let time = words::time(order.update_time.as_ref());
     let event = match &update.fill {
         Some(fill) => {
             let role = if fill.liquidity == Liquidity::Maker as i32 { "maker" } else { "taker" };
-            format!("; {} at {} as {role}, with {}", fill.quantity, fill.price, fill.counter_order_id)
+            format!(
+                "; {} at {} as {role}, with {}",
+                fill.quantity,
+                steps.price(&fill.price),
+                fill.counter_order_id
+            )
         }
         None => why(&order).map(|why| format!("; {why}")).unwrap_or_default(),
     };
@@ -201,7 +243,7 @@ pub fn update(update: &OrderUpdate) -> String {
         id = order.order_id,
         side = words::side(order.side),
         quantity = order.quantity,
-        price = price(&order),
+        price = steps.price(price(&order)),
         status = words::status(order.status),
         filled = order.filled_quantity,
         open = order.open_quantity,

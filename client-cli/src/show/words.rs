@@ -40,6 +40,12 @@ pub fn time(time: Option<&Timestamp>) -> String {
     format!("{}.{millis:03}", seconds.trim_end_matches('Z').replace('T', " "))
 }
 
+/// UTC to the second.
+pub fn second(time: Option<&Timestamp>) -> String {
+    let text = self::time(time);
+    text.split('.').next().unwrap_or_default().to_owned()
+}
+
 /// The number that a node sent as text.
 pub fn decimal(text: &str) -> Option<Decimal> {
     text.parse().ok()

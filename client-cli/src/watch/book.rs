@@ -16,6 +16,7 @@ use crate::connect::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Terminal};
 use crate::show;
+use crate::show::steps::Steps;
 
 /// A busy book is drawn at most so often.
 const FRAME: Duration = Duration::from_millis(50);
@@ -25,25 +26,31 @@ const FOOTER_LINES: u32 = 2;
 
 /// Follows the book until the connection can't be mended or, on a terminal, until Ctrl-C.
 pub async fn book(client: &Client, args: BookArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let shared = Shared::default();
+    let shared = Shared { steps: super::steps(client, &args.market, output).await, ..Shared::default() };
     let live = output.terminal().live && !output.is_json();
     if !live {
         let mut follower =
             BookFollower { client, market: &args.market, shared: &shared, lines: Some(output) };
-        return Err(follow(client, None, &mut follower).await);
+        return follow(client, None, &mut follower).await;
     }
     let mut follower = BookFollower { client, market: &args.market, shared: &shared, lines: None };
     screen::enter(output)?;
     let end = tokio::select! {
-        failure = follow(client, None, &mut follower) => Err(failure),
+        end = follow(client, None, &mut follower) => end,
         failure = paint(&args, &shared, output) => Err(failure),
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
     };
     screen::leave(output)?;
     // The last picture stays where the reader is looking.
     if end.is_ok() && shared.seen.get() {
         let depth = depth(&args);
-        let ladder = show::ladder::ladder(&args.market, &shared.book.borrow(), depth, output.terminal());
+        let ladder = show::ladder::ladder(
+            &args.market,
+            &shared.book.borrow(),
+            depth,
+            &shared.steps,
+            output.terminal(),
+        );
+        let ladder = output.hints().complete(&ladder);
         output.print(&ladder)?;
     }
     end
@@ -52,6 +59,7 @@ pub async fn book(client: &Client, args: BookArgs, output: &mut Output<'_>) -> R
 /// What the reader of the stream and the painter share. They are one task, so no lock is needed.
 #[derive(Default)]
 struct Shared {
+    steps: Steps,
     book: RefCell<Book>,
     /// Whether the book has been read at all.
     seen: Cell<bool>,
@@ -59,6 +67,10 @@ struct Shared {
     fresh: Cell<bool>,
     /// Why the stream is interrupted, if it is.
     trouble: RefCell<String>,
+    /// Whether it was, and the book is a new one.
+    reconnected: Cell<bool>,
+    /// Whether the next snapshot takes the place of another.
+    anew: Cell<bool>,
 }
 
 async fn paint(args: &BookArgs, shared: &Shared, output: &mut Output<'_>) -> Failure {
@@ -69,7 +81,9 @@ async fn paint(args: &BookArgs, shared: &Shared, output: &mut Output<'_>) -> Fai
         let resized = screen::lines() != size;
         if shared.fresh.take() || resized {
             size = screen::lines();
-            if let Err(failure) = screen::draw(output, &picture(args, shared, output.terminal())) {
+            if let Err(failure) =
+                screen::draw(output, &output.hints().complete(&picture(args, shared, output.terminal())))
+            {
                 return failure;
             }
         }
@@ -78,9 +92,13 @@ async fn paint(args: &BookArgs, shared: &Shared, output: &mut Output<'_>) -> Fai
 
 fn picture(args: &BookArgs, shared: &Shared, terminal: Terminal) -> String {
     let trouble = shared.trouble.borrow();
-    let state = if trouble.is_empty() { "Ctrl-C ends." } else { trouble.as_str() };
+    let state = match (trouble.as_str(), shared.reconnected.get()) {
+        ("", false) => "Ctrl-C ends.",
+        ("", true) => "Reconnected: the book was read anew. Ctrl-C ends.",
+        (trouble, _) => trouble,
+    };
     let ladder = if shared.seen.get() {
-        show::ladder::ladder(&args.market, &shared.book.borrow(), depth(args), terminal)
+        show::ladder::ladder(&args.market, &shared.book.borrow(), depth(args), &shared.steps, terminal)
     } else {
         String::new()
     };
@@ -121,7 +139,8 @@ impl Follower for BookFollower<'_, '_> {
         self.shared.fresh.set(true);
         self.shared.trouble.borrow_mut().clear();
         if let Some(output) = &mut self.lines {
-            output.show(&message, |_| lines(message.event.as_ref()))?;
+            let anew = self.shared.anew.take();
+            output.show(&message, |_| lines(message.event.as_ref(), anew, &self.shared.steps))?;
         }
         Ok(Taken::UpTo(book.position))
     }
@@ -131,6 +150,15 @@ impl Follower for BookFollower<'_, '_> {
         self.shared.fresh.set(true);
         match &mut self.lines {
             Some(output) => output.note(why),
+            None => Ok(()),
+        }
+    }
+
+    fn resumed(&mut self) -> Result<(), Failure> {
+        self.shared.reconnected.set(true);
+        self.shared.anew.set(true);
+        match &mut self.lines {
+            Some(output) => output.note("reconnected: the whole book follows, in place of the one before"),
             None => Ok(()),
         }
     }
@@ -151,15 +179,17 @@ fn update(book: &mut Book, event: Option<&Event>) -> Result<Change, Failure> {
     }
 }
 
-/// A line for each level that changed.
-fn lines(event: Option<&Event>) -> String {
+/// A line for each level that changed. A book that takes the place of another is marked: what it
+/// does not list is gone.
+fn lines(event: Option<&Event>, anew: bool, steps: &Steps) -> String {
     let (position, bids, asks) = match event {
         Some(Event::Snapshot(book)) => (book.position, &book.bids, &book.asks),
         Some(Event::Delta(BookDelta { position, bids, asks, .. })) => (*position, bids, asks),
         Some(Event::Heartbeat(_)) | None => return String::new(),
     };
-    let line = |side, level: &Level| show::market::level(position, side, level);
+    let line = |side, level: &Level| show::market::level(position, side, level, steps);
+    let mark = anew.then(|| format!("{position:>8}  the whole book anew: what is not listed now is gone\n"));
     let bids = bids.iter().map(|level| line(Side::Buy, level));
     let asks = asks.iter().map(|level| line(Side::Sell, level));
-    bids.chain(asks).collect()
+    mark.into_iter().chain(bids).chain(asks).collect()
 }

@@ -7,11 +7,15 @@ use xbook_proto::v1::{
 };
 
 use super::follow::{Follower, Taken, follow};
+use super::steps;
 use crate::args::UpdatesArgs;
 use crate::connect::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::show;
+use crate::show::steps::Steps;
+
+const RECONNECTED: &str = "reconnected: it goes on after the last event, without gap or repeat";
 
 /// Shows the trades of `past`, oldest first, and then every trade after its position.
 pub async fn trades(
@@ -23,17 +27,19 @@ pub async fn trades(
     if !output.is_json() {
         output.print(&show::market::trade_header())?;
     }
-    let mut follower = Trades { client, market, output };
+    let steps = steps(client, market, output).await;
+    let mut follower = Trades { client, market, steps, output };
     for trade in past.trades.into_iter().rev() {
         let event = Some(stream_trades_response::Event::Trade(trade));
         follower.take(StreamTradesResponse { event })?;
     }
-    Err(follow(client, Some(past.position), &mut follower).await)
+    follow(client, Some(past.position), &mut follower).await
 }
 
 struct Trades<'a, 'out> {
     client: &'a Client,
     market: &'a str,
+    steps: Steps,
     output: &'a mut Output<'out>,
 }
 
@@ -49,7 +55,7 @@ impl Follower for Trades<'_, '_> {
     fn take(&mut self, message: StreamTradesResponse) -> Result<Taken, Failure> {
         use stream_trades_response::Event;
         self.output.show(&message, |terminal| match &message.event {
-            Some(Event::Trade(trade)) => show::market::trade(trade, terminal),
+            Some(Event::Trade(trade)) => show::market::trade(trade, &self.steps, terminal),
             Some(Event::Heartbeat(_)) | None => String::new(),
         })?;
         match message.event {
@@ -62,17 +68,23 @@ impl Follower for Trades<'_, '_> {
     fn interrupted(&mut self, why: &str) -> Result<(), Failure> {
         self.output.note(why)
     }
+
+    fn resumed(&mut self) -> Result<(), Failure> {
+        self.output.note(RECONNECTED)
+    }
 }
 
 /// Shows every change of the account's orders.
 pub async fn updates(client: &Client, args: UpdatesArgs, output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let mut follower = Updates { client, market: &args.market, output };
-    Err(follow(client, args.after, &mut follower).await)
+    let steps = steps(client, &args.market, output).await;
+    let mut follower = Updates { client, market: &args.market, steps, output };
+    follow(client, args.after, &mut follower).await
 }
 
 struct Updates<'a, 'out> {
     client: &'a Client,
     market: &'a str,
+    steps: Steps,
     output: &'a mut Output<'out>,
 }
 
@@ -88,7 +100,7 @@ impl Follower for Updates<'_, '_> {
     fn take(&mut self, message: StreamOrderUpdatesResponse) -> Result<Taken, Failure> {
         use stream_order_updates_response::Event;
         self.output.show(&message, |_| match &message.event {
-            Some(Event::Update(update)) => show::order::update(update),
+            Some(Event::Update(update)) => show::order::update(update, &self.steps),
             Some(Event::Heartbeat(_)) | None => String::new(),
         })?;
         match message.event {
@@ -100,6 +112,10 @@ impl Follower for Updates<'_, '_> {
 
     fn interrupted(&mut self, why: &str) -> Result<(), Failure> {
         self.output.note(why)
+    }
+
+    fn resumed(&mut self) -> Result<(), Failure> {
+        self.output.note(RECONNECTED)
     }
 }
 

@@ -7,7 +7,7 @@ use tonic::{Status, Streaming};
 
 use crate::clock;
 use crate::connect::Client;
-use crate::failure::{Failure, is_transient};
+use crate::failure::{Exit, Failure, is_transient};
 
 /// Nodes say something at least every 5 s; after three times that the connection is dead.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -37,20 +37,36 @@ pub trait Follower {
 
     /// The stream broke and will be opened again.
     fn interrupted(&mut self, why: &str) -> Result<(), Failure>;
+
+    /// The stream is there again; what comes next is its first message.
+    fn resumed(&mut self) -> Result<(), Failure>;
 }
 
-/// Follows until an error that opening again would not mend. The first opening is not repeated: an
-/// address that never answered is likely wrong.
-pub async fn follow<F: Follower>(client: &Client, after: Option<u64>, follower: &mut F) -> Failure {
+/// Follows until Ctrl-C, or an error that opening again would not mend.
+pub async fn follow<F: Follower>(
+    client: &Client,
+    after: Option<u64>,
+    follower: &mut F,
+) -> Result<Exit, Failure> {
+    tokio::select! {
+        failure = go_on(client, after, follower) => Err(failure),
+        _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+    }
+}
+
+/// Follows and opens again. The first opening is not repeated: an address that never answered is
+/// likely wrong.
+async fn go_on<F: Follower>(client: &Client, after: Option<u64>, follower: &mut F) -> Failure {
     let mut position = after;
     let mut pauses = Pauses::default();
     let mut opened = false;
+    let mut lost = false;
     loop {
         let opening = tokio::time::timeout(client.timeout(), follower.open(position)).await;
         let end = match opening {
             Ok(Ok(stream)) => {
                 opened = true;
-                match drain(stream, &mut position, &mut pauses, follower).await {
+                match drain(stream, &mut position, (&mut pauses, &mut lost), follower).await {
                     Ok(end) => end,
                     Err(failure) => return failure,
                 }
@@ -70,6 +86,7 @@ pub async fn follow<F: Follower>(client: &Client, after: Option<u64>, follower: 
         if let Err(failure) = follower.interrupted(&why) {
             return failure;
         }
+        lost = true;
         tokio::time::sleep(pause).await;
     }
 }
@@ -78,7 +95,7 @@ pub async fn follow<F: Follower>(client: &Client, after: Option<u64>, follower: 
 async fn drain<F: Follower>(
     mut stream: Streaming<F::Message>,
     position: &mut Option<u64>,
-    pauses: &mut Pauses,
+    (pauses, lost): (&mut Pauses, &mut bool),
     follower: &mut F,
 ) -> Result<Status, Failure> {
     loop {
@@ -88,6 +105,9 @@ async fn drain<F: Follower>(
             Ok(Err(status)) => return Ok(status),
             Err(_) => return Ok(Status::unavailable("the node has fallen silent")),
         };
+        if std::mem::take(lost) {
+            follower.resumed()?;
+        }
         match follower.take(message)? {
             Taken::UpTo(seen) => {
                 *position = Some(seen);

@@ -8,5 +8,14 @@ mod events;
 mod follow;
 mod screen;
 
+use crate::connect::Client;
+use crate::output::Output;
+use crate::show::steps::Steps;
+
 pub use book::book;
 pub use events::{trades, updates};
+
+/// A market's grid, for people.
+async fn steps(client: &Client, market: &str, output: &Output<'_>) -> Steps {
+    if output.is_json() { Steps::default() } else { client.steps(market).await }
+}

@@ -1,11 +1,13 @@
 //! A node that answers as the name of the market asks it to, to see how `xcli` takes it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 use xbook_proto::v1::cluster_service_server::{ClusterService, ClusterServiceServer};
@@ -14,7 +16,7 @@ use xbook_proto::v1::trading_service_server::{TradingService, TradingServiceServ
 use xbook_proto::v1::*;
 
 type Answer<T> = Result<Response<T>, Status>;
-type Items<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
+type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The fake's services share how often a stream was opened.
 #[derive(Clone, Default)]
@@ -47,8 +49,13 @@ fn over() -> Status {
     Status::not_found("the test is over")
 }
 
-fn items<T>(items: Vec<Result<T, Status>>) -> Answer<Items<T>> {
-    Ok(Response::new(tokio_stream::iter(items)))
+fn items<T: Send + 'static>(items: Vec<Result<T, Status>>) -> Answer<Items<T>> {
+    Ok(Response::new(Box::pin(tokio_stream::iter(items))))
+}
+
+/// One message, and then nothing, for as long as the reader likes.
+fn quiet<T: Send + 'static>(message: T) -> Answer<Items<T>> {
+    Ok(Response::new(Box::pin(tokio_stream::iter([Ok(message)]).chain(tokio_stream::pending()))))
 }
 
 fn order_of(request: PlaceOrderRequest, account: String) -> Order {
@@ -87,6 +94,11 @@ impl TradingService for Fake {
                 order.status = OrderStatus::Rejected.into();
                 order.reason = Reason::WouldTake.into();
             }
+            "PENDING/X" => {
+                order.status = OrderStatus::Pending.into();
+                order.position = 0;
+                order.accept_time = Some(prost_types::Timestamp { seconds: 86_400, nanos: 0 });
+            }
             _ => {}
         }
         Ok(Response::new(PlaceOrderResponse { order: Some(order), fills: Vec::new(), position: 7 }))
@@ -96,12 +108,21 @@ impl TradingService for Fake {
         Ok(Response::new(ListOrdersResponse::default()))
     }
 
-    async fn amend_order(&self, _: Request<AmendOrderRequest>) -> Answer<AmendOrderResponse> {
-        Err(Status::unimplemented(""))
+    /// 40 are filled.
+    async fn amend_order(&self, request: Request<AmendOrderRequest>) -> Answer<AmendOrderResponse> {
+        let Some(amend_order_request::Size::TotalQuantity(total)) = request.into_inner().size else {
+            return Err(Status::unimplemented(""));
+        };
+        let metadata =
+            [("field", "total_quantity"), ("value", &total), ("limit", "must be above 40, which are filled")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let details = ErrorDetails::with_error_info("BELOW_FILLED", "xbook", metadata);
+        let words = format!("total_quantity is \"{total}\": must be above 40, which are filled");
+        Err(Status::with_error_details(Code::FailedPrecondition, words, details))
     }
 
     async fn cancel_order(&self, _: Request<CancelOrderRequest>) -> Answer<CancelOrderResponse> {
-        Err(Status::unimplemented(""))
+        Ok(Response::new(CancelOrderResponse { withdrawn: true, ..CancelOrderResponse::default() }))
     }
 
     async fn cancel_all_orders(&self, _: Request<CancelAllOrdersRequest>) -> Answer<CancelAllOrdersResponse> {
@@ -132,7 +153,11 @@ impl TradingService for Fake {
     ) -> Answer<Self::StreamOrderUpdatesStream> {
         use stream_order_updates_response::Event;
         let event = |event| Ok(StreamOrderUpdatesResponse { event: Some(event) });
-        match request.into_inner().after_position {
+        let request = request.into_inner();
+        match request.after_position {
+            None if request.market == "QUIET/X" => quiet(StreamOrderUpdatesResponse {
+                event: Some(Event::Heartbeat(Heartbeat { position: 40 })),
+            }),
             None => items(vec![
                 event(Event::Heartbeat(Heartbeat { position: 40 })),
                 Err(Status::unavailable("lost")),
@@ -153,8 +178,11 @@ impl MarketDataService for Fake {
         Ok(Response::new(ListMarketsResponse::default()))
     }
 
-    async fn get_market(&self, _: Request<GetMarketRequest>) -> Answer<GetMarketResponse> {
-        Err(Status::unimplemented(""))
+    async fn get_market(&self, request: Request<GetMarketRequest>) -> Answer<GetMarketResponse> {
+        match request.into_inner().market.as_str() {
+            "GRID/X" => Ok(Response::new(GetMarketResponse { market: Some(on_a_grid("GRID/X")) })),
+            _ => Err(Status::unimplemented("")),
+        }
     }
 
     async fn get_order_book(&self, _: Request<GetOrderBookRequest>) -> Answer<GetOrderBookResponse> {
@@ -167,9 +195,12 @@ impl MarketDataService for Fake {
     /// it should have become.
     async fn stream_order_book(
         &self,
-        _: Request<StreamOrderBookRequest>,
+        request: Request<StreamOrderBookRequest>,
     ) -> Answer<Self::StreamOrderBookStream> {
         use stream_order_book_response::Event;
+        if request.into_inner().market == "QUIET/X" {
+            return quiet(StreamOrderBookResponse { event: Some(Event::Snapshot(BookSnapshot::default())) });
+        }
         let level = |quantity: &str| Level {
             price: "10".to_owned(),
             quantity: quantity.to_owned(),
@@ -191,7 +222,10 @@ impl MarketDataService for Fake {
         }
     }
 
-    async fn list_trades(&self, _: Request<ListTradesRequest>) -> Answer<ListTradesResponse> {
+    async fn list_trades(&self, request: Request<ListTradesRequest>) -> Answer<ListTradesResponse> {
+        if request.into_inner().market == "QUIET/X" {
+            return Ok(Response::new(ListTradesResponse::default()));
+        }
         let trades = [20, 10].map(|position| Trade { position, ..Trade::default() }).into();
         Ok(Response::new(ListTradesResponse { trades, next_page_token: String::new(), position: 25 }))
     }
@@ -206,6 +240,10 @@ impl MarketDataService for Fake {
             Ok(StreamTradesResponse { event })
         };
         match request.into_inner().after_position {
+            Some(0) => {
+                let event = Some(Event::Heartbeat(Heartbeat { position: 40 }));
+                quiet(StreamTradesResponse { event })
+            }
             Some(25) => items(vec![trade(30), Err(Status::unavailable("lost"))]),
             Some(30) => items(vec![trade(31)]),
             Some(31) => items(vec![Err(over())]),
@@ -218,10 +256,23 @@ impl MarketDataService for Fake {
 impl ClusterService for Fake {
     async fn get_node(&self, _: Request<GetNodeRequest>) -> Answer<GetNodeResponse> {
         let node_id = "0000000000007f3a".to_owned();
-        Ok(Response::new(GetNodeResponse { node_id, ..GetNodeResponse::default() }))
+        let document = |name: &str| DocumentStatus {
+            name: name.to_owned(),
+            voters: vec![node_id.clone()],
+            position: 20_000,
+            ..DocumentStatus::default()
+        };
+        let documents = vec![document("directory"), document("A/B")];
+        Ok(Response::new(GetNodeResponse { documents, node_id, ..GetNodeResponse::default() }))
     }
 
-    async fn create_market(&self, _: Request<CreateMarketRequest>) -> Answer<CreateMarketResponse> {
+    async fn create_market(&self, request: Request<CreateMarketRequest>) -> Answer<CreateMarketResponse> {
+        if request.into_inner().market == "GRID/X" {
+            return Ok(Response::new(CreateMarketResponse {
+                market: Some(on_a_grid("GRID/X")),
+                position: 3,
+            }));
+        }
         let none: [(String, String); 0] = [];
         let details = ErrorDetails::with_error_info("MARKET_EXISTS", "xbook", none);
         Err(Status::with_error_details(Code::AlreadyExists, "", details))
@@ -236,7 +287,13 @@ impl ClusterService for Fake {
             ..ClusterNode::default()
         };
         let this = ClusterNode { this_node: true, ..node("0000000000007f3a", "10.0.0.1:7001", true) };
-        let nodes = vec![this, node("0000000000007f3b", "10.0.0.2:7001", false)];
+        // A clock that is wrong, and an address where nobody answers clients.
+        let wrong = ClusterNode {
+            connected: true,
+            clock_ahead_us: Some(-7_250_000),
+            ..node("0000000000007f3c", "127.0.0.1:1", false)
+        };
+        let nodes = vec![this, node("0000000000007f3b", "10.0.0.2:7001", false), wrong];
         Ok(Response::new(ListNodesResponse { nodes, position: 5 }))
     }
 
@@ -275,6 +332,17 @@ impl ClusterService for Fake {
         let TransferLeaseRequest { market, node_id } = request.into_inner();
         Ok(Response::new(TransferLeaseResponse { lease: Some(lease(market, node_id)) }))
     }
+}
+
+/// A market whose examples are not 10 and 1.
+fn on_a_grid(name: &str) -> Market {
+    let rules = MarketRules {
+        tick_size: "0.03".to_owned(),
+        lot_size: "0.3".to_owned(),
+        min_quantity: "0.3".to_owned(),
+        ..MarketRules::default()
+    };
+    Market { name: name.to_owned(), rules: Some(rules), ..Market::default() }
 }
 
 fn lease(document: String, holder: String) -> Lease {

@@ -1,5 +1,5 @@
 use super::*;
-use xbook_proto::v1::TimeInForce;
+use crate::show::steps::tests::steps;
 
 fn order(status: OrderStatus, filled: &str, value: &str, open: &str, reason: Reason) -> Order {
     Order {
@@ -51,10 +51,72 @@ fn every_outcome_is_a_sentence() {
         (
             order(Pending, "0", "0", "100", none),
             "is on the node's disk and waits for its turn: buy 100 BTC/USDT at 10.\n\
+             It may still trade, until it is withdrawn. Withdraw it with \
+             `xcli cancel BTC/USDT 0000000000007f3a-1`.\n\
              See what becomes of it with `xcli order BTC/USDT 0000000000007f3a-1`.",
         ),
     ] {
-        assert_eq!(sentence(&order), format!("Order 0000000000007f3a-1 {expected}"));
+        assert_eq!(sentence(&order, None), format!("Order 0000000000007f3a-1 {expected}"));
+    }
+}
+
+#[test]
+fn a_pending_order_tells_until_when_it_may_trade() {
+    use TimeInForce::*;
+    let stamp = Timestamp { seconds: 86_400, nanos: 500_000_000 };
+    let pending = |r#type: OrderType, tif: TimeInForce| Order {
+        r#type: r#type.into(),
+        time_in_force: tif.into(),
+        expire_time: (tif == Gtd).then_some(stamp),
+        ..order(OrderStatus::Pending, "0", "0", "100", Reason::Unspecified)
+    };
+    let turn = "until about 1970-01-02 00:00:00.500 UTC: if its turn comes later, it expires";
+    for (order, by, words) in [
+        (pending(OrderType::Market, Ioc), Some(&stamp), turn),
+        (pending(OrderType::Limit, Ioc), Some(&stamp), turn),
+        (pending(OrderType::Limit, Fok), Some(&stamp), turn),
+        (
+            pending(OrderType::Market, Ioc),
+            None,
+            "until its call's deadline: if its turn comes later, it expires",
+        ),
+        (pending(OrderType::Limit, Gtd), Some(&stamp), "until it expires at 1970-01-02 00:00:00.500 UTC"),
+        (pending(OrderType::Limit, Gtc), Some(&stamp), "until it is withdrawn"),
+    ] {
+        let text = sentence(&order, by);
+        assert!(
+            text.contains(&format!("\nIt may still trade, {words}. Withdraw it with `xcli cancel")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn lists_of_long_ids_and_numbers_fit_80_columns() {
+    let list = [Order {
+        order_id: "89abcdef01234567-1234567".to_owned(),
+        price: "12345.67".to_owned(),
+        quantity: "1234.567".to_owned(),
+        update_time: Some(Timestamp { seconds: 86_400, nanos: 0 }),
+        ..order(OrderStatus::Cancelled, "1000.001", "12345", "0", Reason::NoLiquidity)
+    }];
+    let fill = Fill {
+        order_id: list[0].order_id.clone(),
+        counter_order_id: list[0].order_id.clone(),
+        price: "12345.67".to_owned(),
+        quantity: "1234.567".to_owned(),
+        position: 12_345_678,
+        time: Some(Timestamp { seconds: 86_400, nanos: 0 }),
+        side: Side::Sell.into(),
+        liquidity: Liquidity::Maker.into(),
+    };
+    let grid = steps("0.01", "0.001");
+    for text in [
+        orders("A/B", &list, true, &grid, Terminal::NONE),
+        fills("A/B", None, &[fill], &grid, Terminal::NONE),
+    ] {
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert!(text.contains("89abcdef01234567-1234567") && text.contains("12345.67"), "{text}");
     }
 }
 
@@ -70,20 +132,21 @@ fn orders_are_listed_without_columns_that_say_nothing() {
     };
     let list = [order(OrderStatus::PartiallyFilled, "25", "245", "75", Reason::Unspecified), market];
     let expected = "\
-order               side  price  quantity  filled  open  status            tif
-0000000000007f3a-1  buy      10     100        25  75    partially filled  GTC
-0000000000007f3a-1  sell    mkt       0.5       0   0.5  open              IOC
+order               side   price  quantity  filled  open  status            tif
+0000000000007f3a-1  buy    10.00     100        25  75    partially filled  GTC
+0000000000007f3a-1  sell  mkt          0.5       0   0.5  open              IOC
 ";
-    assert_eq!(orders("BTC/USDT", &list, false, Terminal::NONE), expected);
+    assert_eq!(orders("BTC/USDT", &list, false, &steps("0.01", "0.1"), Terminal::NONE), expected);
 }
 
 #[test]
 fn empty_lists_say_what_to_type_next() {
     let none = Terminal::NONE;
-    assert!(orders("A/B", &[], false, none).contains("`xcli buy 1 A/B 10`"));
-    assert!(orders("A/B", &[], true, none).contains("never"));
-    assert!(fills("A/B", None, &[], none).contains("`xcli book A/B`"));
-    assert!(fills("A/B", Some("1-1"), &[], none).contains("`xcli order A/B 1-1`"));
+    let grid = steps("30", "0.3");
+    assert!(orders("A/B", &[], false, &grid, none).contains("`xcli buy 0.3 A/B 30`"));
+    assert!(orders("A/B", &[], true, &grid, none).contains("never"));
+    assert!(fills("A/B", None, &[], &grid, none).contains("`xcli book A/B`"));
+    assert!(fills("A/B", Some("1-1"), &[], &grid, none).contains("`xcli order A/B 1-1`"));
 }
 
 #[test]
@@ -104,9 +167,11 @@ fn an_update_names_the_fill_or_the_reason() {
         ..Fill::default()
     };
     let order = order(OrderStatus::PartiallyFilled, "25", "245", "75", Reason::Unspecified);
-    let text = update(&OrderUpdate { order: Some(order), fill: Some(fill) });
+    let text = update(&OrderUpdate { order: Some(order), fill: Some(fill) }, &steps("0.01", "1"));
     assert!(
-        text.ends_with("partially filled: 25 filled, 75 open; 25 at 9.8 as taker, with 0000000000007f3a-9\n"),
+        text.ends_with(
+            "partially filled: 25 filled, 75 open; 25 at 9.80 as taker, with 0000000000007f3a-9\n"
+        ),
         "{text}"
     );
 }
