@@ -39,9 +39,9 @@ impl<'a> Units<'a> {
     /// An order.
     #[must_use]
     pub fn order(&self, order: &Order) -> v1::Order {
-        let (request_id, command_number) = match &order.origin {
-            Origin::Request(id) => (id.to_string(), 0),
-            Origin::Command { number, .. } => (String::new(), *number),
+        let (request_id, session, command_number) = match &order.origin {
+            Origin::Request(id) => (id.to_string(), String::new(), 0),
+            Origin::Command { session, number } => (String::new(), session.name.to_string(), *number),
         };
         let kind = if order.limit.is_some() { v1::OrderType::Limit } else { v1::OrderType::Market };
         v1::Order {
@@ -50,6 +50,7 @@ impl<'a> Units<'a> {
             account: order.account.to_string(),
             request_id,
             command_number,
+            session,
             side: side(order.side).into(),
             r#type: kind.into(),
             time_in_force: order.time_in_force.into(),
@@ -86,7 +87,7 @@ impl<'a> Units<'a> {
     /// The trade that a change tells of: the taker's side of a fill.
     #[must_use]
     pub fn trade(&self, change: &Change) -> Option<v1::Trade> {
-        let Change::Order { order, fill: Some(fill) } = change else {
+        let Change::Order { order, fill: Some(fill), .. } = change else {
             return None;
         };
         (fill.liquidity == v1::Liquidity::Taker).then(|| v1::Trade {

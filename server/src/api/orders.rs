@@ -193,7 +193,7 @@ pub(super) async fn fills(
     let (fills, next) = read_history(history, move |history| {
         let blocks = history.account_blocks_before(&account, cursor.position.next());
         page::scan(blocks, cursor, room, |change, sizes| match change {
-            Change::Order { order, fill: Some(fill) } if order.account == account => {
+            Change::Order { order, fill: Some(fill), .. } if order.account == account => {
                 let entry = Units { market: &name, sizes }.fill(order, fill);
                 match only {
                     Some(id) if id != order.id => Pick::Skip,

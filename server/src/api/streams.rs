@@ -52,7 +52,7 @@ impl Story for OrderUpdates {
     }
 
     fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message> {
-        let Change::Order { order, fill } = change else {
+        let Change::Order { order, fill, .. } = change else {
             return None;
         };
         (order.account == self.account).then(|| {

@@ -26,7 +26,7 @@ use super::error::Refusal;
 use super::outlet::{self, Outlet, Stop};
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
-use crate::machine::{Account, Action, Change, Origin, Request, Rules, SessionId};
+use crate::machine::{Account, Action, Change, Origin, Request, Rules, Session};
 use crate::node::{Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
 use crate::types::OrderId;
 
@@ -87,8 +87,9 @@ async fn begin(
     let open = first.open.take().ok_or_else(missing)?;
     let name = admission::session_name(&open.session).map_err(|refusal| refusal.within("open"))?;
     let market = api.find_market(&open.market).map_err(|refusal| refusal.within("open"))?;
-    let session = SessionId::new(&account, name);
-    let last = market.read(move |replica| replica.last_command(&session));
+    let session = Session::new(&account, name);
+    let id = session.id;
+    let last = market.read(move |replica| replica.last_command(&id));
     let next = last.await.map_err(Refusal::from)? + 1;
     let opened = v1::TradeOpened { next_number: next };
     outlet.send(v1::TradeResponse { opened: Some(opened), results: Vec::new() }).await?;
@@ -135,7 +136,7 @@ struct Intake {
     api: Api,
     market: ReplicaHandle,
     account: Account,
-    session: SessionId,
+    session: Session,
     next: u64,
     stopping: Stopping,
 }
@@ -230,7 +231,7 @@ impl Intake {
         let rules = self.market.rules().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
         let now = self.api.clock_now();
         let times = Times { now, deadline: None, tape_ahead: self.market.tape_ahead(now) };
-        Ok(admit(message, rules, times, &self.account, self.session))
+        Ok(admit(message, rules, times, &self.account, &self.session))
     }
 }
 
@@ -239,7 +240,7 @@ fn admit(
     rules: &Rules,
     times: Times,
     account: &Account,
-    session: SessionId,
+    session: &Session,
 ) -> (Vec<Request>, Batch) {
     let mut batch =
         Batch { first: message.first_number, count: message.commands.len(), invalid: VecDeque::new() };
@@ -249,7 +250,7 @@ fn admit(
             Action::Invalid
         });
         // Numbers alone tell a session's repeats, so there is no content to compare.
-        let origin = Origin::Command { session, number };
+        let origin = Origin::Command { session: session.clone(), number };
         Request { account: account.clone(), origin, body_hash: 0, action }
     });
     (requests.collect(), batch)
@@ -372,7 +373,7 @@ fn result(units: &Units<'_>, number: u64, invalid: Option<Refusal>, outcome: &Ou
 /// The fills that an outcome brought an order as a taker.
 fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFill> {
     let fills = changes.iter().filter_map(|change| match change {
-        Change::Order { order, fill: Some(fill) } if order.id == id && fill.liquidity == Liquidity::Taker => {
+        Change::Order { order, fill: Some(fill), .. } if order.id == id && fill.liquidity == Liquidity::Taker => {
             Some(v1::TradeFill {
                 maker_order_id: fill.counter_order.to_string(),
                 price: units.price(fill.price),

@@ -262,7 +262,7 @@ fn refused_words(reason: Reason) -> &'static str {
 /// The fills that an outcome brought an order as a taker.
 fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> Vec<v1::Fill> {
     let fills = settled.changes().iter().filter_map(|change| match change {
-        Change::Order { order, fill: Some(fill) } if order.id == id && fill.liquidity == Liquidity::Taker => {
+        Change::Order { order, fill: Some(fill), .. } if order.id == id && fill.liquidity == Liquidity::Taker => {
             Some(units.fill(order, fill))
         }
         _ => None,

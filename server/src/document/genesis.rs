@@ -12,7 +12,7 @@ use xbook_proto::record::v1 as record;
 
 use super::entry::KINDS;
 use super::{Actor, DocumentError, encode};
-use crate::machine::{Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart};
+use crate::machine::{Caps, Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart};
 use crate::types::{Micros, NodeId, Position};
 
 /// Version of the genesis' encoding.
@@ -146,6 +146,12 @@ impl Genesis {
         Some((self.record.term, Actor(self.record.holder.as_ref().try_into().ok()?)))
     }
 
+    /// The market's rules; `None` in the directory.
+    #[must_use]
+    pub fn rules(&self) -> Option<Rules> {
+        self.record.rules.as_ref().and_then(Rules::from_record)
+    }
+
     /// Position of the last event before the generation.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -168,9 +174,9 @@ impl Genesis {
     ///
     /// # Errors
     /// The parts are not what a node would have written.
-    pub fn state(&self) -> Result<State, GenesisError> {
+    pub fn state(&self, caps: Caps) -> Result<State, GenesisError> {
         let malformed = || GenesisError::Malformed { name: self.record.name.clone() };
-        let machine = match self.record.rules.as_ref().and_then(Rules::from_record) {
+        let machine = match self.rules() {
             Some(rules) => Machine::Market(Box::new(Market::new(self.name().into(), rules))),
             None => Machine::Directory(Directory::default()),
         };
@@ -181,7 +187,7 @@ impl Genesis {
             .collect::<Result<_, _>>()
             .map_err(|_| malformed())?;
         let start = StateStart { position: self.position(), time: Micros(self.record.time_us) };
-        State::from_parts(machine, self.voters(), start, parts, self.digest()).ok_or_else(malformed)
+        State::from_parts(machine, self.voters(), start, parts, self.digest(), caps).ok_or_else(malformed)
     }
 
     /// The document with this genesis and nothing else, and the size of its change.

@@ -1,6 +1,7 @@
 //! Blocks of the history log as bytes: a checksum over key and record, then the record.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use prost::Message;
 use rust_decimal::Decimal;
 use xbook_proto::record::v1 as wire;
@@ -9,7 +10,7 @@ use super::Damage;
 use super::outcome::{self, RequestOutcome};
 use crate::decimal::Grid;
 use crate::machine::{
-    Account, Block, Change, FillOf, Order, Origin, SessionId, Table, halves, joined, side_from_wire,
+    Account, Block, Change, FillOf, Order, Origin, Session, Table, halves, joined, side_from_wire,
     side_to_wire,
 };
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
@@ -68,7 +69,7 @@ struct Writer {
     position: Position,
     nodes: Table<NodeId>,
     accounts: Table<Account>,
-    sessions: Table<SessionId>,
+    sessions: Table<Session>,
 }
 
 fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
@@ -80,7 +81,9 @@ fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
         sessions: Table::default(),
     };
     let changes = block.changes.iter().filter_map(|change| match change {
-        Change::Order { order, fill } => Some(writer.change(order, fill.as_ref())),
+        Change::Order { order, fill, placed } => {
+            Some(wire::OrderChange { placed: *placed, ..writer.change(order, fill.as_ref()) })
+        }
         Change::Market(_) => None,
     });
     let changes = changes.collect();
@@ -97,7 +100,7 @@ fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
         lot_size: sizes.lot.to_string(),
         nodes: writer.nodes.values().iter().map(|node| node.0).collect(),
         accounts: writer.accounts.values().iter().map(|account| account.to_string()).collect(),
-        sessions: writer.sessions.values().iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
+        sessions: writer.sessions.values().iter().map(|session| session.name.to_string()).collect(),
         changes,
         outcomes: outcomes.collect(),
     }
@@ -112,6 +115,7 @@ impl Writer {
             Origin::Command { session, number } => (String::new(), 1 + self.sessions.index(session), *number),
         };
         wire::OrderChange {
+            placed: false,
             position_step: step,
             node: self.nodes.index(&order.id.node),
             counter: order.id.counter,
@@ -147,7 +151,9 @@ struct Reader {
     position: Position,
     nodes: Vec<NodeId>,
     accounts: Vec<Account>,
-    sessions: Vec<SessionId>,
+    sessions: Vec<Arc<str>>,
+    /// The session that was read last, and where it was.
+    last_session: Option<((u32, u32), Session)>,
 }
 
 fn from_record(record: wire::HistoryBlock) -> Option<StoredBlock> {
@@ -158,11 +164,8 @@ fn from_record(record: wire::HistoryBlock) -> Option<StoredBlock> {
         position: Position(record.first_position),
         nodes: record.nodes.into_iter().map(NodeId).collect(),
         accounts: record.accounts.into_iter().map(Into::into).collect(),
-        sessions: record
-            .sessions
-            .iter()
-            .map(|id| id.as_ref().try_into().map(SessionId).ok())
-            .collect::<Option<_>>()?,
+        sessions: record.sessions.into_iter().map(Into::into).collect(),
+        last_session: None,
     };
     let changes = record.changes.into_iter().map(|change| reader.change(change)).collect::<Option<_>>()?;
     let outcomes = record.outcomes.iter().map(|outcome| RequestOutcome {
@@ -187,7 +190,9 @@ impl Reader {
         let (status, reason) = (change.status(), change.reason());
         let origin = match change.session.checked_sub(1) {
             None => Origin::Request(change.request_id.into()),
-            Some(at) => Origin::Command { session: *self.sessions.get(at as usize)?, number: change.number },
+            Some(at) => {
+                Origin::Command { session: self.session(at, change.account)?, number: change.number }
+            }
         };
         let fill = match &change.fill {
             None => None,
@@ -220,7 +225,18 @@ impl Reader {
         if order.is_live() {
             order.open = Lots(change.quantity.checked_sub(change.filled)?);
         }
-        Some(Change::Order { order, fill })
+        Some(Change::Order { order, fill, placed: change.placed })
+    }
+
+    /// A session by its index and that of its account. One session's orders come in rows.
+    fn session(&mut self, at: u32, account: u32) -> Option<Session> {
+        if let Some((_, session)) = self.last_session.as_ref().filter(|(of, _)| *of == (at, account)) {
+            return Some(session.clone());
+        }
+        let name = Arc::clone(self.sessions.get(at as usize)?);
+        let session = Session::new(self.accounts.get(account as usize)?, name);
+        self.last_session = Some(((at, account), session.clone()));
+        Some(session)
     }
 
     fn order_id(&self, node: u32, counter: u64) -> Option<OrderId> {

@@ -5,7 +5,7 @@ use xbook_proto::v1::{Liquidity, OrderStatus, Reason, TimeInForce};
 
 use super::*;
 use crate::decimal::Grid;
-use crate::machine::{Answer, FillOf, Origin, SessionId};
+use crate::machine::{Answer, FillOf, Origin, Session};
 use crate::types::{Lots, Micros, NodeId, Side, Ticks};
 
 const ACCOUNTS: [&str; 4] = ["main", "a", "a.b", "Z_9-z"];
@@ -118,12 +118,13 @@ impl Maker {
     }
 
     fn put_here(&mut self, order: &mut Order, status: OrderStatus, fill: Option<FillOf>, block: &mut Block) {
+        let placed = fill.is_none() && status != OrderStatus::Cancelled;
         order.status = status;
         order.position = self.position;
         if !order.is_live() {
             order.open = Lots::ZERO;
         }
-        block.changes.push(Change::Order { order: order.clone(), fill });
+        block.changes.push(Change::Order { order: order.clone(), fill, placed });
     }
 
     fn order(&mut self, account: &str, time: Micros) -> Order {
@@ -134,7 +135,7 @@ impl Maker {
             id: OrderId { node: NodeId(1 + n % 2), counter: n },
             account: account.into(),
             origin: if by_command {
-                Origin::Command { session: SessionId::new(account, "s"), number: n }
+                Origin::Command { session: Session::new(account, "s"), number: n }
             } else {
                 Origin::Request(format!("r{n}").into())
             },

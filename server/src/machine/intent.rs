@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 use xbook_proto::v1::{Side as WireSide, TimeInForce};
 
@@ -12,15 +11,25 @@ use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
 /// An account's name; shared, since every order carries one.
 pub type Account = Arc<str>;
 
-/// A client session of numbered commands: a hash of the account and the client's session name.
+/// What a client session of numbered commands is told by: a hash of the account and the session's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SessionId(pub [u8; 16]);
 
-impl SessionId {
-    /// The id of an account's session.
+/// A client session of numbered commands.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Session {
+    /// What it is told by.
+    pub id: SessionId,
+    /// The name that its client gave it.
+    pub name: Arc<str>,
+}
+
+impl Session {
+    /// An account's session.
     #[must_use]
-    pub fn new(account: &str, session: &str) -> Self {
-        Self(key(&[b"session", account.as_bytes(), session.as_bytes()]))
+    pub fn new(account: &str, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        Self { id: SessionId(key(&[b"session", account.as_bytes(), name.as_bytes()])), name }
     }
 }
 
@@ -32,7 +41,7 @@ pub enum Origin {
     /// By its number within a session.
     Command {
         /// The session.
-        session: SessionId,
+        session: Session,
         /// The command's number, from 1.
         number: u64,
     },
@@ -113,6 +122,16 @@ pub enum Target {
     Command(u64),
 }
 
+impl Target {
+    /// Which way, and the numbers that name it.
+    pub(super) fn numbers(self) -> [u64; 3] {
+        match self {
+            Self::Order(id) => [0, id.node.0, id.counter],
+            Self::Command(number) => [1, 0, number],
+        }
+    }
+}
+
 /// A change of an order. What is not set stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Amend {
@@ -131,6 +150,16 @@ pub enum NewSize {
     Total(Lots),
     /// What is open, whatever was filled.
     Open(Lots),
+}
+
+impl NewSize {
+    /// A number of its own for each size.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Total(lots) => lots.0.wrapping_mul(2).wrapping_add(2),
+            Self::Open(lots) => lots.0.wrapping_mul(2).wrapping_add(3),
+        }
+    }
 }
 
 /// A market to create.
@@ -197,7 +226,7 @@ pub fn encode_batch(
     requests: &[Request],
 ) -> record::IntentBatch {
     let mut accounts: Vec<String> = Vec::new();
-    let mut sessions: Vec<SessionId> = Vec::new();
+    let mut sessions: Vec<Session> = Vec::new();
     let intents = requests
         .iter()
         .map(|request| {
@@ -207,7 +236,7 @@ pub fn encode_batch(
                 Origin::Request(id) => (id.to_string(), 0, 0),
                 Origin::Command { session, number } => (
                     String::new(),
-                    1 + index_of(&mut sessions, |known| known == session, || *session),
+                    1 + index_of(&mut sessions, |known| known == session, || session.clone()),
                     *number,
                 ),
             };
@@ -221,7 +250,7 @@ pub fn encode_batch(
         based_on_us: based_on.0,
         accepted_us: accepted.0,
         accounts,
-        sessions: sessions.iter().map(|session| Bytes::copy_from_slice(&session.0)).collect(),
+        sessions: sessions.iter().map(|session| session.name.to_string()).collect(),
         intents,
     }
 }
@@ -300,12 +329,18 @@ pub fn side_to_wire(side: Side) -> WireSide {
 #[must_use]
 pub fn decode_batch(batch: record::IntentBatch) -> Option<Vec<Intent>> {
     let accounts: Vec<Account> = batch.accounts.into_iter().map(Into::into).collect();
-    let sessions: Vec<SessionId> = batch
-        .sessions
-        .iter()
-        .map(|id| id.as_ref().try_into().map(SessionId))
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let names: Vec<Arc<str>> = batch.sessions.into_iter().map(Into::into).collect();
+    // A session's commands come in rows.
+    let mut last: Option<((u32, u32), Session)> = None;
+    let mut session = |at: u32, account: u32| {
+        if let Some((_, session)) = last.as_ref().filter(|(of, _)| *of == (at, account)) {
+            return Some(session.clone());
+        }
+        let name = Arc::clone(names.get(at as usize)?);
+        let session = Session::new(accounts.get(account as usize)?, name);
+        last = Some(((at, account), session.clone()));
+        Some(session)
+    };
     let (based_on, accepted) = (Micros(batch.based_on_us), Micros(batch.accepted_us));
     batch
         .intents
@@ -313,7 +348,9 @@ pub fn decode_batch(batch: record::IntentBatch) -> Option<Vec<Intent>> {
         .map(|intent| {
             let origin = match intent.session.checked_sub(1) {
                 None => Origin::Request(intent.request_id.into()),
-                Some(at) => Origin::Command { session: *sessions.get(at as usize)?, number: intent.number },
+                Some(at) => {
+                    Origin::Command { session: session(at, intent.account)?, number: intent.number }
+                }
             };
             let request = Request {
                 account: accounts.get(intent.account as usize)?.clone(),

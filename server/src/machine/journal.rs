@@ -35,6 +35,8 @@ pub enum Change {
         order: Order,
         /// The execution, if the event was one.
         fill: Option<FillOf>,
+        /// Whether it is the order's first event.
+        placed: bool,
     },
     /// A market was created.
     Market(MarketEntry),
@@ -150,10 +152,19 @@ impl Journal {
 
     /// Stamps an order with the current event and notes the change.
     pub fn order(&mut self, order: &mut Order, fill: Option<FillOf>) {
+        self.note(order, fill, false);
+    }
+
+    /// The same for an order's first event.
+    pub fn placed(&mut self, order: &mut Order) {
+        self.note(order, None, true);
+    }
+
+    fn note(&mut self, order: &mut Order, fill: Option<FillOf>, placed: bool) {
         order.position = self.position;
         order.updated = self.block.time;
         if self.keep {
-            self.block.changes.push(Change::Order { order: order.clone(), fill });
+            self.block.changes.push(Change::Order { order: order.clone(), fill, placed });
         }
     }
 

@@ -5,6 +5,7 @@
 //! Both change the state through the same code, except that the first matches and the second only
 //! replays what was matched; the running digest tells at each batch whether they agree.
 
+mod caps;
 mod digest;
 mod directory;
 mod error;
@@ -18,11 +19,12 @@ mod step;
 mod table;
 mod voters;
 
+pub use caps::Caps;
 pub use digest::Digest;
 pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};
 pub use error::FoldError;
 pub use intent::{
-    Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, SessionId, Target,
+    Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, Session, SessionId, Target,
     VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
 };
 pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};

@@ -7,11 +7,8 @@ use super::intent::{Action, VoterChange};
 use super::journal::{Block, Journal};
 use super::step::{Batch, Seal, Step};
 use super::voters::Voters;
-use super::{Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
+use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
 use crate::types::{Micros, NodeId, OrderId, Position};
-
-/// Most orders that expire in one batch, so that a batch's size is bounded.
-const MAX_EXPIRED: usize = 4_096;
 
 /// What is replicated: a market's book or the directory.
 #[derive(Clone, Debug)]
@@ -29,6 +26,7 @@ pub struct State {
     pub ledger: Ledger,
     /// The book or the directory.
     pub machine: Machine,
+    pub(super) caps: Caps,
     pub(super) voters: Voters,
     pub(super) time: Micros,
     pub(super) position: Position,
@@ -40,6 +38,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct BatchBuilder {
     weight: usize,
+    most_expired: usize,
     batch: Batch,
     journal: Journal,
 }
@@ -51,12 +50,24 @@ impl State {
         Self {
             ledger: Ledger::default(),
             machine,
+            caps: Caps::default(),
             voters: Voters::new(voters),
             time: Micros(0),
             position: Position(0),
             batches: 0,
             digest: Digest::starting_at(genesis),
         }
+    }
+
+    /// With other caps than the default; only before anything happened.
+    #[must_use]
+    pub fn with_caps(mut self, caps: Caps) -> Self {
+        self.caps = caps;
+        self.ledger.set_caps(caps);
+        if let Machine::Market(market) = &mut self.machine {
+            market.set_most_orders(caps.open_orders);
+        }
+        self
     }
 
     /// The voters of this generation, ascending.
@@ -129,11 +140,11 @@ impl State {
             digest: [0; 32],
             seal: None,
         };
-        let mut builder =
-            BatchBuilder { weight: 0, batch, journal: Journal::after(self.position, time, false) };
+        let journal = Journal::after(self.position, time, false);
+        let mut builder = BatchBuilder { weight: 0, most_expired: self.caps.expired, batch, journal };
         if let Machine::Market(market) = &self.machine {
             let mut market_due = market.due(time);
-            while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < MAX_EXPIRED) {
+            while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < builder.most_expired) {
                 self.expire(order, &mut builder.journal)?;
                 builder.batch.expired.push(order);
                 market_due = match &self.machine {
@@ -162,18 +173,25 @@ impl State {
         }
         let journal = &mut builder.journal;
         let screened = self.ledger.screen(intent, builder.batch.time);
+        // Before anything is remembered: what waits may be known only by this.
+        let target = self.withdraws_before_its_turn(intent).and_then(|order| others.intent(order));
         let step = match (screened.or_else(|| self.withdrawal(id, intent, others)), &intent.request.action) {
             (Some(step), _) => {
                 self.apply_step(id, intent, &step, journal)?;
                 step
             }
             (None, Action::ChangeVoters(change)) => self.change_voters(*change, journal),
+            (None, Action::Withdraw(order)) if self.machine.market().is_some() => {
+                let target = self.ledger.withdraw_target(*order, others);
+                self.withdraw(id, intent, target, journal)?
+            }
             (None, _) => match &mut self.machine {
-                Machine::Market(market) => market.sequence(id, intent, journal)?,
+                Machine::Market(market) => market.sequence(id, intent, &self.ledger, journal)?,
                 Machine::Directory(directory) => directory.sequence(id, intent, journal)?,
             },
         };
-        self.ledger.remember(id, intent, &step, builder.batch.time, builder.journal.position);
+        let at = (builder.batch.time, builder.journal.position);
+        self.ledger.remember((id, intent), &step, at, target);
         self.put_digest(id, &step);
         builder.weight += 1 + step.fills.len() + step.orders.len();
         builder.batch.consumed(id, step);
@@ -193,13 +211,29 @@ impl State {
     }
 
     /// Ends the batch as the last of its generation. The genesis that the Seal names follows from
-    /// the state after this; its hash is for the caller to fill in.
-    #[must_use]
-    pub fn seal(&mut self, mut builder: BatchBuilder, voters: Vec<NodeId>, holder: [u8; 16]) -> Batch {
-        builder.journal.advance();
+    /// the state after this; its hash is for the caller to fill in. `survives` is asked whether the next
+    /// generation can begin with the state as it will be then.
+    ///
+    /// # Errors
+    /// It does not survive: the batch ended without a Seal.
+    pub fn seal(
+        &mut self,
+        mut builder: BatchBuilder,
+        voters: Vec<NodeId>,
+        holder: [u8; 16],
+        survives: impl FnOnce(&Self) -> bool,
+    ) -> Result<Batch, Batch> {
+        let (before, unsealed) = ((self.time, self.position), builder.journal.position);
+        (self.time, self.position) = (builder.batch.time, builder.journal.advance());
+        let survives = survives(self);
+        (self.time, self.position) = before;
+        if !survives {
+            builder.journal.position = unsealed;
+            return Err(self.end(builder));
+        }
         let seal = Seal { voters, holder, genesis: [0; 32] };
         self.put_seal(&seal);
-        Batch { seal: Some(seal), ..self.end(builder) }
+        Ok(Batch { seal: Some(seal), ..self.end(builder) })
     }
 
     fn put_seal(&mut self, seal: &Seal) {
@@ -231,8 +265,9 @@ impl State {
                 intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
             let from = journal.block.changes.len();
             let repeats = self.ledger.repeated(intent, step);
+            let target = self.withdraws_before_its_turn(intent).and_then(&mut intents);
             self.apply_step(id, intent, step, &mut journal)?;
-            self.ledger.remember(id, intent, step, batch.time, journal.position);
+            self.ledger.remember((id, intent), step, (batch.time, journal.position), target);
             self.put_digest(id, step);
             journal.answer(id, refused(step), repeats, from);
         }
@@ -263,10 +298,34 @@ impl State {
         let market = self.machine.market()?;
         match intent.request.action {
             Action::Place(_) => self.ledger.withdrawn(id, intent, others),
-            Action::Withdraw(order) if market.order(&order).is_none() => {
+            Action::Withdraw(order)
+                if market.order(&self.ledger.withdraw_target(order, others)).is_none() =>
+            {
                 Some(self.ledger.withdraw(order, intent, others))
             }
             _ => None,
+        }
+    }
+
+    /// The order that an intent would withdraw, if that was not consumed yet.
+    fn withdraws_before_its_turn(&self, intent: &Intent) -> Option<OrderId> {
+        match intent.request.action {
+            Action::Withdraw(order) if !self.ledger.has_consumed(order) => Some(order),
+            _ => None,
+        }
+    }
+
+    /// Cancels a resting order on a withdraw that may have named it by another id.
+    fn withdraw(
+        &mut self,
+        id: OrderId,
+        intent: &Intent,
+        target: OrderId,
+        journal: &mut Journal,
+    ) -> Result<Step, FoldError> {
+        match &mut self.machine {
+            Machine::Market(market) => market.sequence_cancel(id, intent, target, journal),
+            Machine::Directory(_) => Err(FoldError::Misfit { intent: id }),
         }
     }
 
@@ -360,7 +419,7 @@ impl BatchBuilder {
     /// Whether more orders may be due than fitted.
     #[must_use]
     pub fn is_full_of_expired(&self) -> bool {
-        self.batch.expired.len() >= MAX_EXPIRED
+        self.batch.expired.len() >= self.most_expired
     }
 }
 

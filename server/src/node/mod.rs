@@ -316,7 +316,7 @@ impl Node {
         let stored = self.inner.store.read(market)?;
         let stored = stored.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))?;
         let now = self.inner.clock.now();
-        let settings = Settings { now, lease: LEASE, seed: 0, roll_at: u64::MAX };
+        let settings = Settings { now, lease: LEASE, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
         let opened = Replica::open(stored.genesis, Actor::new(now, NodeId(0), 0), settings, stored.loaded);
         opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })

@@ -12,12 +12,12 @@ use super::disk::Disk;
 use super::publish::{self, Follower};
 use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
-use crate::history::{HistoryError, HistoryStore};
-use crate::machine::{MarketEntry, NewMarket};
+use crate::history::{History, HistoryError, HistoryStore};
+use crate::machine::{Caps, MarketEntry, NewMarket};
 use crate::peer::{Link, LinkEvent, Links};
 use crate::replica::{Replica, Settings};
 use crate::store::{Store, Stored, Writer, Written};
-use crate::types::NodeId;
+use crate::types::{NodeId, Position};
 
 /// How long replicas may take to finish what they have taken. Without a majority they can't.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,16 +63,25 @@ impl Starter {
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
-        let settings =
-            Settings { now: self.clock.now(), lease: LEASE, seed: self.seed, roll_at: self.roll_at };
+        let history = match stored.genesis.rules() {
+            Some(rules) => Some(self.history.market(&name, &rules)?),
+            None => None,
+        };
+        let settings = Settings {
+            now: self.clock.now(),
+            lease: LEASE,
+            seed: self.seed,
+            roll_at: self.roll_at,
+            caps: Caps::default(),
+            // What is in the history was committed and shown.
+            shown: history.as_ref().map_or(Position(0), History::last),
+        };
         let start = stored.genesis.position();
         let opened = Replica::open(stored.genesis, me, settings, stored.loaded);
         let replica = opened
             .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
-        let market = replica.view().machine.market();
-        let (follower, parts) = match (follower, market) {
-            (FollowerKind::History, Some(market)) => {
-                let history = self.history.market(&name, market.rules())?;
+        let (follower, parts) = match (follower, history) {
+            (FollowerKind::History, Some(history)) => {
                 // The document has nothing of what was before.
                 history.skip_to(start)?;
                 let history = Arc::new(history);

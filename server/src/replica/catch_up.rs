@@ -158,7 +158,7 @@ impl Replica {
         genesis: Genesis,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let state = match genesis.state() {
+        let state = match genesis.state(self.caps) {
             Ok(state) if state.position() >= self.view.position() => state,
             Ok(_) => {
                 self.disconnect(from, "its genesis is older than what is committed here".to_owned(), effects);

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::inbox::Inbox;
 use super::message::Ack;
-use super::{MAX_BATCH, Replica, ReplicaError};
+use super::{Effect, MAX_BATCH, Replica, ReplicaError};
 use crate::document::{Actor, Entry, Genesis};
 use crate::machine::{BatchBuilder, Block, FoldError, State};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, OrderId};
+use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// What a holder matches on.
 #[derive(Debug)]
@@ -98,10 +98,11 @@ fn consume(
 }
 
 impl Replica {
-    /// On start: what batches say about what was committed before them may be shown at once.
-    pub(super) fn recall_committed(&mut self) {
+    /// On start: what an earlier process has shown, and what batches say about what was committed before
+    /// them, may be shown at once.
+    pub(super) fn recall_committed(&mut self, shown: Position) {
         let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
-        let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default();
+        let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default().max(shown);
         let committed = batches.take_while(|batch| batch.first <= known).count() as u64;
         self.committed = self.committed.max(self.view.batches() + committed);
         self.told = self.tape.head().map_or((0, 0), |head| (head.term, self.committed));
@@ -123,7 +124,11 @@ impl Replica {
 
     /// Consumes intents under the lease, nodes in turn, each node's in their order; and ends the
     /// generation if it is time.
-    pub(super) fn write_batch(&mut self, now: Micros) -> Result<Option<Entry>, ReplicaError> {
+    pub(super) fn write_batch(
+        &mut self,
+        now: Micros,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Entry>, ReplicaError> {
         // After a Seal nothing is written in this generation.
         if !self.may_match(now) || self.tape.seal().is_some() {
             return Ok(None);
@@ -137,7 +142,7 @@ impl Replica {
         let mut batch = holding.ahead.begin(holding.term, clock, committed)?;
         let drained = consume(&self.inbox, holding, &mut batch, limits)?;
         if sealing && drained {
-            return Ok(self.write_seal(batch));
+            return Ok(self.write_seal(batch, effects));
         }
         let Some(holding) = self.lease.holding().filter(|_| !batch.is_empty()) else {
             return Ok(None);

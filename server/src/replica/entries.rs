@@ -41,8 +41,8 @@ impl Replica {
         read.collect()
     }
 
-    /// Takes what was read, now that the document has it.
-    pub(super) fn take(&mut self, actor: Actor, entries: Vec<Read>) {
+    /// Takes what was read of a change, now that the document has it.
+    pub(super) fn take(&mut self, (actor, seq): (Actor, u64), entries: Vec<Read>) {
         for entry in entries {
             match entry {
                 Read::Intents { node, first, intents } => {
@@ -52,7 +52,7 @@ impl Replica {
                 Read::Record(Entry::Promise(promise)) => self.tape.add_promise(actor, &promise),
                 Read::Record(Entry::Activation(activation)) => self.tape.add_activation(actor, &activation),
                 Read::Record(Entry::SealAck(ack)) => self.tape.add_seal_ack(actor, &ack),
-                Read::Record(Entry::Tape(batch)) => self.tape.add_batch(actor, batch),
+                Read::Record(Entry::Tape(batch)) => self.tape.add_batch((actor, seq), batch),
                 Read::Record(Entry::Intents(_)) => {}
             }
         }

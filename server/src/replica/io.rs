@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::message::Envelope;
 use crate::document::{Actor, ChangeError, DocumentError, Genesis, GenesisError};
-use crate::machine::{Block, FoldError, Request};
+use crate::machine::{Block, Caps, FoldError, Request};
 use crate::types::{Micros, NodeId, Position};
 
 /// What happens to a replica.
@@ -208,4 +208,23 @@ pub struct Settings {
     /// Size in bytes at which a document is sealed and the next generation begins; a large genesis
     /// makes it larger.
     pub roll_at: u64,
+    /// How much the state keeps; the same on all nodes.
+    pub caps: Caps,
+    /// A position up to which an earlier process of this node has shown the document. It is shown at
+    /// once, whoever can be reached.
+    pub shown: Position,
+}
+
+impl Default for Settings {
+    /// At the beginning of time, with a lease of a second and documents that are never sealed.
+    fn default() -> Self {
+        Self {
+            now: Micros(0),
+            lease: Micros(1_000_000),
+            seed: 0,
+            roll_at: u64::MAX,
+            caps: Caps::default(),
+            shown: Position(0),
+        }
+    }
 }

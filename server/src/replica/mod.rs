@@ -41,7 +41,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::document::{Actor, Document, Genesis, RawChange};
-use crate::machine::{Request, State};
+use crate::machine::{Batch, Caps, Request, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, Position};
 
@@ -92,6 +92,9 @@ pub struct Replica {
     catch_up: CatchUp,
     /// Size in bytes at which a document is sealed, unless its genesis is large.
     roll_at: u64,
+    caps: Caps,
+    /// Size in bytes below which no Seal is tried, since the last one could not have been read back.
+    seal_from: u64,
     /// Since when the tape has ended with a Seal.
     sealed_since: Option<Micros>,
     /// How many batches of the effective tape are known to be committed.
@@ -121,8 +124,8 @@ impl Replica {
         settings: Settings,
         stored: Vec<Vec<u8>>,
     ) -> Result<Self, ReplicaError> {
-        let Settings { now, lease, seed, roll_at } = settings;
-        let view = genesis.state()?;
+        let Settings { now, lease, seed, roll_at, caps, shown } = settings;
+        let view = genesis.state(caps)?;
         let mut replica = Self {
             node: me.node(),
             genesis_hash: genesis.digest(),
@@ -135,6 +138,8 @@ impl Replica {
             peers: Peers::default(),
             catch_up: CatchUp::default(),
             roll_at,
+            caps,
+            seal_from: 0,
             sealed_since: None,
             genesis,
             committed: 0,
@@ -156,7 +161,7 @@ impl Replica {
         for (actor, entry) in replica.document.apply(changes)? {
             let what = entry.kind().name();
             let read = replica.read(actor, vec![entry]).ok_or(ReplicaError::Stored { actor, what })?;
-            replica.take(actor, read);
+            replica.take((actor, 0), read);
         }
         let forgets = planted(Plant::ForgottenPromise);
         let promised =
@@ -167,7 +172,7 @@ impl Replica {
         }
         replica.log.opened(promised);
         replica.accepted = replica.inbox.last(replica.node);
-        replica.recall_committed();
+        replica.recall_committed(shown);
         Ok(replica)
     }
 
@@ -302,7 +307,7 @@ impl Replica {
                 return Ok(true);
             }
             let at = self.view.batches();
-            let Some(batch) = self.tape.batch(at).cloned() else {
+            let Some(batch) = self.showable(at).cloned() else {
                 return Ok(true);
             };
             let block = self.view.apply(&batch, |id| self.inbox.get(id))?;
@@ -323,11 +328,18 @@ impl Replica {
         Ok(self.view.batches() >= self.committed)
     }
 
+    /// A batch of the tape, if it is on this node's own disk. Others' disks may have committed it before,
+    /// but what this node shows it must show after a restart too.
+    fn showable(&self, at: u64) -> Option<&Arc<Batch>> {
+        let (actor, seq) = self.tape.change_of(at)?;
+        let stored = self.log.ack().vector.get(&actor).copied().unwrap_or(0);
+        self.tape.batch(at).filter(|_| stored >= seq)
+    }
+
     /// Asks to be woken when there is something to do that nothing else would bring up.
     fn plan_wake(&self, now: Micros, effects: &mut Vec<Effect>) {
-        let more_to_show = (self.view.batches() < self.committed
-            && self.tape.batch(self.view.batches()).is_some())
-        .then_some(now);
+        let at = self.view.batches();
+        let more_to_show = (at < self.committed && self.showable(at).is_some()).then_some(now);
         let may_write =
             self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now) && self.tape.seal().is_none();
         let expiry = self.lease.held().and_then(|holding| holding.ahead.next_expiry()).filter(|_| may_write);

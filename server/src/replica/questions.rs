@@ -58,7 +58,7 @@ impl Replica {
     #[must_use]
     pub fn last_command(&self, session: &SessionId) -> u64 {
         let number = |request: &Request| match &request.origin {
-            Origin::Command { session: of, number } if of == session => Some(*number),
+            Origin::Command { session: of, number } if of.id == *session => Some(*number),
             _ => None,
         };
         let written = self.inbox.of(self.node).filter_map(|(_, intent)| number(&intent.request));

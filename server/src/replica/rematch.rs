@@ -142,7 +142,8 @@ fn match_again(inbox: &Inbox, state: &mut State, batch: &Batch) -> Result<Batch,
     let Some(seal) = &batch.seal else {
         return Ok(state.end(builder));
     };
-    let mut again = state.seal(builder, seal.voters.clone(), seal.holder);
+    let sealed = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
+    let mut again = sealed.unwrap_or_else(|batch| batch);
     if let Some(sealed) = &mut again.seal {
         sealed.genesis = seal.genesis;
     }
@@ -164,7 +165,7 @@ fn compare(recorded: &Batch, again: &Batch, after: Position) -> Result<(), Remat
 impl Sums {
     fn add(&mut self, block: &Block) -> Result<(), RematchError> {
         for change in &block.changes {
-            let Change::Order { order, fill: Some(fill) } = change else {
+            let Change::Order { order, fill: Some(fill), .. } = change else {
                 continue;
             };
             let Lots(quantity) = fill.quantity;

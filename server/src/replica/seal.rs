@@ -34,9 +34,11 @@ impl Replica {
             return false;
         };
         let next = holding.ahead.next_voters();
-        let large =
-            self.document.bytes() >= self.roll_at.max(self.genesis.bytes().saturating_mul(GENESIS_SHARE));
-        (large || next.is_some()) && self.are_fresh(next.unwrap_or(self.tape.voters()))
+        let size = self.document.bytes();
+        let large = size >= self.roll_at.max(self.genesis.bytes().saturating_mul(GENESIS_SHARE));
+        (large || next.is_some())
+            && size >= self.seal_from
+            && self.are_fresh(next.unwrap_or(self.tape.voters()))
     }
 
     /// Whether a majority of the next voters holds durably what this generation's majority does.
@@ -53,8 +55,8 @@ impl Replica {
     }
 
     /// Ends a batch as the generation's last; as an ordinary one if what it consumed has changed who
-    /// is to vote next.
-    pub(super) fn write_seal(&mut self, batch: BatchBuilder) -> Option<Entry> {
+    /// is to vote next, or if the next genesis could not be read back: then the document goes on.
+    pub(super) fn write_seal(&mut self, batch: BatchBuilder, effects: &mut Vec<Effect>) -> Option<Entry> {
         let me = self.document.me();
         let next = self.lease.held().and_then(|holding| holding.ahead.next_voters().map(<[_]>::to_vec));
         let voters = next.unwrap_or_else(|| self.tape.voters().to_vec());
@@ -63,7 +65,20 @@ impl Replica {
         if !fresh {
             return Some(Entry::Tape(Arc::new(holding.ahead.end(batch))));
         }
-        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0);
+        let sealed = holding.ahead.seal(batch, voters.clone(), me.0, |state| state.survives(&voters));
+        let mut batch = match sealed {
+            Ok(batch) => batch,
+            Err(batch) => {
+                // Tried again when there is a quarter more.
+                let size = self.document.bytes();
+                self.seal_from = size.saturating_add(size / 4);
+                let generation = self.genesis.generation();
+                effects.push(Effect::Report(format!(
+                    "generation {generation} is not sealed: its state, written and read back, is another one"
+                )));
+                return Some(Entry::Tape(Arc::new(batch)));
+            }
+        };
         let genesis = self.genesis.after(&holding.ahead, &voters, (holding.term, me));
         if let Some(seal) = &mut batch.seal {
             seal.genesis = genesis.digest();
@@ -155,6 +170,7 @@ impl Replica {
         self.told = (0, 0);
         self.told_since = now;
         self.sealed_since = None;
+        self.seal_from = 0;
         self.accepted = self.accepted.max(consumed);
         self.in_flight.clear();
         self.begin_lease(now, &genesis);

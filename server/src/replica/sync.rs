@@ -214,7 +214,7 @@ impl Replica {
             return Ok(Err(ChangeError::Content { actor, seq, what }));
         };
         self.document.apply_examined(examined)?;
-        self.take(actor, read);
+        self.take((actor, seq), read);
         let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
         effects.push(Effect::Store { generation: self.generation(), index, bytes });
         Ok(Ok(()))

@@ -60,7 +60,8 @@ pub struct Head {
 #[derive(Default, Debug)]
 struct Written {
     released: u64,
-    batches: VecDeque<Arc<Batch>>,
+    /// With the number of the change that carries it.
+    batches: VecDeque<(u64, Arc<Batch>)>,
 }
 
 /// An activation's part of the effective tape.
@@ -170,9 +171,9 @@ impl Tape {
         self.seal().is_some() && self.seal_acks.iter().any(|(term, _)| acknowledged(*term))
     }
 
-    /// Takes a writer's next batch.
-    pub fn add_batch(&mut self, writer: Actor, batch: Arc<Batch>) {
-        self.batches.entry(writer).or_default().batches.push_back(batch);
+    /// Takes a writer's next batch, with the number of the change that carries it.
+    pub fn add_batch(&mut self, (writer, change): (Actor, u64), batch: Arc<Batch>) {
+        self.batches.entry(writer).or_default().batches.push_back((change, batch));
     }
 
     /// The valid activations in the document: term and holder, ascending.
@@ -244,6 +245,16 @@ impl Tape {
     /// A batch of the effective tape; `None` beyond its end, or if it was let go.
     #[must_use]
     pub fn batch(&self, at: u64) -> Option<&Arc<Batch>> {
+        self.entry(at).map(|(_, (_, batch))| batch)
+    }
+
+    /// The change that carries a batch of the effective tape: its actor and number.
+    #[must_use]
+    pub fn change_of(&self, at: u64) -> Option<(Actor, u64)> {
+        self.entry(at).map(|(actor, (change, _))| (actor, *change))
+    }
+
+    fn entry(&self, at: u64) -> Option<(Actor, &(u64, Arc<Batch>))> {
         let segment = self.effective.iter().rev().find(|segment| segment.start <= at)?;
         let within = at - segment.start;
         if segment.adopted.is_some_and(|adopted| within >= adopted) {
@@ -251,7 +262,7 @@ impl Tape {
         }
         let written = self.batches.get(&segment.actor)?;
         let index = (segment.first_batch + within).checked_sub(written.released)?;
-        written.batches.get(usize::try_from(index).ok()?)
+        Some((segment.actor, written.batches.get(usize::try_from(index).ok()?)?))
     }
 
     /// Lets go of a batch that is committed and applied, and of all before it by its writer.

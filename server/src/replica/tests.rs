@@ -23,7 +23,7 @@ fn genesis() -> Genesis {
 }
 
 fn open(now: u64, start: u16, stored: Vec<Vec<u8>>) -> Replica {
-    let settings = Settings { now: Micros(now), lease: Micros(1_000_000), seed: 1, roll_at: u64::MAX };
+    let settings = Settings { now: Micros(now), seed: 1, ..Settings::default() };
     Replica::open(genesis(), Actor::new(Micros(now), NODE, start), settings, stored).unwrap()
 }
 
@@ -272,7 +272,7 @@ fn a_withdraw_is_known_again_after_a_restart() {
     let voters = vec![NODE, NodeId(2)];
     let genesis = Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules: rules(), voters });
     let start = |start, stored| {
-        let settings = Settings { now: Micros(1), lease: Micros(1_000_000), seed: 1, roll_at: u64::MAX };
+        let settings = Settings { now: Micros(1), seed: 1, ..Settings::default() };
         Replica::open(genesis.clone(), Actor::new(Micros(1), NODE, start), settings, stored).unwrap()
     };
     let mut replica = start(0, Vec::new());

@@ -16,7 +16,7 @@ impl Replica {
             return Ok(());
         }
         let intents = self.write_intents(now)?;
-        let batch = self.write_batch(now)?;
+        let batch = self.write_batch(now, effects)?;
         let batches = batch.is_some();
         let entries: Vec<Entry> = intents.into_iter().chain(batch).collect();
         if !entries.is_empty() {
@@ -93,7 +93,7 @@ impl Replica {
         let promised = promises.max().unwrap_or(0);
         // The inbox has intents already, as they were before they became a record.
         let records = entries.into_iter().filter(|entry| entry.kind() != Kind::Intents);
-        self.take(actor, records.map(Read::Record).collect());
+        self.take((actor, change.seq), records.map(Read::Record).collect());
         let arrival = Arrival { actor, seq: change.seq, at: now, promised };
         let index = self.log.push(arrival, change.bytes.clone());
         self.in_flight.push_back((index, self.inbox.last(self.node)));

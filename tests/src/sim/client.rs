@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, SessionId, Target};
+use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target};
 use xbook::types::{Lots, Micros, OrderId, Side, Ticks};
 use xbook_proto::v1::{Reason, TimeInForce};
 
@@ -21,7 +21,9 @@ const MAX_OPEN: usize = 12;
 #[derive(Debug)]
 pub struct Client {
     account: Account,
-    session: Option<SessionId>,
+    session: Option<Session>,
+    /// How many sessions it had.
+    sessions: u64,
     /// The machine that it talks to.
     machine: usize,
     next: u64,
@@ -51,10 +53,11 @@ impl Client {
     /// A client.
     pub fn new(number: usize, random: Random) -> Self {
         let account: Account = format!("account{}", number / 2).into();
-        let session = (number % 2 == 1).then(|| SessionId::new(&account, &format!("session{number}")));
+        let session = (number % 2 == 1).then(|| Session::new(&account, "session1"));
         Self {
             account,
             session,
+            sessions: 1,
             machine: number,
             next: 1,
             open: VecDeque::new(),
@@ -89,10 +92,18 @@ impl Client {
         if !fresh {
             return None;
         }
-        if self.session.is_none() && self.random.percent(4) {
+        if self.random.percent(4) {
             let mut request = self.random.pick(self.answered.make_contiguous())?.clone();
+            if matches!(request.origin, Origin::Command { number: 1, .. }) {
+                // A node opens no session anew that it finds in its history; a replica could not tell.
+                return None;
+            }
             if self.random.percent(20) {
                 request.body_hash += 1;
+                if self.session.is_some() {
+                    // Another command under a used number.
+                    request.action = self.invent_action(clock(machine));
+                }
             }
             return Some(Sending { machine, requests: vec![request] });
         }
@@ -125,15 +136,25 @@ impl Client {
     pub fn owns(&self, request: &Request) -> bool {
         match &request.origin {
             Origin::Request(_) => self.session.is_none() && request.account == self.account,
-            Origin::Command { session, .. } => self.session == Some(*session),
+            // No two clients with sessions share an account.
+            Origin::Command { .. } => self.session.is_some() && request.account == self.account,
         }
     }
 
     /// It is told what became of a request.
     pub fn told(&mut self, request: &Request, refused: Reason) {
         // A gap says nothing about the command: the ones before it come first.
-        if matches!(refused, Reason::SessionGap | Reason::RequestIdReused) {
+        if matches!(refused, Reason::SessionGap | Reason::RequestIdReused | Reason::CommandReused) {
             return;
+        }
+        if let Origin::Command { session, .. } = &request.origin
+            && refused == Reason::SessionForgotten
+            && self.session.as_ref() == Some(session)
+        {
+            // It goes on in another one.
+            self.sessions += 1;
+            self.session = Some(Session::new(&self.account, format!("session{}", self.sessions)));
+            self.next = 1;
         }
         if let Some(at) = self.open.iter().position(|asked| asked.request.origin == request.origin) {
             self.open.remove(at);
@@ -147,8 +168,8 @@ impl Client {
     fn invent(&mut self, now: Micros) -> Request {
         let number = self.next;
         self.next += 1;
-        let origin = match self.session {
-            Some(session) => Origin::Command { session, number },
+        let origin = match &self.session {
+            Some(session) => Origin::Command { session: session.clone(), number },
             None => Origin::Request(format!("{}-{number}", self.account).into()),
         };
         let action = self.invent_action(now);

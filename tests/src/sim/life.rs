@@ -25,7 +25,27 @@ impl World {
         if let Some(replica) = machine.replica() {
             self.promises.restarted(replica)?;
         }
-        self.input(at, Input::Wake)
+        self.input(at, Input::Wake)?;
+        self.reads_at_once(at)
+    }
+
+    /// Someone reads from a process that has just started: it shows what was shown before, whoever it
+    /// can reach.
+    fn reads_at_once(&mut self, at: usize) -> Result<(), Violation> {
+        // A long tape is shown in several steps, which nothing else must bring about.
+        while let Some(process) = self.machines[at].process.as_ref().filter(|process| process.wake <= self.time)
+        {
+            let before = process.replica.view().position();
+            self.input(at, Input::Wake)?;
+            if self.machines[at].replica().is_none_or(|replica| replica.view().position() == before) {
+                break;
+            }
+        }
+        match self.machines[at].replica() {
+            Some(replica) => self.promises.shows(replica, self.machines[at].has_shown()),
+            None => Ok(()),
+        }
+        .map_err(Violation::from)
     }
 
     /// Kills a process; its disk loses what was not synced.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use xbook::document::{Actor, Genesis};
 use xbook::replica::{Input, Replica, ReplicaError, Settings};
+use xbook::machine::Caps;
 use xbook::types::{Micros, NodeId, Position};
 
 use super::clock::Clock;
@@ -24,10 +25,22 @@ pub struct Machine {
     pub clock: Clock,
     /// Its disk.
     pub disk: Disk,
-    lease: Micros,
-    /// Size at which its documents are sealed.
-    roll_at: u64,
+    setup: Setup,
+    /// How far its processes have shown the document, as its history tells the next one. A kill leaves
+    /// that as it is.
+    history: Position,
     first_actor: Option<Actor>,
+}
+
+/// What all machines of a world run with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How long a lease lasts.
+    pub lease: Micros,
+    /// Size at which documents are sealed.
+    pub roll_at: u64,
+    /// How much a state keeps.
+    pub caps: Caps,
 }
 
 /// A running process.
@@ -54,16 +67,17 @@ impl Machine {
     pub fn new(
         id: NodeId,
         genesis: Arc<Genesis>,
-        (lease, roll_at): (Micros, u64),
+        setup: Setup,
         random: &mut Random,
     ) -> Self {
         let (clock, disk) = (Clock::new(random), Disk::new(genesis));
-        Self { id, process: None, life: 0, clock, disk, lease, roll_at, first_actor: None }
+        Self { id, process: None, life: 0, clock, disk, setup, history: Position(0), first_actor: None }
     }
 
     /// Its disk is lost for good: it is a new node, with nothing but the first genesis.
     pub fn replace(&mut self, id: NodeId, first: Arc<Genesis>) {
         (self.id, self.disk, self.first_actor) = (id, Disk::new(first), None);
+        self.history = Position(0);
     }
 
     /// Starts its process from what is on the disk.
@@ -80,7 +94,8 @@ impl Machine {
         let fresh = Actor::new(now, self.id, (random.bits() as u16 & 0xF000) | (self.life as u16 & 0x0FFF));
         let actor = self.first_actor.filter(|_| reuse_actor).unwrap_or(fresh);
         self.first_actor.get_or_insert(actor);
-        let settings = Settings { now, lease: self.lease, seed: random.bits(), roll_at: self.roll_at };
+        let Setup { lease, roll_at, caps } = self.setup;
+        let settings = Settings { now, lease, seed: random.bits(), roll_at, caps, shown: self.history };
         let stored = self.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
         let replica = Replica::open(self.disk.genesis().clone(), actor, settings, stored)?;
         let shown = (replica.generation(), replica.view().position());
@@ -98,8 +113,22 @@ impl Machine {
 
     /// Kills its process; the disk loses what was not synced.
     pub fn crash(&mut self, random: &mut Random) {
+        self.note_shown();
         self.process = None;
         self.disk.crash(random);
+    }
+
+    /// What its process has shown is in its history.
+    fn note_shown(&mut self) {
+        if let Some(process) = &self.process {
+            self.history = self.history.max(process.shown.1);
+        }
+    }
+
+    /// How far its processes have shown the document.
+    #[must_use]
+    pub fn has_shown(&self) -> Position {
+        self.history
     }
 
     /// Whether all that it has is on its disk, and it waits for no other voters.

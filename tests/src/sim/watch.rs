@@ -161,7 +161,7 @@ impl World {
         let present: BTreeSet<NodeId> = disks.iter().map(|(node, _)| *node).collect();
         let present = present.iter().filter(|node| voters.contains(node)).count();
         let majority = whole && present > voters.len() / 2;
-        fold::check_merge(genesis, &disks, majority, &self.committed)
+        fold::check_merge(genesis, (&disks, majority), self.caps, &self.committed)
     }
 
     /// How many machines and generations there are.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use xbook::decimal::Grid;
 use xbook::document::Genesis;
-use xbook::machine::{NewMarket, Rules};
+use xbook::machine::{Caps, NewMarket, Rules};
 use xbook::replica::message::Envelope;
 use xbook::replica::{Effect, Input};
 use xbook::types::{Micros, NodeId, OrderId};
@@ -16,7 +16,7 @@ use xbook::types::{Micros, NodeId, OrderId};
 use super::client::{Client, Sending};
 use super::disk::Written;
 use super::faults::Nemesis;
-use super::machine::Machine;
+use super::machine::{Machine, Setup};
 use super::network::{Direction, Network};
 use super::operator::Operator;
 use super::oracle::Violation;
@@ -69,6 +69,8 @@ pub struct World {
     pub(super) next_node: u64,
     /// How long a lease lasts.
     pub(super) lease: Micros,
+    /// How much a state keeps.
+    pub(super) caps: Caps,
     pub(super) cut: Option<Cut>,
     pub(super) committed: Committed,
     pub(super) promises: Promises,
@@ -105,8 +107,9 @@ impl World {
         // What a genesis holds grows with the run, and documents with it.
         let roll_at = [500, 4_000, 20_000, u64::MAX][random.index(4)];
         let pace = [0, 400_000, 2_000_000, 6_000_000][random.index(4)];
-        let settings = (lease, roll_at);
-        let machine = |id| Machine::new(NodeId(id), Arc::clone(&genesis), settings, &mut random);
+        let caps = caps(&mut random);
+        let setup = Setup { lease, roll_at, caps };
+        let machine = |id| Machine::new(NodeId(id), Arc::clone(&genesis), setup, &mut random);
         let machines = (1..=count).map(machine).collect();
         let clients = (0..5).map(|number| Client::new(number, random.fork())).collect();
         let mut world = Self {
@@ -114,7 +117,8 @@ impl World {
             network: Network::new(random.percent(50)),
             lease,
             nemesis: Nemesis::new(random.fork()),
-            rematch: Rematch::new(&genesis.voters()),
+            rematch: Rematch::new(&genesis.voters(), caps),
+            caps,
             generations: Generations::new(genesis),
             machines,
             operator: Operator::new(pace),
@@ -357,6 +361,22 @@ impl World {
         if let Some(log) = &mut self.log {
             log.push(format!("{:>10} {}", self.time, what()));
         }
+    }
+}
+
+/// Caps that a run reaches; now and then those of a real node.
+fn caps(random: &mut Random) -> Caps {
+    if random.percent(15) {
+        return Caps::default();
+    }
+    let mut some = |least, most| random.between(least, most) as usize;
+    Caps {
+        requests: some(10, 120),
+        sessions: some(1, 3),
+        commands: some(4, 60),
+        withdrawn: some(1, 12),
+        open_orders: some(8, 80),
+        expired: some(1, 6),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The ledger as records, and back.
 
-use super::withdraw::MAX_WITHDRAWN;
-use super::{Ledger, REMEMBERED_REQUESTS, REMEMBERED_SESSIONS, Remembered, Session};
+use super::requests::Kept;
+use super::withdraw::Mark;
+use super::Ledger;
 use crate::machine::parts::{Part, Writer};
 use crate::types::OrderId;
 
@@ -10,17 +11,21 @@ impl Ledger {
         for (node, counter) in self.consumed.iter().filter(|(_, counter)| **counter > 0) {
             writer.consumed(*node, *counter);
         }
-        writer.floor(self.floor);
-        for (time, key) in &self.by_age {
-            if let Some(remembered) = self.requests.get(key) {
-                writer.request(*key, remembered.body_hash, remembered.first, *time);
+        writer.floor(self.floor, self.sessions.forgot);
+        for (time, kept, hash, first) in self.requests.iter() {
+            match kept {
+                Kept::Request(key) => writer.request(key, hash, first, time),
+                Kept::Repeat(id) => writer.repeat(id, first, time),
             }
         }
-        for (last_use, id) in self.sessions_by_use.keys() {
-            writer.session(*id, self.last_command(id), *last_use);
+        for (id, session) in self.sessions.iter() {
+            writer.session(id, session.last_number, session.last_use);
         }
-        for (order, account) in &self.marks {
-            writer.withdrawn(*order, account);
+        for (id, (hash, first)) in self.sessions.commands() {
+            writer.command(id, hash, first);
+        }
+        for (order, Mark { account, request }) in self.marks.iter() {
+            writer.withdrawn(*order, account, *request);
         }
     }
 
@@ -33,26 +38,32 @@ impl Ledger {
         if let Some(floor) = part.floor() {
             self.floor.replace(floor).is_none().then_some(())?;
         }
+        self.sessions.forgot |= part.forgot_session();
         for entry in part.requests()? {
-            let ages = self.by_age.back().is_none_or(|(time, _)| *time <= entry.time);
-            (ages && self.by_age.len() < REMEMBERED_REQUESTS).then_some(())?;
+            let ages = self.requests.last().is_none_or(|time| time <= entry.time);
+            (ages && self.requests.len() < self.caps.requests).then_some(())?;
             self.has_consumed(entry.first.intent).then_some(())?;
-            let remembered = Remembered { body_hash: entry.body_hash, first: entry.first };
-            self.requests.insert(entry.key, remembered).is_none().then_some(())?;
-            self.by_age.push_back((entry.time, entry.key));
+            let fresh = match entry.kept {
+                Kept::Request(key) => self.requests.insert(key, entry.body_hash, entry.first, entry.time),
+                Kept::Repeat(id) => {
+                    self.has_consumed(id) && self.requests.insert_repeat(id, entry.first, entry.time)
+                }
+            };
+            fresh.then_some(())?;
         }
-        for entry in part.sessions()? {
-            let use_of = (entry.last_use, entry.id);
-            let ages = self.sessions_by_use.last_key_value().is_none_or(|(last, ())| *last < use_of);
-            (ages && self.sessions.len() < REMEMBERED_SESSIONS).then_some(())?;
-            let session = Session { last_number: entry.last_number, last_use: entry.last_use };
-            self.sessions.insert(entry.id, session).is_none().then_some(())?;
-            self.sessions_by_use.insert(use_of, ());
+        for entry in part.remembered_sessions()? {
+            (self.sessions.len() < self.caps.sessions).then_some(())?;
+            self.sessions.insert(entry.id, entry.last_number, entry.last_use)?;
         }
-        for (order, account) in part.withdrawn()? {
-            let ascends = self.marks.last_key_value().is_none_or(|(last, _)| *last < order);
-            (ascends && self.marks.len() < MAX_WITHDRAWN).then_some(())?;
-            self.marks.insert(order, account);
+        for (id, command) in part.commands()? {
+            (self.sessions.command_count() < self.caps.commands).then_some(())?;
+            self.has_consumed(command.1.intent).then_some(())?;
+            self.sessions.insert_command(id, command)?;
+        }
+        for (order, mark) in part.withdrawn()? {
+            let ascends = self.marks.last().is_none_or(|last| last < order);
+            (ascends && self.marks.len() < self.caps.withdrawn).then_some(())?;
+            self.marks.insert(order, mark);
         }
         Some(())
     }

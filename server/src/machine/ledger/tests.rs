@@ -1,4 +1,5 @@
-//! Withdraws, in whatever order they and their orders have their turn.
+//! Withdraws and repeats, in whatever order they and their orders have their turn; an order's own times;
+//! sessions that are forgotten.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use xbook_proto::v1::{Reason, TimeInForce};
 
 use crate::decimal::Grid;
 use crate::machine::{
-    Action, Intent, Machine, Market, Origin, Place, Request, Rules, State, Step, Unconsumed,
+    Action, Caps, Intent, Machine, Market, Origin, Place, Request, Rules, Session, State, Step, Target,
+    Unconsumed,
 };
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
 
@@ -34,11 +36,14 @@ impl Unconsumed for Document {
 }
 
 impl Document {
-    fn with(mut self, id: OrderId, account: &str, action: Action) -> Self {
+    fn with(self, id: OrderId, account: &str, action: Action) -> Self {
+        self.named(id, account, Origin::Request(id.to_string().into()), action)
+    }
+
+    fn named(mut self, id: OrderId, account: &str, origin: Origin, action: Action) -> Self {
         if let Action::Withdraw(order) = action {
             self.withdraws.entry(order).or_default().push(id);
         }
-        let origin = Origin::Request(id.to_string().into());
         let request = Request { account: account.into(), origin, body_hash: 1, action };
         self.intents.insert(id, Intent { request, based_on: Micros(0), accepted: Micros(0) });
         self
@@ -47,14 +52,19 @@ impl Document {
     /// Under a lease of its own each, `ids` have their turn with this document beside them. Others
     /// must be able to follow.
     fn consume(&self, state: &mut State, ids: &[OrderId]) -> Vec<Step> {
+        self.consume_at(Micros(1), state, ids)
+    }
+
+    fn consume_at(&self, time: Micros, state: &mut State, ids: &[OrderId]) -> Vec<Step> {
         let mut follower = state.clone();
-        let mut batch = state.begin(1, Micros(1), Position(0)).unwrap();
+        let mut batch = state.begin(1, time, Position(0)).unwrap();
         for id in ids {
             state.sequence(&mut batch, *id, &self.intents[id], self).unwrap();
         }
         let batch = state.end(batch);
         follower.apply(&batch, |id| self.intents.get(&id)).unwrap();
         assert_eq!(state.to_parts(), follower.to_parts());
+        assert!(state.survives(&[NodeId(1)]));
         batch.steps
     }
 }
@@ -156,4 +166,135 @@ fn a_plain_cancel_waits_for_its_turn() {
     let steps = document.consume(&mut state, &[ORDER, SAME_NODE]);
     let done = [(Outcome::Placed, Reason::Unspecified), (Outcome::Cancelled, Reason::Requested)];
     assert_eq!(outcomes(&steps), done);
+}
+
+fn same_request() -> Origin {
+    Origin::Request("same".into())
+}
+
+fn id(node: u64, counter: u64) -> OrderId {
+    OrderId { node: NodeId(node), counter }
+}
+
+#[test]
+fn an_order_past_its_own_time_is_expired_at_its_turn() {
+    let with = |expires, sequence_by| {
+        let Action::Place(place) = place() else { unreachable!() };
+        let time_in_force = TimeInForce::Gtd;
+        Action::Place(Place { expires, sequence_by, time_in_force, ..place })
+    };
+    let at = |time| Some(Micros(time));
+    let placed = (Outcome::Placed, Reason::Unspecified);
+    let expired = |reason| (Outcome::Expired, reason);
+    let table = [
+        (with(at(101), None), placed),
+        (with(at(100), None), expired(Reason::ExpireTime)),
+        (with(at(1), None), expired(Reason::ExpireTime)),
+        (with(at(101), at(100)), placed),
+        (with(at(101), at(99)), expired(Reason::SequenceBy)),
+        (with(at(100), at(99)), expired(Reason::SequenceBy)),
+    ];
+    for (action, outcome) in table {
+        let document = Document::default().with(ORDER, "a", action.clone());
+        let mut state = market();
+        assert_eq!(outcomes(&document.consume_at(Micros(100), &mut state, &[ORDER])), [outcome], "{action:?}");
+        assert_eq!(resting(&state), usize::from(outcome == placed), "{action:?}");
+    }
+}
+
+#[test]
+fn an_id_that_lost_to_its_twin_finds_and_cancels_the_order() {
+    let (first, twin) = (id(1, 1), id(2, 1));
+    for cancel in [Action::Cancel(Target::Order(twin)), Action::Withdraw(twin)] {
+        let document = Document::default()
+            .named(first, "a", same_request(), place())
+            .named(twin, "a", same_request(), place())
+            .with(id(2, 2), "a", cancel);
+        let mut state = market();
+        let steps = document.consume(&mut state, &[first, twin]);
+        assert_eq!([steps[0].outcome, steps[1].outcome], [Outcome::Placed, Outcome::Repeated]);
+        assert_eq!(state.ledger.first_of(twin), first);
+        let done = (Outcome::Cancelled, Reason::Requested);
+        assert_eq!(outcomes(&document.consume_at(Micros(9), &mut state, &[id(2, 2)])), [done]);
+        assert_eq!(resting(&state), 0);
+    }
+}
+
+#[test]
+fn a_withdraw_of_a_pending_repeat_takes_the_first_order_out() {
+    let (first, twin, withdraw) = (id(1, 1), id(2, 1), id(3, 1));
+    let document = Document::default()
+        .named(first, "a", same_request(), place())
+        .named(twin, "a", same_request(), place())
+        .with(withdraw, "a", Action::Withdraw(twin));
+    let mut state = market();
+    let steps = document.consume(&mut state, &[first, withdraw, twin]);
+    assert_eq!(steps[1].outcome, Outcome::Cancelled);
+    assert_eq!(steps[1].orders, [first]);
+    assert_eq!(steps[2].outcome, Outcome::Repeated);
+    assert_eq!((resting(&state), marks(&state)), (0, 0));
+}
+
+#[test]
+fn a_request_that_was_withdrawn_under_one_id_does_not_trade_under_another() {
+    let (first, twin, withdraw) = (id(1, 1), id(2, 1), id(3, 1));
+    let document = Document::default()
+        .named(first, "a", same_request(), place())
+        .named(twin, "a", same_request(), place())
+        .with(withdraw, "a", Action::Withdraw(twin));
+    let mut state = market();
+    assert_eq!(outcomes(&document.consume(&mut state, &[withdraw])), [WITHDRAWN]);
+    assert_eq!(outcomes(&document.consume_at(Micros(9), &mut state, &[first])), [WITHDRAWN]);
+    assert_eq!(document.consume_at(Micros(99), &mut state, &[twin])[0].outcome, Outcome::Repeated);
+    assert_eq!((resting(&state), marks(&state)), (0, 0));
+}
+
+#[test]
+fn a_cancel_all_below_the_floor_cancels_nothing() {
+    let caps = Caps { requests: 1, ..Caps::default() };
+    let document = Document::default()
+        .with(id(1, 1), "a", place())
+        .with(id(1, 2), "a", place())
+        .with(id(2, 1), "a", Action::CancelAll(None));
+    let mut state = market().with_caps(caps);
+    document.consume(&mut state, &[id(1, 1), id(1, 2)]);
+    let forgotten = (Outcome::Expired, Reason::Forgotten);
+    assert_eq!(outcomes(&document.consume_at(Micros(9), &mut state, &[id(2, 1)])), [forgotten]);
+    assert_eq!(resting(&state), 2);
+}
+
+fn command(session: &str, number: u64) -> Origin {
+    Origin::Command { session: Session::new("a", session), number }
+}
+
+#[test]
+fn a_used_number_is_a_repeat_of_the_same_command_and_refused_for_another() {
+    let document = Document::default()
+        .named(id(1, 1), "a", command("s", 1), place())
+        .named(id(1, 2), "a", command("s", 1), place())
+        .named(id(1, 3), "a", command("s", 1), Action::Cancel(Target::Command(1)))
+        .named(id(1, 4), "a", command("s", 1), Action::Invalid);
+    let mut state = market();
+    let steps = document.consume(&mut state, &[id(1, 1), id(1, 2), id(1, 3), id(1, 4)]);
+    let repeated = (Outcome::Repeated, Reason::Unspecified);
+    let reused = (Outcome::Refused, Reason::CommandReused);
+    assert_eq!(outcomes(&steps)[1..], [repeated, reused, repeated]);
+    assert_eq!(steps[1].orders, [id(1, 1)]);
+    assert_eq!(resting(&state), 1);
+}
+
+#[test]
+fn a_session_that_was_forgotten_is_refused_by_name_and_nothing_holds_a_number_twice() {
+    let caps = Caps { sessions: 1, ..Caps::default() };
+    let mut document = Document::default();
+    for (counter, (session, number)) in (1..).zip([("s", 1), ("s", 2), ("t", 1), ("s", 3), ("s", 1)]) {
+        document = document.named(id(1, counter), "a", command(session, number), place());
+        document.intents.get_mut(&id(1, counter)).unwrap().based_on = Micros(u64::MAX);
+    }
+    let mut state = market().with_caps(caps);
+    let ids: Vec<OrderId> = (1..=5).map(|counter| id(1, counter)).collect();
+    let steps = document.consume(&mut state, &ids);
+    let forgotten = (Outcome::Refused, Reason::SessionForgotten);
+    assert_eq!(outcomes(&steps)[3..], [forgotten, forgotten]);
+    assert_eq!(resting(&state), 3);
 }

@@ -23,12 +23,8 @@ use super::intent::{Account, Action, Amend, Intent, NewSize, Origin, Place, Sess
 use super::journal::{Journal, LevelChange};
 use super::step::{Step, StepFill};
 use crate::book::{self, Book, Command, Refusal, Style};
-use crate::machine::FoldError;
+use crate::machine::{Caps, FoldError, Ledger};
 use crate::types::{Lots, Micros, OrderId, Side, Ticks};
-
-/// Most orders that rest in a market. It bounds what one command can do, a sweep or a cancel-all,
-/// and so the size of a tape batch.
-pub const MAX_OPEN_ORDERS: usize = 500_000;
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
@@ -52,7 +48,7 @@ impl Market {
         Self {
             name,
             rules,
-            book: Book::new().with_max_orders(MAX_OPEN_ORDERS),
+            book: Book::new().with_max_orders(Caps::default().open_orders),
             orders: HashMap::default(),
             by_account: BTreeMap::new(),
             by_command: HashMap::default(),
@@ -61,6 +57,11 @@ impl Market {
             touched: Vec::new(),
             fills: Vec::new(),
         }
+    }
+
+    /// How many orders may rest in it; set before any does.
+    pub(super) fn set_most_orders(&mut self, most: usize) {
+        self.book = Book::new().with_max_orders(most);
     }
 
     /// The market's name.
@@ -121,13 +122,15 @@ impl Market {
         &mut self,
         id: OrderId,
         intent: &Intent,
+        ledger: &Ledger,
         journal: &mut Journal,
     ) -> Result<Step, FoldError> {
         let step = match &intent.request.action {
+            Action::Place(_) if self.has_command_of(intent) => Step::refused(Reason::SessionForgotten),
             Action::Place(place) => self.match_place(id, place),
-            Action::Amend(amend) => self.match_amend(intent, amend),
-            Action::Cancel(target) => self.take_out(intent, *target),
-            Action::Withdraw(order) => self.take_out(intent, Target::Order(*order)),
+            Action::Amend(amend) => self.match_amend(intent, amend, ledger),
+            Action::Cancel(target) => self.take_out(intent, *target, ledger),
+            Action::Withdraw(order) => self.take_out(intent, Target::Order(*order), ledger),
             Action::CancelAll(side) => self.take_all_out(&intent.request.account, *side),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)
@@ -137,6 +140,31 @@ impl Market {
         };
         self.settle(id, intent, &step, journal)?;
         Ok(step)
+    }
+
+    /// Decides what becomes of an intent that cancels an order, and applies it.
+    pub(super) fn sequence_cancel(
+        &mut self,
+        id: OrderId,
+        intent: &Intent,
+        order: OrderId,
+        journal: &mut Journal,
+    ) -> Result<Step, FoldError> {
+        let step = match self.own_order(intent, order) {
+            Ok(order) => self.cancel_resting(order),
+            Err(reason) => Step::refused(reason),
+        };
+        self.settle(id, intent, &step, journal)?;
+        Ok(step)
+    }
+
+    /// Whether an order of the same session and number rests: then the session was forgotten since,
+    /// and begins anew.
+    fn has_command_of(&self, intent: &Intent) -> bool {
+        match &intent.request.origin {
+            Origin::Command { session, number } => self.by_command.contains_key(&(session.id, *number)),
+            Origin::Request(_) => false,
+        }
     }
 
     /// Applies a recorded step.
@@ -169,8 +197,8 @@ impl Market {
         }
     }
 
-    fn match_amend(&mut self, intent: &Intent, amend: &Amend) -> Step {
-        let order = match self.find(intent, amend.target) {
+    fn match_amend(&mut self, intent: &Intent, amend: &Amend, ledger: &Ledger) -> Step {
+        let order = match self.find(intent, amend.target, ledger) {
             Ok(order) => order,
             Err(reason) => return Step::refused(reason),
         };
@@ -178,8 +206,10 @@ impl Market {
         let open = match amend.size {
             None => order.open,
             Some(NewSize::Open(open)) => open,
-            // A total that is filled already leaves nothing to change.
-            Some(NewSize::Total(total)) => Lots(total.0.saturating_sub(order.filled.0)),
+            Some(NewSize::Total(total)) => match total.0.checked_sub(order.filled.0) {
+                None | Some(0) => return Step::refused(Reason::BelowFilled),
+                Some(open) => Lots(open),
+            },
         };
         let Some(price) = amend.price.or(order.limit) else {
             return Step::refused(Reason::OrderClosed);
@@ -196,11 +226,14 @@ impl Market {
         }
     }
 
-    fn take_out(&mut self, intent: &Intent, target: Target) -> Step {
-        let id = match self.find(intent, target) {
-            Ok(order) => order.id,
-            Err(reason) => return Step::refused(reason),
-        };
+    fn take_out(&mut self, intent: &Intent, target: Target, ledger: &Ledger) -> Step {
+        match self.find(intent, target, ledger) {
+            Ok(order) => self.cancel_resting(order.id),
+            Err(reason) => Step::refused(reason),
+        }
+    }
+
+    fn cancel_resting(&mut self, id: OrderId) -> Step {
         match self.run(&Command::Cancel { id }) {
             book::Outcome::Cancelled { .. } => {
                 Step { orders: vec![id], ..Step::plain(Outcome::Cancelled, Reason::Requested) }
@@ -222,16 +255,22 @@ impl Market {
     }
 
     /// The resting order that a request of the same account names.
-    fn find(&self, intent: &Intent, target: Target) -> Result<&Order, Reason> {
+    fn find(&self, intent: &Intent, target: Target, ledger: &Ledger) -> Result<&Order, Reason> {
         let id = match (target, &intent.request.origin) {
-            (Target::Order(id), _) => Some(id),
+            (Target::Order(id), _) => Some(ledger.first_of(id)),
             (Target::Command(number), Origin::Command { session, .. }) => {
-                self.by_command.get(&(*session, number)).copied()
+                self.by_command.get(&(session.id, number)).copied()
             }
             (Target::Command(_), Origin::Request(_)) => None,
         };
-        let order = id.and_then(|id| self.orders.get(&id)).ok_or(Reason::UnknownOrder)?;
-        if order.account == intent.request.account { Ok(order) } else { Err(Reason::OtherAccount) }
+        let id = self.own_order(intent, id.ok_or(Reason::UnknownOrder)?)?;
+        self.orders.get(&id).ok_or(Reason::UnknownOrder)
+    }
+
+    /// A resting order of the account that asks.
+    fn own_order(&self, intent: &Intent, id: OrderId) -> Result<OrderId, Reason> {
+        let order = self.orders.get(&id).ok_or(Reason::UnknownOrder)?;
+        if order.account == intent.request.account { Ok(id) } else { Err(Reason::OtherAccount) }
     }
 
     fn run(&mut self, command: &Command) -> book::Outcome {

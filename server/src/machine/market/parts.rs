@@ -30,8 +30,8 @@ impl Market {
 
     /// An order rests at the back of its level.
     fn restore(&mut self, order: Order) -> Option<()> {
-        if let Origin::Command { session, number } = order.origin {
-            (!self.by_command.contains_key(&(session, number))).then_some(())?;
+        if let Origin::Command { session, number } = &order.origin {
+            (!self.by_command.contains_key(&(session.id, *number))).then_some(())?;
         }
         self.book.rest(order.id, order.side, order.limit?, order.open).ok()?;
         self.enter(order);

@@ -40,7 +40,7 @@ impl Market {
                 journal.advance();
                 let mut order = Order::pending(id, intent, place);
                 order.close(status, step.reason);
-                journal.order(&mut order, None);
+                journal.placed(&mut order);
                 Some(())
             }
             (Outcome::Withdrawn, Action::Withdraw(_))
@@ -55,7 +55,7 @@ impl Market {
 
     fn accept(&mut self, mut order: Order, step: &Step, journal: &mut Journal) -> Option<()> {
         journal.advance();
-        journal.order(&mut order, None);
+        journal.placed(&mut order);
         self.take(&mut order, step, journal)?;
         if order.open != step.open {
             // What is left and does not rest is cancelled; nothing else may be missing.
@@ -139,8 +139,8 @@ impl Market {
         if let Some(at) = order.expires {
             self.by_expiry.insert((at, order.id));
         }
-        if let Origin::Command { session, number } = order.origin {
-            self.by_command.insert((session, number), order.id);
+        if let Origin::Command { session, number } = &order.origin {
+            self.by_command.insert((session.id, *number), order.id);
         }
         match self.by_account.get_mut(&order.account) {
             Some(ids) => _ = ids.insert(order.id),
@@ -158,8 +158,8 @@ impl Market {
         if let Some(at) = order.expires {
             self.by_expiry.remove(&(at, id));
         }
-        if let Origin::Command { session, number } = order.origin {
-            self.by_command.remove(&(session, number));
+        if let Origin::Command { session, number } = &order.origin {
+            self.by_command.remove(&(session.id, *number));
         }
         if let Some(ids) = self.by_account.get_mut(&order.account) {
             ids.remove(&id);

@@ -11,13 +11,14 @@
 mod read;
 mod write;
 
+use prost::Message;
 use xbook_proto::record::v1 as record;
 
 pub(in crate::machine) use read::Part;
 pub(in crate::machine) use write::Writer;
 
 use super::voters::Voters;
-use super::{Digest, Machine, State};
+use super::{Caps, Digest, Directory, Machine, Market, State};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most encoded bytes of a part.
@@ -52,7 +53,8 @@ impl State {
     /// parts. `machine` is empty and knows its name and rules.
     ///
     /// `None` if the parts are no state's: something twice, out of order or beyond its limit, an
-    /// order that can't rest, a number that no tape leads to.
+    /// order that can't rest, a number that no tape leads to. The caps must be those that it was
+    /// written under.
     #[must_use]
     pub fn from_parts(
         machine: Machine,
@@ -60,9 +62,10 @@ impl State {
         start: StateStart,
         parts: impl IntoIterator<Item = record::StatePart>,
         genesis: [u8; 32],
+        caps: Caps,
     ) -> Option<Self> {
         (start.position.0 <= MAX_COUNT).then_some(())?;
-        let mut state = Self::new(machine, voters, genesis);
+        let mut state = Self::new(machine, voters, genesis).with_caps(caps);
         (state.position, state.time) = (start.position, start.time);
         for part in parts {
             let mut part = Part::new(part, start)?;
@@ -74,6 +77,27 @@ impl State {
             part.is_read().then_some(())?;
         }
         Some(state)
+    }
+
+    /// Whether the state, written as parts and read back, is the same.
+    #[must_use]
+    pub fn survives(&self, voters: &[NodeId]) -> bool {
+        let empty = match &self.machine {
+            Machine::Market(market) => {
+                Machine::Market(Box::new(Market::new(market.name().into(), market.rules().clone())))
+            }
+            Machine::Directory(_) => Machine::Directory(Directory::default()),
+        };
+        let parts = self.to_parts();
+        let read: Option<Vec<record::StatePart>> = parts
+            .iter()
+            .map(|part| record::StatePart::decode(part.encode_to_vec().as_slice()).ok())
+            .map(|part| part.filter(|part| part.encoded_len() <= MAX_PART_BYTES))
+            .collect();
+        let start = StateStart { position: self.position, time: self.time };
+        let again =
+            read.and_then(|read| Self::from_parts(empty, voters.to_vec(), start, read, [0; 32], self.caps));
+        again.is_some_and(|again| again.to_parts() == parts)
     }
 
     /// Goes on in the next generation: the same as [`Self::from_parts`] of its own

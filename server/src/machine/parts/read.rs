@@ -1,12 +1,15 @@
 //! Reading parts: entry by entry, each checked as far as it can be without the state.
 
+use std::sync::Arc;
+
 use xbook_proto::record::v1 as record;
 use xbook_proto::v1::{OrderStatus, Reason, TimeInForce};
 
 use super::{MAX_COUNT, StateStart};
 use crate::machine::intent::side_from_wire;
+use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::table::joined;
-use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, SessionId};
+use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId};
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
@@ -15,13 +18,14 @@ pub(in crate::machine) struct Part {
     start: StateStart,
     nodes: Vec<NodeId>,
     accounts: Vec<Account>,
-    sessions: Vec<SessionId>,
+    sessions: Vec<Arc<str>>,
+    commanding: Vec<SessionId>,
     rest: record::StatePart,
 }
 
-/// A remembered request.
+/// A remembered request, or a repeat of one.
 pub(in crate::machine) struct RequestEntry {
-    pub key: [u8; 16],
+    pub kept: Kept,
     pub body_hash: u64,
     pub first: Repeated,
     pub time: Micros,
@@ -31,16 +35,17 @@ pub(in crate::machine) struct RequestEntry {
 pub(in crate::machine) struct SessionEntry {
     pub id: SessionId,
     pub last_number: u64,
-    pub last_use: Micros,
+    pub last_use: (Position, Micros),
 }
 
 impl Part {
     pub fn new(mut rest: record::StatePart, start: StateStart) -> Option<Self> {
         let nodes = std::mem::take(&mut rest.nodes).into_iter().map(NodeId).collect();
         let accounts = std::mem::take(&mut rest.accounts).into_iter().map(Into::into).collect();
-        let sessions = std::mem::take(&mut rest.sessions);
-        let sessions = sessions.iter().map(|id| session(id)).collect::<Option<_>>()?;
-        Some(Self { start, nodes, accounts, sessions, rest })
+        let sessions = std::mem::take(&mut rest.sessions).into_iter().map(Into::into).collect();
+        let commanding = std::mem::take(&mut rest.commanding_sessions);
+        let commanding = commanding.iter().map(|id| session(id)).collect::<Option<_>>()?;
+        Some(Self { start, nodes, accounts, sessions, commanding, rest })
     }
 
     /// Whether nothing is left.
@@ -58,39 +63,66 @@ impl Part {
         self.rest.floor_us.take().map(Micros)
     }
 
+    /// Whether a session was ever forgotten.
+    pub fn forgot_session(&mut self) -> bool {
+        std::mem::take(&mut self.rest.forgot_session)
+    }
+
     pub fn requests(&mut self) -> Option<Vec<RequestEntry>> {
         let (mut position, mut time) = (0_u64, 0_u64);
         let entries = std::mem::take(&mut self.rest.requests);
         let read = entries.iter().map(|entry| {
-            position = position.checked_add(entry.position_step)?;
+            position = position.checked_add_signed(entry.position_step)?;
             time = time.checked_add(entry.time_step_us)?;
             let intent = self.order_id(entry.node, entry.counter)?;
             let (position, time) = self.before_start(position, time)?;
-            let key = entry.key.as_ref().try_into().ok()?;
+            let kept = match &entry.repeat {
+                None => Kept::Request(entry.key.as_ref().try_into().ok()?),
+                Some(_) if !entry.key.is_empty() || entry.body_hash != 0 => return None,
+                Some(id) => Kept::Repeat(self.order_id(id.node, id.counter)?),
+            };
             let first = Repeated { intent, position };
-            Some(RequestEntry { key, body_hash: entry.body_hash, first, time })
+            Some(RequestEntry { kept, body_hash: entry.body_hash, first, time })
         });
         read.collect()
     }
 
-    pub fn sessions(&mut self) -> Option<Vec<SessionEntry>> {
-        let mut time = 0_u64;
+    pub fn remembered_sessions(&mut self) -> Option<Vec<SessionEntry>> {
+        let (mut position, mut time) = (0_u64, 0_u64);
         let entries = std::mem::take(&mut self.rest.remembered_sessions);
         let read = entries.iter().map(|entry| {
             time = time.checked_add(entry.time_step_us)?;
             let id = session(&entry.session)?;
             let last_number = count(entry.last_number)?;
-            let (_, last_use) = self.before_start(1, time)?;
+            position = position.checked_add(entry.position_step)?;
+            let last_use = self.before_start(position, time)?;
             Some(SessionEntry { id, last_number, last_use })
         });
         read.collect()
     }
 
-    pub fn withdrawn(&mut self) -> Option<Vec<(OrderId, Account)>> {
+    pub fn commands(&mut self) -> Option<Vec<(SessionId, Command)>> {
+        let mut position = 0_u64;
+        let entries = std::mem::take(&mut self.rest.commands);
+        let read = entries.iter().map(|entry| {
+            position = position.checked_add_signed(entry.position_step)?;
+            let intent = self.order_id(entry.node, entry.counter)?;
+            let (position, _) = self.before_start(position, 0)?;
+            let session = *self.commanding.get(entry.session as usize)?;
+            Some((session, (entry.hash, Repeated { intent, position })))
+        });
+        read.collect()
+    }
+
+    pub fn withdrawn(&mut self) -> Option<Vec<(OrderId, Mark)>> {
         let entries = std::mem::take(&mut self.rest.withdrawn);
         let read = entries.iter().map(|entry| {
-            let account = self.accounts.get(entry.account as usize)?;
-            Some((self.order_id(entry.node, entry.counter)?, account.clone()))
+            let account = self.accounts.get(entry.account as usize)?.clone();
+            let request = match entry.request.as_ref() {
+                [] => None,
+                key => Some(key.try_into().ok()?),
+            };
+            Some((self.order_id(entry.node, entry.counter)?, Mark { account, request }))
         });
         read.collect()
     }
@@ -108,17 +140,19 @@ impl Part {
         let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
         let open = order.quantity.checked_sub(order.filled).filter(|open| rests && *open > 0)?;
         let (position, updated) = self.before_start(order.position, order.updated_us)?;
+        let account = self.accounts.get(order.account as usize)?.clone();
         let origin = match order.session.checked_sub(1) {
             None if order.number > 0 => return None,
             None => Origin::Request(order.request_id.into()),
             Some(_) if !order.request_id.is_empty() => return None,
             Some(at) => {
-                Origin::Command { session: *self.sessions.get(at as usize)?, number: count(order.number)? }
+                let session = Session::new(&account, Arc::clone(self.sessions.get(at as usize)?));
+                Origin::Command { session, number: count(order.number)? }
             }
         };
         let mut read = Order {
             id: self.order_id(order.node, order.counter)?,
-            account: self.accounts.get(order.account as usize)?.clone(),
+            account,
             origin,
             side,
             limit: Some(Ticks(order.price)),

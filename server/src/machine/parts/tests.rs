@@ -11,11 +11,12 @@ use super::*;
 use crate::decimal::Grid;
 use crate::machine::{
     Action, Amend, Batch, Directory, Intent, Market, NewMarket, NewSize, Origin, Place, Request, Rules,
-    SessionId, Target, Unconsumed, VoterChange,
+    Session, Target, Unconsumed, VoterChange,
 };
 use crate::types::{Lots, OrderId, Side, Ticks};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
+const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
 const OLD: [u8; 32] = [1; 32];
 const NEW: [u8; 32] = [2; 32];
 
@@ -89,7 +90,7 @@ impl World {
         draws.chunks(4).map(batch).collect()
     }
 
-    fn intent(&mut self, state: &State, (kind, a, b, c, d): Draw) -> Intent {
+    fn intent(&mut self, state: &State, (kind, mut a, b, c, d): Draw) -> Intent {
         let session = usize::from(c) % self.numbers.len();
         let origin = if kind % 2 == 0 {
             Origin::Request(format!("request {}", u16::from(kind) * u16::from(b)).into())
@@ -97,9 +98,12 @@ impl World {
             self.numbers[session] += 1;
             // Now and then a repeat, and a gap.
             let number = (self.numbers[session] + u64::from(d % 16 == 1)).saturating_sub(u64::from(d % 16));
-            Origin::Command { session: SessionId::new("a", &session.to_string()), number: number.max(1) }
+            // A session is its account's.
+            a = u8::try_from(session).unwrap();
+            let session = Session::new(ACCOUNTS[session], session.to_string());
+            Origin::Command { session, number: number.max(1) }
         };
-        let account = ["a", "b", "someone with a longer name"][usize::from(a) % 3].into();
+        let account = ACCOUNTS[usize::from(a) % 3].into();
         let action = self.action(state, (kind / 2, a, b, c, d));
         let request = Request { account, origin, body_hash: u64::from(d), action };
         Intent { request, based_on: Micros(u64::from(d)), accepted: Micros(self.clock) }
@@ -171,7 +175,7 @@ fn read_back(state: &State, empty: Machine) -> Option<State> {
     let parts = bytes(&state.to_parts());
     assert!(parts.iter().all(|part| part.len() <= MAX_PART_BYTES && !part.is_empty()));
     let parts = parts.iter().map(|part| StatePart::decode(part.as_slice()).unwrap());
-    State::from_parts(empty, voters(), start_of(state), parts, NEW)
+    State::from_parts(empty, voters(), start_of(state), parts, NEW, Caps::default())
 }
 
 fn same(a: &State, b: &State) {
@@ -242,7 +246,7 @@ proptest! {
         }
         let parts = encoded.iter().filter_map(|part| StatePart::decode(part.as_slice()).ok());
         let parts: Vec<StatePart> = parts.collect();
-        if let Some(mut state) = State::from_parts(empty_market(), voters(), start, parts, NEW) {
+        if let Some(mut state) = State::from_parts(empty_market(), voters(), start, parts, NEW, Caps::default()) {
             let mut world = World { clock: start.time.0, ..World::default() };
             world.last = NODES.iter().map(|node| (*node, state.consumed(*node))).collect();
             world.go_on(&mut state, &after);
@@ -255,7 +259,7 @@ proptest! {
         if let Ok(part) = StatePart::decode(bytes.as_slice()) {
             let machine = if directory { Machine::Directory(Directory::default()) } else { empty_market() };
             let start = StateStart { position: Position(1_000), time: Micros(1_000) };
-            let _ = State::from_parts(machine, voters(), start, [part], NEW);
+            let _ = State::from_parts(machine, voters(), start, [part], NEW, Caps::default());
         }
     }
 }
@@ -287,7 +291,7 @@ fn spoilt(spoil: impl FnOnce(&mut StatePart)) -> Option<State> {
     let mut parts = state.to_parts();
     assert_eq!(parts.len(), 1);
     spoil(&mut parts[0]);
-    State::from_parts(empty_market(), voters(), start_of(&state), parts, NEW)
+    State::from_parts(empty_market(), voters(), start_of(&state), parts, NEW, Caps::default())
 }
 
 #[test]
@@ -299,7 +303,9 @@ fn what_no_state_has_is_refused() {
         |part| part.consumed.push(part.consumed[0]),
         |part| part.nodes.clear(),
         |part| part.accounts.clear(),
-        |part| part.sessions.push(vec![0; 15].into()),
+        |part| part.commanding_sessions.push(vec![0; 15].into()),
+        |part| part.commands.push(record::RememberedCommand::default()),
+        |part| part.requests[0].repeat = Some(record::Repeat { node: 0, counter: 1 }),
         |part| part.requests[0].key = vec![0; 17].into(),
         |part| part.requests.push(part.requests[0].clone()),
         |part| part.requests[1].time_step_us = 1,
@@ -321,15 +327,15 @@ fn what_no_state_has_is_refused() {
         |part| part.orders[1].quantity = u64::MAX,
         |part| part.orders.push(part.orders[0].clone()),
         |part| {
-            part.sessions.push(vec![0; 16].into());
+            part.sessions.push("s".to_owned());
             for order in &mut part.orders {
                 (order.session, order.number) = (1, 1);
                 order.request_id.clear();
             }
         },
         |part| part.markets.push(record::DirectoryMarket::default()),
-        |part| part.withdrawn.push(record::WithdrawnOrder { node: 0, counter: 1, account: 9 }),
-        |part| part.withdrawn = vec![record::WithdrawnOrder { node: 0, counter: 1, account: 0 }; 2],
+        |part| part.withdrawn.push(record::WithdrawnOrder { node: 0, counter: 1, account: 9, ..Default::default() }),
+        |part| part.withdrawn = vec![record::WithdrawnOrder { node: 0, counter: 1, account: 0, ..Default::default() }; 2],
     ];
     for (at, spoil) in spoils.iter().enumerate() {
         assert!(spoilt(*spoil).is_none(), "{at}");
@@ -352,12 +358,13 @@ fn parts_of_a_large_state_are_many_and_none_is_too_large() {
                 sequence_by: None,
             };
             // More sessions than are remembered, so that the floor rises.
-            let session = SessionId::new("a", &counter.to_string());
+            let account = format!("account {}", counter % 3_000);
+            let session = Session::new(&account, counter.to_string());
             let origin = match counter % 10 {
                 0 => Origin::Request(format!("{counter:064}").into()),
                 _ => Origin::Command { session, number: 1 },
             };
-            let account = format!("account {}", counter % 3_000).into();
+            let account = account.into();
             let request = Request { account, origin, body_hash: counter, action: Action::Place(place) };
             let intent = Intent { request, based_on: Micros(first), accepted: Micros(first) };
             state.sequence(&mut batch, OrderId { node: NODES[1], counter }, &intent, &()).unwrap();

@@ -7,13 +7,14 @@ use xbook_proto::record::v1 as record;
 use super::MAX_PART_BYTES;
 use crate::machine::intent::side_to_wire;
 use crate::machine::table::{Table, halves};
-use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, SessionId};
+use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId};
 use crate::types::{Micros, NodeId, OrderId, Position, Ticks};
 
 /// More than an entry takes at most: its fields with their tags, its length, and what it adds to the
 /// part's tables; texts are counted as they are.
 const SMALL_BYTES: usize = 80;
-const ORDER_BYTES: usize = 224;
+const COMMAND_BYTES: usize = 61;
+const ORDER_BYTES: usize = 204;
 
 /// Gathers a state into parts.
 #[derive(Default)]
@@ -24,11 +25,13 @@ pub(in crate::machine) struct Writer {
     bytes: usize,
     nodes: Table<NodeId>,
     accounts: Table<Account>,
-    sessions: Table<SessionId>,
-    /// Position and time that the next request's, and the time that the next session's, are
-    /// counted from.
+    sessions: Table<Session>,
+    /// Position and time that the next request's, and the next session's, are counted from.
     last_request: (Position, Micros),
-    last_session: Micros,
+    last_session: (Position, Micros),
+    /// Sessions of remembered commands, and the position that the next one's is counted from.
+    commanding: Table<SessionId>,
+    last_command: Position,
 }
 
 impl Writer {
@@ -38,37 +41,81 @@ impl Writer {
         self.part.consumed.push(record::ConsumedCounter { node, counter });
     }
 
-    pub fn floor(&mut self, floor: Option<Micros>) {
+    /// Down to which time requests are forgotten, and whether a session ever was.
+    pub fn floor(&mut self, floor: Option<Micros>, forgot_session: bool) {
         self.make_room(SMALL_BYTES);
         self.part.floor_us = floor.map(|floor| floor.0);
+        self.part.forgot_session = forgot_session;
     }
 
     pub fn request(&mut self, key: [u8; 16], body_hash: u64, first: Repeated, time: Micros) {
-        self.make_room(SMALL_BYTES);
-        let (position, since) = self.last_request;
-        self.last_request = (first.position, time);
-        self.part.requests.push(record::RememberedRequest {
-            key: Bytes::copy_from_slice(&key),
-            body_hash,
-            node: self.nodes.index(&first.intent.node),
-            counter: first.intent.counter,
-            position_step: first.position.0.wrapping_sub(position.0),
-            time_step_us: time.0.wrapping_sub(since.0),
+        self.remembered(first, time, |_, record| {
+            record.key = Bytes::copy_from_slice(&key);
+            record.body_hash = body_hash;
         });
     }
 
-    pub fn session(&mut self, session: SessionId, last_number: u64, last_use: Micros) {
-        self.make_room(SMALL_BYTES);
-        let time_step_us = last_use.0.wrapping_sub(self.last_session.0);
-        self.last_session = last_use;
-        let session = Bytes::copy_from_slice(&session.0);
-        self.part.remembered_sessions.push(record::RememberedSession { session, last_number, time_step_us });
+    /// An intent that repeated a request.
+    pub fn repeat(&mut self, id: OrderId, first: Repeated, time: Micros) {
+        self.remembered(first, time, |nodes, record| {
+            record.repeat = Some(record::Repeat { node: nodes.index(&id.node), counter: id.counter });
+        });
     }
 
-    pub fn withdrawn(&mut self, OrderId { node, counter }: OrderId, account: &Account) {
+    fn remembered(
+        &mut self,
+        first: Repeated,
+        time: Micros,
+        what: impl FnOnce(&mut Table<NodeId>, &mut record::RememberedRequest),
+    ) {
+        self.make_room(SMALL_BYTES);
+        let (position, since) = self.last_request;
+        self.last_request = (first.position, time);
+        let mut record = record::RememberedRequest {
+            node: self.nodes.index(&first.intent.node),
+            counter: first.intent.counter,
+            position_step: signed_step(position, first.position),
+            time_step_us: time.0.wrapping_sub(since.0),
+            ..record::RememberedRequest::default()
+        };
+        what(&mut self.nodes, &mut record);
+        self.part.requests.push(record);
+    }
+
+    pub fn session(&mut self, session: SessionId, last_number: u64, last_use: (Position, Micros)) {
+        self.make_room(SMALL_BYTES);
+        let (position, since) = std::mem::replace(&mut self.last_session, last_use);
+        self.part.remembered_sessions.push(record::RememberedSession {
+            session: Bytes::copy_from_slice(&session.0),
+            last_number,
+            time_step_us: last_use.1.0.wrapping_sub(since.0),
+            position_step: last_use.0.0.wrapping_sub(position.0),
+        });
+    }
+
+    /// A session's command that is remembered.
+    pub fn command(&mut self, session: SessionId, hash: u32, first: Repeated) {
+        self.make_room(COMMAND_BYTES);
+        let position = std::mem::replace(&mut self.last_command, first.position);
+        self.part.commands.push(record::RememberedCommand {
+            session: self.commanding.index(&session),
+            hash,
+            node: self.nodes.index(&first.intent.node),
+            counter: first.intent.counter,
+            position_step: signed_step(position, first.position),
+        });
+    }
+
+    pub fn withdrawn(
+        &mut self,
+        OrderId { node, counter }: OrderId,
+        account: &Account,
+        request: Option<[u8; 16]>,
+    ) {
         self.make_room(SMALL_BYTES + account.len());
         let (node, account) = (self.nodes.index(&node), self.accounts.index(account));
-        self.part.withdrawn.push(record::WithdrawnOrder { node, counter, account });
+        let request = request.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default();
+        self.part.withdrawn.push(record::WithdrawnOrder { node, counter, account, request });
     }
 
     pub fn last_price(&mut self, price: Option<Ticks>) {
@@ -82,7 +129,11 @@ impl Writer {
             Origin::Request(id) => id.to_string(),
             Origin::Command { .. } => String::new(),
         };
-        self.make_room(ORDER_BYTES + order.account.len() + request_id.len());
+        let session = match &order.origin {
+            Origin::Request(_) => 0,
+            Origin::Command { session, .. } => session.name.len(),
+        };
+        self.make_room(ORDER_BYTES + order.account.len() + request_id.len() + session);
         let (session, number) = match &order.origin {
             Origin::Request(_) => (0, 0),
             Origin::Command { session, number } => (1 + self.sessions.index(session), *number),
@@ -145,11 +196,18 @@ impl Writer {
         let mut part = std::mem::take(&mut self.part);
         part.nodes = self.nodes.values().iter().map(|node| node.0).collect();
         part.accounts = self.accounts.values().iter().map(|account| account.to_string()).collect();
-        part.sessions = self.sessions.values().iter().map(|id| Bytes::copy_from_slice(&id.0)).collect();
+        part.sessions = self.sessions.values().iter().map(|session| session.name.to_string()).collect();
+        let commanding = self.commanding.values().iter();
+        part.commanding_sessions = commanding.map(|id| Bytes::copy_from_slice(&id.0)).collect();
         if part != record::StatePart::default() {
             self.done.push(part);
         }
         let done = std::mem::take(&mut self.done);
         *self = Self { done, ..Self::default() };
     }
+}
+
+/// How far a position is from another, in whichever direction.
+fn signed_step(from: Position, to: Position) -> i64 {
+    to.0.wrapping_sub(from.0).cast_signed()
 }

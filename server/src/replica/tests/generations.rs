@@ -72,6 +72,7 @@ impl Group {
             lease: Micros(LEASE),
             seed: self.now * node,
             roll_at: self.roll_at,
+            ..Settings::default()
         };
         let member = self.members.get_mut(&id(node)).unwrap();
         member.starts += 1;

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use xbook::decimal::Grid;
 use xbook::document::{Actor, Genesis};
-use xbook::machine::{Action, NewMarket, Origin, Place, Request, Rules, SessionId, Target};
+use xbook::machine::{Action, NewMarket, Origin, Place, Request, Rules, Session, Target};
 use xbook::replica::{Effect, Input, Replica, Settings};
 use xbook::types::{Lots, Micros, NodeId, Side, Ticks};
 use xbook_proto::v1::TimeInForce;
@@ -117,7 +117,7 @@ impl Pair {
                 rules: rules.clone(),
                 voters: vec![NODES[0]],
             });
-            let settings = Settings { now, lease: Micros(1_000_000), seed: node.0, roll_at: u64::MAX };
+            let settings = Settings { now, seed: node.0, ..Settings::default() };
             Replica::open(genesis, Actor::new(now, node, 0), settings, Vec::new())
         };
         let mut pair = Self { replicas: [open(NODES[0])?, open(NODES[1])?], now, received: Duration::ZERO };
@@ -192,7 +192,7 @@ fn request(number: u64) -> Request {
     } else {
         Action::Cancel(Target::Command(number - 1))
     };
-    let session = SessionId::new("main", "apply");
+    let session = Session::new("main", "apply");
     let account: Arc<str> = "main".into();
     Request { account, origin: Origin::Command { session, number }, body_hash: 0, action }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use xbook::document::{Actor, Genesis, RawChange};
-use xbook::machine::{Block, Change, State};
+use xbook::machine::{Block, Caps, Change, State};
 use xbook::replica::{Replica, Settings};
 use xbook::types::{Micros, NodeId, OrderId};
 use xbook_proto::v1::Liquidity;
@@ -75,14 +75,14 @@ fn check_crossed(state: &State, what: impl Fn() -> String) -> Result<(), FoldVio
 /// must be in them.
 pub fn check_merge(
     genesis: &Genesis,
-    disks: &[(NodeId, &[Bytes])],
-    majority: bool,
+    (disks, majority): (&[(NodeId, &[Bytes])], bool),
+    caps: Caps,
     committed: &Committed,
 ) -> Result<(), Violation> {
     let nodes: Vec<String> = disks.iter().map(|(node, disk)| format!("{}:{}", node.0, disk.len())).collect();
     let what = format!("the merge of the disks of the nodes {}", nodes.join(" "));
     let broken = |error: String| FoldViolation::Broken { what: what.clone(), error };
-    let settings = Settings { now: Micros(1), lease: Micros(1), seed: 0, roll_at: u64::MAX };
+    let settings = Settings { now: Micros(1), lease: Micros(1), caps, ..Settings::default() };
     let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
     let replica = Replica::open(genesis.clone(), reader, settings, merge(disks))
         .map_err(|error| broken(error.to_string()))?;
@@ -129,7 +129,7 @@ fn check_blocks(blocks: &[Block], what: &str) -> Result<(), Violation> {
             }
         }
         for change in &block.changes {
-            let Change::Order { order, fill: Some(fill) } = change else {
+            let Change::Order { order, fill: Some(fill), .. } = change else {
                 continue;
             };
             debug_assert!(matches!(fill.liquidity, Liquidity::Maker | Liquidity::Taker));

@@ -7,6 +7,7 @@ pub mod convergence;
 pub mod fold;
 pub mod generation;
 pub mod lease;
+pub mod memory;
 pub mod partition;
 pub mod promise;
 pub mod rematch;

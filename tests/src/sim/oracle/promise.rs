@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xbook::machine::{Account, Action, Block, Request};
 use xbook::replica::Replica;
-use xbook::types::{NodeId, OrderId};
+use xbook::types::{NodeId, OrderId, Position};
 
 /// A promise to a client is broken.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -19,6 +19,16 @@ pub enum PromiseViolation {
         accepted: u64,
         /// What it has.
         found: u64,
+    },
+    /// Shown, then not shown any more.
+    #[error("node {node} showed everything up to position {before} and shows {shows} after a restart")]
+    TakenBack {
+        /// The node.
+        node: NodeId,
+        /// What it showed.
+        before: Position,
+        /// What it shows.
+        shows: Position,
     },
     /// Nobody asked for it.
     #[error("intent {intent} is consumed, and no client sent it")]
@@ -120,6 +130,15 @@ impl Promises {
         }
         let accepted = self.accepted_by(node);
         if found < accepted { Err(PromiseViolation::Forgotten { node, accepted, found }) } else { Ok(()) }
+    }
+
+    /// A node that has just started is read from.
+    ///
+    /// # Errors
+    /// It shows less than it did before.
+    pub fn shows(&self, replica: &Replica, before: Position) -> Result<(), PromiseViolation> {
+        let (node, shows) = (replica.node(), replica.view().position());
+        if shows < before { Err(PromiseViolation::TakenBack { node, before, shows }) } else { Ok(()) }
     }
 
     /// The sequence goes on.

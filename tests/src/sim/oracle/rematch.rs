@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xbook::book::{Command, Fill, Outcome, Style};
 use xbook::machine::{
-    Account, Action, Amend, Answer, Block, Change, NewSize, OrderStatus, Origin, Place, Request, SessionId,
-    Target, VoterChange,
+    Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
+    SessionId, Target, VoterChange,
 };
 use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
 use xbook_proto::v1::{Liquidity, Reason, TimeInForce};
 
+use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;
 
 /// The naive matcher finds something else.
@@ -46,6 +47,26 @@ pub enum RematchViolation {
         /// The position.
         at: Position,
     },
+    /// In the book at or after its own time, while others have their turn.
+    #[error("order {order} of the book at position {at} was to expire at {expires:?}, and it is {time:?}")]
+    Late {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+        /// Its time.
+        expires: Micros,
+        /// Tape time.
+        time: Micros,
+    },
+    /// Expired before its time.
+    #[error("order {order} is expired at position {at}, before its time")]
+    Early {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+    },
     /// Filled beyond its quantity.
     #[error("order {order} is filled beyond its quantity at position {at}")]
     Overfilled {
@@ -68,18 +89,19 @@ struct Live {
 }
 
 /// The naive market.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Rematch {
     book: NaiveBook,
     live: BTreeMap<OrderId, Live>,
-    seen: BTreeMap<(String, String), u64>,
-    sessions: BTreeMap<SessionId, u64>,
+    memory: Memory,
     fills: Vec<Fill>,
     /// The voters that are asked for.
     voters: BTreeSet<NodeId>,
     consumed: BTreeMap<NodeId, u64>,
     /// Orders that were withdrawn, while one of place and withdraw is consumed and the other is not.
     marks: BTreeMap<OrderId, Account>,
+    /// Requests that were withdrawn before any of their intents had its turn.
+    withdrawn_requests: BTreeSet<(String, String)>,
     /// How many orders were withdrawn before their turn.
     pub withdrawn: u64,
 }
@@ -90,13 +112,24 @@ struct Shown {
     done: bool,
     /// A place that was cancelled rather than matched.
     withdrawn: bool,
+    reason: Reason,
 }
 
 impl Rematch {
-    /// An empty market whose document has these voters.
+    /// An empty market whose document has these voters, and whose state keeps so much.
     #[must_use]
-    pub fn new(voters: &[NodeId]) -> Self {
-        Self { voters: voters.iter().copied().collect(), ..Self::default() }
+    pub fn new(voters: &[NodeId], caps: Caps) -> Self {
+        Self {
+            book: NaiveBook::with_max_orders(caps.open_orders),
+            live: BTreeMap::new(),
+            memory: Memory::new(caps),
+            fills: Vec::new(),
+            voters: voters.iter().copied().collect(),
+            consumed: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            withdrawn_requests: BTreeSet::new(),
+            withdrawn: 0,
+        }
     }
 
     /// The voters that are asked for, ascending.
@@ -112,13 +145,13 @@ impl Rematch {
     pub fn block<'a>(
         &mut self,
         block: &Block,
-        request: impl Fn(OrderId) -> Option<&'a Request>,
+        requests: impl Fn(OrderId) -> Option<&'a Request>,
         withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
-        self.expire(block.time);
+        self.expire(block)?;
         for answer in &block.answers {
-            let Some(request) = request(answer.intent) else {
+            let Some(request) = requests(answer.intent) else {
                 continue;
             };
             self.fills.clear();
@@ -126,8 +159,13 @@ impl Rematch {
             let withdrawn = block.changes_of(answer).first().is_some_and(is_withdrawn)
                 && withdraws(answer.intent, &request.account);
             self.withdrawn += u64::from(withdrawn);
-            let shown = Shown { done: answer.refused == Reason::Unspecified, withdrawn };
-            let done = self.take(answer.intent, request, block.time, shown);
+            let shown = Shown { done: answer.refused == Reason::Unspecified, withdrawn, reason: answer.refused };
+            let waiting = match request.action {
+                Action::Withdraw(order) if !self.is_consumed(order) => requests(order),
+                _ => None,
+            };
+            let recall = self.memory.recall(answer.intent, request, answer);
+            let done = self.take((answer.intent, request), (block.time, shown), recall, waiting);
             self.compare(block, answer, done)?;
         }
         Ok(())
@@ -141,15 +179,25 @@ impl Rematch {
         if self.book.digest() == digest { Ok(()) } else { Err(RematchViolation::Book { at }) }
     }
 
-    fn expire(&mut self, time: Micros) {
-        let due: Vec<OrderId> = self
-            .live
-            .iter()
-            .filter(|(_, live)| live.expires.is_some_and(|at| at <= time))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
-            self.cancel(id);
+    /// Orders leave the book at their time, and none whose time has come is there when an intent has
+    /// its turn: the proto promises that GTD rests until then.
+    fn expire(&mut self, block: &Block) -> Result<(), RematchViolation> {
+        let due = |live: &Live| live.expires.is_some_and(|at| at <= block.time);
+        for order in block.changes.iter().filter_map(Change::order) {
+            let resting = self.live.get(&order.id);
+            if let Some(live) = resting.filter(|_| order.status == OrderStatus::Expired) {
+                if !due(live) {
+                    return Err(RematchViolation::Early { order: order.id, at: order.position });
+                }
+                self.cancel(order.id);
+            }
+        }
+        let late = self.live.iter().find(|(_, live)| due(live) && !block.answers.is_empty());
+        match late.and_then(|(order, live)| Some((*order, live.expires?))) {
+            Some((order, expires)) => {
+                Err(RematchViolation::Late { order, at: block.first, expires, time: block.time })
+            }
+            None => Ok(()),
         }
     }
 
@@ -158,60 +206,66 @@ impl Rematch {
         !matches!(self.book.apply(&Command::Cancel { id }, &mut self.fills), Outcome::Refused(_))
     }
 
-    /// Whether the request is done, rather than refused, repeated or too late.
-    fn take(&mut self, id: OrderId, request: &Request, time: Micros, shown: Shown) -> bool {
+    /// Whether the request is done, rather than refused, repeated or too late. `waiting` is the request
+    /// that it withdraws, if that did not have its turn.
+    fn take(
+        &mut self,
+        (id, request): (OrderId, &Request),
+        (time, shown): (Micros, Shown),
+        recall: Recall,
+        waiting: Option<&Request>,
+    ) -> bool {
         let marked = self.marks.remove(&id).is_some();
-        let repeats = match &request.origin {
-            Origin::Request(text) => {
-                let key = (request.account.to_string(), text.to_string());
-                let known = self.seen.get(&key).copied();
-                if known.is_none() {
-                    self.seen.insert(key, request.body_hash);
-                }
-                known.map(|hash| hash == request.body_hash)
+        if shown.reason == Reason::Forgotten && recall != Recall::Refused {
+            // Too old to be told from a repeat: it has no effect, whatever it was.
+            return false;
+        }
+        match (recall, &request.action) {
+            (Recall::New, Action::Place(place)) if !in_time(place, time) => false,
+            (Recall::New, Action::Place(_)) if marked || self.withdrawn_requests.contains(&key_of(request)) => {
+                true
             }
-            Origin::Command { session, number } => {
-                let last = self.sessions.entry(*session).or_insert(0);
-                match number.cmp(&(*last + 1)) {
-                    std::cmp::Ordering::Less => Some(true),
-                    std::cmp::Ordering::Greater => Some(false),
-                    std::cmp::Ordering::Equal => {
-                        *last = *number;
-                        None
-                    }
-                }
-            }
-        };
-        match (repeats, &request.action) {
-            (Some(same), Action::Withdraw(order)) => {
-                self.unmark(*order, &request.account);
-                same
-            }
-            (Some(same), _) => same,
-            (None, Action::Place(place)) if place.sequence_by.is_some_and(|by| by < time) => false,
-            (None, Action::Place(_)) if marked => true,
-            (None, Action::Place(_)) if shown.withdrawn => {
+            (Recall::New, Action::Place(_)) if shown.withdrawn => {
                 self.marks.insert(id, request.account.clone());
                 true
             }
-            (None, Action::Place(place)) => self.place(id, request, place),
-            (None, Action::Withdraw(order)) => self.withdraw(request, *order, shown.done),
-            (None, Action::Amend(amend)) => self.amend(request, amend),
-            (None, Action::Cancel(target)) => {
-                self.find(request, *target).is_some_and(|order| self.cancel(order))
+            (Recall::New, Action::Place(place)) => self.place(id, request, place),
+            (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown.done, waiting),
+            (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
+            (Recall::New, Action::Cancel(target)) => {
+                let order = self.find(request, *target, shown.done);
+                order.is_some_and(|order| self.cancel(order))
             }
-            (None, Action::CancelAll(side)) => self.cancel_all(request, *side),
-            (None, Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_)) => false,
-            (None, Action::ChangeVoters(change)) => self.change_voters(*change),
+            (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
+            (Recall::New, Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_)) => false,
+            (Recall::New, Action::ChangeVoters(change)) => self.change_voters(*change),
             // It only uses up its number, and is shown without a reason.
-            (None, Action::Invalid) => true,
+            (Recall::New, Action::Invalid) => true,
+            (recall, action) => {
+                if let Action::Withdraw(order) = action {
+                    self.unmark(*order, &request.account);
+                }
+                recall == Recall::Repeat
+            }
         }
     }
 
     /// What is not consumed yet may or may not have been in the holder's document.
-    fn withdraw(&mut self, request: &Request, order: OrderId, shown_done: bool) -> bool {
-        if let Some(order) = self.find(request, Target::Order(order)) {
+    fn withdraw(
+        &mut self,
+        request: &Request,
+        order: OrderId,
+        shown_done: bool,
+        waiting: Option<&Request>,
+    ) -> bool {
+        // An order that waits may be a repeat: then it is the first one that must not rest.
+        let first = waiting.and_then(|waiting| self.memory.known(waiting)).filter(|_| shown_done);
+        let target = first.map_or(order, |(first, _)| first);
+        if let Some(order) = self.find(request, Target::Order(target), shown_done) {
             return self.cancel(order);
+        }
+        if first.is_some_and(|(_, sure)| sure) {
+            return false;
         }
         let known = self.marks.get(&order).map(|account| *account == request.account);
         let waits = !self.is_consumed(order);
@@ -219,6 +273,7 @@ impl Rematch {
         let done = known.unwrap_or(waits && shown_done);
         if waits && done {
             self.marks.insert(order, request.account.clone());
+            self.withdrawn_requests.extend(waiting.map(key_of));
         }
         done
     }
@@ -248,7 +303,7 @@ impl Rematch {
         let filled = self.settle_makers();
         if self.book.get(id).is_some() {
             let command = match &request.origin {
-                Origin::Command { session, number } => Some((*session, *number)),
+                Origin::Command { session, number } => Some((session.id, *number)),
                 Origin::Request(_) => None,
             };
             let (side, post_only, expires) = (place.side, place.post_only, place.expires);
@@ -258,8 +313,8 @@ impl Rematch {
         !matches!(outcome, Outcome::Refused(_))
     }
 
-    fn amend(&mut self, request: &Request, amend: &Amend) -> bool {
-        let Some(id) = self.find(request, amend.target) else {
+    fn amend(&mut self, request: &Request, amend: &Amend, shown_done: bool) -> bool {
+        let Some(id) = self.find(request, amend.target, shown_done) else {
             return false;
         };
         let (Some(live), Some(resting)) = (self.live.get(&id).cloned(), self.book.get(id)) else {
@@ -268,7 +323,8 @@ impl Rematch {
         let open = match amend.size {
             None => resting.open,
             Some(NewSize::Open(open)) => open,
-            Some(NewSize::Total(total)) => Lots(total.0.saturating_sub(live.filled)),
+            Some(NewSize::Total(total)) if total.0 <= live.filled => return false,
+            Some(NewSize::Total(total)) => Lots(total.0 - live.filled),
         };
         let price = amend.price.unwrap_or(resting.price);
         let command = Command::Amend { id, price, open, post_only: live.post_only };
@@ -311,11 +367,16 @@ impl Rematch {
         self.fills.iter().map(|fill| fill.quantity.0).sum()
     }
 
-    fn find(&self, request: &Request, target: Target) -> Option<OrderId> {
+    /// The resting order that a target names. An id that lost to its twin finds the order for as long as
+    /// the request is remembered for sure, and after that perhaps.
+    fn find(&self, request: &Request, target: Target, shown_done: bool) -> Option<OrderId> {
         let id = match (target, &request.origin) {
-            (Target::Order(id), _) => id,
+            (Target::Order(id), _) => {
+                let (first, sure) = self.memory.first_of(id);
+                if sure || shown_done { first } else { id }
+            }
             (Target::Command(number), Origin::Command { session, .. }) => {
-                let command = Some((*session, number));
+                let command = Some((session.id, number));
                 *self.live.iter().find(|(_, live)| live.command == command)?.0
             }
             (Target::Command(_), Origin::Request(_)) => return None,
@@ -338,6 +399,21 @@ impl Rematch {
         }
         Ok(())
     }
+}
+
+/// Whether an order's own times allow its turn. From the proto's words: GTD rests until its time, and is
+/// dead from that instant on; an order is EXPIRED if it is sequenced later than `sequence_by`.
+fn in_time(place: &Place, time: Micros) -> bool {
+    place.expires.is_none_or(|at| time < at) && place.sequence_by.is_none_or(|by| time <= by)
+}
+
+/// What a request is told by, as text.
+fn key_of(request: &Request) -> (String, String) {
+    let origin = match &request.origin {
+        Origin::Request(id) => id.to_string(),
+        Origin::Command { session, number } => format!("command {:?} {number}", session.id),
+    };
+    (request.account.to_string(), origin)
 }
 
 /// Whether an order's first event is its cancellation.

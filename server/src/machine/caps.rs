@@ -1,0 +1,36 @@
+//! How much a state keeps at most.
+
+/// The caps of a state. All nodes of a document must have the same: what is forgotten, and what is
+/// refused because there is no room, is decided by them. A node runs with the default; the simulator
+/// makes them small, so that each is reached in every run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caps {
+    /// Requests with an id that are remembered, and repeats of them.
+    pub requests: usize,
+    /// Sessions that are remembered.
+    pub sessions: usize,
+    /// Commands of sessions whose content and outcome are remembered.
+    pub commands: usize,
+    /// Orders that are marked. There is one for each withdraw or withdrawn order that waits for its
+    /// turn; beyond this no order is stopped before its own.
+    pub withdrawn: usize,
+    /// Orders that rest in a market. It bounds what one command can do, a sweep or a cancel-all, and so
+    /// the size of a tape batch.
+    pub open_orders: usize,
+    /// Orders that expire in one batch, so that its size is bounded. While more are due nothing else
+    /// happens, so none of them trades.
+    pub expired: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            requests: 262_144,
+            sessions: 16_384,
+            commands: 16_384,
+            withdrawn: 65_536,
+            open_orders: 500_000,
+            expired: 4_096,
+        }
+    }
+}
