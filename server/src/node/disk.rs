@@ -19,19 +19,21 @@ pub(super) struct Disk {
     writer: SyncSender<Write>,
     /// Changes on their way to the disk: generation and index.
     writes: VecDeque<((u64, u64), oneshot::Receiver<()>)>,
+    /// The beginning of a generation on its way to the disk.
+    beginning: Option<oneshot::Receiver<()>>,
 }
 
 impl Disk {
     /// The place of a generation that has so many changes.
     pub fn new(changes: Changes, written: u64, store: Store, writer: SyncSender<Write>) -> Self {
-        Self { changes, written, store, writer, writes: VecDeque::new() }
+        Self { changes, written, store, writer, writes: VecDeque::new(), beginning: None }
     }
 
     /// Writes a change.
     pub fn write(&mut self, generation: u64, index: u64, bytes: Bytes) -> Result<(), String> {
         let to = self.changes.clone();
         self.written = index + 1;
-        self.send(What::Change { to, index, bytes }, Some((generation, index)))
+        self.send(What::Change { to, index, bytes }, Some((generation, index))).map(drop)
     }
 
     /// Writes the beginning of a generation, where everything goes from now on.
@@ -42,17 +44,26 @@ impl Disk {
         self.changes = to.clone();
         self.written = changes.len() as u64;
         let last = changes.len().checked_sub(1).map(|last| (genesis.generation(), last as u64));
-        self.send(What::Roll { from, to, genesis, changes }, last)
+        self.beginning = Some(self.send(What::Roll { from, to, genesis, changes }, last)?);
+        Ok(())
     }
 
-    /// Sends a write, and waits for the word of its last change.
-    fn send(&mut self, what: What, last: Option<(u64, u64)>) -> Result<(), String> {
-        let (done, stored) = oneshot::channel();
-        // The task waits for this word or for its absence, unless there is nothing to say.
-        let done = Box::new(move || _ = done.send(()));
+    /// Waits until the beginning of this generation is on the disk.
+    pub async fn begun(&mut self) -> Result<(), String> {
+        match self.beginning.take() {
+            Some(begun) => begun.await.map_err(|_| failed()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a write, whose last change is waited for; returns the word that it is done.
+    fn send(&mut self, what: What, last: Option<(u64, u64)>) -> Result<oneshot::Receiver<()>, String> {
+        let ((done, stored), (whole, written)) = (oneshot::channel(), oneshot::channel());
+        // Who does not wait for a word needs none.
+        let done = Box::new(move || _ = (done.send(()), whole.send(())));
         self.writer.send(Write { what, done }).map_err(|_| failed())?;
         self.writes.extend(last.map(|last| (last, stored)));
-        Ok(())
+        Ok(written)
     }
 
     /// Waits until the oldest change is on the disk, and returns generation and index of the last one

@@ -306,6 +306,8 @@ impl Task {
             }
             Effect::Roll { genesis, changes } => self.roll(genesis, changes).await?,
             Effect::Skipped { through, position, time } => {
+                // What is shown now must be shown after a restart too.
+                self.disk.begun().await?;
                 self.waiting.skip(through);
                 let directory = self.replica.view().machine.directory();
                 let markets =

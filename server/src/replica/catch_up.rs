@@ -174,8 +174,10 @@ impl Replica {
             // Nobody can have consumed what this node has never written.
             return Err(ReplicaError::Forgotten { peer: from });
         }
-        effects.push(Effect::Skipped { through, position: state.position(), time: state.time() });
+        let (position, time) = (state.position(), state.time());
         self.view = state;
-        self.begin(now, genesis, effects)
+        self.begin(now, genesis, effects)?;
+        effects.push(Effect::Skipped { through, position, time });
+        Ok(())
     }
 }

@@ -60,7 +60,8 @@ pub enum Effect {
         changes: Vec<Bytes>,
     },
     /// The view skipped what was committed while this node was away: there will be no
-    /// [`Effect::Committed`] for it.
+    /// [`Effect::Committed`] for it. Nobody may see the view before the [`Effect::Roll`] that came before
+    /// this is on the disk: else a crash would take back what was shown.
     Skipped {
         /// This node's intents up to this counter were consumed by then.
         through: u64,

@@ -29,6 +29,8 @@ pub struct Client {
     next: u64,
     open: VecDeque<Asked>,
     answered: VecDeque<Request>,
+    /// How often the first of its unanswered commands was told to be behind a gap.
+    gaps: u64,
     orders: Vec<OrderId>,
     random: Random,
 }
@@ -62,6 +64,7 @@ impl Client {
             next: 1,
             open: VecDeque::new(),
             answered: VecDeque::new(),
+            gaps: 0,
             orders: Vec::new(),
             random,
         }
@@ -143,12 +146,17 @@ impl Client {
 
     /// It is told what became of a request.
     pub fn told(&mut self, request: &Request, refused: Reason) {
+        // Before the first of what it still asks nothing is missing, unless the session was forgotten and
+        // begun anew by a repeat.
+        let first = self.open.front().is_some_and(|asked| asked.request.origin == request.origin);
+        self.gaps = if first && refused == Reason::SessionGap { self.gaps + 1 } else { 0 };
+        let lost = self.gaps > 3;
         // A gap says nothing about the command: the ones before it come first.
-        if matches!(refused, Reason::SessionGap | Reason::RequestIdReused | Reason::CommandReused) {
+        if !lost && matches!(refused, Reason::SessionGap | Reason::RequestIdReused | Reason::CommandReused) {
             return;
         }
         if let Origin::Command { session, .. } = &request.origin
-            && refused == Reason::SessionForgotten
+            && (refused == Reason::SessionForgotten || lost)
             && self.session.as_ref() == Some(session)
         {
             // It goes on in another one.

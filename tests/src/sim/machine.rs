@@ -58,6 +58,8 @@ pub struct Process {
     pub term: (u64, u64),
     /// The generation and the last position that it has shown.
     pub shown: (u64, Position),
+    /// The last position that it had shown before it took a generation from a peer.
+    pub skipped_from: Option<Position>,
     /// How far the oracles have looked at that.
     pub looked: (u64, Position),
 }
@@ -106,6 +108,7 @@ impl Machine {
             wake: u64::MAX,
             term: (0, 0),
             shown,
+            skipped_from: None,
             looked: shown,
         });
         Ok(())
@@ -118,10 +121,13 @@ impl Machine {
         self.disk.crash(random);
     }
 
-    /// What its process has shown is in its history.
+    /// What its process has shown is in its history. What it took from a peer it shows once that is on
+    /// the disk.
     fn note_shown(&mut self) {
         if let Some(process) = &self.process {
-            self.history = self.history.max(process.shown.1);
+            let taken = self.disk.genesis().generation() >= process.shown.0;
+            let shown = process.skipped_from.filter(|_| !taken).unwrap_or(process.shown.1);
+            self.history = self.history.max(shown);
         }
     }
 

@@ -327,6 +327,7 @@ impl World {
             Effect::Skipped { position, .. } => {
                 self.snapshots += 1;
                 if let Some(process) = &mut self.machines[at].process {
+                    process.skipped_from = Some(process.shown.1);
                     process.shown.1 = position;
                 }
             }

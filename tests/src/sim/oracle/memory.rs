@@ -14,8 +14,9 @@ pub struct Memory {
     requests: BTreeMap<(String, String), Remembered>,
     sessions: BTreeMap<SessionId, Session>,
     commands: BTreeMap<(SessionId, u64), Remembered>,
-    /// Intents that were told as repeats.
-    repeats: BTreeMap<OrderId, Remembered>,
+    /// Intents that were told as repeats: their first, and how many came before the repeat, if the first
+    /// was sure to be remembered then.
+    repeats: BTreeMap<OrderId, (OrderId, Option<u64>)>,
     /// How many requests and repeats, and how many commands, had their turn.
     kept: u64,
     commanded: u64,
@@ -74,8 +75,8 @@ impl Memory {
                 self.recall_command((session.id, *number), id, request, answer)
             }
         };
-        if let (Recall::Repeat, Some(first)) = (recall, self.first(&request.origin, request)) {
-            self.repeats.insert(id, Remembered { at: self.kept, ..first });
+        if let (Recall::Repeat, Some((first, sure))) = (recall, self.known(request)) {
+            self.repeats.insert(id, (first, sure.then_some(self.kept)));
         }
         self.kept += 1;
         recall
@@ -142,7 +143,9 @@ impl Memory {
     #[must_use]
     pub fn first_of(&self, id: OrderId) -> (OrderId, bool) {
         match self.repeats.get(&id) {
-            Some(first) => (first.first, self.kept - first.at < self.caps.requests as u64),
+            Some((first, at)) => {
+                (*first, at.is_some_and(|at| self.kept - at < self.caps.requests as u64))
+            }
             None => (id, true),
         }
     }
