@@ -2,7 +2,8 @@
 //!
 //! 1. [`well_formed_ids`]: an `xbook-request-id` that no log should carry is dropped.
 //! 2. [`request_ids`]: a call without one gets one.
-//! 3. [`spans`]: a span with method, account and request id, which gets status and latency.
+//! 3. [`spans`]: a span with method, account and request id, which gets status and latency, and at
+//!    DEBUG what the call [concerns](concern).
 //! 4. [`answered_ids`]: the id goes back in the answer's headers.
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, 
 use tower_http::trace::{MakeSpan, OnEos, OnResponse, TraceLayer};
 use tracing::{Span, field};
 
+use crate::api::DEFAULT_ACCOUNT;
 use crate::types::Micros;
 
 /// The metadata with a call's request id.
@@ -100,17 +102,41 @@ impl<B> MakeSpan<B> for CallSpan {
         let header = |name| {
             request.headers().get(name).map(|value: &HeaderValue| value.as_bytes()).unwrap_or_default()
         };
-        let shown =
-            |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LOGGED)]).into_owned();
         let path = request.uri().path().as_bytes();
+        let account = match header(ACCOUNT) {
+            // Peers and health checks act for nobody.
+            b"" if path.starts_with(b"/xbook.v1.") => DEFAULT_ACCOUNT.as_bytes(),
+            named => named,
+        };
         tracing::info_span!(
             "call",
             method = shown(&path[1.min(path.len())..]),
-            account = shown(header(ACCOUNT)),
+            account = shown(account),
             request = shown(header(REQUEST_ID)),
+            market = field::Empty,
+            order = field::Empty,
             status = field::Empty,
             latency_us = field::Empty,
         )
+    }
+}
+
+/// The beginning of what a caller sent.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_LOGGED)]).into_owned()
+}
+
+/// Notes in the call's span which market and which order it is about, once a call and only where
+/// refusals are logged; what is empty is left out.
+pub fn concern(market: &str, order: &str) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let span = Span::current();
+    for (field, value) in [("market", market), ("order", order)] {
+        if !value.is_empty() {
+            span.record(field, shown(value.as_bytes()));
+        }
     }
 }
 
@@ -142,7 +168,8 @@ fn finish(code: Code, latency: Duration, span: &Span) {
     match code {
         Code::Ok => tracing::debug!(parent: span, "done"),
         Code::Internal | Code::Unknown | Code::DataLoss => tracing::error!(parent: span, "failed"),
-        _ => tracing::info!(parent: span, "refused"),
+        // Why is told where the reason becomes a status.
+        _ => tracing::debug!(parent: span, "refused"),
     }
 }
 

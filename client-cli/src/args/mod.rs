@@ -13,7 +13,8 @@ pub use values::{Expiry, NodeUrl, Price};
 const AFTER_HELP: &str = "\
 Exit codes:
   0  done (an IOC or market order is done even if nothing was filled)
-  1  refused by the market's rules: the order is REJECTED or EXPIRED, or can't be changed now
+  1  refused by the market's rules: the order is REJECTED or EXPIRED, or can't be changed now;
+     or a voter that is down or behind, without --force
   2  wrong usage
   3  invalid request, or no such market or order
   4  node not reachable, or too busy
@@ -43,7 +44,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct Global {
-    /// The node to talk to.
+    /// The node to talk to; a host is enough if its port is 7001.
     #[arg(
         long,
         global = true,

@@ -1,7 +1,5 @@
 //! Who may match.
 
-use std::iter;
-
 use xbook_proto::v1::Lease;
 
 use super::grid::{Column, Grid, Tint};
@@ -19,17 +17,12 @@ pub fn leases(leases: &[Lease], terminal: Terminal) -> String {
         Column::Text("promised by"),
     ]);
     for lease in leases {
-        let voters = words::count(lease.voters.len(), "voter");
-        let promised = match lease.promised_by.len() {
-            0 => voters,
-            _ => lease
-                .promised_by
-                .iter()
-                .cloned()
-                .chain(iter::once(format!("of {voters}")))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        };
+        let mut promised = lease.promised_by.clone();
+        if promised.is_empty() && !lease.holder.is_empty() {
+            // Nobody had to promise it: the generation began with it.
+            promised.push(format!("generation {}", lease.generation));
+        }
+        promised.push(format!("of {}", words::count(lease.voters.len(), "voter")));
         let state = match (lease.holder.is_empty(), lease.held) {
             (true, _) => "none",
             (false, true) => "held",
@@ -43,7 +36,7 @@ pub fn leases(leases: &[Lease], terminal: Terminal) -> String {
                 lease.holder.clone(),
                 state.to_owned(),
                 words::second(lease.since.as_ref()),
-                promised,
+                promised.join("\n"),
             ],
         );
     }
@@ -68,11 +61,17 @@ mod tests {
             held: true,
             ..Lease::default()
         };
-        let first =
-            Lease { document: "directory".to_owned(), promised_by: vec![], held: false, ..lease.clone() };
+        let first = Lease {
+            document: "directory".to_owned(),
+            promised_by: vec![],
+            held: false,
+            generation: 4,
+            ..lease.clone()
+        };
         let expected = "\
 document   term  holder            state   since (UTC)          promised by
-directory    12  89abcdef01234561  lapsed  1970-01-02 00:00:00  3 voters
+directory    12  89abcdef01234561  lapsed  1970-01-02 00:00:00  generation 4
+                                                                of 3 voters
 BTC/USDT     12  89abcdef01234561  held    1970-01-02 00:00:00  89abcdef01234561
                                                                 89abcdef01234562
                                                                 of 3 voters

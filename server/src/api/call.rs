@@ -14,7 +14,8 @@ use crate::types::Micros;
 /// The metadata that names the account.
 pub const ACCOUNT_KEY: &str = "xbook-account";
 
-const DEFAULT_ACCOUNT: &str = "main";
+/// The account of a call that names none.
+pub const DEFAULT_ACCOUNT: &str = "main";
 
 /// How long a call without a deadline may take.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -163,7 +163,10 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl From<Refusal> for Status {
+    /// Tells the log too: the span of the call has its account, and what it is about.
     fn from(refusal: Refusal) -> Self {
+        let reason = reason_name(refusal.reason);
+        tracing::debug!(reason, words = %refusal, "a call is refused");
         let message = refusal.to_string();
         let mut metadata = HashMap::new();
         metadata.insert("limit".to_owned(), refusal.limit.to_string());
@@ -173,7 +176,7 @@ impl From<Refusal> for Status {
             metadata.insert("field".to_owned(), field.to_string());
             details.add_bad_request_violation(field, refusal.limit);
         }
-        details.set_error_info(reason_name(refusal.reason), DOMAIN, metadata);
+        details.set_error_info(reason, DOMAIN, metadata);
         if refusal.reason == Reason::Overloaded {
             details.set_retry_info(Some(RETRY_DELAY));
         }

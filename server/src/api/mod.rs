@@ -50,6 +50,7 @@ use xbook_proto::v1::trading_service_server::TradingServiceServer;
 use crate::layers;
 use crate::node::Node;
 use crate::types::Micros;
+pub use call::DEFAULT_ACCOUNT;
 use error::Refusal;
 use in_flight::InFlight;
 

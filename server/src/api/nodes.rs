@@ -16,6 +16,9 @@ impl Api {
     pub(super) async fn list_nodes(&self, deadline: Deadline) -> Result<v1::ListNodesResponse, Refusal> {
         let (position, entries) = deadline.wait(self.node.directory_nodes()).await??;
         let voters = deadline.wait(self.directory_voters()).await??;
+        let now = self.clock_now();
+        let clocks = self.node.directory().read(move |replica| replica.clock_differences(now));
+        let clocks = deadline.wait(clocks).await??;
         let connected: BTreeSet<NodeId> = self.node.peers().into_iter().collect();
         let mut addresses: BTreeMap<NodeId, String> =
             connected.iter().chain([&self.node.id()]).map(|node| (*node, String::new())).collect();
@@ -26,7 +29,7 @@ impl Api {
             this_node: node == self.node.id(),
             connected: node == self.node.id() || connected.contains(&node),
             voter: voters.contains(&node),
-            clock_ahead_us: None,
+            clock_ahead_us: clocks.get(&node).copied(),
         });
         Ok(v1::ListNodesResponse { nodes: nodes.collect(), position: position.0 })
     }

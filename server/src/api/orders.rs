@@ -16,6 +16,7 @@ use super::page::{self, Cursor, Pick, Token};
 use super::submit::read_history;
 use super::trading::units;
 use crate::history::Sizes;
+use crate::layers;
 use crate::machine::{Account, Action, Change, Order};
 use crate::node::ReplicaHandle;
 use crate::replica::Replica;
@@ -43,6 +44,7 @@ pub(super) async fn get(
     let deadline = Deadline::of(call.metadata(), api.clock_now());
     let account = call::account(call.metadata())?;
     let message = call.into_inner();
+    layers::concern("", &message.order_id);
     let id = admission::order_id(&message.order_id)?;
     let market = api.market_at(&message.market, message.at_least, deadline).await?;
     let found = find(&market, id, &account, deadline).await?;

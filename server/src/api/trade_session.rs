@@ -22,7 +22,7 @@ use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
 
 use super::admission::{self, Times};
 use super::convert::Units;
-use super::error::Refusal;
+use super::error::{Refusal, reason_name};
 use super::outlet::{self, Outlet, Stop};
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
@@ -231,7 +231,12 @@ impl Intake {
         let rules = self.market.rules().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
         let now = self.api.clock_now();
         let times = Times { now, deadline: None, tape_ahead: self.market.tape_ahead(now) };
-        Ok(admit(message, rules, times, &self.account, &self.session))
+        let (requests, batch) = admit(message, rules, times, &self.account, &self.session);
+        for (number, refusal) in &batch.invalid {
+            let (market, reason) = (self.market.name(), reason_name(refusal.reason()));
+            tracing::debug!(market, account = %self.account, number, reason, words = %refusal, "a command is refused");
+        }
+        Ok((requests, batch))
     }
 }
 

@@ -13,6 +13,7 @@ use super::convert::Units;
 use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
 use super::{Api, orders, streams, trade_session};
+use crate::layers;
 use crate::machine::{self, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
 use crate::types::{Micros, OrderId, Position};
@@ -30,6 +31,7 @@ impl TradingService for Api {
     async fn place_order(&self, call: Request<v1::PlaceOrderRequest>) -> Answer<v1::PlaceOrderResponse> {
         let (mut caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
+        layers::concern(&message.market, "");
         let market = self.node.market(&message.market);
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         caller.times.tape_ahead =
@@ -42,6 +44,7 @@ impl TradingService for Api {
     async fn amend_order(&self, call: Request<v1::AmendOrderRequest>) -> Answer<v1::AmendOrderResponse> {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
+        layers::concern(&message.market, &message.order_id);
         let market = self.node.market(&message.market);
         let request =
             admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
@@ -58,6 +61,7 @@ impl TradingService for Api {
     async fn cancel_order(&self, call: Request<v1::CancelOrderRequest>) -> Answer<v1::CancelOrderResponse> {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
+        layers::concern(&message.market, &message.order_id);
         let market = self.node.market(&message.market);
         let request =
             admission::cancel_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
@@ -81,6 +85,7 @@ impl TradingService for Api {
     ) -> Answer<v1::CancelAllOrdersResponse> {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
+        layers::concern(&message.market, "");
         let market = self.node.market(&message.market);
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         let request = admission::cancel_all_orders(message, rules, &caller)?;
@@ -279,6 +284,7 @@ pub(super) fn units(market: &ReplicaHandle) -> Result<Units<'_>, Refusal> {
 impl Api {
     /// A market by its name.
     pub(super) fn find_market(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
+        layers::concern(name, "");
         admission::market_name(name)?;
         self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))
     }

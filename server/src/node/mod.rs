@@ -7,6 +7,7 @@
 
 mod backfill;
 mod clock;
+mod clock_watch;
 mod disk;
 mod handle;
 mod mesh;
@@ -162,6 +163,14 @@ pub enum NodeError {
     /// The cluster can't be joined.
     #[error("can't join: {0}")]
     Join(#[from] PeerError),
+    /// A node to join is none of this cluster's.
+    #[error("can't join the node at {address}: {error}")]
+    JoinAt {
+        /// Where.
+        address: String,
+        /// What it is.
+        error: PeerError,
+    },
     /// A replica's task ended unexpectedly.
     #[error("a task of the node ended: {0}")]
     Task(String),
@@ -210,6 +219,7 @@ impl Node {
             router: node.router(),
         };
         tokio::spawn(mesh::connect(node.directory().clone(), dialler, join));
+        tokio::spawn(clock_watch::watch(node.directory().clone(), clock, node.id()));
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
         if let Some(address) = advertise {

@@ -182,7 +182,9 @@ impl Supervisor {
                     // The directory goes on only now, so whoever learns of the market finds it.
                     let _ = ready.send(());
                 }
-                Some(event) = self.link_events.recv() => self.link(event),
+                Some(event) = self.link_events.recv() => if let Err(error) = self.link(event) {
+                    break Err(error);
+                },
                 Some(ended) = self.tasks.replicas.join_next() => break Err(unexpected(ended)),
                 Some(ended) = self.tasks.fillers.join_next() => break Err(filler_failed(ended)),
                 () = requested(&mut stopping) => break Ok(()),
@@ -214,7 +216,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn link(&self, event: LinkEvent) {
+    fn link(&self, event: LinkEvent) -> Result<(), NodeError> {
         match event {
             LinkEvent::Up(link, agreed) => {
                 let agree = self.admit(&link);
@@ -227,7 +229,9 @@ impl Supervisor {
                     known && links.remove(&link.peer).is_some()
                 });
             }
+            LinkEvent::Foreign { address, error } => return Err(NodeError::JoinAt { address, error }),
         }
+        Ok(())
     }
 
     /// Takes a link unless there is a better one to the same peer. If both dialled each other, both

@@ -62,6 +62,11 @@ impl<R: Router> Dialler<R> {
                     }
                     ended
                 }
+                // It was given by hand, and never was a peer's.
+                Err(error) if node.is_none() && error.is_final() => {
+                    let _ = self.events.send(LinkEvent::Foreign { address, error }).await;
+                    return;
+                }
                 Err(PeerError::Myself) => return,
                 Err(error) => error,
             };
@@ -87,7 +92,7 @@ pub async fn fetch_directory(addresses: &[String]) -> Result<Genesis, PeerError>
         for address in addresses {
             match ask_directory(address).await {
                 Ok(genesis) => return Ok(genesis),
-                Err(error @ (PeerError::Protocol { .. } | PeerError::Genesis(_))) => return Err(error),
+                Err(error) if error.is_final() => return Err(error),
                 Err(error) => tracing::warn!(%address, %error, "can't join yet"),
             }
         }

@@ -34,6 +34,13 @@ pub enum LinkEvent {
     Up(Link, oneshot::Sender<bool>),
     /// A link is gone.
     Down(Link),
+    /// What was given as a node to join is none of this cluster's.
+    Foreign {
+        /// Where.
+        address: String,
+        /// What it is.
+        error: PeerError,
+    },
 }
 
 /// Brings a peer's messages to the replica of their document.

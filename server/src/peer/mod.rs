@@ -72,6 +72,20 @@ pub enum PeerError {
     Closing,
 }
 
+impl PeerError {
+    /// Whether asking again can't help: what answers is another cluster's node, this node itself, or
+    /// speaks otherwise.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Protocol { .. } | Self::OtherCluster | Self::Myself | Self::Genesis(_) => true,
+            // So the other side says the same.
+            Self::Status(status) => status.code() == tonic::Code::FailedPrecondition,
+            Self::Transport(_) | Self::NoGreeting | Self::Connected | Self::Closing => false,
+        }
+    }
+}
+
 impl From<tonic::Status> for PeerError {
     fn from(status: tonic::Status) -> Self {
         Self::Status(Box::new(status))

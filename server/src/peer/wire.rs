@@ -19,7 +19,11 @@ pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
         }),
         Message::Changes(changes) => Wire::Changes(wire::Changes { changes }),
         Message::Ack(ack) => Wire::Ack(encode_ack(&ack)),
-        Message::Heartbeat { term, sent } => Wire::Heartbeat(wire::Heartbeat { term, sent_us: sent.0 }),
+        Message::Heartbeat { term, sent, majority } => Wire::Heartbeat(wire::Heartbeat {
+            term,
+            sent_us: sent.0,
+            majority_us: majority.map_or(0, |clock| clock.0),
+        }),
         Message::Echo { label, sent, clock } => {
             Wire::Echo(wire::Echo { label, sent_us: sent.0, clock_us: clock.0 })
         }
@@ -52,9 +56,11 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
         }
         Wire::Changes(changes) => Message::Changes(changes.changes),
         Wire::Ack(ack) => Message::Ack(decode_ack(&ack)?),
-        Wire::Heartbeat(heartbeat) => {
-            Message::Heartbeat { term: heartbeat.term, sent: Micros(heartbeat.sent_us) }
-        }
+        Wire::Heartbeat(heartbeat) => Message::Heartbeat {
+            term: heartbeat.term,
+            sent: Micros(heartbeat.sent_us),
+            majority: (heartbeat.majority_us > 0).then_some(Micros(heartbeat.majority_us)),
+        },
         Wire::Echo(echo) => {
             Message::Echo { label: echo.label, sent: Micros(echo.sent_us), clock: Micros(echo.clock_us) }
         }
@@ -111,7 +117,8 @@ mod tests {
             Message::Hello { genesis: [1; 32], ack: ack.clone() },
             Message::Changes(vec![Bytes::from_static(b"change")]),
             Message::Ack(ack),
-            Message::Heartbeat { term: 1, sent: Micros(2) },
+            Message::Heartbeat { term: 1, sent: Micros(2), majority: None },
+            Message::Heartbeat { term: 1, sent: Micros(2), majority: Some(Micros(3)) },
             Message::Echo { label: 1, sent: Micros(2), clock: Micros(3) },
             Message::Candidate(Candidacy { term: 4, actor, trial: true, handed_over_by: Some(3) }),
             Message::Ballot { term: 4, trial: false, granted: true, label: 4 },

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clocks::Clocks;
 use super::commit::Holding;
 use super::message::Message;
 use super::{Effect, Replica, ReplicaError};
@@ -27,6 +28,8 @@ pub(super) struct Lease {
     pub timer: Micros,
     /// The head's term, and when this process first saw it.
     pub seen: (u64, Micros),
+    /// What this node last heard of clocks from a holder.
+    pub(super) clocks: Clocks,
     random: u64,
 }
 
@@ -65,6 +68,7 @@ impl Lease {
             role: Role::Follower,
             timer: Micros(0),
             seen: (0, now),
+            clocks: Clocks::default(),
             random: seed,
         };
         lease.timer = now.plus(duration).plus(lease.back_off());
@@ -191,7 +195,12 @@ impl Replica {
         if let Role::Holder(holder) = &self.lease.role
             && !holder.handed_over
         {
-            self.send(peer, Message::Heartbeat { term: holder.holding.term, sent: now }, effects);
+            let term = holder.holding.term;
+            self.send(
+                peer,
+                Message::Heartbeat { term, sent: now, majority: self.majority_clock(now) },
+                effects,
+            );
         }
     }
 
@@ -201,7 +210,8 @@ impl Replica {
         };
         let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
         for peer in peers {
-            self.send(peer, Message::Heartbeat { term, sent: now }, effects);
+            let majority = self.majority_clock(now);
+            self.send(peer, Message::Heartbeat { term, sent: now, majority }, effects);
         }
     }
 

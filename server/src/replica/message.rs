@@ -38,6 +38,8 @@ pub enum Message {
         term: u64,
         /// When it was sent, by the holder's clock.
         sent: Micros,
+        /// What the clocks of a majority of the voters say at that moment, once the holder knows.
+        majority: Option<Micros>,
     },
     /// The answer to a heartbeat.
     Echo {

@@ -22,6 +22,7 @@
 
 mod candidacy;
 mod catch_up;
+mod clocks;
 mod commit;
 mod entries;
 mod hand_over;
@@ -249,7 +250,10 @@ impl Replica {
                     self.disconnect(from, error.to_string(), effects);
                 }
             }
-            Message::Heartbeat { term, sent } => self.take_heartbeat(now, from, term, sent, effects),
+            Message::Heartbeat { term, sent, majority } => {
+                self.hear_clocks(now, from, sent, majority);
+                self.take_heartbeat(now, from, term, sent, effects);
+            }
             Message::Echo { label, sent, clock } => {
                 self.take_echo(now, from, (label, sent, clock), effects)?
             }

@@ -1,5 +1,6 @@
 //! The replica alone: its effects, its answers, and what a crash leaves of it.
 
+mod clocks;
 mod generations;
 
 use super::*;

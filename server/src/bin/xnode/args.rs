@@ -12,7 +12,7 @@ Exit codes:
   2  wrong usage or configuration
 
 Examples:
-  xnode demo
+  xnode demo --port 7001
   xnode run --bootstrap --data /var/lib/xbook --listen 10.0.0.1:7001
   xnode run --join 10.0.0.1:7001 --data /var/lib/xbook --listen 10.0.0.2:7001
   XNODE_LOG_FORMAT=json xnode run --config xnode.toml";
@@ -71,6 +71,9 @@ pub struct DemoArgs {
     /// How many nodes, all voters
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     pub nodes: u8,
+    /// Port of the first node; the others take the next ones [default: free ones]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_529))]
+    pub port: Option<u16>,
     /// End after the example
     #[arg(long)]
     pub once: bool,

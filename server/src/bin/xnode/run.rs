@@ -35,7 +35,9 @@ async fn serve(config: &Config) -> Result<()> {
     };
     let starting = tokio::spawn(Service::start(config.listen, start));
     let mut service = tokio::select! {
-        started = starting => started.context("the start ended unexpectedly")??,
+        started = starting => started.context("the start ended unexpectedly")?.inspect_err(|error| {
+            tracing::error!(error = format!("{error:#}"), "ending: the node can't start");
+        })?,
         // Nothing was promised yet.
         _ = signals.next() => return Ok(()),
     };

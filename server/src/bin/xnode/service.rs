@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -24,7 +24,7 @@ impl Service {
     /// unless `start` names another one.
     ///
     /// # Errors
-    /// The address is not free, or the directory can't be used.
+    /// The address is not free, the directory can't be used, or there is no node to join.
     pub async fn start(listen: SocketAddr, mut start: Start) -> Result<Self> {
         // The address first: it is told at once if another process has it, and nothing is written.
         let listener =
@@ -33,6 +33,7 @@ impl Service {
         if start.advertise.is_none() && !address.ip().is_unspecified() {
             start.advertise = Some(address.to_string());
         }
+        start.join = others(start.join, address).await?;
         let data = start.data.clone();
         let node = Node::start(start)
             .await
@@ -89,6 +90,36 @@ impl Service {
             failed @ Ending::Failed(_) => Err(failure(failed)),
         }
     }
+}
+
+/// The addresses of other nodes among those to join: the same list may be given to all. A name that
+/// can't be resolved is left for later, if there is another one.
+async fn others(join: Vec<String>, myself: SocketAddr) -> Result<Vec<String>> {
+    let (mut others, mut faults) = (Vec::new(), Vec::new());
+    for address in join {
+        let found = tokio::net::lookup_host(&address).await.map(|found| found.collect::<Vec<_>>());
+        match found {
+            Ok(found) if found.iter().any(|found| is_same(*found, myself)) => {
+                faults.push(format!("{address} is this node itself"));
+            }
+            Ok(_) => others.push((address, true)),
+            Err(error) => {
+                tracing::error!(%address, %error, "no such host to join");
+                faults.push(format!("there is no host of the name in {address} ({error})"));
+                others.push((address, false));
+            }
+        }
+    }
+    if !faults.is_empty() && !others.iter().any(|(_, resolved)| *resolved) {
+        bail!("can't join: {}", faults.join("; "));
+    }
+    Ok(others.into_iter().map(|(address, _)| address).collect())
+}
+
+/// Whether an address leads to the socket that listens on another.
+fn is_same(found: SocketAddr, listening: SocketAddr) -> bool {
+    let everywhere = listening.ip().is_unspecified() && found.ip().is_loopback();
+    found.port() == listening.port() && (found.ip() == listening.ip() || everywhere)
 }
 
 fn failure(ending: Ending) -> anyhow::Error {

@@ -18,11 +18,13 @@ struct Member {
     starts: u16,
 }
 
-struct Group {
+pub(super) struct Group {
     members: BTreeMap<NodeId, Member>,
     links: BTreeSet<(NodeId, NodeId)>,
     sent: VecDeque<(NodeId, NodeId, Envelope)>,
     now: u64,
+    /// Clocks that are wrong: how far they are ahead.
+    ahead: BTreeMap<NodeId, u64>,
     roll_at: u64,
 }
 
@@ -41,12 +43,13 @@ fn first_genesis(voters: &[u64]) -> Genesis {
 }
 
 impl Group {
-    fn new(voters: &[u64], observers: &[u64], roll_at: u64) -> Self {
+    pub(super) fn new(voters: &[u64], observers: &[u64], roll_at: u64) -> Self {
         let mut group = Self {
             members: BTreeMap::new(),
             links: BTreeSet::new(),
             sent: VecDeque::new(),
             now: 1_000_000,
+            ahead: BTreeMap::new(),
             roll_at,
         };
         for node in voters.iter().chain(observers) {
@@ -65,7 +68,7 @@ impl Group {
         group
     }
 
-    fn start(&mut self, node: u64) {
+    pub(super) fn start(&mut self, node: u64) {
         self.now += 1_000;
         let settings = Settings {
             now: Micros(self.now),
@@ -94,7 +97,7 @@ impl Group {
         }
     }
 
-    fn stop(&mut self, node: u64) {
+    pub(super) fn stop(&mut self, node: u64) {
         self.members.get_mut(&id(node)).unwrap().replica = None;
         self.sent.retain(|(from, to, _)| *from != id(node) && *to != id(node));
         let gone: Vec<_> =
@@ -113,7 +116,8 @@ impl Group {
                 return;
             };
             let mut effects = Vec::new();
-            replica.handle(Micros(self.now), input, &mut effects).unwrap();
+            let ahead = self.ahead.get(&node).copied().unwrap_or(0);
+            replica.handle(Micros(self.now + ahead), input, &mut effects).unwrap();
             for effect in effects {
                 match effect {
                     Effect::Store { generation, index, bytes } => {
@@ -145,7 +149,7 @@ impl Group {
     }
 
     /// Lets time pass, a millisecond at a time.
-    fn run(&mut self, millis: u64) {
+    pub(super) fn run(&mut self, millis: u64) {
         for _ in 0..millis {
             self.now += 1_000;
             for (from, to, envelope) in std::mem::take(&mut self.sent) {
@@ -162,8 +166,23 @@ impl Group {
         self.input(id(node), Input::Submit(requests));
     }
 
-    fn replica(&self, node: u64) -> &Replica {
+    pub(super) fn replica(&self, node: u64) -> &Replica {
         self.members[&id(node)].replica.as_ref().unwrap()
+    }
+
+    /// A node's own clock.
+    pub(super) fn clock(&self, node: u64) -> Micros {
+        Micros(self.now + self.ahead.get(&id(node)).copied().unwrap_or(0))
+    }
+
+    /// From now on a node's clock is so far ahead.
+    pub(super) fn set_ahead(&mut self, node: u64, ahead: u64) {
+        self.ahead.insert(id(node), ahead);
+    }
+
+    /// Who holds the lease, by its own clock.
+    pub(super) fn holder_by_clocks(&self) -> Option<u64> {
+        self.members.keys().map(|node| node.0).find(|node| self.replica(*node).may_match(self.clock(*node)))
     }
 
     fn holder(&self) -> Option<u64> {

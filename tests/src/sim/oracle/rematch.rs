@@ -100,8 +100,8 @@ pub struct Rematch {
     consumed: BTreeMap<NodeId, u64>,
     /// Orders that were withdrawn, while one of place and withdraw is consumed and the other is not.
     marks: BTreeMap<OrderId, Account>,
-    /// Requests that were withdrawn before any of their intents had its turn.
-    withdrawn_requests: BTreeSet<(String, String)>,
+    /// The requests of orders that were withdrawn before their turn, until then.
+    withdrawn_requests: BTreeMap<OrderId, (String, String)>,
     /// How many orders were withdrawn before their turn.
     pub withdrawn: u64,
 }
@@ -127,7 +127,7 @@ impl Rematch {
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
             marks: BTreeMap::new(),
-            withdrawn_requests: BTreeSet::new(),
+            withdrawn_requests: BTreeMap::new(),
             withdrawn: 0,
         }
     }
@@ -216,13 +216,14 @@ impl Rematch {
         waiting: Option<&Request>,
     ) -> bool {
         let marked = self.marks.remove(&id).is_some();
+        self.withdrawn_requests.remove(&id);
         if shown.reason == Reason::Forgotten && recall != Recall::Refused {
             // Too old to be told from a repeat: it has no effect, whatever it was.
             return false;
         }
         match (recall, &request.action) {
             (Recall::New, Action::Place(place)) if !in_time(place, time) => false,
-            (Recall::New, Action::Place(_)) if marked || self.withdrawn_requests.contains(&key_of(request)) => {
+            (Recall::New, Action::Place(_)) if marked || self.is_withdrawn_request(request) => {
                 true
             }
             (Recall::New, Action::Place(_)) if shown.withdrawn => {
@@ -273,9 +274,14 @@ impl Rematch {
         let done = known.unwrap_or(waits && shown_done);
         if waits && done {
             self.marks.insert(order, request.account.clone());
-            self.withdrawn_requests.extend(waiting.map(key_of));
+            self.withdrawn_requests.extend(waiting.map(|waiting| (order, key_of(waiting))));
         }
         done
+    }
+
+    fn is_withdrawn_request(&self, request: &Request) -> bool {
+        let key = key_of(request);
+        self.withdrawn_requests.values().any(|withdrawn| *withdrawn == key)
     }
 
     fn is_consumed(&self, id: OrderId) -> bool {

@@ -29,7 +29,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 async fn play(args: &DemoArgs) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
     let mut nodes = tokio::select! {
-        started = Nodes::start(args.nodes) => started?,
+        started = Nodes::start(args.nodes, args.port) => started?,
         // Nothing was promised yet.
         _ = signals.next() => return Ok(()),
     };

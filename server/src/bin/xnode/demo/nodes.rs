@@ -44,13 +44,13 @@ pub struct About {
 }
 
 impl Nodes {
-    /// Starts nodes: the first begins a cluster, the others join it.
-    pub async fn start(count: u8) -> Result<Self> {
+    /// Starts nodes: the first begins a cluster, the others join it. They serve on ports from the
+    /// given one on, or on free ones.
+    pub async fn start(count: u8, port: Option<u16>) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("xbook-demo-")
             .tempdir()
             .context("can't make a temporary directory")?;
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut services: Vec<Service> = Vec::new();
         for number in 1..=count {
             let start = Start {
@@ -59,7 +59,8 @@ impl Nodes {
                 join: services.first().iter().map(|first| first.address().to_string()).collect(),
                 ..Start::default()
             };
-            services.push(Service::start(any_port, start).await?);
+            let port = port.map_or(0, |first| first.saturating_add(u16::from(number) - 1));
+            services.push(Service::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), start).await?);
         }
         Ok(Self { services, directory })
     }
