@@ -100,11 +100,13 @@ impl Follower for Updates<'_, '_> {
     fn take(&mut self, message: StreamOrderUpdatesResponse) -> Result<Taken, Failure> {
         use stream_order_updates_response::Event;
         self.output.show(&message, |_| match &message.event {
-            Some(Event::Update(update)) => show::order::update(update, &self.steps),
+            Some(Event::Updates(event)) => {
+                event.updates.iter().map(|update| show::order::update(update, &self.steps)).collect()
+            }
             Some(Event::Heartbeat(_)) | None => String::new(),
         })?;
         match message.event {
-            Some(Event::Update(update)) => Ok(Taken::UpTo(update.order.map_or(0, |order| order.position))),
+            Some(Event::Updates(event)) => Ok(Taken::UpTo(event.position)),
             Some(Event::Heartbeat(heartbeat)) => Ok(Taken::UpTo(heartbeat.position)),
             None => Err(unknown_event()),
         }

@@ -165,7 +165,9 @@ impl TradingService for Fake {
             Some(40) => {
                 let order =
                     Order { order_id: "0000000000007f3a-4".to_owned(), position: 41, ..Order::default() };
-                items(vec![event(Event::Update(OrderUpdate { order: Some(order), fill: None })), Err(over())])
+                let position = order.position;
+                let updates = vec![OrderUpdate { order: Some(order), fill: None }];
+                items(vec![event(Event::Updates(OrderUpdates { position, updates })), Err(over())])
             }
             Some(other) => Err(Status::internal(format!("resumed after {other}"))),
         }

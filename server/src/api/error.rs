@@ -138,6 +138,14 @@ impl Refusal {
             .value(request_id)
     }
 
+    /// A position that this node does not show yet, and another one may.
+    #[must_use]
+    pub fn behind(after: Position, shown: Position) -> Self {
+        Self::new(Reason::Away, format!("this node shows only up to {shown}: ask another node, or again"))
+            .field("after_position")
+            .value(after)
+    }
+
     /// A position that the node can't begin from.
     #[must_use]
     pub fn position(after: Position, shown: Position) -> Self {
@@ -177,7 +185,7 @@ impl From<Refusal> for Status {
             details.add_bad_request_violation(field, refusal.limit);
         }
         details.set_error_info(reason, DOMAIN, metadata);
-        if refusal.reason == Reason::Overloaded {
+        if matches!(refusal.reason, Reason::Overloaded | Reason::Away | Reason::Starting) {
             details.set_retry_info(Some(RETRY_DELAY));
         }
         Self::with_error_details(code(refusal.reason), message, details)

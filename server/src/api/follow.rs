@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
@@ -24,6 +25,9 @@ use crate::types::Position;
 
 /// Most blocks that are read from the history at a time.
 const PAGE_BLOCKS: usize = 4;
+
+/// How long a stream waits for a position that the node does not show yet.
+const BEHIND_FOR: Duration = Duration::from_secs(5);
 
 /// The committed blocks of a market after a position.
 pub(super) struct Follower {
@@ -51,8 +55,9 @@ pub(super) struct Fresh {
 
 impl Fresh {
     /// The changes that are new.
-    pub fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.block.changes.iter().filter(|change| change.position() > self.after)
+    pub fn changes(&self) -> &[Change] {
+        let changes = &self.block.changes;
+        &changes[changes.partition_point(|change| change.position() <= self.after)..]
     }
 }
 
@@ -60,7 +65,7 @@ impl Follower {
     /// Follows a market after a position; without one, from now on.
     ///
     /// # Errors
-    /// A position that is not shown yet.
+    /// There is no such market.
     pub fn new(
         market: &ReplicaHandle,
         account: Option<Account>,
@@ -69,9 +74,6 @@ impl Follower {
         let live = market.subscribe();
         let shown = market.shown();
         let done = after.unwrap_or(shown);
-        if done > shown {
-            return Err(Refusal::position(done, shown));
-        }
         let sizes = units(market)?.sizes;
         let market = market.clone();
         Ok(Self {
@@ -80,10 +82,28 @@ impl Follower {
             live,
             sizes,
             done,
-            known: shown,
+            known: shown.max(done),
             backlog: VecDeque::new(),
             backlog_end: done,
         })
+    }
+
+    /// Waits until the node shows the position to begin after: another one may have shown it before.
+    ///
+    /// # Errors
+    /// Nobody can have shown it, or this node does not in time.
+    pub async fn wait_for_beginning(&self) -> Result<(), Refusal> {
+        let after = self.done;
+        if after <= self.market.shown() {
+            return Ok(());
+        }
+        // Whoever holds the lease knows the end of the tape, committed or not.
+        let end = self.market.read(|replica| replica.tape_end()).await?;
+        if end.is_some_and(|end| after > end) {
+            return Err(Refusal::position(after, self.market.shown()));
+        }
+        let reached = tokio::time::timeout(BEHIND_FOR, self.market.reached(after)).await;
+        Ok(reached.map_err(|_| Refusal::behind(after, self.market.shown()))??)
     }
 
     /// Everything up to this position was handed out.

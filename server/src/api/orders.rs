@@ -5,7 +5,7 @@
 //! an order that closes in between is found twice rather than not at all.
 
 use tonic::Request;
-use xbook_proto::v1;
+use xbook_proto::v1::{self, Reason};
 
 use super::Api;
 use super::admission;
@@ -17,10 +17,22 @@ use super::submit::read_history;
 use super::trading::units;
 use crate::history::Sizes;
 use crate::layers;
-use crate::machine::{Account, Action, Change, Order};
+use crate::machine::{Account, Action, Change, Order, Origin, Session, SessionId};
 use crate::node::ReplicaHandle;
 use crate::replica::Replica;
 use crate::types::{NodeId, OrderId, Position};
+
+/// The order that an id stands for: the first one's, if its intent repeated another or will at its turn.
+pub(super) fn resolve(replica: &Replica, id: OrderId) -> OrderId {
+    let ledger = &replica.view().ledger;
+    let pending = replica.waiting_intent(id).and_then(|intent| match &intent.request.origin {
+        Origin::Request(text) => ledger.request(&intent.request.account, text).map(|(_, first)| first.intent),
+        Origin::Command { session, number } => {
+            ledger.command(&session.id, *number).map(|first| first.intent)
+        }
+    });
+    pending.unwrap_or_else(|| ledger.first_of(id))
+}
 
 /// An order that may still change, as this node has it.
 pub(super) fn live_order(replica: &Replica, id: OrderId) -> Option<Order> {
@@ -29,7 +41,7 @@ pub(super) fn live_order(replica: &Replica, id: OrderId) -> Option<Order> {
 }
 
 fn pending_order(replica: &Replica, id: OrderId) -> Option<Order> {
-    let intent = replica.pending_intent(id)?;
+    let intent = replica.waiting_intent(id)?;
     match &intent.request.action {
         Action::Place(place) => Some(Order::pending(id, intent, place)),
         _ => None,
@@ -45,11 +57,92 @@ pub(super) async fn get(
     let account = call::account(call.metadata())?;
     let message = call.into_inner();
     layers::concern("", &message.order_id);
-    let id = admission::order_id(&message.order_id)?;
     let market = api.market_at(&message.market, message.at_least, deadline).await?;
+    let name = Named {
+        order_id: &message.order_id,
+        request_id: &message.placed_by_request_id,
+        session: &message.session,
+        command_number: message.command_number,
+    };
+    let id = deadline.wait(named(&market, &account, name)).await??;
     let found = find(&market, id, &account, deadline).await?;
     let units = Units { market: market.name(), sizes: found.sizes };
     Ok(v1::GetOrderResponse { order: Some(units.order(&found.order)), position: found.position.0 })
+}
+
+/// The order that a command of a session placed, in whatever state.
+pub(super) async fn of_command(
+    market: &ReplicaHandle,
+    session: SessionId,
+    number: u64,
+) -> Result<Option<OrderId>, Refusal> {
+    let read = market.read(move |replica| {
+        let view = replica.view();
+        let resting = view.machine.market().and_then(|market| market.order_of_command(session, number));
+        let waiting = || replica.waiting_command(session, number);
+        (resting.map(|order| order.id).or_else(waiting), view.position())
+    });
+    let (live, position) = read.await?;
+    match (live, market.history()) {
+        (None, Some(history)) => {
+            market.reached(position).await?;
+            read_history(history, move |history| history.order_of_command(session, number)).await
+        }
+        (live, _) => Ok(live),
+    }
+}
+
+/// The order that a request of an account placed, while the request is remembered.
+async fn of_request(
+    market: &ReplicaHandle,
+    account: &Account,
+    request_id: &str,
+) -> Result<Option<OrderId>, Refusal> {
+    let (account, id) = (account.clone(), request_id.to_owned());
+    let read = market.read(move |replica| {
+        let known = replica.view().ledger.request(&account, &id).map(|(_, first)| first.intent);
+        known.or_else(|| replica.waiting_request(&account, &id))
+    });
+    Ok(read.await?)
+}
+
+/// How a call names an order.
+pub(super) struct Named<'a> {
+    pub order_id: &'a str,
+    pub request_id: &'a str,
+    pub session: &'a str,
+    pub command_number: u64,
+}
+
+/// The id of an order that is named in one of three ways.
+pub(super) async fn named(
+    market: &ReplicaHandle,
+    account: &Account,
+    name: Named<'_>,
+) -> Result<OrderId, Refusal> {
+    let Named { order_id, request_id, session, command_number } = name;
+    match (order_id, request_id, session) {
+        (id, "", "") => admission::order_id(id),
+        ("", id, "") => {
+            let found = of_request(market, account, id).await?;
+            found.ok_or_else(|| {
+                let words = "no such request is remembered in this market";
+                Refusal::new(Reason::UnknownOrder, words).field("placed_by_request_id").value(id)
+            })
+        }
+        ("", "", session) => {
+            let id = Session::new(account, admission::session_name(session)?).id;
+            let found = of_command(market, id, command_number).await?;
+            found.ok_or_else(|| {
+                let words = "this command of the session placed no order that is known here";
+                Refusal::new(Reason::UnknownOrder, words).field("command_number").value(command_number)
+            })
+        }
+        _ => {
+            let words = "must be the only one of order_id, placed_by_request_id and session";
+            Err(Refusal::new(Reason::ConflictingFields, words).field("order_id"))
+        }
+    }
 }
 
 /// An order of an account, with what its numbers count in and the position of the view.
@@ -66,8 +159,11 @@ pub(super) async fn find(
     account: &Account,
     deadline: Deadline,
 ) -> Result<Found, Refusal> {
-    let read = market.read(move |replica| (live_order(replica, id), replica.view().position()));
-    let (live, position) = deadline.wait(read).await??;
+    let read = market.read(move |replica| {
+        let id = resolve(replica, id);
+        (id, live_order(replica, id), replica.view().position())
+    });
+    let (id, live, position) = deadline.wait(read).await??;
     let (order, sizes) = match live {
         Some(order) => (order, units(market)?.sizes),
         None => {

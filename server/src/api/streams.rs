@@ -29,8 +29,8 @@ pub(super) trait Story: Send + Sync + 'static {
     /// The account whose changes alone matter, if it is one account's stream.
     fn account(&self) -> Option<Account>;
 
-    /// What it tells of a change.
-    fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message>;
+    /// What it tells of what one event changed.
+    fn tell(&self, units: &Units<'_>, changes: &[Change]) -> Option<Self::Message>;
 
     /// A sign of life: all up to a position was sent.
     fn heartbeat(&self, position: Position) -> Self::Message;
@@ -51,16 +51,13 @@ impl Story for OrderUpdates {
         Some(self.account.clone())
     }
 
-    fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message> {
-        let Change::Order { order, fill, .. } = change else {
-            return None;
-        };
-        (order.account == self.account).then(|| {
-            let fill = fill.as_ref().map(|fill| units.fill(order, fill));
-            let update = v1::OrderUpdate { order: Some(units.order(order)), fill };
-            v1::StreamOrderUpdatesResponse {
-                event: Some(v1::stream_order_updates_response::Event::Update(update)),
-            }
+    fn tell(&self, units: &Units<'_>, changes: &[Change]) -> Option<Self::Message> {
+        let position = changes.first()?.position();
+        let updates: Vec<v1::OrderUpdate> =
+            changes.iter().filter_map(|change| self.update(units, change)).collect();
+        let event = v1::OrderUpdates { position: position.0, updates };
+        (!event.updates.is_empty()).then_some(v1::StreamOrderUpdatesResponse {
+            event: Some(v1::stream_order_updates_response::Event::Updates(event)),
         })
     }
 
@@ -72,6 +69,20 @@ impl Story for OrderUpdates {
     }
 }
 
+impl OrderUpdates {
+    fn update(&self, units: &Units<'_>, change: &Change) -> Option<v1::OrderUpdate> {
+        let Change::Order { order, fill, placed } = change else {
+            return None;
+        };
+        // What never rests is not shown as if it did.
+        let passing = *placed && order.is_live() && !order.may_rest();
+        (order.account == self.account && !passing).then(|| v1::OrderUpdate {
+            order: Some(units.order(order)),
+            fill: fill.as_ref().map(|fill| units.fill(order, fill)),
+        })
+    }
+}
+
 impl Story for Trades {
     type Message = v1::StreamTradesResponse;
 
@@ -79,8 +90,8 @@ impl Story for Trades {
         None
     }
 
-    fn tell(&self, units: &Units<'_>, change: &Change) -> Option<Self::Message> {
-        let trade = units.trade(change)?;
+    fn tell(&self, units: &Units<'_>, changes: &[Change]) -> Option<Self::Message> {
+        let trade = changes.iter().find_map(|change| units.trade(change))?;
         Some(v1::StreamTradesResponse { event: Some(v1::stream_trades_response::Event::Trade(trade)) })
     }
 
@@ -115,6 +126,7 @@ async fn run<S: Story>(
     outlet: &Outlet<S::Message>,
     mut stopping: Stopping,
 ) -> Result<(), Stop> {
+    follower.wait_for_beginning().await?;
     outlet.send(story.heartbeat(follower.done())).await?;
     let mut silence = tokio::time::interval(SILENCE);
     silence.reset();
@@ -127,7 +139,8 @@ async fn run<S: Story>(
             fresh = follower.next() => {
                 let fresh = fresh?;
                 let units = Units { market, sizes: fresh.sizes };
-                for message in fresh.changes().filter_map(|change| story.tell(&units, change)) {
+                let events = fresh.changes().chunk_by(|one, other| one.position() == other.position());
+                for message in events.filter_map(|changes| story.tell(&units, changes)) {
                     outlet.send(message).await?;
                     silence.reset();
                 }

@@ -52,6 +52,11 @@ enum Source {
 }
 
 impl Settled {
+    /// Whether it is that of this very request, not of an earlier one.
+    pub fn is_new(&self) -> bool {
+        matches!(self.source, Source::Now(_))
+    }
+
     /// The changes that it made.
     pub fn changes(&self) -> &[Change] {
         match &self.source {
@@ -91,6 +96,30 @@ impl Api {
         // A replica ends a moment before its node says why.
         let ending = tokio::time::timeout(ENDING, self.node.ended()).await;
         ending.map_or(refusal, Refusal::from)
+    }
+
+    /// What is known here of a request that is not admitted now, but may have been before: its outcome,
+    /// or the first one's intent if that waits for its turn.
+    pub(super) async fn known_before(
+        &self,
+        market: &ReplicaHandle,
+        asked: &Request,
+        deadline: Deadline,
+    ) -> Result<Option<Reached>, Refusal> {
+        if let Some(settled) = self.settled_before(market, asked, deadline).await? {
+            return Ok(Some(Reached::Committed(settled)));
+        }
+        let sought = asked.clone();
+        let pending = market.read(move |replica| {
+            let same = |first: &Request| first.account == sought.account && first.origin == sought.origin;
+            let found = replica.pending().find(|(_, intent)| same(&intent.request));
+            found.map(|(id, intent)| (intent.request.body_hash, id))
+        });
+        match deadline.wait(pending).await?? {
+            None => Ok(None),
+            Some((body_hash, _)) if body_hash != asked.body_hash => Err(reused(asked)),
+            Some((_, first)) => Ok(Some(Reached::Accepted(first))),
+        }
     }
 
     async fn submit_to(

@@ -11,6 +11,8 @@
 //! intake stops reading, and the client feels it through flow control. When the intake ends, for
 //! whatever reason, the results of all that was submitted are still written.
 
+mod results;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +20,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Streaming;
 use tracing::Instrument;
-use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
+use xbook_proto::v1::{self, Reason};
 
 use super::admission::{self, Times};
-use super::convert::Units;
 use super::error::{Refusal, reason_name};
 use super::outlet::{self, Outlet, Stop};
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
-use crate::machine::{Account, Action, Change, Origin, Request, Rules, Session};
-use crate::node::{Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
-use crate::types::OrderId;
+use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
+use crate::node::{ReplicaHandle, SessionNews, SubmitError, Waiter};
 
 /// Most commands in a message.
 const MAX_COMMANDS: usize = 4_096;
@@ -123,7 +123,8 @@ async fn serve(
     let gate = Gate { told, submitted, room: Arc::clone(&room) };
     let reading = async move { intake.run(first, requests, gate).await };
     let reading = tokio::spawn(reading.in_current_span());
-    let results = Results { batches, waiting: VecDeque::new(), room };
+    let owner = (intake.account.clone(), intake.session.id);
+    let results = Results { owner, batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
     if results.write(&market, outcomes, outlet).await? == Written::Partly {
         return Err(api.explain(Refusal::shutting_down()).await.into());
@@ -154,6 +155,17 @@ struct Batch {
     count: usize,
     /// Those that were not valid, by number.
     invalid: VecDeque<(u64, Refusal)>,
+    /// The orders that amends and cancels name, by number.
+    targets: VecDeque<(u64, Target)>,
+}
+
+/// A command that an outcome is to be told of.
+struct Told {
+    number: u64,
+    /// Why it was not valid.
+    invalid: Option<Refusal>,
+    /// The order that it amends or cancels.
+    target: Option<Target>,
 }
 
 impl Intake {
@@ -247,14 +259,23 @@ fn admit(
     account: &Account,
     session: &Session,
 ) -> (Vec<Request>, Batch) {
-    let mut batch =
-        Batch { first: message.first_number, count: message.commands.len(), invalid: VecDeque::new() };
+    let mut batch = Batch {
+        first: message.first_number,
+        count: message.commands.len(),
+        invalid: VecDeque::new(),
+        targets: VecDeque::new(),
+    };
     let requests = message.commands.iter().zip(message.first_number..).map(|(command, number)| {
         let action = admission::trade_command(command, rules, times).unwrap_or_else(|refusal| {
             batch.invalid.push_back((number, refusal));
             Action::Invalid
         });
-        // Numbers alone tell a session's repeats, so there is no content to compare.
+        batch.targets.extend(match &action {
+            Action::Amend(amend) => Some((number, amend.target)),
+            Action::Cancel(target) => Some((number, *target)),
+            _ => None,
+        });
+        // A session's repeats are told by their numbers.
         let origin = Origin::Command { session: session.clone(), number };
         Request { account: account.clone(), origin, body_hash: 0, action }
     });
@@ -263,6 +284,7 @@ fn admit(
 
 /// Writes results in the order of the commands.
 struct Results {
+    owner: (Account, SessionId),
     batches: mpsc::UnboundedReceiver<Batch>,
     waiting: VecDeque<Batch>,
     room: Arc<Semaphore>,
@@ -307,10 +329,10 @@ impl Results {
                 let mut results = Vec::with_capacity(outcomes.len().min(MAX_RESULTS));
                 let mut size = 0;
                 while let Some(outcome) = outcomes.next_if(|_| size < MAX_RESULTS) {
-                    let Some((number, invalid)) = self.next_number().await else {
+                    let Some(told) = self.next_told().await else {
                         return Err(Stop::Gone);
                     };
-                    let result = result(&units, number, invalid, outcome);
+                    let result = results::of(market, &units, &self.owner, told, outcome).await?;
                     size += 1 + result.fills.len();
                     results.push(result);
                 }
@@ -320,11 +342,11 @@ impl Results {
             }
         }
         // The replica drops who waits only when it ends.
-        Ok(if self.next_number().await.is_some() { Written::Partly } else { Written::All })
+        Ok(if self.next_told().await.is_some() { Written::Partly } else { Written::All })
     }
 
-    /// The number of the command that the next outcome belongs to, and why it was not valid.
-    async fn next_number(&mut self) -> Option<(u64, Option<Refusal>)> {
+    /// The command that the next outcome belongs to.
+    async fn next_told(&mut self) -> Option<Told> {
         if self.waiting.is_empty() {
             self.waiting.push_back(self.batches.recv().await?);
         }
@@ -336,57 +358,13 @@ impl Results {
             Some((first, _)) if *first == number => batch.invalid.pop_front().map(|(_, refusal)| refusal),
             _ => None,
         };
+        let target = match batch.targets.front() {
+            Some((first, _)) if *first == number => batch.targets.pop_front().map(|(_, target)| target),
+            _ => None,
+        };
         if batch.count == 0 {
             self.waiting.pop_front();
         }
-        Some((number, invalid))
+        Some(Told { number, invalid, target })
     }
-}
-
-fn result(units: &Units<'_>, number: u64, invalid: Option<Refusal>, outcome: &Outcome) -> v1::TradeResult {
-    let (answer, changes) = (outcome.answer(), outcome.changes());
-    // The first change is that of the command's own order.
-    let concerned = changes.first().and_then(Change::order).map(|order| order.id);
-    let order = changes.iter().rev().filter_map(Change::order).find(|order| Some(order.id) == concerned);
-    let mut result = v1::TradeResult {
-        number,
-        order_id: concerned.map(|id| id.to_string()).unwrap_or_default(),
-        fills: concerned.map(|id| fills(units, id, changes)).unwrap_or_default(),
-        position: answer.position.0,
-        ..v1::TradeResult::default()
-    };
-    if let Some(order) = order {
-        result.set_status(order.status);
-        result.set_reason(order.reason);
-        result.open_quantity = units.quantity(order.open);
-    }
-    if answer.repeats.is_some() {
-        result.set_outcome(CommandOutcome::Repeated);
-    } else if answer.refused != Reason::Unspecified {
-        result.set_outcome(CommandOutcome::Refused);
-        result.set_reason(answer.refused);
-    } else if let Some(refusal) = invalid {
-        result.set_outcome(CommandOutcome::Invalid);
-        result.set_reason(refusal.reason());
-        result.message = refusal.to_string();
-    } else {
-        result.set_outcome(CommandOutcome::Done);
-    }
-    result
-}
-
-/// The fills that an outcome brought an order as a taker.
-fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFill> {
-    let fills = changes.iter().filter_map(|change| match change {
-        Change::Order { order, fill: Some(fill), .. } if order.id == id && fill.liquidity == Liquidity::Taker => {
-            Some(v1::TradeFill {
-                maker_order_id: fill.counter_order.to_string(),
-                price: units.price(fill.price),
-                quantity: units.quantity(fill.quantity),
-                position: order.position.0,
-            })
-        }
-        _ => None,
-    });
-    fills.collect()
 }

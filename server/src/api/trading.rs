@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 use xbook_proto::v1::trading_service_server::TradingService;
 use xbook_proto::v1::{self, AnswerWhen, Liquidity, Reason};
 
-use super::admission::{self, Caller, Times};
+use super::admission::{self, Caller, NotAdmitted, Times};
 use super::call::{self, Deadline};
 use super::convert::Units;
 use super::error::Refusal;
@@ -36,9 +36,21 @@ impl TradingService for Api {
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         caller.times.tape_ahead =
             market.as_ref().map_or(Micros(0), |market| market.tape_ahead(caller.times.now));
-        let (request, when) = admission::place_order(message, rules, &caller)?;
-        let market = market.ok_or_else(Refusal::shutting_down)?;
-        Ok(Response::new(Box::pin(self.place(&market, request, when, deadline)).await?))
+        // Times that have passed are judged again below.
+        let timed = message.order.as_ref().filter(|new| new.expire_time.is_some() || new.sequence_by.is_some());
+        let again = timed.is_some().then(|| message.clone());
+        let admitted = admission::place_order(message, rules, &caller);
+        let missing = || Refusal::unknown_market(market.as_ref().map_or("", |market| market.name()));
+        match (admitted, &market) {
+            (Ok((request, when)), Some(market)) => {
+                Ok(Response::new(Box::pin(self.place(market, request, when, deadline)).await?))
+            }
+            (Ok(_), None) => Err(missing().into()),
+            (Err(rejected), Some(market)) => {
+                Ok(Response::new(Box::pin(self.place_again(market, *rejected, again, caller, deadline)).await?))
+            }
+            (Err(rejected), None) => Err(rejected.refusal.into()),
+        }
     }
 
     async fn amend_order(&self, call: Request<v1::AmendOrderRequest>) -> Answer<v1::AmendOrderResponse> {
@@ -46,10 +58,16 @@ impl TradingService for Api {
         let message = call.into_inner();
         layers::concern(&message.market, &message.order_id);
         let market = self.node.market(&message.market);
-        let request =
-            admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
-        let market = market.ok_or_else(Refusal::shutting_down)?;
-        let (settled, target) = Box::pin(self.change(&market, request, deadline)).await?;
+        let id = message.order_id.clone();
+        let admitted =
+            admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller);
+        let Some(market) = market else {
+            return Err(admitted.map_or_else(|rejected| rejected.refusal, |_| Refusal::shutting_down()).into());
+        };
+        let (settled, target) = match admitted {
+            Ok(request) => Box::pin(self.change(&market, request, deadline)).await?,
+            Err(rejected) => self.amended_before(&market, *rejected, &id, deadline).await?,
+        };
         let units = units(&market)?;
         Ok(Response::new(v1::AmendOrderResponse {
             order: settled.order(target).map(|order| units.order(order)),
@@ -143,6 +161,55 @@ impl Api {
         Ok((Caller { account, times }, deadline))
     }
 
+    /// Answers a place that is not admitted now: it may repeat one that was. Whether a time has passed
+    /// for a first request or for a repeat, which another node may have taken, only the tape knows.
+    async fn place_again(
+        &self,
+        market: &ReplicaHandle,
+        rejected: NotAdmitted,
+        again: Option<v1::PlaceOrderRequest>,
+        mut caller: Caller,
+        deadline: Deadline,
+    ) -> Result<v1::PlaceOrderResponse, Refusal> {
+        let NotAdmitted { refusal, asked } = rejected;
+        let Some(asked) = asked else { return Err(refusal) };
+        if let Some(reached) = self.known_before(market, &asked, deadline).await? {
+            return self.placed(market, asked, reached, deadline).await;
+        }
+        let Some(message) = again.filter(|_| refusal.reason() == Reason::TimePassed) else {
+            return Err(refusal);
+        };
+        caller.times.now = Micros(0);
+        let admitted = admission::place_order(message, market.rules(), &caller);
+        let (request, when) = admitted.map_err(|rejected| rejected.refusal)?;
+        let reached = self.submit(market, request.clone(), when, deadline).await?;
+        if let Reached::Committed(settled) = &reached
+            && matches!(settled.refused, Reason::ExpireTime | Reason::SequenceBy)
+            && settled.is_new()
+        {
+            return Err(refusal);
+        }
+        self.placed(market, request, reached, deadline).await
+    }
+
+    /// The outcome of an amend that is not admitted now, if it repeats one that was.
+    async fn amended_before(
+        &self,
+        market: &ReplicaHandle,
+        NotAdmitted { refusal, asked }: NotAdmitted,
+        id: &str,
+        deadline: Deadline,
+    ) -> Result<(Settled, OrderId), Refusal> {
+        let (Some(asked), Ok(target)) = (asked, admission::order_id(id)) else {
+            return Err(refusal);
+        };
+        match self.known_before(market, &asked, deadline).await? {
+            None => Err(refusal),
+            Some(Reached::Accepted(_)) => Err(Refusal::deadline()),
+            Some(Reached::Committed(settled)) => done(market, settled, target, &asked.account).await,
+        }
+    }
+
     async fn place(
         &self,
         market: &ReplicaHandle,
@@ -150,9 +217,20 @@ impl Api {
         when: AnswerWhen,
         deadline: Deadline,
     ) -> Result<v1::PlaceOrderResponse, Refusal> {
-        let units = units(market)?;
         let asked = request.clone();
-        match self.submit(market, request, when, deadline).await? {
+        let reached = self.submit(market, request, when, deadline).await?;
+        self.placed(market, asked, reached, deadline).await
+    }
+
+    async fn placed(
+        &self,
+        market: &ReplicaHandle,
+        asked: machine::Request,
+        reached: Reached,
+        deadline: Deadline,
+    ) -> Result<v1::PlaceOrderResponse, Refusal> {
+        let units = units(market)?;
+        match reached {
             Reached::Accepted(id) => {
                 let order = self.accepted_order(market, id, asked, deadline).await?;
                 let position = order.as_ref().map_or(0, |order| order.position);
@@ -215,14 +293,7 @@ impl Api {
         };
         let account = request.account.clone();
         let settled = self.committed(market, request, deadline).await?;
-        match settled.refused {
-            Reason::Unspecified => Ok((settled, target)),
-            Reason::UnknownOrder | Reason::OrderClosed => {
-                Err(closed_or_unknown(market, target, &account).await?)
-            }
-            Reason::OtherAccount => Err(Refusal::other_account(target)),
-            reason => Err(Refusal::new(reason, refused_words(reason)).field("order_id").value(target)),
-        }
+        done(market, settled, target, &account).await
     }
 
     async fn committed(
@@ -236,6 +307,39 @@ impl Api {
             Reached::Accepted(_) => Err(Refusal::deadline()),
         }
     }
+}
+
+/// The outcome of a change of an order, and the order that it is about: a refusal is an error.
+async fn done(
+    market: &ReplicaHandle,
+    settled: Settled,
+    named: OrderId,
+    account: &str,
+) -> Result<(Settled, OrderId), Refusal> {
+    // An id that lost to its twin stands for the first one.
+    let target = market.read(move |replica| orders::resolve(replica, named)).await?;
+    match settled.refused {
+        Reason::Unspecified => Ok((settled, target)),
+        Reason::UnknownOrder | Reason::OrderClosed => Err(closed_or_unknown(market, target, account).await?),
+        Reason::OtherAccount => Err(Refusal::other_account(named)),
+        Reason::BelowFilled => Err(below_filled(market, target).await?),
+        reason => Err(Refusal::new(reason, refused_words(reason)).field("order_id").value(named)),
+    }
+}
+
+/// An amend to a total that is filled already.
+async fn below_filled(market: &ReplicaHandle, id: OrderId) -> Result<Refusal, Refusal> {
+    let order = market.read(move |replica| orders::live_order(replica, id)).await?;
+    let units = units(market)?;
+    let words = match order {
+        Some(order) => format!(
+            "must be above what is filled, {} of {}; the order is as it was",
+            units.quantity(order.filled),
+            units.quantity(order.quantity)
+        ),
+        None => "must be above what is filled; the order is as it was".to_owned(),
+    };
+    Ok(Refusal::new(Reason::BelowFilled, words).field("total_quantity"))
 }
 
 /// Why an order that does not rest can't be changed.

@@ -1,11 +1,13 @@
 //! Keys of the history log.
 //!
 //! `market 0 b position` is a block, `market 0 a account 0 position` an account's presence in a
-//! block, `market 0 o node counter` the position at which an order closed, `market 0 g position` the
+//! block, `market 0 s session number` the block in which a session's command placed an order, for the
+//! first of each session in a block, `market 0 o node counter` the position at which an order closed, `market 0 g position` the
 //! first position of a span that is not known here. Neither market names
 //! nor account names contain a zero byte, and numbers are big-endian, so keys sort as the numbers
 //! do.
 
+use crate::machine::SessionId;
 use crate::types::{OrderId, Position};
 
 /// Makes the keys of one market.
@@ -41,6 +43,11 @@ impl Keys {
     /// After the keys of an account's blocks.
     pub fn account_end(&self, account: &str) -> Vec<u8> {
         self.key(b'a', &[account.as_bytes(), &[1]])
+    }
+
+    /// The first order that a session's commands placed in a block.
+    pub fn session(&self, session: SessionId, number: u64) -> Vec<u8> {
+        self.key(b's', &[&session.0, &number.to_be_bytes()])
     }
 
     pub fn closed(&self, id: OrderId) -> Vec<u8> {

@@ -37,7 +37,7 @@ pub use gaps::{FillError, HistoryEntry};
 pub use outcome::{RequestOutcome, StoredOutcome};
 pub use record::{Sizes, StoredBlock};
 
-use crate::machine::{Block, Change, Order, Rules};
+use crate::machine::{Block, Change, Order, Origin, Rules, SessionId};
 use crate::types::{OrderId, Position};
 use keys::Keys;
 
@@ -202,6 +202,16 @@ impl History {
     fn insert(&self, batch: &mut OwnedWriteBatch, block: &Block, value: impl Into<UserValue>) {
         let log = &self.store.log;
         let mut accounts: FxHashSet<&str> = FxHashSet::default();
+        let mut sessions: FxHashSet<SessionId> = FxHashSet::default();
+        for change in &block.changes {
+            if let Change::Order { order, placed: true, .. } = change
+                && let Origin::Command { session, number } = &order.origin
+                && sessions.insert(session.id)
+            {
+                let key = self.keys.session(session.id, *number);
+                batch.insert(log, key, &block.first.0.to_be_bytes()[..]);
+            }
+        }
         for order in block.changes.iter().filter_map(Change::order) {
             if accounts.insert(&order.account) {
                 batch.insert(log, self.keys.account_block(&order.account, block.first), &[][..]);
@@ -292,6 +302,43 @@ impl History {
         let block = self.block_at(position)?.ok_or_else(missing)?;
         let order = block.block.changes.iter().rev().filter_map(Change::order).find(|order| order.id == id);
         Ok(Some((order.ok_or_else(missing)?.clone(), block.sizes)))
+    }
+
+    /// The order that a command of a session placed; `None` if it placed none, or is not known here.
+    ///
+    /// # Errors
+    /// The store's own, or a damaged block.
+    pub fn order_of_command(&self, session: SessionId, number: u64) -> Result<Option<OrderId>> {
+        let range = self.keys.session(session, 0)..=self.keys.session(session, number);
+        let Some(entry) = self.store.log.range(range).next_back() else {
+            return Ok(None);
+        };
+        let (_, value) = entry.into_inner()?;
+        let first = value.as_ref().try_into().map(u64::from_be_bytes).map(Position);
+        let first = first.map_err(|_| self.damaged(Position(0), Damage::Key))?;
+        let block = self.block_at(first)?.ok_or_else(|| self.damaged(first, Damage::Missing))?;
+        let placed = block.block.changes.iter().find_map(|change| match change {
+            Change::Order { order, placed: true, .. } => match &order.origin {
+                Origin::Command { session: of, number: at } if of.id == session && *at == number => {
+                    Some(order.id)
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+        Ok(placed)
+    }
+
+    /// Whether a session ever placed an order, as far as it is known here.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn knows_session(&self, session: SessionId) -> Result<bool> {
+        let range = self.keys.session(session, 0)..=self.keys.session(session, u64::MAX);
+        match self.store.log.range(range).next() {
+            None => Ok(false),
+            Some(entry) => Ok(entry.key().map(|_| true)?),
+        }
     }
 
     fn read(&self, entry: fjall::Guard) -> Result<StoredBlock> {

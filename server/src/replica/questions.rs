@@ -2,7 +2,7 @@
 
 use super::{Buffers, MAX_PENDING, Replica, ReplicaStatus};
 use crate::document::{Actor, Genesis};
-use crate::machine::{Intent, Origin, Request, SessionId, State};
+use crate::machine::{Action, Intent, Origin, Request, SessionId, State};
 use crate::types::{NodeId, OrderId, Position};
 
 impl Replica {
@@ -49,6 +49,13 @@ impl Replica {
         last.map_or(self.view.position(), |batch| batch.first)
     }
 
+    /// Position of the last event on the tape, committed or not, if this process can tell: it holds the
+    /// lease.
+    #[must_use]
+    pub fn tape_end(&self) -> Option<Position> {
+        self.lease.held().map(|holding| holding.ahead.position())
+    }
+
     /// This node's intents that are accepted, on its disk, and not consumed, by counter.
     pub fn pending(&self) -> impl Iterator<Item = (OrderId, &Intent)> {
         self.inbox.of(self.node).take_while(|(id, _)| id.counter <= self.accepted)
@@ -66,10 +73,36 @@ impl Replica {
         on_its_way.max(self.view.ledger.last_command(session))
     }
 
-    /// One of this node's intents that are accepted and not consumed.
+    /// An intent that its node has accepted and that is not consumed.
     #[must_use]
-    pub fn pending_intent(&self, id: OrderId) -> Option<&Intent> {
-        self.inbox.get(id).filter(|_| id.node == self.node && id.counter <= self.accepted)
+    pub fn waiting_intent(&self, id: OrderId) -> Option<&Intent> {
+        // Another node's was on its disk before it came here.
+        self.inbox.get(id).filter(|_| id.node != self.node || id.counter <= self.accepted)
+    }
+
+    /// The waiting intent of a session's command, from whichever node.
+    #[must_use]
+    pub fn waiting_command(&self, session: SessionId, number: u64) -> Option<OrderId> {
+        self.waiting(|request| {
+            matches!(&request.origin, Origin::Command { session: of, number: at }
+                if of.id == session && *at == number)
+        })
+    }
+
+    /// The waiting intent of an account's request, from whichever node.
+    #[must_use]
+    pub fn waiting_request(&self, account: &str, request_id: &str) -> Option<OrderId> {
+        self.waiting(|request| {
+            *request.account == *account
+                && matches!(&request.origin, Origin::Request(id) if **id == *request_id)
+        })
+    }
+
+    fn waiting(&self, is: impl Fn(&Request) -> bool) -> Option<OrderId> {
+        let places = |request: &Request| matches!(request.action, Action::Place(_));
+        let all = self.inbox.nodes().flat_map(|node| self.inbox.of(node));
+        let mut found = all.filter(|(_, intent)| places(&intent.request) && is(&intent.request));
+        found.map(|(id, _)| id).find(|id| self.waiting_intent(*id).is_some())
     }
 
     /// How many requests may still be submitted.

@@ -307,7 +307,7 @@ fn what_is_not_on_the_disk_is_pending_for_nobody() {
     machine.sync();
     machine.submit(vec![limit("a", Side::Buy, 100, 10)]);
     let id = OrderId { node: NODE, counter: 1 };
-    assert_eq!((machine.replica.pending().count(), machine.replica.pending_intent(id)), (0, None));
+    assert_eq!((machine.replica.pending().count(), machine.replica.waiting_intent(id)), (0, None));
 }
 
 #[test]

@@ -76,7 +76,7 @@ async fn updates_until(
     let mut seen = Vec::new();
     while seen.last().is_none_or(|update: &v1::OrderUpdate| update.order.as_ref().unwrap().position < last) {
         match stream.message().await.unwrap().unwrap().event.unwrap() {
-            UpdateEvent::Update(update) => seen.push(update),
+            UpdateEvent::Updates(event) => seen.extend(event.updates),
             UpdateEvent::Heartbeat(heartbeat) if heartbeat.position >= last => break,
             UpdateEvent::Heartbeat(_) => {}
         }

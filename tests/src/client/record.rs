@@ -130,14 +130,17 @@ impl Record {
         while !missing.is_empty() {
             let message = updates.message().await?.context("the stream ended")?;
             match message.event.context("an empty message")? {
-                Event::Update(update) => {
-                    let order = update.order.clone().context("an update without an order")?;
-                    anyhow::ensure!(order.position >= reached, "out of order after {reached}: {order:?}");
-                    reached = order.position;
-                    let at = (order.order_id, order.position);
-                    missing.remove(&at);
-                    let before = self.updates.insert(at, update);
-                    anyhow::ensure!(before.is_none(), "updated twice at one position: {before:?}");
+                Event::Updates(event) => {
+                    anyhow::ensure!(event.position > reached, "out of order after {reached}: {event:?}");
+                    reached = event.position;
+                    for update in event.updates {
+                        let order = update.order.clone().context("an update without an order")?;
+                        anyhow::ensure!(order.position == reached, "elsewhere than at {reached}: {order:?}");
+                        let at = (order.order_id, order.position);
+                        missing.remove(&at);
+                        let before = self.updates.insert(at, update);
+                        anyhow::ensure!(before.is_none(), "updated twice at one position: {before:?}");
+                    }
                 }
                 Event::Heartbeat(heartbeat) => {
                     let nothing_more = heartbeat.position >= self.position;

@@ -75,6 +75,27 @@ pub struct Caller {
     pub times: Times,
 }
 
+/// A request that is not admitted. It may still repeat one that was: what a repeat is told does not depend
+/// on what would be said of it now.
+#[derive(Debug)]
+pub struct NotAdmitted {
+    /// Why.
+    pub refusal: Refusal,
+    /// What it is told by, with an action that is none; `None` if that can't be read.
+    pub asked: Option<Request>,
+}
+
+/// A refusal, with what the refused request is told by.
+fn not_admitted(
+    refusal: Refusal,
+    caller: &Caller,
+    request_id: Option<&str>,
+    body_hash: impl FnOnce() -> u64,
+) -> Box<NotAdmitted> {
+    let asked = request_id.and_then(|id| request(caller, Some(id), body_hash(), Action::Invalid).ok());
+    Box::new(NotAdmitted { refusal, asked })
+}
+
 /// Admits a PlaceOrder; `rules` are the market's, if there is such a market.
 ///
 /// # Errors
@@ -83,7 +104,7 @@ pub fn place_order(
     mut message: v1::PlaceOrderRequest,
     rules: Option<&Rules>,
     caller: &Caller,
-) -> Result<(Request, v1::AnswerWhen), Refusal> {
+) -> Result<(Request, v1::AnswerWhen), Box<NotAdmitted>> {
     let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
     let request_id = findings.note(text::request_id(&id));
@@ -98,8 +119,13 @@ pub fn place_order(
         }
     };
     message.answer_when = 0;
-    let place = findings.unless_found(place)?;
-    let request = request(caller, request_id, body_hash("place", &message), Action::Place(place))?;
+    let hash = || body_hash("place", &message);
+    let place = match findings.unless_found(place) {
+        Ok(place) => place,
+        Err(refusal) => return Err(not_admitted(refusal, caller, request_id, hash)),
+    };
+    let request = request(caller, request_id, hash(), Action::Place(place));
+    let request = request.map_err(|refusal| Box::new(NotAdmitted { refusal, asked: None }))?;
     Ok((request, answer_when.unwrap_or_default()))
 }
 
@@ -111,7 +137,7 @@ pub fn amend_order(
     mut message: v1::AmendOrderRequest,
     rules: Option<&Rules>,
     caller: &Caller,
-) -> Result<Request, Refusal> {
+) -> Result<Request, Box<NotAdmitted>> {
     use v1::amend_order_request::Size;
     let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
@@ -123,8 +149,12 @@ pub fn amend_order(
         Size::OpenQuantity(text) => order::AskedSize::Open(text),
     });
     let amend = order::amend(target, &message.price, size, rules, &mut findings);
-    let amend = findings.unless_found(amend)?;
-    request(caller, request_id, body_hash("amend", &message), Action::Amend(amend))
+    let hash = || body_hash("amend", &message);
+    match findings.unless_found(amend) {
+        Ok(amend) => request(caller, request_id, hash(), Action::Amend(amend))
+            .map_err(|refusal| Box::new(NotAdmitted { refusal, asked: None })),
+        Err(refusal) => Err(not_admitted(refusal, caller, request_id, hash)),
+    }
 }
 
 /// Admits a CancelOrder.

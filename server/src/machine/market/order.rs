@@ -71,6 +71,12 @@ impl Order {
         }
     }
 
+    /// Whether what is left of it may rest.
+    #[must_use]
+    pub fn may_rest(&self) -> bool {
+        self.limit.is_some() && matches!(self.time_in_force, TimeInForce::Gtc | TimeInForce::Gtd)
+    }
+
     /// Whether it may still change.
     #[must_use]
     pub fn is_live(&self) -> bool {

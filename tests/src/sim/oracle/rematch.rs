@@ -265,7 +265,8 @@ impl Rematch {
         if let Some(order) = self.find(request, Target::Order(target), shown_done) {
             return self.cancel(order);
         }
-        if first.is_some_and(|(_, sure)| sure) {
+        // Unless it was withdrawn before, which is as true now.
+        if first.is_some_and(|(_, sure)| sure) && !self.marks.contains_key(&order) {
             return false;
         }
         let known = self.marks.get(&order).map(|account| *account == request.account);
