@@ -136,6 +136,7 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
         order_id: args.order.clone(),
         // Whoever cancels by hand wants the order gone, pending or not.
         withdraw: true,
+        ..CancelOrderRequest::default()
     };
     let request = context.client.request(request);
     let answer = context.client.trading().cancel_order(request).await;

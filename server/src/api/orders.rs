@@ -27,9 +27,7 @@ pub(super) fn resolve(replica: &Replica, id: OrderId) -> OrderId {
     let ledger = &replica.view().ledger;
     let pending = replica.waiting_intent(id).and_then(|intent| match &intent.request.origin {
         Origin::Request(text) => ledger.request(&intent.request.account, text).map(|(_, first)| first.intent),
-        Origin::Command { session, number } => {
-            ledger.command(&session.id, *number).map(|first| first.intent)
-        }
+        Origin::Command { session, number } => ledger.command(&session.id, *number).map(|first| first.intent),
     });
     pending.unwrap_or_else(|| ledger.first_of(id))
 }

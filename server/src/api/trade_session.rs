@@ -25,6 +25,7 @@ use xbook_proto::v1::{self, Reason};
 use super::admission::{self, Times};
 use super::error::{Refusal, reason_name};
 use super::outlet::{self, Outlet, Stop};
+use super::submit::read_history;
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
@@ -91,6 +92,15 @@ async fn begin(
     let id = session.id;
     let last = market.read(move |replica| replica.last_command(&id));
     let next = last.await.map_err(Refusal::from)? + 1;
+    if next == 1
+        && let Some(history) = market.history()
+        && read_history(history, move |history| history.knows_session(id)).await?
+    {
+        let words =
+            "the market has forgotten this session, since many others were used after it: open another one";
+        let refusal = Refusal::new(Reason::SessionForgotten, words).field("session").value(name);
+        return Err(refusal.within("open").into());
+    }
     let opened = v1::TradeOpened { next_number: next };
     outlet.send(v1::TradeResponse { opened: Some(opened), results: Vec::new() }).await?;
     let intake = Intake { api: api.clone(), market, account, session, next, stopping };
@@ -121,9 +131,9 @@ async fn serve(
     let room = Arc::new(Semaphore::new(MAX_OUTSTANDING));
     let (api, market) = (intake.api.clone(), intake.market.clone());
     let gate = Gate { told, submitted, room: Arc::clone(&room) };
+    let owner = (intake.account.clone(), intake.session.id);
     let reading = async move { intake.run(first, requests, gate).await };
     let reading = tokio::spawn(reading.in_current_span());
-    let owner = (intake.account.clone(), intake.session.id);
     let results = Results { owner, batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
     if results.write(&market, outcomes, outlet).await? == Written::Partly {

@@ -14,7 +14,7 @@ use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
 use super::{Api, orders, streams, trade_session};
 use crate::layers;
-use crate::machine::{self, Action, Change, Intent, Order, Rules, Target};
+use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
 use crate::types::{Micros, OrderId, Position};
 
@@ -37,7 +37,8 @@ impl TradingService for Api {
         caller.times.tape_ahead =
             market.as_ref().map_or(Micros(0), |market| market.tape_ahead(caller.times.now));
         // Times that have passed are judged again below.
-        let timed = message.order.as_ref().filter(|new| new.expire_time.is_some() || new.sequence_by.is_some());
+        let timed =
+            message.order.as_ref().filter(|new| new.expire_time.is_some() || new.sequence_by.is_some());
         let again = timed.is_some().then(|| message.clone());
         let admitted = admission::place_order(message, rules, &caller);
         let missing = || Refusal::unknown_market(market.as_ref().map_or("", |market| market.name()));
@@ -46,9 +47,9 @@ impl TradingService for Api {
                 Ok(Response::new(Box::pin(self.place(market, request, when, deadline)).await?))
             }
             (Ok(_), None) => Err(missing().into()),
-            (Err(rejected), Some(market)) => {
-                Ok(Response::new(Box::pin(self.place_again(market, *rejected, again, caller, deadline)).await?))
-            }
+            (Err(rejected), Some(market)) => Ok(Response::new(
+                Box::pin(self.place_again(market, *rejected, again, caller, deadline)).await?,
+            )),
             (Err(rejected), None) => Err(rejected.refusal.into()),
         }
     }
@@ -62,7 +63,9 @@ impl TradingService for Api {
         let admitted =
             admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller);
         let Some(market) = market else {
-            return Err(admitted.map_or_else(|rejected| rejected.refusal, |_| Refusal::shutting_down()).into());
+            return Err(admitted
+                .map_or_else(|rejected| rejected.refusal, |_| Refusal::shutting_down())
+                .into());
         };
         let (settled, target) = match admitted {
             Ok(request) => Box::pin(self.change(&market, request, deadline)).await?,
@@ -78,14 +81,46 @@ impl TradingService for Api {
 
     async fn cancel_order(&self, call: Request<v1::CancelOrderRequest>) -> Answer<v1::CancelOrderResponse> {
         let (caller, deadline) = self.caller(&call)?;
-        let message = call.into_inner();
+        let mut message = call.into_inner();
         layers::concern(&message.market, &message.order_id);
         let market = self.node.market(&message.market);
+        let named = !message.placed_by_request_id.is_empty() || !message.session.is_empty();
+        if let Some(market) = market.as_ref().filter(|_| named) {
+            let name = orders::Named {
+                order_id: &message.order_id,
+                request_id: &message.placed_by_request_id,
+                session: &message.session,
+                command_number: message.command_number,
+            };
+            let id = deadline.wait(orders::named(market, &caller.account, name)).await??;
+            message = v1::CancelOrderRequest {
+                request_id: message.request_id,
+                market: message.market,
+                order_id: id.to_string(),
+                withdraw: message.withdraw,
+                ..v1::CancelOrderRequest::default()
+            };
+        }
         let request =
             admission::cancel_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
         let account = request.account.clone();
-        let (settled, target) = Box::pin(self.change(&market, request, deadline)).await?;
+        let withdraws = match request.action {
+            Action::Withdraw(order) => Some(order),
+            _ => None,
+        };
+        let (settled, target) = match (Box::pin(self.change(&market, request, deadline)).await, withdraws) {
+            (Ok(changed), _) => changed,
+            // Accepted, or else it would have another reason.
+            (Err(refusal), Some(order)) if refusal.reason() == Reason::Deadline => {
+                if self.waits_withdrawn(&market, order, &account).await? {
+                    let (order, position) = (None, 0);
+                    return Ok(Response::new(v1::CancelOrderResponse { order, position, withdrawn: true }));
+                }
+                return Err(refusal.into());
+            }
+            (Err(refusal), _) => return Err(refusal.into()),
+        };
         let units = units(&market)?;
         let mut order = settled.order(target).map(|order| units.order(order));
         if order.is_none() {
@@ -159,6 +194,27 @@ impl Api {
             return Err(Refusal::deadline());
         }
         Ok((Caller { account, times }, deadline))
+    }
+
+    /// Whether an order waits here and a withdraw of its account does so behind it, and nobody else has
+    /// the order.
+    async fn waits_withdrawn(
+        &self,
+        market: &ReplicaHandle,
+        order: OrderId,
+        account: &Account,
+    ) -> Result<bool, Refusal> {
+        let account = account.clone();
+        let read = market.read(move |replica| {
+            let own = |intent: &Intent| intent.request.account == account;
+            let withdraw = |intent: &Intent| {
+                own(intent) && matches!(intent.request.action, Action::Withdraw(of) if of == order)
+            };
+            replica.waiting_intent(order).is_some_and(own)
+                && replica.pending().any(|(_, intent)| withdraw(intent))
+                && replica.waits_here_alone(order)
+        });
+        Ok(read.await?)
     }
 
     /// Answers a place that is not admitted now: it may repeat one that was. Whether a time has passed
@@ -371,7 +427,9 @@ fn refused_words(reason: Reason) -> &'static str {
 /// The fills that an outcome brought an order as a taker.
 fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> Vec<v1::Fill> {
     let fills = settled.changes().iter().filter_map(|change| match change {
-        Change::Order { order, fill: Some(fill), .. } if order.id == id && fill.liquidity == Liquidity::Taker => {
+        Change::Order { order, fill: Some(fill), .. }
+            if order.id == id && fill.liquidity == Liquidity::Taker =>
+        {
             Some(units.fill(order, fill))
         }
         _ => None,

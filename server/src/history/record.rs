@@ -190,9 +190,7 @@ impl Reader {
         let (status, reason) = (change.status(), change.reason());
         let origin = match change.session.checked_sub(1) {
             None => Origin::Request(change.request_id.into()),
-            Some(at) => {
-                Origin::Command { session: self.session(at, change.account)?, number: change.number }
-            }
+            Some(at) => Origin::Command { session: self.session(at, change.account)?, number: change.number },
         };
         let fill = match &change.fill {
             None => None,

@@ -348,9 +348,7 @@ pub fn decode_batch(batch: record::IntentBatch) -> Option<Vec<Intent>> {
         .map(|intent| {
             let origin = match intent.session.checked_sub(1) {
                 None => Origin::Request(intent.request_id.into()),
-                Some(at) => {
-                    Origin::Command { session: session(at, intent.account)?, number: intent.number }
-                }
+                Some(at) => Origin::Command { session: session(at, intent.account)?, number: intent.number },
             };
             let request = Request {
                 account: accounts.get(intent.account as usize)?.clone(),

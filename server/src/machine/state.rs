@@ -144,7 +144,8 @@ impl State {
         let mut builder = BatchBuilder { weight: 0, most_expired: self.caps.expired, batch, journal };
         if let Machine::Market(market) = &self.machine {
             let mut market_due = market.due(time);
-            while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < builder.most_expired) {
+            while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < builder.most_expired)
+            {
                 self.expire(order, &mut builder.journal)?;
                 builder.batch.expired.push(order);
                 market_due = match &self.machine {

@@ -56,6 +56,13 @@ impl Inbox {
         queue.intents.get(usize::try_from(at).ok()?)
     }
 
+    /// Whether a node's intents up to a counter have an order whose withdraw is behind them.
+    pub fn parts_withdraw(&self, node: NodeId, through: u64) -> bool {
+        let mut orders = self.withdraws.range(..=OrderId { node, counter: through }).rev();
+        let behind = |id: &OrderId| id.node == node && id.counter > through;
+        orders.by_ref().take_while(|(order, _)| order.node == node).any(|(_, by)| by.iter().any(behind))
+    }
+
     /// The nodes that ever sent an intent.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.queues.keys().copied()

@@ -32,6 +32,8 @@ pub(super) struct Arrival {
     pub at: Micros,
     /// The term that this node promised in it; zero if it is not a promise of this node.
     pub promised: u64,
+    /// The last counter of its node's intents, these included.
+    pub through: u64,
 }
 
 impl Log {

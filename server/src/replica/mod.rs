@@ -109,6 +109,8 @@ pub struct Replica {
     gathering: VecDeque<Request>,
     /// The last own counter that is on the disk.
     accepted: u64,
+    /// The last own counter that any peer was sent.
+    sent_through: u64,
     /// Own changes on their way to the disk: index, and the last own counter in it.
     in_flight: VecDeque<(u64, u64)>,
 }
@@ -149,14 +151,16 @@ impl Replica {
             digests: VecDeque::new(),
             gathering: VecDeque::new(),
             accepted: 0,
+            sent_through: 0,
             in_flight: VecDeque::new(),
         };
         let mut changes = Vec::with_capacity(stored.len());
         for bytes in stored {
             let raw = RawChange::parse_stored(bytes)?;
-            replica
-                .log
-                .push(Arrival { actor: raw.actor()?, seq: raw.seq(), at: now, promised: 0 }, raw.bytes());
+            replica.log.push(
+                Arrival { actor: raw.actor()?, seq: raw.seq(), at: now, promised: 0, through: 0 },
+                raw.bytes(),
+            );
             changes.push(raw);
         }
         for (actor, entry) in replica.document.apply(changes)? {
@@ -173,6 +177,8 @@ impl Replica {
         }
         replica.log.opened(promised);
         replica.accepted = replica.inbox.last(replica.node);
+        // An earlier process may have sent all that it had.
+        replica.sent_through = replica.accepted;
         replica.recall_committed(shown);
         Ok(replica)
     }

@@ -102,7 +102,22 @@ impl Replica {
         let places = |request: &Request| matches!(request.action, Action::Place(_));
         let all = self.inbox.nodes().flat_map(|node| self.inbox.of(node));
         let mut found = all.filter(|(_, intent)| places(&intent.request) && is(&intent.request));
-        found.map(|(id, _)| id).find(|id| self.waiting_intent(*id).is_some())
+        found.find(|(id, _)| self.waiting_intent(*id).is_some()).map(|(id, _)| id)
+    }
+
+    /// Whether an order of this node waits here alone: no other node was ever sent it, and no tape that
+    /// could still count has consumed it. Once a withdraw of it is on the disk as well it can't trade,
+    /// since whoever gets the one gets the other in the same message.
+    #[must_use]
+    pub fn waits_here_alone(&self, order: OrderId) -> bool {
+        let mine = order.node == self.node && order.counter > self.view.consumed(self.node);
+        let ahead = self.lease.held().map_or(0, |holding| holding.ahead.consumed(self.node));
+        let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
+        let consumed = ahead >= order.counter
+            || batches.flat_map(|batch| &batch.runs).any(|&(node, first, count)| {
+                node == order.node && (first..first.saturating_add(count)).contains(&order.counter)
+            });
+        mine && !consumed && order.counter > self.sent_through
     }
 
     /// How many requests may still be submitted.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::log::Arrival;
 use super::message::{Ack, Message};
 use super::{Effect, Replica, ReplicaError};
-use crate::document::{Actor, ChangeError, RawChange, Vector};
+use crate::document::{Actor, ChangeError, MAX_CHANGE_BYTES, RawChange, Vector};
 use crate::types::{Micros, NodeId};
 
 /// How long a third node's change may be missing at a peer before it is passed on.
@@ -215,7 +215,8 @@ impl Replica {
         };
         self.document.apply_examined(examined)?;
         self.take((actor, seq), read);
-        let index = self.log.push(Arrival { actor, seq, at: now, promised: 0 }, bytes.clone());
+        let through = self.inbox.last(actor.node());
+        let index = self.log.push(Arrival { actor, seq, at: now, promised: 0, through }, bytes.clone());
         effects.push(Effect::Store { generation: self.generation(), index, bytes });
         Ok(Ok(()))
     }
@@ -234,7 +235,10 @@ impl Replica {
     fn next_changes(&mut self, to: NodeId, now: Micros) -> Option<Vec<Bytes>> {
         let peer = self.peers.connected.get_mut(&to).filter(|peer| peer.acked.is_some())?;
         let mut room = WINDOW_BYTES.checked_sub(peer.unacked_bytes())?.min(MESSAGE_BYTES);
-        let mut changes = Vec::new();
+        let (mut changes, mut sent) = (Vec::new(), 0);
+        // Whether the message, ended here, would have an order and not the withdraw behind it: whoever
+        // gets an order that was withdrawn gets both at once.
+        let mut parting = false;
         let mut gapless = true;
         for index in peer.scanned..self.log.durable() {
             let arrival = self.log.get(index)?;
@@ -246,10 +250,16 @@ impl Replica {
                     gapless = false;
                     continue;
                 };
-                if bytes.len() > room && !changes.is_empty() {
+                let full = bytes.len() > room && !changes.is_empty();
+                if full && (!parting || sent >= MAX_CHANGE_BYTES) {
                     break;
                 }
                 room = room.saturating_sub(bytes.len());
+                sent += bytes.len();
+                parting = self.inbox.parts_withdraw(arrival.actor.node(), arrival.through);
+                if arrival.actor.node() == self.node {
+                    self.sent_through = self.sent_through.max(arrival.through);
+                }
                 peer.sent.insert(arrival.actor, arrival.seq);
                 peer.unacked.push((arrival.actor, arrival.seq, bytes.len()));
                 changes.push(bytes);
@@ -257,7 +267,7 @@ impl Replica {
             if gapless {
                 peer.scanned = index + 1;
             }
-            if room == 0 {
+            if room == 0 && !parting {
                 break;
             }
         }

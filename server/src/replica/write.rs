@@ -94,7 +94,8 @@ impl Replica {
         // The inbox has intents already, as they were before they became a record.
         let records = entries.into_iter().filter(|entry| entry.kind() != Kind::Intents);
         self.take((actor, change.seq), records.map(Read::Record).collect());
-        let arrival = Arrival { actor, seq: change.seq, at: now, promised };
+        let through = self.inbox.last(self.node);
+        let arrival = Arrival { actor, seq: change.seq, at: now, promised, through };
         let index = self.log.push(arrival, change.bytes.clone());
         self.in_flight.push_back((index, self.inbox.last(self.node)));
         Ok((index, change))

@@ -197,7 +197,12 @@ async fn unknown_orders_are_refused() {
     let mut served = Served::start().await;
     let unknown = "00000000000000ff-1";
     let words = format!("order_id is \"{unknown}\": no such order in this market");
-    let get = |id: &str| v1::GetOrderRequest { market: MARKET.into(), order_id: id.into(), at_least: 0 };
+    let get = |id: &str| v1::GetOrderRequest {
+        market: MARKET.into(),
+        order_id: id.into(),
+        at_least: 0,
+        ..Default::default()
+    };
     assert_refused(served.trading.get_order(get(unknown)).await, Code::NotFound, "UNKNOWN_ORDER", &words);
     let form = "must be 16 lower-case hex digits, a dash and a number";
     for id in ["x", "0000000000000000-1", "00000000000000FF-1"] {
@@ -209,6 +214,7 @@ async fn unknown_orders_are_refused() {
         market: MARKET.into(),
         order_id: unknown.into(),
         withdraw: false,
+        ..Default::default()
     };
     assert_refused(served.trading.cancel_order(cancel).await, Code::NotFound, "UNKNOWN_ORDER", &words);
     let amend = v1::AmendOrderRequest {

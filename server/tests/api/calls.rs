@@ -82,6 +82,7 @@ async fn amend_cancel_and_cancel_all() {
         market: MARKET.into(),
         order_id: order_id.into(),
         withdraw: false,
+        ..Default::default()
     };
     let other = served.trading.cancel_order(by("other", cancel("5", &id))).await;
     let words = format!("order_id is \"{id}\": the order belongs to another account");
@@ -163,7 +164,12 @@ async fn a_good_till_date_order_expires() {
         ..new_order(Side::Buy, "10", "1")
     };
     let id = served.place(order("1", gtd)).await.unwrap().order.unwrap().order_id;
-    let get = || v1::GetOrderRequest { market: MARKET.into(), order_id: id.clone(), at_least: 0 };
+    let get = || v1::GetOrderRequest {
+        market: MARKET.into(),
+        order_id: id.clone(),
+        at_least: 0,
+        ..Default::default()
+    };
     let order = loop {
         let order = served.trading.get_order(get()).await.unwrap().into_inner().order.unwrap();
         if order.status() != OrderStatus::Open {
@@ -254,8 +260,12 @@ async fn an_order_is_found_open_and_closed() {
     let mut served = Served::start().await;
     let placed = served.place(buy("1", "10", "1")).await.unwrap();
     let id = placed.order.clone().unwrap().order_id;
-    let get =
-        |id: &str, at_least| v1::GetOrderRequest { market: MARKET.into(), order_id: id.into(), at_least };
+    let get = |id: &str, at_least| v1::GetOrderRequest {
+        market: MARKET.into(),
+        order_id: id.into(),
+        at_least,
+        ..Default::default()
+    };
     let found = served.trading.get_order(get(&id, placed.position)).await.unwrap().into_inner();
     assert_eq!(found.order, placed.order);
     let other = served.trading.get_order(by("other", get(&id, 0))).await;
@@ -297,7 +307,12 @@ async fn an_accepted_order_is_answered_at_once_and_found() {
         v1::PlaceOrderRequest { answer_when: v1::AnswerWhen::Accepted.into(), ..buy("1", "10", "1") };
     let order = served.place(request).await.unwrap().order.unwrap();
     assert!(matches!(order.status(), OrderStatus::Pending | OrderStatus::Open), "{order:?}");
-    let get = v1::GetOrderRequest { market: MARKET.into(), order_id: order.order_id, at_least: 1 };
+    let get = v1::GetOrderRequest {
+        market: MARKET.into(),
+        order_id: order.order_id,
+        at_least: 1,
+        ..Default::default()
+    };
     let found = served.trading.get_order(get).await.unwrap().into_inner().order.unwrap();
     assert_eq!(found.status(), OrderStatus::Open);
     served.end().await;

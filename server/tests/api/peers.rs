@@ -130,6 +130,7 @@ async fn a_pending_order_is_withdrawn_before_it_can_fill() {
         market: MARKET.into(),
         order_id: pending.order_id.clone(),
         withdraw: true,
+        ..Default::default()
     };
     let late = second.trading.cancel_order(within(Duration::from_millis(300), withdraw.clone())).await;
     assert_eq!(late.unwrap_err().code(), Code::DeadlineExceeded);

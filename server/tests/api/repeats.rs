@@ -80,6 +80,7 @@ async fn repeated_amends_and_cancels_get_the_first_answer() {
         market: MARKET.into(),
         order_id: id.clone(),
         withdraw: false,
+        ..Default::default()
     };
     let cancelled = served.trading.cancel_order(cancel("c")).await.unwrap().into_inner();
     assert_eq!(served.trading.amend_order(amend.clone()).await.unwrap().into_inner(), first);

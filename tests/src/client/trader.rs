@@ -236,7 +236,13 @@ impl Trader {
             }
             Next::Cancel { withdraw } => {
                 let order_id = self.random.pick(&self.resting).clone();
-                Call::Cancel(CancelOrderRequest { request_id, market, order_id, withdraw })
+                Call::Cancel(CancelOrderRequest {
+                    request_id,
+                    market,
+                    order_id,
+                    withdraw,
+                    ..Default::default()
+                })
             }
         }
     }

@@ -33,7 +33,8 @@ impl World {
     /// can reach.
     fn reads_at_once(&mut self, at: usize) -> Result<(), Violation> {
         // A long tape is shown in several steps, which nothing else must bring about.
-        while let Some(process) = self.machines[at].process.as_ref().filter(|process| process.wake <= self.time)
+        while let Some(process) =
+            self.machines[at].process.as_ref().filter(|process| process.wake <= self.time)
         {
             let before = process.replica.view().position();
             self.input(at, Input::Wake)?;

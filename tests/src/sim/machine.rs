@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use xbook::document::{Actor, Genesis};
-use xbook::replica::{Input, Replica, ReplicaError, Settings};
 use xbook::machine::Caps;
+use xbook::replica::{Input, Replica, ReplicaError, Settings};
 use xbook::types::{Micros, NodeId, Position};
 
 use super::clock::Clock;
@@ -66,12 +66,7 @@ pub struct Process {
 
 impl Machine {
     /// A machine that was never started.
-    pub fn new(
-        id: NodeId,
-        genesis: Arc<Genesis>,
-        setup: Setup,
-        random: &mut Random,
-    ) -> Self {
+    pub fn new(id: NodeId, genesis: Arc<Genesis>, setup: Setup, random: &mut Random) -> Self {
         let (clock, disk) = (Clock::new(random), Disk::new(genesis));
         Self { id, process: None, life: 0, clock, disk, setup, history: Position(0), first_actor: None }
     }

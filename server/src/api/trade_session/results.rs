@@ -79,10 +79,7 @@ fn tell_order(units: &Units<'_>, order: &Order, result: &mut v1::TradeResult) {
 }
 
 /// What the first of a repeated command led to, if that is remembered.
-async fn first_outcome(
-    market: &ReplicaHandle,
-    first: &Repeated,
-) -> Result<Option<StoredOutcome>, Refusal> {
+async fn first_outcome(market: &ReplicaHandle, first: &Repeated) -> Result<Option<StoredOutcome>, Refusal> {
     let position = first.position;
     match market.history().filter(|_| position > Position(0)) {
         Some(history) => read_history(history, move |history| history.outcome(position)).await,
@@ -144,7 +141,9 @@ async fn find(
 /// The fills that an outcome brought an order as a taker.
 fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFill> {
     let fills = changes.iter().filter_map(|change| match change {
-        Change::Order { order, fill: Some(fill), .. } if order.id == id && fill.liquidity == Liquidity::Taker => {
+        Change::Order { order, fill: Some(fill), .. }
+            if order.id == id && fill.liquidity == Liquidity::Taker =>
+        {
             Some(v1::TradeFill {
                 maker_order_id: fill.counter_order.to_string(),
                 price: units.price(fill.price),

@@ -1,8 +1,8 @@
 //! The ledger as records, and back.
 
+use super::Ledger;
 use super::requests::Kept;
 use super::withdraw::Mark;
-use super::Ledger;
 use crate::machine::parts::{Part, Writer};
 use crate::types::OrderId;
 

@@ -197,7 +197,11 @@ fn an_order_past_its_own_time_is_expired_at_its_turn() {
     for (action, outcome) in table {
         let document = Document::default().with(ORDER, "a", action.clone());
         let mut state = market();
-        assert_eq!(outcomes(&document.consume_at(Micros(100), &mut state, &[ORDER])), [outcome], "{action:?}");
+        assert_eq!(
+            outcomes(&document.consume_at(Micros(100), &mut state, &[ORDER])),
+            [outcome],
+            "{action:?}"
+        );
         assert_eq!(resting(&state), usize::from(outcome == placed), "{action:?}");
     }
 }
@@ -252,10 +256,11 @@ fn a_request_that_was_withdrawn_under_one_id_does_not_trade_under_another() {
 #[test]
 fn a_cancel_all_below_the_floor_cancels_nothing() {
     let caps = Caps { requests: 1, ..Caps::default() };
-    let document = Document::default()
-        .with(id(1, 1), "a", place())
-        .with(id(1, 2), "a", place())
-        .with(id(2, 1), "a", Action::CancelAll(None));
+    let document = Document::default().with(id(1, 1), "a", place()).with(id(1, 2), "a", place()).with(
+        id(2, 1),
+        "a",
+        Action::CancelAll(None),
+    );
     let mut state = market().with_caps(caps);
     document.consume(&mut state, &[id(1, 1), id(1, 2)]);
     let forgotten = (Outcome::Expired, Reason::Forgotten);

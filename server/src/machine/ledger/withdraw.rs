@@ -152,8 +152,8 @@ impl Ledger {
     ) -> Step {
         let pending = others.intent(order).filter(|_| !self.has_consumed(order));
         // A repeat has no order of its own, and that of the first does not rest.
-        let placed = pending
-            .filter(|other| matches!(other.request.action, Action::Place(_)) && !self.knows(other));
+        let placed =
+            pending.filter(|other| matches!(other.request.action, Action::Place(_)) && !self.knows(other));
         let waits = placed.map(|other| &other.request.account);
         match self.marks.get(&order).or(waits) {
             None => Step::refused(Reason::UnknownOrder),

@@ -9,7 +9,9 @@ use super::{MAX_COUNT, StateStart};
 use crate::machine::intent::side_from_wire;
 use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::table::joined;
-use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId};
+use crate::machine::{
+    Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
+};
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs

@@ -334,8 +334,18 @@ fn what_no_state_has_is_refused() {
             }
         },
         |part| part.markets.push(record::DirectoryMarket::default()),
-        |part| part.withdrawn.push(record::WithdrawnOrder { node: 0, counter: 1, account: 9, ..Default::default() }),
-        |part| part.withdrawn = vec![record::WithdrawnOrder { node: 0, counter: 1, account: 0, ..Default::default() }; 2],
+        |part| {
+            part.withdrawn.push(record::WithdrawnOrder {
+                node: 0,
+                counter: 1,
+                account: 9,
+                ..Default::default()
+            })
+        },
+        |part| {
+            part.withdrawn =
+                vec![record::WithdrawnOrder { node: 0, counter: 1, account: 0, ..Default::default() }; 2]
+        },
     ];
     for (at, spoil) in spoils.iter().enumerate() {
         assert!(spoilt(*spoil).is_none(), "{at}");

@@ -7,7 +7,9 @@ use xbook_proto::record::v1 as record;
 use super::MAX_PART_BYTES;
 use crate::machine::intent::side_to_wire;
 use crate::machine::table::{Table, halves};
-use crate::machine::{Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId};
+use crate::machine::{
+    Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
+};
 use crate::types::{Micros, NodeId, OrderId, Position, Ticks};
 
 /// More than an entry takes at most: its fields with their tags, its length, and what it adds to the

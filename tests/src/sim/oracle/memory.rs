@@ -143,9 +143,7 @@ impl Memory {
     #[must_use]
     pub fn first_of(&self, id: OrderId) -> (OrderId, bool) {
         match self.repeats.get(&id) {
-            Some((first, at)) => {
-                (*first, at.is_some_and(|at| self.kept - at < self.caps.requests as u64))
-            }
+            Some((first, at)) => (*first, at.is_some_and(|at| self.kept - at < self.caps.requests as u64)),
             None => (id, true),
         }
     }

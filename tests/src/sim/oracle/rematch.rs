@@ -159,7 +159,8 @@ impl Rematch {
             let withdrawn = block.changes_of(answer).first().is_some_and(is_withdrawn)
                 && withdraws(answer.intent, &request.account);
             self.withdrawn += u64::from(withdrawn);
-            let shown = Shown { done: answer.refused == Reason::Unspecified, withdrawn, reason: answer.refused };
+            let shown =
+                Shown { done: answer.refused == Reason::Unspecified, withdrawn, reason: answer.refused };
             let waiting = match request.action {
                 Action::Withdraw(order) if !self.is_consumed(order) => requests(order),
                 _ => None,
@@ -223,9 +224,7 @@ impl Rematch {
         }
         match (recall, &request.action) {
             (Recall::New, Action::Place(place)) if !in_time(place, time) => false,
-            (Recall::New, Action::Place(_)) if marked || self.is_withdrawn_request(request) => {
-                true
-            }
+            (Recall::New, Action::Place(_)) if marked || self.is_withdrawn_request(request) => true,
             (Recall::New, Action::Place(_)) if shown.withdrawn => {
                 self.marks.insert(id, request.account.clone());
                 true
