@@ -88,11 +88,11 @@ impl Follower {
         })
     }
 
-    /// Waits until the node shows the position to begin after: another one may have shown it before.
+    /// Checks the position to begin after.
     ///
     /// # Errors
-    /// Nobody can have shown it, or this node does not in time.
-    pub async fn wait_for_beginning(&self) -> Result<(), Refusal> {
+    /// This node knows that nobody can have shown it.
+    pub async fn check_beginning(&self) -> Result<(), Refusal> {
         let after = self.done;
         if after <= self.market.shown() {
             return Ok(());
@@ -102,6 +102,15 @@ impl Follower {
         if end.is_some_and(|end| after > end) {
             return Err(Refusal::position(after, self.market.shown()));
         }
+        Ok(())
+    }
+
+    /// Waits until the node shows the position to begin after: another one may have shown it before.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn wait_for_beginning(&self) -> Result<(), Refusal> {
+        let after = self.done;
         let reached = tokio::time::timeout(BEHIND_FOR, self.market.reached(after)).await;
         Ok(reached.map_err(|_| Refusal::behind(after, self.market.shown()))??)
     }

@@ -59,7 +59,7 @@ impl MarketDataService for Api {
     ) -> Answer<Self::StreamTradesStream> {
         let message = call.into_inner();
         let market = self.find_market(&message.market)?;
-        Ok(Response::new(streams::follow(self, &market, message.after_position, streams::Trades)?))
+        Ok(Response::new(streams::follow(self, &market, message.after_position, streams::Trades).await?))
     }
 }
 

@@ -102,13 +102,14 @@ impl Story for Trades {
 }
 
 /// Tells a market's story after a position; without one, from now on.
-pub(super) fn follow<S: Story>(
+pub(super) async fn follow<S: Story>(
     api: &Api,
     market: &ReplicaHandle,
     after: Option<u64>,
     story: S,
 ) -> Result<Answers<S::Message>, Refusal> {
     let follower = Follower::new(market, story.account(), after.map(Position))?;
+    follower.check_beginning().await?;
     let (outlet, answers) = outlet::channel(BUFFERED);
     let (stopping, market) = (api.stopping.clone(), market.clone());
     let task = async move {

@@ -106,8 +106,12 @@ impl Api {
         asked: &Request,
         deadline: Deadline,
     ) -> Result<Option<Reached>, Refusal> {
-        if let Some(settled) = self.settled_before(market, asked, deadline).await? {
-            return Ok(Some(Reached::Committed(settled)));
+        match self.settled_before(market, asked, deadline).await {
+            Ok(Some(settled)) => return Ok(Some(Reached::Committed(settled))),
+            Ok(None) => {}
+            // Another request under the same id is judged by itself.
+            Err(refusal) if refusal.reason() == Reason::RequestIdReused => return Ok(None),
+            Err(refusal) => return Err(refusal),
         }
         let sought = asked.clone();
         let pending = market.read(move |replica| {
@@ -116,9 +120,8 @@ impl Api {
             found.map(|(id, intent)| (intent.request.body_hash, id))
         });
         match deadline.wait(pending).await?? {
-            None => Ok(None),
-            Some((body_hash, _)) if body_hash != asked.body_hash => Err(reused(asked)),
-            Some((_, first)) => Ok(Some(Reached::Accepted(first))),
+            Some((body_hash, first)) if body_hash == asked.body_hash => Ok(Some(Reached::Accepted(first))),
+            _ => Ok(None),
         }
     }
 

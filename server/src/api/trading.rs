@@ -179,7 +179,7 @@ impl TradingService for Api {
         let message = call.into_inner();
         let market = self.find_market(&message.market)?;
         let updates = streams::OrderUpdates { account };
-        Ok(Response::new(streams::follow(self, &market, message.after_position, updates)?))
+        Ok(Response::new(streams::follow(self, &market, message.after_position, updates).await?))
     }
 }
 
@@ -238,13 +238,13 @@ impl Api {
         caller.times.now = Micros(0);
         let admitted = admission::place_order(message, market.rules(), &caller);
         let (request, when) = admitted.map_err(|rejected| rejected.refusal)?;
-        let reached = self.submit(market, request.clone(), when, deadline).await?;
-        if let Reached::Committed(settled) = &reached
-            && matches!(settled.refused, Reason::ExpireTime | Reason::SequenceBy)
-            && settled.is_new()
-        {
-            return Err(refusal);
-        }
+        let reached = match self.submit(market, request.clone(), when, deadline).await {
+            Ok(Reached::Committed(settled)) if settled.is_new() && is_late(settled.refused) => {
+                return Err(refusal);
+            }
+            Err(reused) if reused.reason() == Reason::RequestIdReused => return Err(refusal),
+            reached => reached?,
+        };
         self.placed(market, request, reached, deadline).await
     }
 
@@ -412,6 +412,11 @@ async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -
                 .value(id)
         }
     })
+}
+
+/// Whether an order was refused at its turn because one of its times had passed.
+fn is_late(refused: Reason) -> bool {
+    matches!(refused, Reason::ExpireTime | Reason::SequenceBy)
 }
 
 fn refused_words(reason: Reason) -> &'static str {

@@ -1,7 +1,7 @@
 //! A repeated request has one effect and gets the first one's answer.
 
 use tonic::Code;
-use xbook_proto::v1::{self, Side};
+use xbook_proto::v1::{self, OrderStatus, Side};
 
 use super::support::{MARKET, Served, assert_refused, buy, create_request, sell};
 
@@ -135,5 +135,83 @@ async fn a_repeated_market_is_created_once() {
     let mut served = Served::on(data).await;
     assert_eq!(served.create(MARKET).await.unwrap().position, first.position);
     served.place(buy("1", "10", "1")).await.unwrap();
+    served.end().await;
+}
+
+/// A GTD order with its time so many milliseconds from now.
+fn until(id: &str, millis: u64) -> v1::PlaceOrderRequest {
+    let at = std::time::UNIX_EPOCH.elapsed().unwrap() + std::time::Duration::from_millis(millis);
+    let expire_time = Some(prost_types::Timestamp {
+        seconds: i64::try_from(at.as_secs()).unwrap(),
+        nanos: i32::try_from(at.subsec_nanos()).unwrap(),
+    });
+    let mut request = buy(id, "10", "1");
+    let order = request.order.as_mut().unwrap();
+    order.expire_time = expire_time;
+    order.time_in_force = v1::TimeInForce::Gtd.into();
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_after_its_own_time_gets_the_first_answer() {
+    let mut served = Served::start().await;
+    served.place(sell("ask", "10", "1")).await.unwrap();
+    let filled = until("filled", 400);
+    let first = served.place(filled.clone()).await.unwrap();
+    assert_eq!(first.order.as_ref().unwrap().status(), OrderStatus::Filled);
+    // Until tape time is beyond it: an order at that time is the sign.
+    let rested = until("rested", 400);
+    let id = served.place(rested.clone()).await.unwrap().order.unwrap().order_id;
+    while served.order(&id).await.status() != OrderStatus::Expired {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(served.place(filled).await.unwrap(), first);
+    let again = served.place(rested).await.unwrap().order.unwrap();
+    assert_eq!((again.status(), again.order_id), (OrderStatus::Open, id));
+    // A first request whose time has passed is still refused, and has no effect.
+    let late = served.place(until("late", 0)).await.unwrap_err();
+    assert_eq!(late.code(), Code::InvalidArgument);
+    let bids = served.book(0).await.bids;
+    assert!(bids.is_empty(), "{bids:?}");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_finds_its_order_by_its_own_id() {
+    let mut served = Served::start().await;
+    let id = served.place(buy("mine", "10", "1")).await.unwrap().order.unwrap().order_id;
+    let mut request = v1::GetOrderRequest {
+        market: MARKET.into(),
+        placed_by_request_id: "mine".into(),
+        ..Default::default()
+    };
+    let found = served.trading.get_order(request.clone()).await.unwrap().into_inner();
+    assert_eq!(found.order.unwrap().order_id, id);
+    request.placed_by_request_id = "another".into();
+    let unknown = served.trading.get_order(request.clone()).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    request.order_id = id;
+    let both = served.trading.get_order(request).await.unwrap_err();
+    assert_eq!(both.code(), Code::InvalidArgument);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amend_at_or_below_what_is_filled_names_both_numbers() {
+    let mut served = Served::start().await;
+    let id = served.place(buy("1", "10", "5")).await.unwrap().order.unwrap().order_id;
+    served.place(sell("2", "10", "2")).await.unwrap();
+    for (n, total) in ["2", "1"].into_iter().enumerate() {
+        let amend = v1::AmendOrderRequest {
+            request_id: format!("amend-{n}"),
+            market: MARKET.into(),
+            order_id: id.clone(),
+            size: Some(v1::amend_order_request::Size::TotalQuantity(total.into())),
+            ..Default::default()
+        };
+        let words = "total_quantity: must be above what is filled, 2 of 5; the order is as it was";
+        let answer = served.trading.amend_order(amend).await;
+        assert_refused(answer, Code::FailedPrecondition, "BELOW_FILLED", words);
+    }
     served.end().await;
 }

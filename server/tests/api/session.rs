@@ -120,7 +120,7 @@ async fn commands_are_done_in_their_order() {
             (Done, OrderStatus::Filled, Reason::Unspecified),
             (Done, OrderStatus::PartiallyFilled, Reason::Unspecified),
             (Done, OrderStatus::Cancelled, Reason::Requested),
-            (Refused, none, Reason::UnknownOrder),
+            (Refused, OrderStatus::Cancelled, Reason::OrderClosed),
             (Invalid, none, Reason::OffTick),
             (Invalid, none, Reason::MissingField),
             (Done, OrderStatus::Cancelled, Reason::NoLiquidity),
@@ -157,8 +157,35 @@ async fn numbers_are_consumed_once() {
     session.send(2, vec![place(Side::Buy, "8", "1"); 4]).await;
     let results = session.results(4).await;
     let seen: Vec<_> = results.iter().map(|result| (result.number, result.outcome())).collect();
-    use CommandOutcome::{Done, Repeated};
-    assert_eq!(seen, [(2, Repeated), (3, Repeated), (4, Done), (5, Done)]);
+    use CommandOutcome::{Done, Invalid, Refused};
+    assert_eq!(seen, [(2, Invalid), (3, Refused), (4, Done), (5, Done)]);
+    assert!(results[0].repeated);
+    assert_eq!(results[1].reason(), Reason::CommandReused);
+    let first = results[2].clone();
+
+    // A repeat gets the first outcome.
+    session.send(4, vec![place(Side::Buy, "8", "1")]).await;
+    let again = session.results(1).await;
+    assert_eq!(again, [v1::TradeResult { repeated: true, ..first.clone() }]);
+    // Session and number find the order, and cancel it.
+    let found = v1::GetOrderRequest {
+        market: MARKET.into(),
+        session: "s".into(),
+        command_number: 4,
+        ..Default::default()
+    };
+    let order = served.trading.clone().get_order(found).await.unwrap().into_inner().order.unwrap();
+    assert_eq!((order.order_id.as_str(), order.session.as_str()), (&*first.order_id, "s"));
+    assert_eq!(order.command_number, 4);
+    let cancel_four = v1::CancelOrderRequest {
+        request_id: "cancel-four".into(),
+        market: MARKET.into(),
+        session: "s".into(),
+        command_number: 4,
+        ..Default::default()
+    };
+    let cancelled = served.trading.clone().cancel_order(cancel_four).await.unwrap().into_inner();
+    assert_eq!(cancelled.order.unwrap().order_id, first.order_id);
 
     // A gap ends the stream after all results.
     session.send(6, vec![place(Side::Buy, "7", "1")]).await;

@@ -318,3 +318,33 @@ async fn streams_are_told_of_the_shutdown() {
     }
     served.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trade_with_oneself_is_one_message_and_what_never_rests_is_not_shown_open() {
+    let mut served = Served::start().await;
+    served.place(sell("maker", "10", "1")).await.unwrap();
+    let mut ioc = buy("taker", "10", "2");
+    ioc.order.as_mut().unwrap().time_in_force = v1::TimeInForce::Ioc.into();
+    let last = served.place(ioc).await.unwrap().position;
+    let mut live = updates(&served, "main", Some(0)).await;
+    let mut events = Vec::new();
+    while events.last().is_none_or(|event: &v1::OrderUpdates| event.position < last) {
+        if let UpdateEvent::Updates(event) = live.message().await.unwrap().unwrap().event.unwrap() {
+            events.push(event);
+        }
+    }
+    let statuses = |event: &v1::OrderUpdates| -> Vec<v1::OrderStatus> {
+        event.updates.iter().map(|update| update.order.as_ref().unwrap().status()).collect()
+    };
+    use v1::OrderStatus::{Cancelled, Filled, Open, PartiallyFilled};
+    let seen: Vec<_> = events.iter().map(statuses).collect();
+    assert_eq!(seen, [vec![Open], vec![Filled, PartiallyFilled], vec![Cancelled]]);
+    // From each position on the rest comes, and nothing twice.
+    for (at, event) in events.iter().enumerate() {
+        let mut resumed = updates(&served, "main", Some(event.position)).await;
+        let rest = updates_until(&mut resumed, last).await;
+        let expected: Vec<_> = events[at + 1..].iter().flat_map(|event| event.updates.clone()).collect();
+        assert_eq!(rest, expected);
+    }
+    served.end().await;
+}

@@ -123,6 +123,12 @@ impl Served {
         self.trading.place_order(by(account, order)).await.map(tonic::Response::into_inner)
     }
 
+    pub async fn order(&mut self, id: &str) -> v1::Order {
+        let (market, order_id) = (MARKET.to_owned(), id.to_owned());
+        let request = v1::GetOrderRequest { market, order_id, ..Default::default() };
+        self.trading.get_order(request).await.unwrap().into_inner().order.unwrap()
+    }
+
     pub async fn book(&mut self, at_least: u64) -> v1::GetOrderBookResponse {
         let request = v1::GetOrderBookRequest { market: MARKET.into(), at_least, ..Default::default() };
         self.data.get_order_book(request).await.unwrap().into_inner()

@@ -34,7 +34,12 @@ pub(super) async fn of(
             Some(first) => {
                 let units = Units { sizes: first.sizes, ..*units };
                 let result = result(&units, number, first.outcome.refused, &first.changes);
-                v1::TradeResult { position: first.outcome.last.0, repeated: true, ..result }
+                let mut result = v1::TradeResult { position: first.outcome.last.0, repeated: true, ..result };
+                if first.changes.is_empty() && first.outcome.refused == Reason::Unspecified {
+                    result.set_outcome(CommandOutcome::Invalid);
+                    result.message = "the first command of this number was not valid".to_owned();
+                }
+                result
             }
             None => repeated(market, units, owner, &told).await?,
         },
