@@ -5,6 +5,7 @@
 //! Both change the state through the same code, except that the first matches and the second only
 //! replays what was matched; the running digest tells at each batch whether they agree.
 
+mod check;
 mod digest;
 mod directory;
 mod error;
@@ -18,6 +19,7 @@ mod step;
 mod table;
 mod voters;
 
+pub use check::{is_account, is_admissible, is_chosen_name, is_market_name};
 pub use digest::Digest;
 pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};
 pub use error::FoldError;

@@ -262,6 +262,8 @@ impl Replica {
                 break;
             }
         }
+        // It was sent everything: what comes from now on takes its ordinary way.
+        peer.urgent &= peer.scanned < self.log.durable();
         (!changes.is_empty()).then_some(changes)
     }
 
