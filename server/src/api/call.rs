@@ -8,7 +8,7 @@ use tonic::metadata::MetadataMap;
 use xbook_proto::v1::Reason;
 
 use super::error::Refusal;
-use crate::machine::Account;
+use crate::machine::{Account, is_account};
 use crate::types::Micros;
 
 /// The metadata that names the account.
@@ -31,11 +31,8 @@ pub fn account(metadata: &MetadataMap) -> Result<Account, Refusal> {
     let Some(value) = metadata.get(ACCOUNT_KEY) else {
         return Ok(DEFAULT_ACCOUNT.into());
     };
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     match value.to_str() {
-        Ok(name) if (1..=32).contains(&name.len()) && name.bytes().all(|byte| allowed(&byte)) => {
-            Ok(name.into())
-        }
+        Ok(name) if is_account(name) => Ok(name.into()),
         _ => {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             let limit = "must be 1 to 32 of A-Z, a-z, 0-9, '.', '_' and '-'";

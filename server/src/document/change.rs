@@ -7,7 +7,7 @@ use automerge::{Change, ChangeHash};
 use bytes::Bytes;
 
 use super::layout::Offence;
-use super::{Actor, Vector};
+use super::{Actor, Vector, framing};
 
 /// Largest change that is accepted, in bytes.
 pub const MAX_CHANGE_BYTES: usize = 8 * 1024 * 1024;
@@ -28,6 +28,16 @@ pub enum ChangeError {
     /// Larger than the limit.
     #[error("a change of {0} bytes is above the limit of {MAX_CHANGE_BYTES}")]
     TooLarge(usize),
+    /// It holds more of something than any node writes.
+    #[error("{what} are {count}, above the limit of {most}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many, at least.
+        count: u64,
+        /// The limit.
+        most: u64,
+    },
     /// Its actor id is not one of ours.
     #[error("an actor id of {0} bytes is not 16 bytes long")]
     Actor(usize),
@@ -80,16 +90,16 @@ impl RawChange {
         if bytes.len() > MAX_CHANGE_BYTES {
             return Err(ChangeError::TooLarge(bytes.len()));
         }
-        let raw = Self::parse_stored(bytes)?;
-        // A small change may have been a large one before it was compressed.
-        if raw.len() > MAX_CHANGE_BYTES { Err(ChangeError::TooLarge(raw.len())) } else { Ok(raw) }
+        Self::parse_stored(bytes)
     }
 
-    /// Reads a change of whatever size, from this node's own disk.
+    /// Reads a change of whatever size, from this node's own disk. What it takes to decode it is
+    /// known before it is decoded.
     ///
     /// # Errors
     /// The bytes are not one.
     pub fn parse_stored(bytes: Vec<u8>) -> Result<Self, ChangeError> {
+        framing::check(&bytes)?;
         let read = AssertUnwindSafe(|| {
             // Automerge does not compare the checksum in the header with what it has read.
             let checksum: Option<[u8; 4]> = bytes.get(4..8).and_then(|bytes| bytes.try_into().ok());

@@ -12,6 +12,7 @@
 mod actor;
 mod change;
 mod entry;
+mod framing;
 mod genesis;
 mod layout;
 
@@ -27,6 +28,7 @@ use prost::Message;
 pub use actor::Actor;
 pub use change::{ChangeError, MAX_CHANGE_BYTES, RawChange};
 pub use entry::{Entry, Kind};
+pub use framing::{Heading, heading};
 pub use genesis::{DIRECTORY, Genesis, GenesisDraft, GenesisError};
 pub use layout::Offence;
 

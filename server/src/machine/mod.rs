@@ -6,6 +6,7 @@
 //! replays what was matched; the running digest tells at each batch whether they agree.
 
 mod caps;
+mod check;
 mod digest;
 mod directory;
 mod error;
@@ -20,6 +21,7 @@ mod table;
 mod voters;
 
 pub use caps::Caps;
+pub use check::{is_account, is_admissible, is_chosen_name, is_market_name};
 pub use digest::Digest;
 pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};
 pub use error::FoldError;

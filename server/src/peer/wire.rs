@@ -9,6 +9,9 @@ use crate::document::Actor;
 use crate::replica::message::{Ack, Candidacy, Envelope, Message};
 use crate::types::{Micros, NodeId};
 
+/// Most actors in an acknowledgement: each is one start of a process within a generation.
+const MAX_ACTORS: usize = 16_384;
+
 /// A message about a document as a frame.
 #[must_use]
 pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
@@ -91,6 +94,9 @@ fn encode_ack(ack: &Ack) -> wire::Ack {
 }
 
 fn decode_ack(ack: &wire::Ack) -> Option<Ack> {
+    if ack.changes.len() > MAX_ACTORS {
+        return None;
+    }
     let changes = ack.changes.iter().map(|changes| Some((decode_actor(&changes.actor)?, changes.seq)));
     Some(Ack { label: ack.label, vector: changes.collect::<Option<_>>()? })
 }

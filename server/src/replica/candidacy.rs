@@ -110,7 +110,8 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         let Candidacy { term, actor, trial, handed_over_by } = candidacy;
-        let votes = self.tape.voters().contains(&self.node)
+        let votes = !self.tape.has_ended()
+            && self.tape.voters().contains(&self.node)
             && self.tape.voters().contains(&from)
             && actor.node() == from;
         let free = match &self.lease.role {
@@ -163,6 +164,11 @@ impl Replica {
         label: u64,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
+        // A label is a promise that its voter has stored, and so one that comes as a change. Before it
+        // has come, or if it never does, anyone could have said so.
+        if label > self.tape.highest_term() {
+            return Ok(());
+        }
         self.lease.highest_heard = self.lease.highest_heard.max(label);
         match &self.lease.role {
             Role::Holder(holder) if label > holder.holding.term && !holder.handed_over => {

@@ -41,6 +41,13 @@ impl CatchUp {
         }
     }
 
+    /// A generation begins: who is in a newer one still is.
+    pub fn begin_generation(&mut self, now: Micros, generation: u64) {
+        self.ahead.retain(|_, theirs| *theirs > generation);
+        self.since = now;
+        self.fetch = None;
+    }
+
     fn note(&mut self, now: Micros, peer: NodeId, generation: u64) {
         if self.ahead.is_empty() {
             self.since = now;
@@ -60,8 +67,11 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         if generation < self.generation() {
-            if let Message::Fetch { part } = message {
-                self.serve_genesis(from, part, effects);
+            match message {
+                Message::Fetch { part } => self.serve_genesis(from, part, effects),
+                // It may have forgotten, or never heard, that this node is ahead.
+                Message::Hello { .. } => self.greet(from, effects),
+                _ => {}
             }
             return Ok(());
         }
@@ -111,7 +121,8 @@ impl Replica {
         }
         let newest = self.catch_up.ahead.values().max()?;
         // The next generation may begin here any moment; one after it will not.
-        let wait = if *newest > self.generation() + 1 { Micros(0) } else { Micros(patience.0 / 2) };
+        let wait =
+            if *newest > self.generation().saturating_add(1) { Micros(0) } else { Micros(patience.0 / 2) };
         Some(self.catch_up.since.plus(wait))
     }
 

@@ -130,7 +130,7 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Entry>, ReplicaError> {
         // After a Seal nothing is written in this generation.
-        if !self.may_match(now) || self.tape.seal().is_some() {
+        if !self.may_match(now) || self.tape.is_sealed() {
             return Ok(None);
         }
         let (clock, committed) = (self.tape_clock(now), self.view.position());
@@ -239,8 +239,22 @@ impl Replica {
         if let Some(peer) = self.peers.connected.get_mut(&from) {
             peer.told = peer.told.max((term, batches));
         }
-        self.note_told(now, (term, batches));
+        self.hear_told(now);
         self.recall_told();
+    }
+
+    /// Believes of what peers said what the tape bears out: a word of a term counts once the head is
+    /// of that term, and only for batches that its holder can have committed.
+    pub(super) fn hear_told(&mut self, now: Micros) {
+        let Some(head) = self.tape.head() else {
+            return;
+        };
+        let heard = self.peers.connected.values().map(|peer| peer.told);
+        let known = heard.filter(|(term, _)| head.term >= *term || planted(Plant::CommitWithoutTerm));
+        let best = known.map(|(term, batches)| (term, batches.min(self.tape.end_of(term)))).max();
+        if let Some(told) = best {
+            self.note_told(now, told);
+        }
     }
 
     fn note_told(&mut self, now: Micros, told: (u64, u64)) {

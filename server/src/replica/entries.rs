@@ -5,8 +5,12 @@
 
 use super::Replica;
 use crate::document::{Actor, Entry};
-use crate::machine::{Intent, decode_batch};
+use crate::machine::{Intent, MAX_VOTERS, Market, decode_batch, is_admissible};
 use crate::types::NodeId;
+
+/// How far a term may be above every one that the document has: each candidate takes the next one
+/// above those that it knows, so a term far above is a lie.
+const MAX_TERM_STEP: u64 = 1 << 20;
 
 /// An entry that was read.
 pub(super) enum Read {
@@ -20,6 +24,7 @@ impl Replica {
     /// Reads a change's entries; `None` if one is not its actor's to write.
     pub(super) fn read(&self, actor: Actor, entries: Vec<Entry>) -> Option<Vec<Read>> {
         let mut last = self.inbox.last(actor.node());
+        let rules = self.view.machine.market().map(Market::rules);
         let read = entries.into_iter().map(|entry| {
             let writer = match &entry {
                 Entry::Intents(batch) => NodeId(batch.node),
@@ -30,15 +35,42 @@ impl Replica {
             if writer != actor.node() {
                 return None;
             }
+            if !self.is_plausible(actor, &entry) {
+                return None;
+            }
             let Entry::Intents(batch) = entry else {
                 return Some(Read::Record(entry));
             };
             let first = batch.first_counter;
             let intents = decode_batch(batch).filter(|_| last.checked_add(1) == Some(first))?;
+            if !intents.iter().all(|intent| is_admissible(intent, rules)) {
+                return None;
+            }
             last = last.checked_add(intents.len() as u64)?;
             Some(Read::Intents { node: writer, first, intents })
         });
         read.collect()
+    }
+
+    /// Whether a record of the lease fits what the document has of its writer's past. Terms rise by
+    /// promises, one step after another.
+    fn is_plausible(&self, actor: Actor, entry: &Entry) -> bool {
+        let reachable = self.tape.highest_term().saturating_add(MAX_TERM_STEP);
+        match entry {
+            Entry::Promise(promise) => promise.term <= reachable,
+            Entry::Activation(activation) => {
+                let adopted = activation.adopts.as_ref().is_none_or(|head| {
+                    let writer = head.actor.as_ref().try_into().map(Actor);
+                    writer.is_ok_and(|writer| head.batches <= self.tape.written(writer))
+                });
+                activation.term <= reachable
+                    && activation.promises.len() <= MAX_VOTERS
+                    && activation.first_batch == self.tape.written(actor)
+                    && adopted
+            }
+            Entry::SealAck(ack) => ack.term <= reachable,
+            Entry::Intents(_) | Entry::Tape(_) => true,
+        }
     }
 
     /// Takes what was read of a change, now that the document has it.

@@ -76,11 +76,12 @@ impl Replica {
     pub(super) fn take_over(
         &mut self,
         now: Micros,
+        from: NodeId,
         term: u64,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let votes = self.tape.voters().contains(&self.node);
-        let known = self.tape.head().is_some_and(|head| head.term == term);
+        let votes = self.tape.voters().contains(&self.node) && !self.tape.has_ended();
+        let known = self.tape.head().is_some_and(|head| head.term == term && head.actor.node() == from);
         if votes && known && matches!(self.lease.role, Role::Follower) {
             self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
             self.stand(now, Some(term), effects)?;

@@ -127,6 +127,10 @@ impl Lease {
 impl Replica {
     /// Does what the lease asks for at this time.
     pub(super) fn tend_lease(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+        // Whoever waits for the next generation's genesis neither promises nor stands.
+        if self.tape.has_ended() {
+            return Ok(());
+        }
         let term = self.tape.head().map_or(0, |head| head.term);
         if term != self.lease.seen.0 {
             self.lease.seen = (term, now);
@@ -162,7 +166,7 @@ impl Replica {
     /// When the lease next asks for something.
     pub(super) fn lease_timer(&self) -> Option<Micros> {
         let votes = self.tape.voters().contains(&self.node) && self.tape.voters().len() > 1;
-        votes.then_some(self.lease.timer)
+        (votes && !self.tape.has_ended()).then_some(self.lease.timer)
     }
 
     /// A voter that sees a valid activation of a higher term promises that term too; a holder or
@@ -224,6 +228,10 @@ impl Replica {
         sent: Micros,
         effects: &mut Vec<Effect>,
     ) {
+        // A newer term's holder is asked again once its promises have come.
+        if !self.tape.may_hold(term, from) {
+            return;
+        }
         if term >= self.lease.promised.max(self.tape.head().map_or(0, |head| head.term)) {
             self.lease.believed = Some((term, from, now.plus(self.lease.duration)));
             if !matches!(self.lease.role, Role::Holder(_)) {

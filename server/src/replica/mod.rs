@@ -207,6 +207,7 @@ impl Replica {
             Input::HandOver(to) => self.hand_over(to, effects),
             Input::Wake => {}
         }
+        self.hear_told(now);
         self.recall_told();
         self.count_acks(now);
         if self.show(now, effects)? {
@@ -268,7 +269,7 @@ impl Replica {
                 self.take_ballot(now, from, (term, trial, granted, label), effects)?;
             }
             Message::Committed { term, batches } => self.take_committed(now, from, term, batches),
-            Message::HandOver { term } => self.take_over(now, term, effects)?,
+            Message::HandOver { term } => self.take_over(now, from, term, effects)?,
             // Asked once more by someone who is wrong about the holder, it ends here.
             Message::HandOverWish { to } if self.holds_lease() => self.hand_over(to, effects),
             Message::HandOverWish { .. } => {}
@@ -313,7 +314,7 @@ impl Replica {
     /// Seal the next generation begins.
     fn show(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<bool, ReplicaError> {
         for _ in 0..MAX_APPLIED {
-            if self.view.batches() >= self.committed {
+            if self.view.batches() >= self.committed || self.tape.has_ended() {
                 return Ok(true);
             }
             let at = self.view.batches();
@@ -349,9 +350,9 @@ impl Replica {
     /// Asks to be woken when there is something to do that nothing else would bring up.
     fn plan_wake(&self, now: Micros, effects: &mut Vec<Effect>) {
         let at = self.view.batches();
-        let more_to_show = (at < self.committed && self.showable(at).is_some()).then_some(now);
-        let may_write =
-            self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now) && self.tape.seal().is_none();
+        let shows = !self.tape.has_ended() && at < self.committed && self.showable(at).is_some();
+        let more_to_show = shows.then_some(now);
+        let may_write = self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now) && !self.tape.is_sealed();
         let expiry = self.lease.held().and_then(|holding| holding.ahead.next_expiry()).filter(|_| may_write);
         // Tape time may differ from this node's clock: it is the span that counts.
         let clock = self.tape_clock(now).0;

@@ -18,7 +18,7 @@ use super::commit::Holding;
 use super::lease::{Holder, Role};
 use super::log::Log;
 use super::tape::Tape;
-use super::{CatchUp, Effect, GENESIS_SHARE, Inbox, Replica, ReplicaError};
+use super::{Effect, GENESIS_SHARE, Inbox, Replica, ReplicaError};
 use crate::document::{Actor, Document, Entry, Genesis};
 use crate::machine::{BatchBuilder, Intent, Seal};
 use crate::plant::{Plant, planted};
@@ -165,7 +165,7 @@ impl Replica {
         self.log = Log::beginning(self.tape.first_term());
         self.inbox = Inbox::after(self.view.ledger.counters());
         self.peers.begin_generation();
-        self.catch_up = CatchUp::default();
+        self.catch_up.begin_generation(now, genesis.generation());
         self.committed = 0;
         self.told = (0, 0);
         self.told_since = now;

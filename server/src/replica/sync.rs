@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::log::Arrival;
 use super::message::{Ack, Message};
 use super::{Effect, Replica, ReplicaError};
-use crate::document::{Actor, ChangeError, MAX_CHANGE_BYTES, RawChange, Vector};
+use crate::document::{Actor, ChangeError, Heading, MAX_CHANGE_BYTES, RawChange, Vector, heading};
 use crate::types::{Micros, NodeId};
 
 /// How long a third node's change may be missing at a peer before it is passed on.
@@ -158,19 +158,20 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> Result<Result<(), ChangeError>, ReplicaError> {
         for bytes in changes {
-            let raw = match RawChange::parse(bytes.to_vec()) {
-                Ok(raw) => raw,
-                Err(error) => return Ok(Err(error)),
-            };
-            let actor = match raw.actor() {
-                Ok(actor) => actor,
+            // What is known already is not decoded again.
+            let Heading { actor, seq } = match heading(&bytes) {
+                Ok(heading) => heading,
                 Err(error) => return Ok(Err(error)),
             };
             let known = self.document.vector().get(&actor).copied().unwrap_or(0);
             // Nobody else can have newer changes of this node than this node itself.
-            if raw.seq() <= known || actor.node() == self.node {
+            if seq <= known || actor.node() == self.node || self.peers.early.contains_key(&(actor, seq)) {
                 continue;
             }
+            let raw = match RawChange::parse(bytes.to_vec()) {
+                Ok(raw) => raw,
+                Err(error) => return Ok(Err(error)),
+            };
             if self.document.can_apply(&raw) {
                 if let Err(error) = self.apply_change(now, raw, effects)? {
                     return Ok(Err(error));
@@ -271,6 +272,8 @@ impl Replica {
                 break;
             }
         }
+        // It was sent everything: what comes from now on takes its ordinary way.
+        peer.urgent &= peer.scanned < self.log.durable();
         (!changes.is_empty()).then_some(changes)
     }
 

@@ -30,6 +30,8 @@ pub struct Tape {
     seal_acks: BTreeSet<(u64, NodeId)>,
     batches: BTreeMap<Actor, Written>,
     effective: Vec<Segment>,
+    /// The Seal was applied: nothing counts after it.
+    ended: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +90,7 @@ impl Tape {
             seal_acks: BTreeSet::new(),
             batches: BTreeMap::new(),
             effective: Vec::new(),
+            ended: false,
         };
         tape.choose();
         tape
@@ -159,6 +162,19 @@ impl Tape {
         self.batch(self.len().checked_sub(1)?)?.seal.as_ref()
     }
 
+    /// Whether the effective tape ends with a Seal, applied already or not.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.ended || self.seal().is_some()
+    }
+
+    /// Whether the Seal was applied. The next generation begins at once, unless its genesis is awaited
+    /// from a peer; until then nothing more counts in this one.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether the document itself shows that the Seal is committed: a majority said under one term
     /// that they hold it durably, and the head is of that term or a later one, which adopted it.
     #[must_use]
@@ -182,12 +198,11 @@ impl Tape {
         self.activations.iter().filter(valid).map(|(lease, _)| *lease)
     }
 
-    /// The highest term that anyone promised or activated.
+    /// The highest term that a voter promised; every valid activation rests on promises.
     #[must_use]
     pub fn highest_term(&self) -> u64 {
         let promised = self.promises.keys().next_back().map_or(0, |(term, _)| *term);
-        let activated = self.activations.keys().next_back().map_or(0, |(term, _)| *term);
-        promised.max(activated).max(self.first_term())
+        promised.max(self.first_term())
     }
 
     /// A voter's label: the highest term that it promised, and at least the one that the generation
@@ -230,6 +245,23 @@ impl Tape {
         })
     }
 
+    /// How many batches of the effective tape the holder of a term, or one before it, can have
+    /// committed: those before the first later lease's own.
+    #[must_use]
+    pub fn end_of(&self, term: u64) -> u64 {
+        let later = self.effective.iter().find(|segment| segment.term > term);
+        later.map_or(self.len(), |segment| segment.start)
+    }
+
+    /// Whether a node holds, or held, the lease of a term: by a valid activation, or by the genesis;
+    /// or a voter promised it the term, so that its activation may be on its way.
+    #[must_use]
+    pub fn may_hold(&self, term: u64, node: NodeId) -> bool {
+        let promised = self.promises.range((term, NodeId(0))..=(term, NodeId(u64::MAX)));
+        self.genesis.is_some_and(|(first, holder)| first == term && holder.node() == node)
+            || promised.into_iter().any(|(_, of)| of.candidate.node() == node)
+    }
+
     /// How many batches the effective tape has.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -267,6 +299,7 @@ impl Tape {
 
     /// Lets go of a batch that is committed and applied, and of all before it by its writer.
     pub fn release(&mut self, at: u64) {
+        self.ended |= self.batch(at).is_some_and(|batch| batch.seal.is_some());
         let Some(segment) = self.effective.iter().rev().find(|segment| segment.start <= at) else {
             return;
         };

@@ -165,16 +165,20 @@ fn run(
     Ok(written)
 }
 
-/// Deletes the generation that the archive has no place for any more.
+/// Deletes the generations that the archive has no place for any more: all of them, since a node that
+/// skipped some has older ones left.
 fn forget_oldest(database: &Database, meta: &Keyspace, genesis: &Genesis) -> Result<(), fjall::Error> {
     let Some(oldest) = genesis.generation().checked_sub(KEPT_GENERATIONS + 1) else {
         return Ok(());
     };
-    let name = super::changes_name(genesis.name(), oldest);
-    // A node that skipped generations never had it.
-    if database.keyspace_exists(&name) {
-        database.delete_keyspace(database.keyspace(&name, KeyspaceCreateOptions::default)?)?;
-        meta.remove(super::archive_key(genesis.name(), oldest))?;
+    let first = super::changes_name(genesis.name(), 0);
+    let prefix = first.trim_end_matches('0');
+    for name in database.list_keyspace_names() {
+        let generation = name.strip_prefix(prefix).and_then(|number| number.parse::<u64>().ok());
+        if let Some(generation) = generation.filter(|generation| *generation <= oldest) {
+            database.delete_keyspace(database.keyspace(&name, KeyspaceCreateOptions::default)?)?;
+            meta.remove(super::archive_key(genesis.name(), generation))?;
+        }
     }
     Ok(())
 }

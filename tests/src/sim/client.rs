@@ -211,7 +211,9 @@ fn amend(random: &mut Random, target: Target) -> Amend {
         1 => Some(NewSize::Open(Lots(random.between(1, 20)))),
         _ => Some(NewSize::Total(Lots(random.between(1, 20)))),
     };
-    let price = random.percent(50).then(|| Ticks(random.between(95, 105)));
+    // Something is changed: admission refuses an amend of nothing.
+    let priced = random.percent(50) || size.is_none();
+    let price = priced.then(|| Ticks(random.between(95, 105)));
     Amend { target, price, size }
 }
 

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use xbook_proto::v1::Reason;
 
 use crate::api::error::Refusal;
+use crate::machine::{is_chosen_name, is_market_name};
 use crate::types::{NodeId, OrderId};
 
 /// Most digits of a decimal, before and after the point together.
@@ -35,8 +36,11 @@ fn chosen_name<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Refusa
     if text.is_empty() {
         return Err(missing(field));
     }
-    let plain = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if plain { Ok(text) } else { Err(malformed(field, text, "must be 1 to 64 visible ASCII characters")) }
+    if is_chosen_name(text) {
+        Ok(text)
+    } else {
+        Err(malformed(field, text, "must be 1 to 64 visible ASCII characters"))
+    }
 }
 
 /// A market's name.
@@ -47,14 +51,10 @@ pub fn market_name(name: &str) -> Result<&str, Refusal> {
     if name.is_empty() {
         return Err(missing("market"));
     }
-    let code = |code: &str| {
-        (1..=12).contains(&code.len())
-            && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-    };
-    match name.split_once('/') {
-        Some((base, quote)) if code(base) && code(quote) => Ok(name),
-        _ => Err(malformed("market", name, "must be BASE/QUOTE, each 1 to 12 of A-Z and 0-9")),
+    if is_market_name(name) {
+        return Ok(name);
     }
+    Err(malformed("market", name, "must be BASE/QUOTE, each 1 to 12 of A-Z and 0-9"))
 }
 
 /// An order's id.

@@ -266,7 +266,7 @@ fn one_voter_becomes_three_and_any_of_them_may_die() {
     group.run(300);
     group.submit(1, example());
     for node in [2, 3] {
-        let change = request(&format!("add {node}"), Action::ChangeVoters(VoterChange::Add(id(node))));
+        let change = request(&format!("add-{node}"), Action::ChangeVoters(VoterChange::Add(id(node))));
         group.submit(2, vec![change]);
         group.run(50);
     }

@@ -1,0 +1,215 @@
+//! What every intent keeps to, whichever node accepted it: the rules of admission that need nothing
+//! but the request and the rules of its market.
+//!
+//! A node admits only such requests, so an intent from elsewhere that breaks one was made by no
+//! correct node.
+
+use xbook_proto::v1::TimeInForce;
+
+use super::directory::MAX_ADDRESS_BYTES;
+use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
+use super::{MAX_VOTERS, Rules};
+use crate::decimal::MAX_STEPS;
+use crate::types::{Lots, NodeId, Ticks};
+
+/// Whether a text is a market's name: BASE/QUOTE, each 1 to 12 of A-Z and 0-9.
+#[must_use]
+pub fn is_market_name(name: &str) -> bool {
+    let code = |code: &str| {
+        (1..=12).contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    name.split_once('/').is_some_and(|(base, quote)| code(base) && code(quote))
+}
+
+/// Whether a text is an account's name: 1 to 32 of A-Z, a-z, 0-9, '.', '_' and '-'.
+#[must_use]
+pub fn is_account(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=32).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// Whether a text is a client's id of a request, or its name of a session: 1 to 64 visible ASCII
+/// characters.
+#[must_use]
+pub fn is_chosen_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether a correct node can have accepted an intent, in the document of a market with these rules
+/// or, without any, in the directory.
+#[must_use]
+pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
+    let request = &intent.request;
+    let in_session = matches!(request.origin, Origin::Command { .. });
+    let told_apart = match &request.origin {
+        Origin::Request(id) => is_chosen_name(id),
+        Origin::Command { session, number } => is_chosen_name(&session.name) && *number > 0,
+    };
+    let announces = matches!(request.action, Action::Announce(_));
+    let owned = is_account(&request.account) || (announces && request.account.is_empty());
+    let names = |target: Target| match target {
+        Target::Order(id) => id.node.0 > 0 && id.counter > 0,
+        Target::Command(number) => in_session && number > 0,
+    };
+    let possible = match (&request.action, rules) {
+        (Action::Place(place), Some(rules)) => is_place(place, rules),
+        (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
+        (Action::Cancel(target), Some(_)) => names(*target),
+        (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
+        (Action::CancelAll(_), Some(_)) => true,
+        (Action::Invalid, Some(_)) => in_session,
+        (Action::ChangeVoters(change), _) => {
+            use super::intent::VoterChange::{Add, Remove};
+            matches!(change, Add(node) | Remove(node) if node.0 > 0)
+        }
+        (Action::CreateMarket(market), None) => is_market(market),
+        (Action::Announce(address), None) => address.len() <= MAX_ADDRESS_BYTES,
+        (Action::RemoveNode(node), None) => node.0 > 0,
+        _ => false,
+    };
+    told_apart && owned && possible
+}
+
+fn is_market(market: &NewMarket) -> bool {
+    let voters = &market.voters;
+    let ascending =
+        voters.is_sorted_by(|a, b| a < b) && voters.first().is_some_and(|first| *first > NodeId(0));
+    is_market_name(&market.name) && ascending && voters.len() <= MAX_VOTERS
+}
+
+fn is_place(place: &Place, rules: &Rules) -> bool {
+    let rests = matches!(place.time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
+    let known = place.time_in_force != TimeInForce::Unspecified;
+    place.limit.is_none_or(is_price)
+        && (rules.min_lots..=rules.max_lots).contains(&place.quantity)
+        && known
+        && (place.limit.is_some() || !rests)
+        && (rests || !place.post_only)
+        && (place.expires.is_some() == (place.time_in_force == TimeInForce::Gtd))
+}
+
+fn is_amend(amend: &Amend, rules: &Rules) -> bool {
+    let sized = match amend.size {
+        None => amend.price.is_some(),
+        Some(NewSize::Total(lots)) => (rules.min_lots..=rules.max_lots).contains(&lots),
+        Some(NewSize::Open(lots)) => (Lots(1)..=rules.max_lots).contains(&lots),
+    };
+    amend.price.is_none_or(is_price) && sized
+}
+
+fn is_price(price: Ticks) -> bool {
+    (1..=MAX_STEPS).contains(&price.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decimal::Grid;
+    use crate::machine::Request;
+    use crate::types::{Micros, OrderId, Side};
+
+    fn rules() -> Rules {
+        let grid = Grid::new("1".parse().unwrap()).unwrap();
+        Rules { max_lots: Lots(100), min_lots: Lots(2), ..Rules::new(grid, grid) }
+    }
+
+    fn intent(account: &str, id: &str, action: Action) -> Intent {
+        let origin = Origin::Request(id.into());
+        let request = Request { account: account.into(), origin, body_hash: 0, action };
+        Intent { request, based_on: Micros(0), accepted: Micros(0) }
+    }
+
+    fn place() -> Place {
+        Place {
+            side: Side::Buy,
+            limit: Some(Ticks(1)),
+            quantity: Lots(2),
+            time_in_force: TimeInForce::Gtc,
+            post_only: false,
+            expires: None,
+            sequence_by: None,
+        }
+    }
+
+    fn in_market(action: Action) -> bool {
+        is_admissible(&intent("main", "1", action), Some(&rules()))
+    }
+
+    fn in_directory(action: Action) -> bool {
+        is_admissible(&intent("main", "1", action), None)
+    }
+
+    fn market(name: &str, voters: &[u64]) -> Action {
+        let voters = voters.iter().copied().map(NodeId).collect();
+        Action::CreateMarket(NewMarket { name: name.into(), rules: rules(), voters })
+    }
+
+    #[test]
+    fn a_market_that_no_node_admits_is_refused() {
+        assert!(in_directory(market("BTC/USDT", &[1, 2, 7])));
+        for name in ["directory", "", "BTC", "B\0C/X", "btc/usdt", &"A".repeat(300)] {
+            assert!(!in_directory(market(name, &[1])), "{name}");
+        }
+        for voters in [&[][..], &[0], &[2, 1], &[1, 1], &[1, 2, 3, 4, 5, 6, 7, 8]] {
+            assert!(!in_directory(market("BTC/USDT", voters)), "{voters:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_or_id_that_no_node_admits_is_refused() {
+        let by = |account: &str, id: &str| {
+            is_admissible(&intent(account, id, Action::CancelAll(None)), Some(&rules()))
+        };
+        assert!(by("a.B_9-", &"r".repeat(64)));
+        for account in ["", "a b", "a\0", &"a".repeat(33), &"a".repeat(1_000_000)] {
+            assert!(!by(account, "1"), "{} bytes", account.len());
+        }
+        for id in ["", "a b", "é", &"r".repeat(65)] {
+            assert!(!by("main", id), "{id}");
+        }
+        let announce =
+            |address: &str| is_admissible(&intent("", "1", Action::Announce(address.into())), None);
+        assert!(announce("host:7001"));
+        assert!(!announce(&"h".repeat(MAX_ADDRESS_BYTES + 1)));
+    }
+
+    #[test]
+    fn an_order_that_no_node_admits_is_refused() {
+        use TimeInForce::{Fok, Gtd, Ioc, Unspecified};
+        assert!(in_market(Action::Place(place())));
+        let market = Place { limit: None, time_in_force: Ioc, ..place() };
+        assert!(in_market(Action::Place(market)));
+        let bad = [
+            Place { quantity: Lots(1), ..place() },
+            Place { quantity: Lots(101), ..place() },
+            Place { quantity: Lots(u64::MAX), ..place() },
+            Place { limit: Some(Ticks(0)), ..place() },
+            Place { limit: Some(Ticks(u64::MAX)), ..place() },
+            Place { limit: None, ..place() },
+            Place { time_in_force: Unspecified, ..place() },
+            Place { time_in_force: Fok, post_only: true, ..place() },
+            Place { time_in_force: Gtd, ..place() },
+            Place { expires: Some(Micros(5)), ..place() },
+        ];
+        for place in bad {
+            assert!(!in_market(Action::Place(place)), "{place:?}");
+        }
+        let target = Target::Order(OrderId { node: NodeId(1), counter: 1 });
+        let amend = |size| Action::Amend(Amend { target, price: None, size });
+        assert!(in_market(amend(Some(NewSize::Open(Lots(1))))));
+        for size in [None, Some(NewSize::Open(Lots(0))), Some(NewSize::Total(Lots(u64::MAX)))] {
+            assert!(!in_market(amend(size)), "{size:?}");
+        }
+        assert!(!in_market(Action::Cancel(Target::Command(1))), "only a session numbers commands");
+    }
+
+    #[test]
+    fn an_action_in_another_kind_of_document_is_refused() {
+        assert!(!in_directory(Action::Place(place())));
+        assert!(!in_directory(Action::CancelAll(None)));
+        assert!(!in_market(market("BTC/USDT", &[1])));
+        assert!(!in_market(Action::RemoveNode(NodeId(1))));
+        assert!(!in_market(Action::Announce("host:7001".into())));
+    }
+}
