@@ -41,7 +41,8 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
             ],
         );
     }
-    grid.render(terminal)
+    let quarantined = markets.iter().map(|market| (market.name.as_str(), market.quarantined.as_str()));
+    grid.render(terminal) + &words::quarantined(quarantined)
 }
 
 /// Everything about a market, a line each.

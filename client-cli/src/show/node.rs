@@ -1,6 +1,6 @@
 //! The node and its documents.
 
-use xbook_proto::v1::{DocumentVoters, GetNodeResponse, ListNodesResponse};
+use xbook_proto::v1::{DocumentStatus, DocumentVoters, GetNodeResponse, ListNodesResponse};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -57,6 +57,9 @@ pub fn node(node: &GetNodeResponse, terminal: Terminal) -> String {
     }
     text.push('\n');
     text.push_str(&grid.render(terminal));
+    let quarantined = |document: &DocumentStatus| (document.name.clone(), document.quarantined.clone());
+    let quarantined: Vec<_> = node.documents.iter().map(quarantined).collect();
+    text.push_str(&words::quarantined(quarantined.iter().map(|(name, why)| (name.as_str(), why.as_str()))));
     text
 }
 
@@ -97,7 +100,6 @@ pub fn voters(documents: &[DocumentVoters], terminal: Terminal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xbook_proto::v1::DocumentStatus;
 
     #[test]
     fn a_node_is_shown_with_its_documents() {
@@ -124,5 +126,14 @@ document  generation  term  holder     voters  position  batches  pending  chang
 BTC/USDT           0     1  this node       1        12        0        0        0      0  0123456789ab
 ";
         assert_eq!(node(&answer, Terminal::NONE), expected);
+        let faulty = DocumentStatus {
+            name: "ETH/USDT".to_owned(),
+            quarantined: "record 3 is damaged".to_owned(),
+            ..DocumentStatus::default()
+        };
+        let answer = GetNodeResponse { documents: vec![faulty], ..GetNodeResponse::default() };
+        let shown = node(&answer, Terminal::NONE);
+        let last = shown.lines().last().unwrap();
+        assert_eq!(last, "ETH/USDT is QUARANTINED on this node: record 3 is damaged");
     }
 }

@@ -182,8 +182,11 @@ impl From<Refusal> for Status {
 }
 
 impl From<Closed> for Refusal {
-    fn from(_: Closed) -> Self {
-        Self::shutting_down()
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Ended => Self::shutting_down(),
+            Closed::Quarantined { .. } => Self::new(Reason::Quarantined, closed.to_string()),
+        }
     }
 }
 
@@ -252,7 +255,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SequenceBy => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany | Reason::Overloaded | Reason::SlowReader => Code::ResourceExhausted,
-        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away => Code::Unavailable,
+        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away | Reason::Quarantined => Code::Unavailable,
         Reason::Deadline => Code::DeadlineExceeded,
         Reason::Position => Code::OutOfRange,
         Reason::Unspecified => Code::Internal,

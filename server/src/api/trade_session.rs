@@ -24,6 +24,7 @@ use super::admission::{self, Times};
 use super::convert::Units;
 use super::error::Refusal;
 use super::outlet::{self, Outlet, Stop};
+use super::submit::of_market;
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Change, Origin, Request, Rules, SessionId};
@@ -125,7 +126,7 @@ async fn serve(
     let results = Results { batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
     if results.write(&market, outcomes, outlet).await? == Written::Partly {
-        return Err(api.explain(Refusal::shutting_down()).await.into());
+        return Err(api.explain(of_market(&market, Refusal::shutting_down())).await.into());
     }
     reading.await.unwrap_or(Err(Stop::Gone))
 }

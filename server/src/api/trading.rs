@@ -30,7 +30,7 @@ impl TradingService for Api {
     async fn place_order(&self, call: Request<v1::PlaceOrderRequest>) -> Answer<v1::PlaceOrderResponse> {
         let (mut caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         caller.times.tape_ahead =
             market.as_ref().map_or(Micros(0), |market| market.tape_ahead(caller.times.now));
@@ -42,7 +42,7 @@ impl TradingService for Api {
     async fn amend_order(&self, call: Request<v1::AmendOrderRequest>) -> Answer<v1::AmendOrderResponse> {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let request =
             admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
@@ -58,7 +58,7 @@ impl TradingService for Api {
     async fn cancel_order(&self, call: Request<v1::CancelOrderRequest>) -> Answer<v1::CancelOrderResponse> {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let request =
             admission::cancel_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
@@ -81,7 +81,7 @@ impl TradingService for Api {
     ) -> Answer<v1::CancelAllOrdersResponse> {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         let request = admission::cancel_all_orders(message, rules, &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
@@ -280,7 +280,18 @@ impl Api {
     /// A market by its name.
     pub(super) fn find_market(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
         admission::market_name(name)?;
-        self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))
+        self.listed(name)?.ok_or_else(|| Refusal::unknown_market(name))
+    }
+
+    /// A market by its name, if there is one.
+    ///
+    /// # Errors
+    /// It is quarantined.
+    fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
+        match self.node.market(name) {
+            Some(market) => Ok(Some(market.usable()?)),
+            None => Ok(None),
+        }
     }
 
     /// A market that shows at least a position.
