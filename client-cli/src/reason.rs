@@ -54,6 +54,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::StoreFailed => "the node's disk failed",
         Reason::Deadline => "the answer did not come in time",
         Reason::Away => "it happened while the node was away, and the node has not learned it yet",
+        Reason::Quarantined => "what the node has of this market, or of the directory, can't be used",
         Reason::Position => "the position is not reached yet, or no longer kept",
     }
 }
@@ -75,7 +76,9 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::RequestIdReused => "leave --request-id out to draw a new one",
         Reason::Forgotten => "`xcli orders MARKET --all` shows whether it took effect long ago",
         Reason::TooMany => "cancel what you no longer need, with `xcli cancel` or `xcli cancel-all`",
-        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away => "ask another node, with --node",
+        Reason::ShuttingDown | Reason::StoreFailed | Reason::Away | Reason::Quarantined => {
+            "ask another node, with --node"
+        }
         Reason::Position => "leave --after out to begin now",
         _ => return None,
     })
