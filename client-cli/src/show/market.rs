@@ -39,7 +39,8 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
             ],
         );
     }
-    grid.render(terminal)
+    let quarantined = markets.iter().map(|market| (market.name.as_str(), market.quarantined.as_str()));
+    grid.render(terminal) + &words::quarantined(quarantined)
 }
 
 /// Everything about a market, a line each.
@@ -192,6 +193,9 @@ BTC/USDT  10.00       3  0.01  0.001
 ";
         assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
         assert!(detail(&market).contains("tick size    0.01\n"));
+        let faulty = Market { quarantined: "record 3 is damaged".to_owned(), ..market };
+        let shown = markets(&[faulty], Terminal::NONE);
+        assert!(shown.ends_with("BTC/USDT is QUARANTINED on this node: record 3 is damaged\n"), "{shown}");
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub fn node(node: &GetNodeResponse, terminal: Terminal) -> String {
     if node.documents.is_empty() {
         return text;
     }
-    format!("{text}\n{}\n{}", written(node, terminal), sizes(&node.documents, terminal))
+    let faults = node.documents.iter().map(|document| (&*document.name, &*document.quarantined));
+    let faults = words::quarantined(faults);
+    format!("{text}\n{}\n{}{faults}", written(node, terminal), sizes(&node.documents, terminal))
 }
 
 fn written(node: &GetNodeResponse, terminal: Terminal) -> String {
@@ -180,6 +182,15 @@ document  batches  changes  bytes  digest
 BTC/USDT        0        0      0  0123456789ab
 ";
         assert_eq!(node(&answer, Terminal::NONE), expected);
+        let faulty = DocumentStatus {
+            name: "ETH/USDT".to_owned(),
+            quarantined: "record 3 is damaged".to_owned(),
+            ..DocumentStatus::default()
+        };
+        let answer = GetNodeResponse { documents: vec![faulty], ..GetNodeResponse::default() };
+        let shown = node(&answer, Terminal::NONE);
+        let last = shown.lines().last().unwrap();
+        assert_eq!(last, "ETH/USDT is QUARANTINED on this node: record 3 is damaged");
     }
 
     fn documents(voters: &[(&str, &[&str])]) -> Vec<DocumentStatus> {

@@ -76,6 +76,12 @@ pub fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
+/// A line for each document that is quarantined: its name, and why it is; empty if it is not.
+pub fn quarantined<'a>(documents: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let line = |(name, why): (&str, &str)| format!("{name} is QUARANTINED on this node: {why}\n");
+    documents.filter(|(_, why)| !why.is_empty()).map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -135,6 +135,7 @@ async fn run(
                     continue;
                 }
                 received = blocks.recv() => received,
+                closed = market.faulted() => return Err(Refusal::from(closed).into()),
             };
             let block: Arc<Block> = match received {
                 Ok(block) if block.last <= seen => continue,

@@ -134,6 +134,10 @@ fn exists(name: &str) -> Refusal {
 }
 
 async fn status(document: &ReplicaHandle) -> Result<v1::DocumentStatus, Refusal> {
+    if let Some(reason) = document.quarantine() {
+        let (name, quarantined) = (document.name().to_owned(), reason.to_string());
+        return Ok(v1::DocumentStatus { name, quarantined, ..v1::DocumentStatus::default() });
+    }
     let status = document.read(|replica| replica.status()).await?;
     Ok(v1::DocumentStatus {
         name: document.name().to_owned(),
@@ -148,5 +152,6 @@ async fn status(document: &ReplicaHandle) -> Result<v1::DocumentStatus, Refusal>
         bytes: status.bytes,
         pending_intents: status.pending,
         digest: status.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        quarantined: String::new(),
     })
 }

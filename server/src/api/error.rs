@@ -193,8 +193,11 @@ impl From<Refusal> for Status {
 }
 
 impl From<Closed> for Refusal {
-    fn from(_: Closed) -> Self {
-        Self::shutting_down()
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Ended => Self::shutting_down(),
+            Closed::Quarantined { .. } => Self::new(Reason::Quarantined, closed.to_string()),
+        }
     }
 }
 

@@ -137,7 +137,12 @@ impl Follower {
                 self.read_page().await?;
                 continue;
             }
-            match self.live.recv().await {
+            let received = tokio::select! {
+                biased;
+                received = self.live.recv() => received,
+                closed = self.market.faulted() => return Err(closed.into()),
+            };
+            match received {
                 Ok(block) if block.last <= self.done => {}
                 Ok(block) if block.first <= self.done.next() => {
                     return Ok(self.hand_out(block, self.sizes));

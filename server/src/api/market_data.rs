@@ -24,7 +24,14 @@ impl MarketDataService for Api {
     async fn list_markets(&self, _call: Request<v1::ListMarketsRequest>) -> Answer<v1::ListMarketsResponse> {
         let mut markets = Vec::new();
         for market in self.node.markets() {
-            markets.push(describe(&market).await?);
+            markets.push(match market.quarantine() {
+                Some(reason) => v1::Market {
+                    name: market.name().to_owned(),
+                    quarantined: reason.to_string(),
+                    ..v1::Market::default()
+                },
+                None => describe(&market).await?,
+            });
         }
         Ok(Response::new(v1::ListMarketsResponse { markets }))
     }
@@ -83,6 +90,7 @@ pub(super) async fn describe(market: &ReplicaHandle) -> Result<v1::Market, Refus
         best_ask: price(best[1]),
         last_price: price(last_price),
         open_orders: open_orders as u64,
+        quarantined: String::new(),
     })
 }
 

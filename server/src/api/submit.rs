@@ -83,7 +83,7 @@ impl Api {
         deadline: Deadline,
     ) -> Result<Reached, Refusal> {
         match self.submit_to(market, request, when, deadline).await {
-            Err(refusal) => Err(self.explain(refusal).await),
+            Err(refusal) => Err(self.explain(of_market(market, refusal)).await),
             reached => reached,
         }
     }
@@ -263,6 +263,14 @@ where
     let task = tokio::task::spawn_blocking(move || read(&history));
     // The task does not panic; if it is gone, so is the runtime.
     Ok(task.await.map_err(|_| Refusal::shutting_down())??)
+}
+
+/// Says that the document is quarantined, if that is why a call is refused.
+pub(super) fn of_market(market: &ReplicaHandle, refusal: Refusal) -> Refusal {
+    match market.clone().usable() {
+        Err(closed) if refusal.reason() == Reason::ShuttingDown => closed.into(),
+        _ => refusal,
+    }
 }
 
 fn reused(request: &Request) -> Refusal {

@@ -25,7 +25,7 @@ use xbook_proto::v1::{self, Reason};
 use super::admission::{self, Times};
 use super::error::{Refusal, reason_name};
 use super::outlet::{self, Outlet, Stop};
-use super::submit::read_history;
+use super::submit::{of_market, read_history};
 use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
@@ -137,7 +137,7 @@ async fn serve(
     let results = Results { owner, batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
     if results.write(&market, outcomes, outlet).await? == Written::Partly {
-        return Err(api.explain(Refusal::shutting_down()).await.into());
+        return Err(api.explain(of_market(&market, Refusal::shutting_down())).await.into());
     }
     reading.await.unwrap_or(Err(Stop::Gone))
 }

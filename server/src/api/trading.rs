@@ -32,7 +32,7 @@ impl TradingService for Api {
         let (mut caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
         layers::concern(&message.market, "");
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         caller.times.tape_ahead =
             market.as_ref().map_or(Micros(0), |market| market.tape_ahead(caller.times.now));
@@ -58,7 +58,7 @@ impl TradingService for Api {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
         layers::concern(&message.market, &message.order_id);
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let id = message.order_id.clone();
         let admitted =
             admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller);
@@ -83,7 +83,7 @@ impl TradingService for Api {
         let (caller, deadline) = self.caller(&call)?;
         let mut message = call.into_inner();
         layers::concern(&message.market, &message.order_id);
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let named = !message.placed_by_request_id.is_empty() || !message.session.is_empty();
         if let Some(market) = market.as_ref().filter(|_| named) {
             let name = orders::Named {
@@ -139,7 +139,7 @@ impl TradingService for Api {
         let (caller, deadline) = self.caller(&call)?;
         let message = call.into_inner();
         layers::concern(&message.market, "");
-        let market = self.node.market(&message.market);
+        let market = self.listed(&message.market)?;
         let rules = market.as_ref().and_then(ReplicaHandle::rules);
         let request = admission::cancel_all_orders(message, rules, &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
@@ -453,7 +453,18 @@ impl Api {
     pub(super) fn find_market(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
         layers::concern(name, "");
         admission::market_name(name)?;
-        self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))
+        self.listed(name)?.ok_or_else(|| Refusal::unknown_market(name))
+    }
+
+    /// A market by its name, if there is one.
+    ///
+    /// # Errors
+    /// It is quarantined.
+    fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
+        match self.node.market(name) {
+            Some(market) => Ok(Some(market.usable()?)),
+            None => Ok(None),
+        }
     }
 
     /// A market that shows at least a position.

@@ -113,9 +113,10 @@ impl Api {
     /// The directory, or a market, by name.
     pub(super) fn document(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
         if name == self.node.directory().name() {
-            return Ok(self.node.directory().clone());
+            return Ok(self.node.directory().clone().usable()?);
         }
-        self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))
+        let market = self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))?;
+        Ok(market.usable()?)
     }
 }
 

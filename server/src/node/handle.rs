@@ -6,6 +6,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use xbook_proto::peer::v1::HistoryPart;
 
 use super::backfill::Parts;
+use super::quarantine::Quarantine;
 use super::task::{Command, Reader};
 use crate::history::History;
 use crate::machine::{Answer, Block, Change, Request, Rules};
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub closing: watch::Sender<bool>,
     /// Where parts of the history go that this node was away for; `None` for the directory.
     pub parts: Option<Parts>,
+    pub quarantine: Quarantine,
 }
 
 /// How far everything is shown.
@@ -70,7 +72,7 @@ pub struct Outcome {
 }
 
 /// Why requests were not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SubmitError {
     /// Too many requests wait; none of these was taken.
     #[error("too many requests wait to be sequenced")]
@@ -80,10 +82,23 @@ pub enum SubmitError {
     Closed(#[from] Closed),
 }
 
-/// The replica has ended: the node is shutting down, or its disk failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the node takes no more requests")]
-pub struct Closed;
+/// The replica has ended.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Closed {
+    /// With its node, which is shutting down, or whose disk failed.
+    #[error("the node takes no more requests")]
+    Ended,
+    /// Alone, by a fault of its document.
+    #[error(
+        "{document} is quarantined on this node: {reason}. What is stored of it stays as it is; ask another node"
+    )]
+    Quarantined {
+        /// The document.
+        document: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
+}
 
 impl ReplicaHandle {
     /// "directory", or the market's name.
@@ -104,6 +119,60 @@ impl ReplicaHandle {
         self.shared.history.as_ref()
     }
 
+    /// A document that can't be used, with the reason: nothing of it runs.
+    pub(super) fn quarantined(name: &str, reason: &str) -> Self {
+        let quarantine = Quarantine::default();
+        quarantine.raise(reason);
+        let (closing, shown) = (watch::Sender::new(false), watch::Sender::<Shown>::default());
+        Self {
+            shared: Arc::new(Shared {
+                name: name.into(),
+                rules: None,
+                // Nobody receives.
+                commands: mpsc::channel(1).0,
+                blocks: broadcast::Sender::new(1),
+                shown: shown.subscribe(),
+                history: None,
+                closing,
+                parts: None,
+                quarantine,
+            }),
+        }
+    }
+
+    /// Why the document is quarantined on this node, if it is.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<Arc<str>> {
+        self.shared.quarantine.reason()
+    }
+
+    /// Quarantines the document: its replica hears and does nothing any more.
+    pub(super) fn fault(&self, reason: &str) {
+        self.shared.quarantine.raise(reason);
+    }
+
+    /// The document, unless it is quarantined.
+    ///
+    /// # Errors
+    /// [`Closed::Quarantined`].
+    pub fn usable(self) -> Result<Self, Closed> {
+        if self.quarantine().is_some() { Err(self.closed()) } else { Ok(self) }
+    }
+
+    /// Completes when the document is quarantined.
+    pub async fn faulted(&self) -> Closed {
+        self.shared.quarantine.raised().await;
+        self.closed()
+    }
+
+    /// Why the replica has ended.
+    pub(super) fn closed(&self) -> Closed {
+        match self.quarantine() {
+            Some(reason) => Closed::Quarantined { document: Arc::clone(&self.shared.name), reason },
+            None => Closed::Ended,
+        }
+    }
+
     /// Hands in requests. They take effect in this order.
     ///
     /// # Errors
@@ -111,8 +180,8 @@ impl ReplicaHandle {
     pub async fn submit(&self, requests: Vec<Request>, waiter: Waiter) -> Result<(), SubmitError> {
         let (taken, answer) = oneshot::channel();
         let command = Command::Submit { requests, waiter, taken };
-        self.shared.commands.send(command).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)?
+        self.shared.commands.send(command).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?
     }
 
     /// Reads from the replica between two of its steps.
@@ -129,8 +198,8 @@ impl ReplicaHandle {
             // The asking side may have gone; then nobody needs the result.
             let _ = reply.send(read(replica));
         });
-        self.shared.commands.send(Command::Read(reader)).await.map_err(|_| Closed)?;
-        answer.await.map_err(|_| Closed)
+        self.shared.commands.send(Command::Read(reader)).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())
     }
 
     /// Waits until all that is committed now is shown.
@@ -144,7 +213,7 @@ impl ReplicaHandle {
     /// # Errors
     /// [`Closed`] if the replica has ended.
     pub async fn hand_over(&self, to: NodeId) -> Result<(), Closed> {
-        self.shared.commands.send(Command::HandOver(to)).await.map_err(|_| Closed)
+        self.shared.commands.send(Command::HandOver(to)).await.map_err(|_| self.closed())
     }
 
     /// A peer said something.
@@ -172,7 +241,7 @@ impl ReplicaHandle {
     /// [`Closed`] if the replica has ended.
     pub async fn reached(&self, position: Position) -> Result<(), Closed> {
         let mut shown = self.shared.shown.clone();
-        shown.wait_for(|shown| shown.position >= position).await.map(|_| ()).map_err(|_| Closed)
+        shown.wait_for(|shown| shown.position >= position).await.map(|_| ()).map_err(|_| self.closed())
     }
 
     /// Position up to which everything is shown.

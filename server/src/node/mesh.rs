@@ -55,7 +55,8 @@ pub(super) async fn announce(directory: ReplicaHandle, clock: Clock, me: NodeId,
             tracing::warn!(%address, ?reason, "the directory does not take this node's address");
         }
         // The node is ending; its next start tells.
-        Err(Closed) => {}
+        Err(Closed::Ended) => {}
+        Err(error) => tracing::warn!(%address, %error, "the directory does not take this node's address"),
     }
 }
 
@@ -81,7 +82,9 @@ async fn announced(
         let (committed, outcome) = oneshot::channel();
         let waiter = Waiter::Call(CallWaiter { accepted, committed });
         match directory.submit(vec![request], waiter).await {
-            Ok(()) => return outcome.await.map(|outcome| outcome.answer().refused).map_err(|_| Closed),
+            Ok(()) => {
+                return outcome.await.map(|outcome| outcome.answer().refused).map_err(|_| directory.closed());
+            }
             Err(SubmitError::Closed(closed)) => return Err(closed),
             Err(SubmitError::Overloaded) => tokio::time::sleep(ANNOUNCE_AGAIN).await,
         }

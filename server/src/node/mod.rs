@@ -12,6 +12,7 @@ mod disk;
 mod handle;
 mod mesh;
 mod publish;
+mod quarantine;
 mod supervisor;
 mod task;
 mod waiting;
@@ -33,7 +34,7 @@ use crate::machine::NodeEntry;
 use crate::peer::{Dialler, Gate, Identity, Link, LinkEvent, Links, PeerError, Router, fetch_directory};
 use crate::replica::message::Envelope;
 use crate::replica::{Replica, ReplicaError, Settings};
-use crate::store::{Store, StoreError, Written};
+use crate::store::{Loaded, Store, StoreError, Written};
 use crate::types::{Micros, NodeId, Position};
 use supervisor::{Starter, Supervisor};
 
@@ -102,6 +103,7 @@ impl Router for Documents {
 
     fn ask_history(&self, peer: Link, request: HistoryRequest) {
         let market = self.markets.borrow().get(request.market.as_str()).cloned();
+        let market = market.filter(|market| market.quarantine().is_none());
         if let Some(history) = market.and_then(|market| market.history().cloned()) {
             backfill::answer(&self.history_turns, history, request, peer);
         }
@@ -171,6 +173,9 @@ pub enum NodeError {
         /// What it is.
         error: PeerError,
     },
+    /// A document whose replica panicked when it was opened.
+    #[error("{0}")]
+    Faulty(String),
     /// A replica's task ended unexpectedly.
     #[error("a task of the node ended: {0}")]
     Task(String),
@@ -186,14 +191,19 @@ impl Node {
         let clock = Clock::start();
         let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock)?;
         let mut stored = starter.store.load()?;
-        let at = stored.iter().position(|document| document.genesis.name() == DIRECTORY);
+        let at = stored.iter().position(|document| document.name == DIRECTORY);
         let directory_document = match at {
-            Some(at) => stored.swap_remove(at),
-            None if bootstrap => starter.store.enter(&Genesis::directory(starter.node))?,
+            Some(at) => stored.swap_remove(at).stored,
+            None if bootstrap => Ok(starter.store.enter(&Genesis::directory(starter.node))?),
             None if join.is_empty() => return Err(NodeError::NoCluster),
-            None => starter.store.enter(&fetch_directory(&join).await?)?,
+            None => Ok(starter.store.enter(&fetch_directory(&join).await?)?),
         };
-        let cluster = starter.store.cluster()?.unwrap_or_else(|| directory_document.genesis.clone());
+        let (cluster, directory_document) = match (starter.store.cluster()?, directory_document) {
+            (Some(cluster), document) => (cluster, document),
+            (None, Ok(document)) => (document.genesis.clone(), Ok(document)),
+            (None, Err(error)) => return Err(error.into()),
+        };
+        let directory_document = Loaded { name: DIRECTORY.to_owned(), stored: directory_document };
         let identity = Identity { node: starter.node, cluster };
         let supervisor = Supervisor::start(starter, directory_document, stored)?;
         let inner = Inner {
@@ -312,8 +322,9 @@ impl Node {
     /// The node ended before.
     pub async fn market_ready(&self, name: &str) -> Result<ReplicaHandle, Closed> {
         let mut markets = self.inner.markets.clone();
-        let found = markets.wait_for(|markets| markets.contains_key(name)).await.map_err(|_| Closed)?;
-        found.get(name).cloned().ok_or(Closed)
+        let found =
+            markets.wait_for(|markets| markets.contains_key(name)).await.map_err(|_| Closed::Ended)?;
+        found.get(name).cloned().ok_or(Closed::Ended)
     }
 
     /// A market's newest generation as it is on the disk, opened beside the running replica: its

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::handle::Shown;
+use super::quarantine::{Fault, Quarantine};
 use super::waiting::Notice;
 use crate::history::{History, HistoryError};
 use crate::machine::{Block, Change, MarketEntry};
@@ -50,6 +51,7 @@ pub(super) struct Publisher {
     pub follower: Follower,
     pub shown: watch::Sender<Shown>,
     pub blocks: broadcast::Sender<Arc<Block>>,
+    pub quarantine: Quarantine,
 }
 
 /// A channel for created markets.
@@ -123,11 +125,16 @@ async fn open(created: &Created, market: &MarketEntry) {
 
 impl Publisher {
     /// Publishes until the replica has ended.
-    pub async fn run(self, mut publications: mpsc::Receiver<Publication>) -> Result<(), HistoryError> {
+    pub async fn run(self, mut publications: mpsc::Receiver<Publication>) -> Result<(), Fault> {
         while let Some(publication) = publications.recv().await {
             match publication {
                 Publication::Block { block, notices } => {
-                    self.follower.follow(&block).await?;
+                    if let Err(error) = self.follower.follow(&block).await {
+                        // Those who wait for this block find the word why.
+                        let end = Err::<(), _>(Fault::from(error));
+                        self.quarantine.raise_on(&end);
+                        return end;
+                    }
                     self.shown.send_replace(Shown { position: block.last, time: block.time });
                     notices.into_iter().for_each(Notice::tell);
                     // Without a stream there is nobody to send to.

@@ -1,22 +1,25 @@
-//! Who starts the replicas' tasks, connects them with peers, and ends all if one fails.
+//! Who starts the replicas' tasks, connects them with peers, quarantines a document that fails, and
+//! ends all if the node can't go on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::backfill::Filler;
 use super::disk::Disk;
 use super::publish::{self, Follower};
+use super::quarantine::{Fault, panicked};
 use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
-use crate::history::{History, HistoryError, HistoryStore};
+use crate::history::{History, HistoryStore};
 use crate::machine::{Caps, MarketEntry, NewMarket};
 use crate::peer::{Link, LinkEvent, Links};
 use crate::replica::{Replica, Settings};
-use crate::store::{Store, Stored, Writer, Written};
+use crate::store::{Loaded, Store, Stored, Writer, Written};
 use crate::types::{NodeId, Position};
 
 /// How long replicas may take to finish what they have taken. Without a majority they can't.
@@ -53,6 +56,23 @@ impl Starter {
         Ok(Self { node, clock, random, seed, roll_at, store, history, writer })
     }
 
+    /// Starts what there is of a document, or quarantines it.
+    fn open(
+        &self,
+        Loaded { name, stored }: Loaded,
+        follower: FollowerKind,
+        links: &watch::Sender<Links>,
+        tasks: &mut Tasks,
+    ) -> Result<ReplicaHandle, NodeError> {
+        let started =
+            stored.map_err(NodeError::from).and_then(|stored| self.start(stored, follower, links, tasks));
+        started.or_else(|error| {
+            let reason = error.of_document().ok_or(error)?;
+            tracing::error!(document = %name, %reason, "the document is quarantined");
+            Ok(ReplicaHandle::quarantined(&name, &reason))
+        })
+    }
+
     /// Starts the task of a document's replica.
     fn start(
         &self,
@@ -77,23 +97,40 @@ impl Starter {
             shown: history.as_ref().map_or(Position(0), History::last),
         };
         let start = stored.genesis.position();
-        let opened = Replica::open(stored.genesis, me, settings, stored.loaded);
+        let open = || Replica::open(stored.genesis, me, settings, stored.loaded);
+        let opened =
+            catch_unwind(AssertUnwindSafe(open)).map_err(|panic| match panicked(panic.as_ref()) {
+                Fault::Node(words) | Fault::Document(words) => NodeError::Faulty(words),
+            })?;
         let replica = opened
             .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
+        let mut filler = None;
         let (follower, parts) = match (follower, history) {
             (FollowerKind::History, Some(history)) => {
                 // The document has nothing of what was before.
                 history.skip_to(start)?;
                 let history = Arc::new(history);
-                let (filler, parts) = Filler::new(Arc::clone(&history), links.subscribe());
-                fillers.spawn(filler.run());
+                let (fills, parts) = Filler::new(Arc::clone(&history), links.subscribe());
+                filler = Some(fills);
                 (Follower::History(history), Some(parts))
             }
             (FollowerKind::Directory(created), _) => (Follower::Directory(created), None),
             (FollowerKind::History, None) => (Follower::Nobody, None),
         };
         let disk = Disk::new(stored.changes, stored.count, self.store.clone(), self.writer_sender()?);
-        Ok(task::spawn(name, replica, disk, (follower, parts), links.subscribe(), self.clock, replicas))
+        let documents = (Arc::clone(&name), replica, disk);
+        let handle = task::spawn(documents, (follower, parts), links.subscribe(), self.clock, replicas);
+        if let Some(filler) = filler {
+            let watched = handle.clone();
+            fillers.spawn(async move {
+                tokio::select! {
+                    ended = filler.run() => (name, ended.map_err(Fault::from)),
+                    // What is stored of it stays as it is.
+                    _ = watched.faulted() => (name, Ok(())),
+                }
+            });
+        }
+        Ok(handle)
     }
 
     /// What the writer did so far.
@@ -118,17 +155,18 @@ enum FollowerKind {
 }
 
 /// How a replica's task ended: its document, and the error if there was one.
-pub(super) type TaskEnd = (Arc<str>, Result<(), String>);
+pub(super) type TaskEnd = (Arc<str>, Result<(), Fault>);
 
 /// The tasks of a node's documents.
 #[derive(Default)]
 struct Tasks {
     replicas: JoinSet<TaskEnd>,
     /// They end with the supervisor.
-    fillers: JoinSet<Result<(), HistoryError>>,
+    fillers: JoinSet<TaskEnd>,
 }
 
-/// Owns the tasks: starts markets as the directory creates them, and ends all if one fails.
+/// Owns the tasks: starts markets as the directory creates them, quarantines a document whose task
+/// fails, and ends all if the node can't go on.
 pub(super) struct Supervisor {
     pub starter: Starter,
     pub directory: ReplicaHandle,
@@ -145,14 +183,14 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Starts the tasks of all stored documents.
-    pub fn start(starter: Starter, directory: Stored, markets: Vec<Stored>) -> Result<Self, NodeError> {
+    pub fn start(starter: Starter, directory: Loaded, markets: Vec<Loaded>) -> Result<Self, NodeError> {
         let mut tasks = Tasks::default();
         let (sender, created) = publish::created();
         let links = watch::Sender::default();
-        let directory = starter.start(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
+        let directory = starter.open(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
         let mut handles = Markets::new();
         for stored in markets {
-            let handle = starter.start(stored, FollowerKind::History, &links, &mut tasks)?;
+            let handle = starter.open(stored, FollowerKind::History, &links, &mut tasks)?;
             handles.insert(handle.name().into(), handle);
         }
         let (events, link_events) = mpsc::channel(MAX_LINK_EVENTS);
@@ -185,8 +223,16 @@ impl Supervisor {
                 Some(event) = self.link_events.recv() => if let Err(error) = self.link(event) {
                     break Err(error);
                 },
-                Some(ended) = self.tasks.replicas.join_next() => break Err(unexpected(ended)),
-                Some(ended) = self.tasks.fillers.join_next() => break Err(filler_failed(ended)),
+                Some(ended) = self.tasks.replicas.join_next() => {
+                    if let Err(error) = self.replica_ended(ended) {
+                        break Err(error);
+                    }
+                }
+                Some(ended) = self.tasks.fillers.join_next() => {
+                    if let Err(error) = self.filler_ended(ended) {
+                        break Err(error);
+                    }
+                }
                 () = requested(&mut stopping) => break Ok(()),
             }
         };
@@ -209,11 +255,38 @@ impl Supervisor {
         };
         let genesis = Genesis::market(&new);
         let stored = self.starter.store.create(&genesis)?;
-        let handle = self.starter.start(stored, FollowerKind::History, &self.links, &mut self.tasks)?;
+        let loaded = Loaded { name: market.name.to_string(), stored: Ok(stored) };
+        let handle = self.starter.open(loaded, FollowerKind::History, &self.links, &mut self.tasks)?;
         self.markets.send_modify(|markets| {
             markets.insert(market.name.clone(), handle);
         });
         Ok(())
+    }
+
+    /// A replica's task ended before it was asked to: by its document's fault, or with the node.
+    fn replica_ended(&self, ended: Result<TaskEnd, JoinError>) -> Result<(), NodeError> {
+        match ended {
+            Ok((document, Err(Fault::Document(reason)))) => self.quarantine(&document, &reason),
+            ended => return Err(unexpected(ended)),
+        }
+        Ok(())
+    }
+
+    /// A history's filler ended: by its document's fault, after it, or with the node.
+    fn filler_ended(&self, ended: Result<TaskEnd, JoinError>) -> Result<(), NodeError> {
+        match ended {
+            Ok((_, Ok(()))) => {}
+            Ok((document, Err(Fault::Document(reason)))) => self.quarantine(&document, &reason),
+            ended => return Err(unexpected(ended)),
+        }
+        Ok(())
+    }
+
+    fn quarantine(&self, document: &str, reason: &str) {
+        tracing::error!(%document, %reason, "the document is quarantined");
+        let market = self.markets.borrow().get(document).cloned();
+        let handle = market.unwrap_or_else(|| self.directory.clone());
+        handle.fault(reason);
     }
 
     fn link(&self, event: LinkEvent) -> Result<(), NodeError> {
@@ -261,7 +334,9 @@ impl Supervisor {
         self.markets.borrow().values().for_each(ReplicaHandle::close);
         let finish = async {
             while let Some(ended) = self.tasks.replicas.join_next().await {
-                if !matches!(ended, Ok((_, Ok(())))) {
+                if let Ok((document, Err(Fault::Document(reason)))) = &ended {
+                    tracing::error!(%document, %reason, "the document is quarantined");
+                } else if !matches!(ended, Ok((_, Ok(())))) {
                     error = error.take().or(Some(unexpected(ended)));
                 }
             }
@@ -295,18 +370,12 @@ async fn requested(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-fn filler_failed(ended: Result<Result<(), HistoryError>, tokio::task::JoinError>) -> NodeError {
-    match ended {
-        Ok(Err(error)) => error.into(),
-        Ok(Ok(())) => NodeError::Task("the filler of a history ended".to_owned()),
-        Err(error) => NodeError::Task(error.to_string()),
-    }
-}
-
-fn unexpected(ended: Result<TaskEnd, tokio::task::JoinError>) -> NodeError {
+fn unexpected(ended: Result<TaskEnd, JoinError>) -> NodeError {
     NodeError::Task(match ended {
         Ok((document, Ok(()))) => format!("the replica of {document} ended"),
-        Ok((document, Err(error))) => format!("the replica of {document} failed: {error}"),
+        Ok((document, Err(Fault::Node(error) | Fault::Document(error)))) => {
+            format!("the replica of {document} failed: {error}")
+        }
         Err(error) => error.to_string(),
     })
 }

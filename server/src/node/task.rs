@@ -3,10 +3,12 @@
 //! All requests that wait are handed to the replica at once, so a batch is whatever came while the
 //! batch before it was on its way to the disk.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
@@ -16,11 +18,11 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
 use super::publish::{self, Follower, Publication, Publisher};
+use super::quarantine::{Fault, Quarantine, panicked};
 use super::supervisor::TaskEnd;
 use super::waiting::Waiting;
 use super::{Closed, LEASE};
 use crate::document::Genesis;
-use crate::history::HistoryError;
 use crate::machine::Request;
 use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
@@ -69,23 +71,22 @@ struct Task {
     effects: Vec<Effect>,
     /// When the running step began.
     step_began: Micros,
+    quarantine: Quarantine,
 }
 
 /// Starts a replica's task and its publisher.
 pub(super) fn spawn(
-    name: Arc<str>,
-    replica: Replica,
-    disk: Disk,
+    (name, replica, disk): (Arc<str>, Replica, Disk),
     (follower, parts): (Follower, Option<Parts>),
     links: watch::Receiver<Links>,
     clock: Clock,
     tasks: &mut JoinSet<TaskEnd>,
 ) -> ReplicaHandle {
     let rules = replica.view().machine.market().map(|market| market.rules().clone());
-    let (commands, receiver) = mpsc::channel(MAX_WAITING);
+    let (commands, mut receiver) = mpsc::channel(MAX_WAITING);
     let (publications, published) = publish::channel();
     let (shown, blocks) = (watch::Sender::default(), publish::streams());
-    let closing = watch::Sender::new(false);
+    let (closing, quarantine) = (watch::Sender::new(false), Quarantine::default());
     let shared = Shared {
         name: name.clone(),
         rules,
@@ -95,10 +96,11 @@ pub(super) fn spawn(
         history: follower.history(),
         closing: closing.clone(),
         parts,
+        quarantine: quarantine.clone(),
     };
-    let publisher = Publisher { follower, shown, blocks };
+    let publisher = Publisher { follower, shown, blocks, quarantine: quarantine.clone() };
     let waiting = Waiting::from(replica.node(), replica.next_counter());
-    let task = Task {
+    let mut task = Task {
         name: name.clone(),
         known: Links::new(),
         links,
@@ -112,34 +114,45 @@ pub(super) fn spawn(
         handing_over: None,
         effects: Vec::new(),
         step_began: clock.now(),
+        quarantine: quarantine.clone(),
     };
     tasks.spawn(async move {
         // A task of its own: while it writes the history, the replica goes on with the next batch.
         let mut publishing = tokio::spawn(publisher.run(published));
+        let running = AssertUnwindSafe(task.run(&mut receiver, closing.subscribe())).catch_unwind();
         let ran = tokio::select! {
-            ran = task.run(receiver, closing.subscribe()) => ran,
+            ran = running => ran.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))),
             // It ends before the task only if it failed; then nothing more may be shown.
-            failed = &mut publishing => return (name, publisher_end(failed)),
+            failed = &mut publishing => {
+                let ended = publisher_end(failed);
+                quarantine.raise_on(&ended);
+                return (name, ended);
+            }
         };
+        // Whoever waits finds the word why before he learns that he waits in vain.
+        quarantine.raise_on(&ran);
+        drop((task, receiver));
         // What was committed is published to the end.
-        (name, publisher_end(publishing.await).and(ran))
+        let ended = publisher_end(publishing.await).and(ran);
+        quarantine.raise_on(&ended);
+        (name, ended)
     });
     ReplicaHandle { shared: Arc::new(shared) }
 }
 
-fn publisher_end(ended: Result<Result<(), HistoryError>, JoinError>) -> Result<(), String> {
+fn publisher_end(ended: Result<Result<(), Fault>, JoinError>) -> Result<(), Fault> {
     match ended {
-        Ok(published) => published.map_err(|error| error.to_string()),
-        Err(panicked) => Err(panicked.to_string()),
+        Ok(published) => published,
+        Err(panicked) => Err(panicked.into()),
     }
 }
 
 impl Task {
     async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Command>,
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
         mut closing: watch::Receiver<bool>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         self.show_start().await?;
         self.step(Input::Wake).await?;
         self.relink().await?;
@@ -149,13 +162,14 @@ impl Task {
             let event = tokio::select! {
                 biased;
                 stored = self.disk.first_stored() => {
-                    let (generation, index) = stored?;
+                    let (generation, index) = stored.map_err(Fault::Node)?;
                     Event::Stored { generation, index }
                 }
                 () = woken(&mut self.wake) => Event::Woken,
                 () = woken(&mut self.handing_over) => Event::NoSuccessor,
                 _ = closing.wait_for(|closing| *closing), if self.open => Event::Closing,
                 Ok(()) = self.links.changed() => Event::Links,
+                () = self.quarantine.raised() => return Ok(()),
                 count = commands.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
             };
             match event {
@@ -186,7 +200,7 @@ impl Task {
     }
 
     /// Takes commands: all requests up to a peer's word are one input.
-    async fn take(&mut self, commands: &mut Vec<Command>) -> Result<(), String> {
+    async fn take(&mut self, commands: &mut Vec<Command>) -> Result<(), Fault> {
         let mut gathered: Vec<Request> = Vec::new();
         for command in commands.drain(..) {
             match command {
@@ -217,7 +231,7 @@ impl Task {
     }
 
     /// What the generation begins with is shown from the start: no batch will come for it.
-    async fn show_start(&mut self) -> Result<(), String> {
+    async fn show_start(&mut self) -> Result<(), Fault> {
         let view = self.replica.view();
         let (position, time) = (view.position(), view.time());
         if position == Position(0) {
@@ -228,7 +242,7 @@ impl Task {
     }
 
     /// A closing holder hands its lease over, so that nobody has to wait until it is over.
-    async fn give_lease_up(&mut self) -> Result<(), String> {
+    async fn give_lease_up(&mut self) -> Result<(), Fault> {
         let Some(to) = self.replica.successor(self.clock.now()) else { return Ok(()) };
         tracing::info!(document = %self.name, %to, "the lease is handed over");
         self.handing_over = Some(Box::pin(sleep(Duration::from_micros(LEASE.0))));
@@ -240,7 +254,7 @@ impl Task {
     }
 
     /// Tells the replica which peers came and went.
-    async fn relink(&mut self) -> Result<(), String> {
+    async fn relink(&mut self) -> Result<(), Fault> {
         let links = self.links.borrow_and_update().clone();
         let same = |known: &Link| links.get(&known.peer).is_some_and(|link| link.is(known));
         let gone: Vec<NodeId> =
@@ -266,12 +280,13 @@ impl Task {
     ) {
         let room = self.replica.room().saturating_sub(gathered.len());
         let answer = match requests.len() {
-            _ if !self.open => Err(Closed.into()),
+            _ if !self.open => Err(Closed::Ended.into()),
             many if many > room => Err(SubmitError::Overloaded),
             _ => Ok(()),
         };
         // A caller that has gone before its requests were taken does not want them.
-        if taken.send(answer).is_ok() && answer.is_ok() && !requests.is_empty() {
+        let takes = answer.is_ok();
+        if taken.send(answer).is_ok() && takes && !requests.is_empty() {
             let first = self.replica.next_counter() + gathered.len() as u64;
             self.waiting.add(first, requests.len(), waiter);
             gathered.extend(requests);
@@ -281,17 +296,17 @@ impl Task {
     /// Tells a command that came too late.
     fn refuse(&self, command: Command) {
         match command {
-            Command::Submit { taken, .. } => _ = taken.send(Err(Closed.into())),
+            Command::Submit { taken, .. } => _ = taken.send(Err(Closed::Ended.into())),
             Command::Read(read) => read(&self.replica),
             Command::HandOver(_) | Command::Hear { .. } => {}
         }
     }
 
-    async fn step(&mut self, input: Input) -> Result<(), String> {
+    async fn step(&mut self, input: Input) -> Result<(), Fault> {
         let mut effects = std::mem::take(&mut self.effects);
         self.step_began = self.clock.now();
         // What a replica wanted before it gave up is not done: nobody heard of it.
-        self.replica.handle(self.step_began, input, &mut effects).map_err(|error| error.to_string())?;
+        self.replica.handle(self.step_began, input, &mut effects)?;
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
@@ -299,15 +314,15 @@ impl Task {
         Ok(())
     }
 
-    async fn perform(&mut self, effect: Effect) -> Result<(), String> {
+    async fn perform(&mut self, effect: Effect) -> Result<(), Fault> {
         match effect {
             Effect::Store { generation, index, bytes } => {
-                self.disk.write(generation, index, bytes)?;
+                self.disk.write(generation, index, bytes).map_err(Fault::Node)?;
             }
             Effect::Roll { genesis, changes } => self.roll(genesis, changes).await?,
             Effect::Skipped { through, position, time } => {
                 // What is shown now must be shown after a restart too.
-                self.disk.begun().await?;
+                self.disk.begun().await.map_err(Fault::Node)?;
                 self.waiting.skip(through);
                 let directory = self.replica.view().machine.directory();
                 let markets =
@@ -340,7 +355,7 @@ impl Task {
 impl Task {
     /// A generation begins. The old one can make the history anew, so the history is synced before
     /// the old one is given up.
-    async fn roll(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), String> {
+    async fn roll(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), Fault> {
         let (synced, history_is_synced) = oneshot::channel();
         self.publish(Publication::Sync(synced)).await?;
         history_is_synced.await.map_err(|_| history_failed())?;
@@ -350,10 +365,10 @@ impl Task {
             document = %self.name, generation = genesis.generation(), genesis_bytes = genesis.bytes(),
             position = genesis.position().0, pause_us, "a generation begins"
         );
-        self.disk.begin_generation(genesis, changes)
+        self.disk.begin_generation(genesis, changes).map_err(Fault::Node)
     }
 
-    async fn publish(&self, publication: Publication) -> Result<(), String> {
+    async fn publish(&self, publication: Publication) -> Result<(), Fault> {
         self.publications.send(publication).await.map_err(|_| history_failed())
     }
 }
@@ -365,6 +380,7 @@ async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {
     }
 }
 
-fn history_failed() -> String {
-    "its history failed".to_owned()
+/// The publisher's own word comes before this one.
+fn history_failed() -> Fault {
+    Fault::Node("its history failed".to_owned())
 }

@@ -62,6 +62,14 @@ pub struct Stored {
     pub loaded: Vec<Vec<u8>>,
 }
 
+/// What was found of a document.
+pub struct Loaded {
+    /// "directory", or the market's name.
+    pub name: String,
+    /// All of it, or why it can't be read.
+    pub stored: Result<Stored, StoreError>,
+}
+
 /// Why the store can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -218,19 +226,30 @@ impl Store {
         self.load_document(genesis, before).map(Some)
     }
 
-    /// Loads all documents, and checks that nothing that was synced is missing.
+    /// Loads all documents, each or what is wrong with it, and checks that nothing that was synced is
+    /// missing. While a document's records can't even be counted, what is missing can't be told.
     ///
     /// # Errors
-    /// Something is damaged or missing.
-    pub fn load(&self) -> Result<Vec<Stored>, StoreError> {
-        let mut documents = Vec::new();
+    /// The disk failed, or something is missing.
+    pub fn load(&self) -> Result<Vec<Loaded>, StoreError> {
+        let (mut documents, mut found) = (Vec::new(), Some(0));
         for item in self.meta.prefix(GENESIS_PREFIX) {
             let (key, framed) = item.into_inner().map_err(|error| self.failed(error))?;
-            let (genesis, before) = decode_genesis(&framed, &String::from_utf8_lossy(&key))?;
-            documents.push(self.load_document(genesis, before)?);
+            let key = String::from_utf8_lossy(&key);
+            let (count, stored) = match decode_genesis(&framed, &key) {
+                Ok((genesis, before)) => match self.load_document(genesis.clone(), before) {
+                    Ok(stored) => (Some(before + stored.count), Ok(stored)),
+                    Err(error) => (self.count(&genesis).ok().map(|count| before + count), Err(error)),
+                },
+                Err(error) => (None, Err(error)),
+            };
+            found = found.zip(count).map(|(found, count)| found + count);
+            let name = key.strip_prefix(GENESIS_PREFIX).unwrap_or(&key).to_owned();
+            documents.push(Loaded { name, stored });
         }
-        let found = documents.iter().map(|document| document.changes.before + document.count).sum();
-        self.watermark.check(found)?;
+        if let Some(found) = found {
+            self.watermark.check(found)?;
+        }
         // A killed process may have left records in the system's buffers. Whoever reads them will
         // acknowledge them, so they are synced first.
         self.database.persist(PersistMode::SyncAll).map_err(|error| self.failed(error))?;
@@ -248,6 +267,17 @@ impl Store {
         }
         let changes = Changes { keyspace, generation: genesis.generation(), before };
         Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded })
+    }
+
+    /// How many changes of a generation are stored, whole or damaged.
+    fn count(&self, genesis: &Genesis) -> Result<u64, StoreError> {
+        let keyspace = self.keyspace(genesis.name(), genesis.generation())?;
+        let mut count = 0;
+        for item in keyspace.iter() {
+            item.key().map_err(|error| self.failed(error))?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {

@@ -36,12 +36,12 @@ fn what_was_written_is_found_again() {
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(store.node_id(NodeId(7)).unwrap(), NodeId(7));
         store.create(&genesis()).unwrap();
-        let document = store.load().unwrap().remove(0);
+        let document = store.load().unwrap().remove(0).stored.unwrap();
         write(&store, &document, &[b"one", b"two"]);
     }
     let store = Store::open(directory.path()).unwrap();
     assert_eq!(store.node_id(NodeId(8)).unwrap(), NodeId(7), "the first id stays");
-    let document = store.load().unwrap().remove(0);
+    let document = store.load().unwrap().remove(0).stored.unwrap();
     assert_eq!(document.genesis, genesis());
     assert_eq!(document.loaded, [b"one", b"two"]);
 }
@@ -51,7 +51,7 @@ fn a_record_with_a_wrong_checksum_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     store.create(&genesis()).unwrap();
-    let document = store.load().unwrap().remove(0);
+    let document = store.load().unwrap().remove(0).stored.unwrap();
     write(&store, &document, &[b"one", b"two"]);
     let mut framed = frame::close(b"two");
     framed[5] ^= 1;
@@ -65,7 +65,7 @@ fn a_record_that_was_synced_and_is_gone_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     store.create(&genesis()).unwrap();
-    let document = store.load().unwrap().remove(0);
+    let document = store.load().unwrap().remove(0).stored.unwrap();
     write(&store, &document, &[b"one", b"two"]);
     document.changes.keyspace.remove(1_u64.to_be_bytes()).unwrap();
     drop(store);
@@ -81,7 +81,7 @@ fn a_torn_journal_is_cut_at_what_was_synced_or_reported() {
     {
         let store = Store::open(directory.path()).unwrap();
         store.create(&genesis()).unwrap();
-        let document = store.load().unwrap().remove(0);
+        let document = store.load().unwrap().remove(0).stored.unwrap();
         write(&store, &document, &[b"one", b"two", &[b'x'; 5_000]]);
     }
     let journal = std::fs::read_dir(directory.path().join("documents"))

@@ -7,6 +7,7 @@ mod bad_input;
 mod calls;
 mod lease;
 mod peers;
+mod quarantine;
 mod repeats;
 mod service;
 mod session;

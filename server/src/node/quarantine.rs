@@ -1,0 +1,133 @@
+//! One document's fault stays its own.
+//!
+//! ```text
+//! fold, digest, history, a panic ──> the document alone ──> quarantined: the others go on
+//! a failed disk, a forgotten promise ──> the node ──> it ends
+//! ```
+//!
+//! A quarantine is not stored. A node that starts opens the document again, and meets the fault again.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinError;
+
+use super::NodeError;
+use crate::history::HistoryError;
+use crate::replica::ReplicaError;
+use crate::store::StoreError;
+
+/// Whether a document is quarantined, and why. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Quarantine(watch::Sender<Option<Arc<str>>>);
+
+impl Quarantine {
+    /// Quarantines the document, unless it is already.
+    pub fn raise(&self, reason: &str) {
+        self.0.send_if_modified(|known| {
+            let first = known.is_none();
+            if first {
+                *known = Some(reason.into());
+            }
+            first
+        });
+    }
+
+    /// Quarantines the document if an end was by its fault.
+    pub fn raise_on<T>(&self, end: &Result<T, Fault>) {
+        if let Err(Fault::Document(reason)) = end {
+            self.raise(reason);
+        }
+    }
+
+    /// Why, if it is.
+    pub fn reason(&self) -> Option<Arc<str>> {
+        self.0.borrow().clone()
+    }
+
+    /// Completes once it is.
+    pub async fn raised(&self) {
+        // This is a sender, so this can't fail.
+        let _ = self.0.subscribe().wait_for(Option::is_some).await;
+    }
+}
+
+/// Why a task of a document ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// The node can't go on: its disk failed, or it has forgotten a promise.
+    Node(String),
+    /// The document can't go on.
+    Document(String),
+}
+
+impl From<ReplicaError> for Fault {
+    fn from(error: ReplicaError) -> Self {
+        match error {
+            ReplicaError::Forgotten { .. } => Self::Node(error.to_string()),
+            _ => Self::Document(error.to_string()),
+        }
+    }
+}
+
+impl From<HistoryError> for Fault {
+    fn from(error: HistoryError) -> Self {
+        match &error {
+            HistoryError::Store(store) if of_disk(store) => Self::Node(error.to_string()),
+            _ => Self::Document(error.to_string()),
+        }
+    }
+}
+
+impl From<JoinError> for Fault {
+    fn from(error: JoinError) -> Self {
+        match error.try_into_panic() {
+            Ok(panic) => panicked(panic.as_ref()),
+            Err(error) => Self::Node(error.to_string()),
+        }
+    }
+}
+
+/// The fault of a task that panicked.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Fault {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+    Fault::Document(format!("its task panicked: {words}"))
+}
+
+impl NodeError {
+    /// The reason to quarantine a document, if the error is only that document's.
+    pub(super) fn of_document(&self) -> Option<String> {
+        match self {
+            Self::Replica { error, .. } => {
+                let forgotten = matches!(**error, ReplicaError::Forgotten { .. });
+                (!forgotten).then(|| error.to_string())
+            }
+            Self::Faulty(reason) => Some(reason.clone()),
+            Self::History(HistoryError::Store(error)) if of_disk(error) => None,
+            Self::History(error) => Some(error.to_string()),
+            Self::Store(error) => error.of_document().then(|| error.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether it is the fault of the records of one document, not of the disk.
+    #[must_use]
+    pub fn of_document(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Genesis(_) => true,
+            Self::Database { error, .. } => !of_disk(error),
+            Self::InUse { .. } | Self::Io { .. } | Self::Lost { .. } => false,
+        }
+    }
+}
+
+/// Whether a database failed for all that is in it.
+fn of_disk(error: &fjall::Error) -> bool {
+    use fjall::Error;
+    !matches!(error, Error::Storage(storage) if !matches!(storage, fjall::LsmError::Io(_)))
+        && !matches!(error, Error::Decompress(_) | Error::InvalidTag(_) | Error::InvalidTrailer)
+}
