@@ -128,6 +128,12 @@ impl RawChange {
         self.change.raw_bytes().len()
     }
 
+    /// What it holds in memory, decoded: its bytes and its operations.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.len() + self.operations.len() * size_of::<Op>()
+    }
+
     /// Whether it has no bytes; never so.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -54,7 +54,7 @@ pub(super) struct Peer {
 
 impl Peers {
     fn keep_early(&mut self, actor: Actor, raw: RawChange) -> Result<(), ChangeError> {
-        let (seq, len) = (raw.seq(), raw.len());
+        let (seq, len) = (raw.seq(), raw.held_bytes());
         if self.early_bytes + len > MAX_EARLY_BYTES {
             return Err(ChangeError::Dependency { actor, seq });
         }
@@ -84,7 +84,7 @@ impl Peers {
     /// What waited here may have come another way.
     fn drop_known(&mut self, applied: &Vector) {
         self.early.retain(|(actor, seq), _| applied.get(actor).is_none_or(|have| have < seq));
-        self.early_bytes = self.early.values().map(RawChange::len).sum();
+        self.early_bytes = self.early.values().map(RawChange::held_bytes).sum();
     }
 }
 
@@ -194,7 +194,7 @@ impl Replica {
         let found =
             self.peers.early.iter().find(|(_, raw)| self.document.can_apply(raw)).map(|(key, _)| *key);
         let raw = self.peers.early.remove(&found?)?;
-        self.peers.early_bytes -= raw.len();
+        self.peers.early_bytes -= raw.held_bytes();
         Some(raw)
     }
 

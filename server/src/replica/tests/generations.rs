@@ -1,5 +1,7 @@
 //! Generations: several replicas on a perfect network seal, roll over, change voters and catch up.
 
+mod hostile;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
