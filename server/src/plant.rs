@@ -22,6 +22,10 @@ pub enum Plant {
     SealUncommitted,
     /// A genesis has the term of whoever committed the Seal, which is not in the Seal's past.
     GenesisOfMore,
+    /// An order's expiry is not looked at when it has its turn.
+    LateOrder,
+    /// A restarted node does not remember what it has shown.
+    TakenBack,
 }
 
 /// Plants a bug for the replicas of this thread, or takes it out again.

@@ -138,6 +138,16 @@ fn changes_sent_before_they_are_synced_is_found() {
 }
 
 #[test]
+fn an_order_matched_after_its_time_is_found() {
+    found(Bug::LateOrder, 20);
+}
+
+#[test]
+fn a_restart_that_takes_back_what_was_shown_is_found() {
+    found(Bug::TakenBack, 20);
+}
+
+#[test]
 fn a_commit_told_without_its_term_is_found() {
     found(Bug::CommitWithoutTerm, 200);
 }

@@ -213,28 +213,26 @@ impl State {
 
     /// Ends the batch as the last of its generation. The genesis that the Seal names follows from
     /// the state after this; its hash is for the caller to fill in. `survives` is asked whether the next
-    /// generation can begin with the state as it will be then.
-    ///
-    /// # Errors
-    /// It does not survive: the batch ended without a Seal.
+    /// generation can begin with the state as it will be then; if not, the batch ends without a Seal.
+    #[must_use]
     pub fn seal(
         &mut self,
         mut builder: BatchBuilder,
         voters: Vec<NodeId>,
         holder: [u8; 16],
         survives: impl FnOnce(&Self) -> bool,
-    ) -> Result<Batch, Batch> {
+    ) -> Batch {
         let (before, unsealed) = ((self.time, self.position), builder.journal.position);
         (self.time, self.position) = (builder.batch.time, builder.journal.advance());
         let survives = survives(self);
         (self.time, self.position) = before;
         if !survives {
             builder.journal.position = unsealed;
-            return Err(self.end(builder));
+            return self.end(builder);
         }
         let seal = Seal { voters, holder, genesis: [0; 32] };
         self.put_seal(&seal);
-        Ok(Batch { seal: Some(seal), ..self.end(builder) })
+        Batch { seal: Some(seal), ..self.end(builder) }
     }
 
     fn put_seal(&mut self, seal: &Seal) {

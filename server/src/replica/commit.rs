@@ -102,7 +102,8 @@ impl Replica {
     /// them, may be shown at once.
     pub(super) fn recall_committed(&mut self, shown: Position) {
         let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
-        let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default().max(shown);
+        let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default();
+        let known = if planted(Plant::TakenBack) { known } else { known.max(shown) };
         let committed = batches.take_while(|batch| batch.first <= known).count() as u64;
         self.committed = self.committed.max(self.view.batches() + committed);
         self.told = self.tape.head().map_or((0, 0), |head| (head.term, self.committed));

@@ -142,8 +142,7 @@ fn match_again(inbox: &Inbox, state: &mut State, batch: &Batch) -> Result<Batch,
     let Some(seal) = &batch.seal else {
         return Ok(state.end(builder));
     };
-    let sealed = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
-    let mut again = sealed.unwrap_or_else(|batch| batch);
+    let mut again = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
     if let Some(sealed) = &mut again.seal {
         sealed.genesis = seal.genesis;
     }

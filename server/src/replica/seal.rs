@@ -65,20 +65,17 @@ impl Replica {
         if !fresh {
             return Some(Entry::Tape(Arc::new(holding.ahead.end(batch))));
         }
-        let sealed = holding.ahead.seal(batch, voters.clone(), me.0, |state| state.survives(&voters));
-        let mut batch = match sealed {
-            Ok(batch) => batch,
-            Err(batch) => {
-                // Tried again when there is a quarter more.
-                let size = self.document.bytes();
-                self.seal_from = size.saturating_add(size / 4);
-                let generation = self.genesis.generation();
-                effects.push(Effect::Report(format!(
-                    "generation {generation} is not sealed: its state, written and read back, is another one"
-                )));
-                return Some(Entry::Tape(Arc::new(batch)));
-            }
-        };
+        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0, |state| state.survives(&voters));
+        if batch.seal.is_none() {
+            // Tried again when there is a quarter more.
+            let size = self.document.bytes();
+            self.seal_from = size.saturating_add(size / 4);
+            let generation = self.genesis.generation();
+            effects.push(Effect::Report(format!(
+                "generation {generation} is not sealed: its state, written and read back, is another one"
+            )));
+            return Some(Entry::Tape(Arc::new(batch)));
+        }
         let genesis = self.genesis.after(&holding.ahead, &voters, (holding.term, me));
         if let Some(seal) = &mut batch.seal {
             seal.genesis = genesis.digest();

@@ -44,10 +44,14 @@ pub enum Bug {
     SealUncommitted,
     /// A genesis is made from more than its Seal's past.
     GenesisOfMore,
+    /// An order's expiry is not looked at when it has its turn.
+    LateOrder,
+    /// A restarted node does not remember what it has shown.
+    TakenBack,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 13] = [
+pub const BUGS: [Bug; 15] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -61,6 +65,8 @@ pub const BUGS: [Bug; 13] = [
     Bug::AckAcross,
     Bug::SealUncommitted,
     Bug::GenesisOfMore,
+    Bug::LateOrder,
+    Bug::TakenBack,
 ];
 
 impl Bug {
@@ -81,6 +87,8 @@ impl Bug {
             Self::AckAcross => "ack-across",
             Self::SealUncommitted => "seal-uncommitted",
             Self::GenesisOfMore => "genesis-of-more",
+            Self::LateOrder => "late-order",
+            Self::TakenBack => "taken-back",
         }
     }
 
@@ -101,6 +109,8 @@ impl Bug {
             Self::AckAcross => "acknowledgements of one generation count in the next",
             Self::SealUncommitted => "the next generation begins though its Seal is not committed",
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
+            Self::LateOrder => "an order's expiry is not looked at when it has its turn",
+            Self::TakenBack => "a restarted node does not remember what it has shown",
         }
     }
 
@@ -121,6 +131,8 @@ impl Bug {
             Self::CommitWithoutTerm => Some(Plant::CommitWithoutTerm),
             Self::SealUncommitted => Some(Plant::SealUncommitted),
             Self::GenesisOfMore => Some(Plant::GenesisOfMore),
+            Self::LateOrder => Some(Plant::LateOrder),
+            Self::TakenBack => Some(Plant::TakenBack),
             Self::AckUnlabelled
             | Self::AckUnsynced
             | Self::HolderByNode

@@ -150,7 +150,11 @@ impl Ledger {
             Action::Place(place) if place.sequence_by.is_some_and(|by| by < time) => {
                 expired(Reason::SequenceBy)
             }
-            Action::Place(place) if place.expires.is_some_and(|at| at <= time) => expired(Reason::ExpireTime),
+            Action::Place(place)
+                if place.expires.is_some_and(|at| at <= time) && !planted(Plant::LateOrder) =>
+            {
+                expired(Reason::ExpireTime)
+            }
             Action::Invalid => Some(Step::plain(Outcome::Refused, Reason::Unspecified)),
             _ => None,
         }

@@ -183,12 +183,12 @@ impl Ledger {
                     self.marks.insert(id, Mark { account: account.clone(), request: None });
                 }
             }
-            Action::Withdraw(order) if self.has_consumed(order) => {
-                if self.marks.get(&order) == Some(account) {
-                    self.marks.remove(&order);
-                }
+            Action::Withdraw(order)
+                if self.has_consumed(order) && self.marks.get(&order) == Some(account) =>
+            {
+                self.marks.remove(&order);
             }
-            Action::Withdraw(order) if withdrawn => {
+            Action::Withdraw(order) if withdrawn && !self.has_consumed(order) => {
                 let mark = Mark { account: account.clone(), request: target.map(key_of) };
                 self.marks.insert(order, mark);
             }

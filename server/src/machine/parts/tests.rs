@@ -392,3 +392,21 @@ fn parts_of_a_large_state_are_many_and_none_is_too_large() {
     state.next_generation(voters(), NEW);
     same(&state, &read);
 }
+
+#[test]
+fn a_state_that_does_not_survive_is_not_sealed_and_goes_on() {
+    let mut world = World::default();
+    let mut state = State::new(empty_market(), voters(), OLD);
+    let mut follower = state.clone();
+    for batch in world.go_on(&mut state, &[(0, 1, 2, 3, 4); 40]) {
+        follower.apply(&batch, |id| world.intents.get(&id)).unwrap();
+    }
+    assert!(state.survives(&voters()));
+    for survives in [false, true] {
+        let builder = state.begin(1, state.time(), state.position()).unwrap();
+        let batch = state.seal(builder, voters(), [7; 16], |_| survives);
+        assert_eq!(batch.seal.is_some(), survives);
+        follower.apply(&batch, |id| world.intents.get(&id)).unwrap();
+        same(&state, &follower);
+    }
+}
