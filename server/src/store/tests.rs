@@ -56,7 +56,7 @@ fn a_record_with_a_wrong_checksum_is_reported() {
     let mut framed = frame::close(b"two");
     framed[5] ^= 1;
     document.changes.keyspace.insert(1_u64.to_be_bytes(), framed).unwrap();
-    let error = store.load().err().unwrap();
+    let error = store.load().unwrap().remove(0).stored.err().unwrap();
     assert_eq!(error.to_string(), "record 1 of directory is damaged: its checksum is wrong");
 }
 
