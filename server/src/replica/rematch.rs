@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::inbox::Inbox;
-use crate::machine::{Batch, Block, Change, FoldError, State};
+use crate::machine::{Action, Batch, Block, Change, FoldError, State};
 use crate::types::{Lots, OrderId, Position};
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Liquidity;
+use xbook_proto::v1::{Liquidity, Reason};
 
 /// What was matched again.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -133,10 +133,13 @@ fn match_again(inbox: &Inbox, state: &mut State, batch: &Batch) -> Result<Batch,
     let mut builder = state.begin(batch.term, batch.time, batch.committed)?;
     for (id, step) in batch.consumed_ids().zip(&batch.steps) {
         let intent = inbox.get(id).ok_or(FoldError::OutOfTurn { intent: id })?;
-        // Which withdraws the holder had seen by then only the outcome tells.
-        match step.outcome {
-            Outcome::Withdrawn => state.sequence(&mut builder, id, intent, inbox)?,
-            _ => state.sequence(&mut builder, id, intent, &())?,
+        // What else the holder had seen by then only the outcome tells: of a place, whether it saw a
+        // withdraw; of a withdraw, whether it saw the order, whatever it made of that.
+        let withdraws = matches!(intent.request.action, Action::Withdraw(_));
+        let saw = step.outcome == Outcome::Withdrawn || withdraws && step.reason != Reason::UnknownOrder;
+        match saw {
+            true => state.sequence(&mut builder, id, intent, inbox)?,
+            false => state.sequence(&mut builder, id, intent, &())?,
         }
     }
     let Some(seal) = &batch.seal else {

@@ -161,7 +161,7 @@ fn settle(world: &mut World) -> Result<(), Violation> {
         world.run_until(world.time + 100_000)?;
     }
     world.promises.settled()?;
-    Ok(())
+    world.verify()
 }
 
 /// Cuts a minority off, with the lease holder in it half of the time, and looks at both sides.

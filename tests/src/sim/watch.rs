@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use xbook::document::Genesis;
+use xbook::document::{Actor, Genesis};
 use xbook::machine::{Account, Block};
-use xbook::types::{NodeId, OrderId};
+use xbook::replica::{Replica, Settings};
+use xbook::types::{Micros, NodeId, OrderId};
 
 use super::World;
 use super::client::Client;
@@ -162,6 +163,23 @@ impl World {
         let present = present.iter().filter(|node| voters.contains(node)).count();
         let majority = whole && present > voters.len() / 2;
         fold::check_merge(genesis, (&disks, majority), self.caps, &self.committed)
+    }
+
+    /// Matches again what each machine has on its disk of its newest generation, as `verify` does.
+    ///
+    /// # Errors
+    /// It finds something wrong, though nothing is.
+    pub fn verify(&self) -> Result<(), Violation> {
+        for machine in &self.machines {
+            let failed = |error: String| Violation::Failed { node: machine.id, error };
+            let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
+            let settings = Settings { now: Micros(1), caps: self.caps, ..Settings::default() };
+            let stored = machine.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
+            let copy = Replica::open(machine.disk.genesis().clone(), reader, settings, stored)
+                .map_err(|error| failed(error.to_string()))?;
+            copy.rematch(self.committed.end(), |_| {}).map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// How many machines and generations there are.
