@@ -86,7 +86,7 @@ impl Reader {
             }
             (CommandOutcome::Done, Action::Cancel) => Ok(Answer::Cancelled { price: self.prices[order] }),
             (CommandOutcome::Refused, Action::Modify { .. } | Action::Cancel)
-                if result.reason() == Reason::UnknownOrder =>
+                if matches!(result.reason(), Reason::UnknownOrder | Reason::OrderClosed) =>
             {
                 Ok(Answer::Refused)
             }
