@@ -326,10 +326,7 @@ impl World {
             }
             Effect::Skipped { position, .. } => {
                 self.snapshots += 1;
-                if let Some(process) = &mut self.machines[at].process {
-                    process.skipped_from = Some(process.shown.1);
-                    process.shown.1 = position;
-                }
+                self.machines[at].skip(position);
             }
             Effect::Report(error) => return Err(Violation::Failed { node, error }),
             Effect::Send { to, envelope } => {
