@@ -70,7 +70,7 @@ impl Replica {
             match message {
                 Message::Fetch { part } => self.serve_genesis(from, part, effects),
                 // It may have forgotten, or never heard, that this node is ahead.
-                Message::Hello { .. } => self.greet(from, effects),
+                Message::Hello { .. } => self.greet(from, false, effects),
                 _ => {}
             }
             return Ok(());
@@ -115,6 +115,9 @@ impl Replica {
 
     /// When a genesis is next to be asked for.
     pub(super) fn next_fetch(&self) -> Option<Micros> {
+        if !self.may_write() {
+            return None;
+        }
         let patience = self.lease.duration;
         if let Some(fetch) = &self.catch_up.fetch {
             return Some(fetch.asked.plus(patience));

@@ -102,12 +102,13 @@ impl Replica {
     /// A connection to a peer is up.
     pub(super) fn peer_up(&mut self, peer: NodeId, effects: &mut Vec<Effect>) {
         self.peers.connected.insert(peer, Peer::default());
-        self.greet(peer, effects);
+        self.greet(peer, false, effects);
     }
 
-    /// Says which generation this is, and what the disk has of it.
-    pub(super) fn greet(&self, peer: NodeId, effects: &mut Vec<Effect>) {
-        let hello = Message::Hello { genesis: self.genesis_hash, ack: self.log.ack().clone() };
+    /// Says which generation this is, what the disk has of it, and what is remembered of the peer.
+    pub(super) fn greet(&self, peer: NodeId, answer: bool, effects: &mut Vec<Effect>) {
+        let (ack, heard) = (self.own_ack(), self.heard_of(peer));
+        let hello = Message::Hello { genesis: self.genesis_hash, ack, heard, answer };
         self.send(peer, hello, effects);
     }
 

@@ -16,6 +16,7 @@ fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
                 index: document.count + at as u64,
                 bytes: record.to_vec().into(),
             },
+            remembered: None,
             done: Box::new(move || sender.send(at).unwrap()),
         };
         writer.sender().send(write).unwrap();
@@ -23,6 +24,10 @@ fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
     drop(sender);
     assert_eq!(done.iter().count(), records.len());
     assert_eq!(writer.finish().unwrap().changes, records.len() as u64);
+}
+
+fn who(number: u8) -> Identity {
+    Identity { node: NodeId(number.into()), secret: [number; 32] }
 }
 
 fn genesis() -> Genesis {
@@ -34,13 +39,13 @@ fn what_was_written_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     {
         let store = Store::open(directory.path()).unwrap();
-        assert_eq!(store.node_id(NodeId(7)).unwrap(), NodeId(7));
+        assert!(store.identity(who(7)).unwrap() == who(7));
         store.create(&genesis()).unwrap();
         let document = store.load().unwrap().remove(0).stored.unwrap();
         write(&store, &document, &[b"one", b"two"]);
     }
     let store = Store::open(directory.path()).unwrap();
-    assert_eq!(store.node_id(NodeId(8)).unwrap(), NodeId(7), "the first id stays");
+    assert!(store.identity(who(8)).unwrap() == who(7), "the first one stays");
     let document = store.load().unwrap().remove(0).stored.unwrap();
     assert_eq!(document.genesis, genesis());
     assert_eq!(document.loaded, [b"one", b"two"]);
