@@ -34,7 +34,7 @@ impl World {
     pub(super) fn copy_disk(&mut self) {
         let at = self.random.index(self.machines.len());
         let machine = &self.machines[at];
-        let backup = Backup { node: machine.id, disk: machine.disk.copy(), shown: machine.shows() };
+        let backup = Backup { node: machine.id, disk: machine.disk.copy(), shown: machine.history_now() };
         let late = [5_000, 100_000, 1_000_000, 6_000_000][self.random.index(4)];
         let when = self.time + self.random.between(1_000, late);
         self.plan(when, Event::Restore(at, Box::new(backup)));

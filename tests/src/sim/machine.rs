@@ -73,8 +73,8 @@ pub struct Process {
     pub term: (u64, u64),
     /// The generation and the last position that it has shown.
     pub shown: (u64, Position),
-    /// The last position that it had shown before it took a generation from a peer.
-    pub skipped_from: Option<Position>,
+    /// The last generation that it took from a peer, and the last position that it had shown before.
+    pub skipped: Option<(u64, Position)>,
     /// How far the oracles have looked at that.
     pub looked: (u64, Position),
 }
@@ -138,7 +138,7 @@ impl Machine {
             wake: u64::MAX,
             term: (0, 0),
             shown,
-            skipped_from: None,
+            skipped: None,
             looked: shown,
         });
         Ok(())
@@ -151,18 +151,34 @@ impl Machine {
         self.disk.crash(random);
     }
 
-    /// What its process has shown is in its history. What it took from a peer it shows once that is on
-    /// the disk.
-    fn note_shown(&mut self) {
-        self.history = self.shows();
+    /// Its process takes a generation from a peer, which begins at a position. Until that is on the disk
+    /// it shows nothing more; nor did it since the one before, if that is not there either.
+    pub fn skip(&mut self, to: Position) {
+        let from = self.shows();
+        if let Some(process) = &mut self.process {
+            process.skipped = Some((process.shown.0, from));
+            process.shown.1 = to;
+        }
     }
 
-    /// How far its processes and this one have shown the document.
-    pub fn shows(&self) -> Position {
-        let Some(process) = &self.process else { return self.history };
-        let taken = self.disk.genesis().generation() >= process.shown.0;
-        let shown = process.skipped_from.filter(|_| !taken).unwrap_or(process.shown.1);
-        self.history.max(shown)
+    /// What its process has shown is in its history.
+    fn note_shown(&mut self) {
+        self.history = self.history_now();
+    }
+
+    /// How far its processes have shown the document, this one included.
+    pub fn history_now(&self) -> Position {
+        self.history.max(self.shows())
+    }
+
+    /// The last position that its process has shown; zero if it is down.
+    fn shows(&self) -> Position {
+        let Some(process) = &self.process else {
+            return Position(0);
+        };
+        let stored = self.disk.genesis().generation();
+        let waits = process.skipped.filter(|(generation, _)| *generation > stored);
+        waits.map_or(process.shown.1, |(_, from)| from)
     }
 
     /// How far its processes have shown the document.

@@ -161,7 +161,7 @@ fn settle(world: &mut World) -> Result<(), Violation> {
     {
         if world.time > begun + convergence::BOUND {
             world.promises.settled()?;
-            return Err(convergence::describe(&world.machines).into());
+            return Err(convergence::describe(&world.machines, world.waits_for()).into());
         }
         world.run_until(world.time + 100_000)?;
     }

@@ -200,6 +200,17 @@ impl World {
         self.clients.iter().all(Client::is_content)
     }
 
+    /// What keeps a healed world from being at rest, beside differences between its nodes.
+    pub(super) fn waits_for(&self) -> Vec<String> {
+        let busy = self.machines.iter().filter(|machine| !machine.is_at_rest());
+        let busy = busy.map(|machine| format!("node {} waits for its disk or for voters", machine.id.0));
+        let clients = self.clients.iter().filter_map(Client::waits_for);
+        let clients = clients.map(|request| format!("a client has no answer to {request:?}"));
+        let copies = self.machines.iter().filter_map(|machine| Some((machine.id, machine.copy?)));
+        let copies = copies.map(|(node, copy)| format!("node {} may be an old copy: {copy:?}", node.0));
+        busy.chain(clients).chain(copies).collect()
+    }
+
     /// The machines that believe to hold the lease.
     pub(super) fn holders(&self) -> Vec<usize> {
         let holds = |at: &usize| {

@@ -348,10 +348,7 @@ impl World {
             }
             Effect::Skipped { position, .. } => {
                 self.snapshots += 1;
-                if let Some(process) = &mut self.machines[at].process {
-                    process.skipped_from = Some(process.shown.1);
-                    process.shown.1 = position;
-                }
+                self.machines[at].skip(position);
             }
             Effect::Remember(remembered) => self.machines[at].disk.remember(remembered),
             Effect::GateOpened => self.machines[at].copy = None,
