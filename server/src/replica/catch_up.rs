@@ -115,9 +115,6 @@ impl Replica {
 
     /// When a genesis is next to be asked for.
     pub(super) fn next_fetch(&self) -> Option<Micros> {
-        if !self.may_write() {
-            return None;
-        }
         let patience = self.lease.duration;
         if let Some(fetch) = &self.catch_up.fetch {
             return Some(fetch.asked.plus(patience));

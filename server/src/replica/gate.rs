@@ -3,8 +3,8 @@
 //! A data directory that was copied from another place may be an old copy, and whoever could tell may
 //! be away. Its node promises, acknowledges and stands for nothing before it has heard a majority of the
 //! *other* voters and has on its disk what they had: whatever was committed with its own word was also
-//! on the disk of one of them. Before it has heard them, it writes nothing at all. A single voter has nobody
-//! to ask.
+//! on the disk of one of them. Before it has heard them it takes no requests and sends no changes. A single
+//! voter has nobody to ask.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,8 @@ impl Replica {
         self.may_vote() && self.tape.voters().contains(&self.node)
     }
 
-    /// Whether the gate lets this node write anything of its own.
-    pub(super) fn may_write(&self) -> bool {
+    /// Whether the gate lets this node take requests and send changes.
+    pub(super) fn is_heard(&self) -> bool {
         self.gate.as_ref().is_none_or(|gate| self.are_enough(|voter| gate.heard.contains_key(voter)))
     }
 

@@ -225,6 +225,9 @@ impl Replica {
 
     /// Sends each peer what it lacks and should get from here.
     pub(super) fn push_changes(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        if !self.is_heard() {
+            return;
+        }
         let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
         for peer in peers {
             while let Some(changes) = self.next_changes(peer, now) {
@@ -317,7 +320,7 @@ impl Replica {
     pub(super) fn next_relay(&self) -> Option<Micros> {
         // A peer whose window is full is waited for: its next acknowledgement brings this up again.
         let can_take = |peer: &&Peer| peer.acked.is_some() && peer.unacked_bytes() <= WINDOW_BYTES;
-        let waiting = self.peers.connected.values().filter(can_take);
+        let waiting = self.peers.connected.values().filter(|_| self.is_heard()).filter(can_take);
         let first = waiting.filter_map(|peer| {
             let missing = (peer.scanned..self.log.durable()).filter_map(|index| self.log.get(index));
             missing

@@ -87,6 +87,8 @@ impl World {
         let node = self.machines[at].id;
         self.note(|| format!("node {} is refused", node.0));
         self.refusals += 1;
+        // What it took as an old copy is lost with it.
+        self.promises.lost(node);
         let span = self.random.between(10_000, 2_000_000);
         self.crash(at, span);
         self.renew(at);
