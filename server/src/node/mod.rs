@@ -33,7 +33,7 @@ use crate::history::HistoryError;
 use crate::machine::NodeEntry;
 use crate::peer::{Dialler, Gate, Identity, Link, LinkEvent, Links, PeerError, Router, fetch_directory};
 use crate::replica::message::Envelope;
-use crate::replica::{Replica, ReplicaError, Settings};
+use crate::replica::{Remembered, Replica, ReplicaError, Settings};
 use crate::store::{Loaded, Store, StoreError, Written};
 use crate::types::{Micros, NodeId, Position};
 use supervisor::{Starter, Supervisor};
@@ -59,6 +59,8 @@ pub struct Start {
     /// Size in bytes at which a document is sealed and its next generation begins; without it
     /// [`DOCUMENT_BYTES`].
     pub document_bytes: Option<u64>,
+    /// Whether the data directory is the newest copy of it, though it was copied from another place.
+    pub trust_directory: bool,
 }
 
 /// A running node. Cheap to clone.
@@ -187,9 +189,9 @@ impl Node {
     /// # Errors
     /// The directory can't be used or is damaged, or it is new and belongs to no cluster.
     pub async fn start(start: Start) -> Result<Self, NodeError> {
-        let Start { data, bootstrap, join, advertise, document_bytes } = start;
+        let Start { data, bootstrap, join, advertise, document_bytes, trust_directory } = start;
         let clock = Clock::start();
-        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock)?;
+        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let at = stored.iter().position(|document| document.name == DIRECTORY);
         let directory_document = match at {
@@ -339,7 +341,13 @@ impl Node {
         let now = self.inner.clock.now();
         let settings = Settings { now, lease: LEASE, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
-        let opened = Replica::open(stored.genesis, Actor::new(now, NodeId(0), 0), settings, stored.loaded);
+        let opened = Replica::open(
+            stored.genesis,
+            Actor::new(now, NodeId(0), 0),
+            settings,
+            stored.loaded,
+            Remembered::default(),
+        );
         opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })
     }
 

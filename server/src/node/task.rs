@@ -26,7 +26,7 @@ use crate::document::Genesis;
 use crate::machine::Request;
 use crate::peer::{self, Link, Links};
 use crate::replica::message::Envelope;
-use crate::replica::{Effect, Input, Replica};
+use crate::replica::{Effect, Input, Replica, ReplicaError};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most commands that wait.
@@ -306,7 +306,12 @@ impl Task {
         let mut effects = std::mem::take(&mut self.effects);
         self.step_began = self.clock.now();
         // What a replica wanted before it gave up is not done: nobody heard of it.
-        self.replica.handle(self.step_began, input, &mut effects)?;
+        if let Err(error) = self.replica.handle(self.step_began, input, &mut effects) {
+            if matches!(error, ReplicaError::Outdated { .. }) {
+                self.disk.condemn(&error.to_string());
+            }
+            return Err(error.into());
+        }
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
@@ -328,6 +333,11 @@ impl Task {
                 let markets =
                     directory.map_or_else(Vec::new, |directory| directory.markets().cloned().collect());
                 self.publish(Publication::Skipped { position, time, markets }).await?;
+            }
+            Effect::Remember(remembered) => self.disk.remember(&remembered),
+            Effect::GateOpened => {
+                tracing::info!(document = %self.name, "a majority of the other voters was heard: this node votes");
+                self.disk.gate_opened().map_err(Fault::Node)?;
             }
             Effect::Report(what) => tracing::error!(document = %self.name, "{what}"),
             Effect::Accepted { through } => self.waiting.accept(through),

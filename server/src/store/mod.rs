@@ -14,6 +14,7 @@
 //! fewer is an error ([`StoreError::Lost`]).
 
 mod frame;
+mod place;
 mod watermark;
 mod writer;
 
@@ -28,6 +29,7 @@ pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
 use crate::types::NodeId;
+use place::Place;
 use watermark::Watermark;
 
 /// A node's store. Cheap to clone.
@@ -36,6 +38,7 @@ pub struct Store {
     database: Database,
     meta: Keyspace,
     watermark: Arc<Watermark>,
+    place: Arc<Place>,
 }
 
 /// Where the changes of one generation of a document go.
@@ -45,6 +48,15 @@ pub struct Changes {
     generation: u64,
     /// How many changes were stored in the generations before.
     before: u64,
+}
+
+/// Who a node is. It is made with its data directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub node: NodeId,
+    /// What it marks its acknowledgements with, so that it knows them again.
+    pub secret: [u8; 32],
 }
 
 /// How many old generations of a document stay on the disk.
@@ -60,6 +72,8 @@ pub struct Stored {
     pub count: u64,
     /// The changes, in the order in which they were stored.
     pub loaded: Vec<Vec<u8>>,
+    /// What the node remembered of the others' acknowledgements.
+    pub remembered: record::Remembered,
 }
 
 /// What was found of a document.
@@ -114,6 +128,12 @@ pub enum StoreError {
         /// How many are there.
         found: u64,
     },
+    /// A peer has proved that the directory is an old copy.
+    #[error("this data directory was refused before: {reason}")]
+    Outdated {
+        /// What the peer said.
+        reason: String,
+    },
     /// A genesis of another version.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
@@ -131,7 +151,7 @@ impl Store {
     /// Opens or makes the store in a directory.
     ///
     /// # Errors
-    /// The directory can't be used, is used by another process, or is damaged.
+    /// The directory can't be used, is used by another process, is damaged, or was found to be an old copy.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("documents");
         std::fs::create_dir_all(&path).map_err(|error| StoreError::Io { path: path.clone(), error })?;
@@ -142,21 +162,27 @@ impl Store {
         let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         let watermark = Watermark::open(&directory.join("watermark"))?;
-        Ok(Self { database, meta, watermark: Arc::new(watermark) })
+        let place = Place::of(directory)?;
+        let store = Self { database, meta, watermark: Arc::new(watermark), place: Arc::new(place) };
+        store.check_outdated()?;
+        Ok(store)
     }
 
-    /// The node's id; `fresh` becomes it if the directory is new.
+    /// Who the node is; it becomes `fresh` if the directory is new.
     ///
     /// # Errors
-    /// The id can't be read or written.
-    pub fn node_id(&self, fresh: NodeId) -> Result<NodeId, StoreError> {
+    /// That can't be read or written.
+    pub fn identity(&self, fresh: Identity) -> Result<Identity, StoreError> {
         let failed = |error| self.failed(error);
         if let Some(framed) = self.meta.get(NODE_KEY).map_err(failed)? {
-            let bytes = frame::open(&framed).and_then(|bytes| bytes.try_into().ok());
-            return Ok(NodeId(u64::from_be_bytes(bytes.ok_or_else(|| damaged("meta", NODE_KEY))?)));
+            let stored = frame::open(&framed).and_then(|bytes| bytes.split_first_chunk());
+            let stored = stored.and_then(|(node, secret)| Some((node, secret.try_into().ok()?)));
+            let (node, secret) = stored.ok_or_else(|| damaged("meta", NODE_KEY))?;
+            return Ok(Identity { node: NodeId(u64::from_be_bytes(*node)), secret });
         }
-        self.meta.insert(NODE_KEY, frame::close(&fresh.0.to_be_bytes())).map_err(failed)?;
-        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        let record = [fresh.node.0.to_be_bytes().as_slice(), &fresh.secret].concat();
+        self.meta.insert(NODE_KEY, frame::close(&record)).map_err(failed)?;
+        self.settle()?;
         Ok(fresh)
     }
 
@@ -266,7 +292,17 @@ impl Store {
             loaded.push(bytes.ok_or_else(|| damaged(genesis.name(), &at.to_string()))?.to_vec());
         }
         let changes = Changes { keyspace, generation: genesis.generation(), before };
-        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded })
+        let remembered = self.remembered(genesis.name())?;
+        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded, remembered })
+    }
+
+    fn remembered(&self, document: &str) -> Result<record::Remembered, StoreError> {
+        let key = heard_key(document);
+        let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? else {
+            return Ok(record::Remembered::default());
+        };
+        let stored = frame::open(&framed).and_then(|bytes| record::Remembered::decode(bytes).ok());
+        stored.ok_or_else(|| damaged("meta", &key))
     }
 
     /// How many changes of a generation are stored, whole or damaged.
@@ -309,6 +345,10 @@ fn changes_name(document: &str, generation: u64) -> String {
 
 fn genesis_key(document: &str) -> String {
     format!("{GENESIS_PREFIX}{document}")
+}
+
+fn heard_key(document: &str) -> String {
+    format!("heard/{document}")
 }
 
 fn archive_key(document: &str, generation: u64) -> String {

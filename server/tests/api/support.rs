@@ -75,6 +75,7 @@ impl Served {
             join: peers.to_vec(),
             advertise: Some(address.to_string()),
             document_bytes: Some(DOCUMENT_BYTES),
+            trust_directory: false,
         };
         let node = Node::start(start).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
