@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use super::backfill::Filler;
+use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
 use super::publish::{self, Follower};
 use super::quarantine::{Fault, panicked};
@@ -37,6 +37,7 @@ pub(super) struct Starter {
     roll_at: u64,
     pub store: Store,
     history: HistoryStore,
+    fill_turns: Arc<Semaphore>,
     writer: Option<Writer>,
 }
 
@@ -49,11 +50,10 @@ impl Starter {
         let store = Store::open(directory)?;
         // Zero names no node.
         let node = store.node_id(NodeId(fresh.max(1)))?;
-        let path = directory.join("history");
-        let history = HistoryStore::open(&path)
-            .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
+        let history = HistoryStore::open(&directory.join("history"))?;
         let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, clock, random, seed, roll_at, store, history, writer })
+        let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
+        Ok(Self { node, clock, random, seed, roll_at, store, history, fill_turns, writer })
     }
 
     /// Starts what there is of a document, or quarantines it.
@@ -83,10 +83,7 @@ impl Starter {
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
-        let history = match stored.genesis.rules() {
-            Some(rules) => Some(self.history.market(&name, &rules)?),
-            None => None,
-        };
+        let history = stored.genesis.rules().map(|rules| self.history.market(&name, &rules));
         let settings = Settings {
             now: self.clock.now(),
             lease: LEASE,
@@ -96,7 +93,7 @@ impl Starter {
             // What is in the history was committed and shown.
             shown: history.as_ref().map_or(Position(0), History::last),
         };
-        let start = stored.genesis.position();
+        let (start, chain) = (stored.genesis.position(), stored.genesis.chain());
         let open = || Replica::open(stored.genesis, me, settings, stored.loaded);
         let opened =
             catch_unwind(AssertUnwindSafe(open)).map_err(|panic| match panicked(panic.as_ref()) {
@@ -108,9 +105,10 @@ impl Starter {
         let (follower, parts) = match (follower, history) {
             (FollowerKind::History, Some(history)) => {
                 // The document has nothing of what was before.
-                history.skip_to(start)?;
+                history.reach_to(start, chain)?;
                 let history = Arc::new(history);
-                let (fills, parts) = Filler::new(Arc::clone(&history), links.subscribe());
+                let (fills, parts) =
+                    Filler::new(Arc::clone(&history), links.subscribe(), Arc::clone(&self.fill_turns));
                 filler = Some(fills);
                 (Follower::History(history), Some(parts))
             }

@@ -324,11 +324,11 @@ impl World {
                 self.begun(at, &genesis)?;
                 self.store(at, Written::Roll { genesis, changes });
             }
-            Effect::Skipped { position, .. } => {
+            Effect::Skipped { start, .. } => {
                 self.snapshots += 1;
                 if let Some(process) = &mut self.machines[at].process {
                     process.skipped_from = Some(process.shown.1);
-                    process.shown.1 = position;
+                    process.shown.1 = start.position;
                 }
             }
             Effect::Report(error) => return Err(Violation::Failed { node, error }),
