@@ -30,7 +30,6 @@ use super::trading::{Answers, units};
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
 use crate::node::{ReplicaHandle, SessionNews, SubmitError, Waiter};
-use crate::types::Position;
 
 /// Most commands in a message.
 const MAX_COMMANDS: usize = 4_096;
@@ -91,40 +90,24 @@ async fn begin(
     let market = api.find_market(&open.market).map_err(|refusal| refusal.within("open"))?;
     let session = Session::new(&account, name);
     let id = session.id;
-    let last = market.read(move |replica| (replica.last_command(&id), replica.has_forgotten_sessions()));
-    let (last, forgets) = last.await.map_err(Refusal::from)?;
+    let read =
+        market.read(move |replica| (replica.last_command(&id), replica.view().ledger.forgot_session()));
+    let (last, forgot) = read.await.map_err(Refusal::from)?;
     let next = last + 1;
-    if next == 1 && forgets {
-        refuse_forgotten(&market, &session).await.map_err(|refusal| refusal.within("open"))?;
+    if next == 1
+        && forgot
+        && let Some(history) = market.history()
+        && read_history(history, move |history| history.knows_session(id)).await?
+    {
+        let words =
+            "the market has forgotten this session, since many others were used after it: open another one";
+        let refusal = Refusal::new(Reason::SessionForgotten, words).field("session").value(name);
+        return Err(refusal.within("open").into());
     }
     let opened = v1::TradeOpened { next_number: next };
     outlet.send(v1::TradeResponse { opened: Some(opened), results: Vec::new() }).await?;
     let intake = Intake { api: api.clone(), market, account, session, next, stopping };
     Ok((intake, first))
-}
-
-/// A session that the market has forgotten does not begin anew: its numbers are used. The history has each
-/// that ever placed an order; while something is missing there, nobody can tell.
-async fn refuse_forgotten(market: &ReplicaHandle, session: &Session) -> Result<(), Refusal> {
-    let (Some(history), id) = (market.history(), session.id) else {
-        return Ok(());
-    };
-    let (known, lacks) = read_history(history, move |history| {
-        Ok((history.knows_session(id)?, history.lacks_after(Position(0))?))
-    })
-    .await?;
-    let (reason, words) = match (known, lacks) {
-        (true, _) => (
-            Reason::SessionForgotten,
-            "the market has forgotten this session, since many others were used after it: open another one",
-        ),
-        (false, true) => (
-            Reason::Away,
-            "this node still fetches a part of its history and can't tell whether the session was used before",
-        ),
-        (false, false) => return Ok(()),
-    };
-    Err(Refusal::new(reason, words).field("session").value(&session.name))
 }
 
 /// A message that can't be read: broken off, too large or not a message.

@@ -73,12 +73,6 @@ impl Replica {
         on_its_way.max(self.view.ledger.last_command(session))
     }
 
-    /// Whether the market may have forgotten a session that has no last command.
-    #[must_use]
-    pub fn has_forgotten_sessions(&self) -> bool {
-        self.view.ledger.has_forgotten_sessions()
-    }
-
     /// An intent that its node has accepted and that is not consumed.
     #[must_use]
     pub fn waiting_intent(&self, id: OrderId) -> Option<&Intent> {

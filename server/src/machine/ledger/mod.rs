@@ -75,9 +75,9 @@ impl Ledger {
         self.sessions.last_number(session)
     }
 
-    /// Whether any session was ever forgotten.
+    /// Whether a session was ever forgotten.
     #[must_use]
-    pub fn has_forgotten_sessions(&self) -> bool {
+    pub fn forgot_session(&self) -> bool {
         self.sessions.forgot
     }
 
