@@ -113,8 +113,11 @@ fn what_was_heard_is_stored_with_a_write() {
     assert_eq!(document.remembered, record::Remembered::default());
     let writer = Writer::start(&store).unwrap();
     for label in 1..=3 {
-        let what =
-            What::Change { to: document.changes.clone(), index: label - 1, bytes: b"change".as_slice().into() };
+        let what = What::Change {
+            to: document.changes.clone(),
+            index: label - 1,
+            bytes: b"change".as_slice().into(),
+        };
         let remembered = (label < 3).then(|| (genesis().name().into(), remembered(label)));
         writer.sender().send(Write { what, remembered, done: Box::new(|| {}) }).unwrap();
     }
