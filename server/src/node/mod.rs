@@ -150,14 +150,6 @@ pub enum NodeError {
     /// The system's source of randomness.
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
-    /// The history database can't be opened.
-    #[error("the history in {path} can't be opened: {error}")]
-    OpenHistory {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        error: fjall::Error,
-    },
     /// A new data directory, and nothing said where it belongs.
     #[error(
         "the data directory is new and belongs to no cluster: begin one with --bootstrap, or join one with \

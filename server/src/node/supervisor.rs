@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use super::backfill::Filler;
+use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
 use super::publish::{self, Follower};
 use super::quarantine::{Fault, panicked};
@@ -41,6 +41,7 @@ pub(super) struct Starter {
     roll_at: u64,
     pub store: Store,
     history: HistoryStore,
+    fill_turns: Arc<Semaphore>,
     writer: Option<Writer>,
 }
 
@@ -67,11 +68,10 @@ impl Starter {
                  and it is the newest copy, start with --trust-directory"
             );
         }
-        let path = directory.join("history");
-        let history = HistoryStore::open(&path)
-            .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
+        let history = HistoryStore::open(&directory.join("history"))?;
         let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, writer })
+        let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
+        Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, fill_turns, writer })
     }
 
     /// Starts what there is of a document, or quarantines it.
@@ -101,10 +101,7 @@ impl Starter {
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
-        let history = match stored.genesis.rules() {
-            Some(rules) => Some(self.history.market(&name, &rules)?),
-            None => None,
-        };
+        let history = stored.genesis.rules().map(|rules| self.history.market(&name, &rules));
         let settings = Settings {
             now: self.clock.now(),
             lease: LEASE,
@@ -116,7 +113,7 @@ impl Starter {
             secret: self.secret,
             restored: self.restored,
         };
-        let start = stored.genesis.position();
+        let (start, chain) = (stored.genesis.position(), stored.genesis.chain());
         let remembered = Remembered::from_record(stored.remembered);
         let malformed = || NodeError::Faulty("what it remembers of others' words is malformed".to_owned());
         let remembered = remembered.ok_or_else(malformed)?;
@@ -131,9 +128,10 @@ impl Starter {
         let (follower, parts) = match (follower, history) {
             (FollowerKind::History, Some(history)) => {
                 // The document has nothing of what was before.
-                history.skip_to(start)?;
+                history.reach_to(start, chain)?;
                 let history = Arc::new(history);
-                let (fills, parts) = Filler::new(Arc::clone(&history), links.subscribe());
+                let (fills, parts) =
+                    Filler::new(Arc::clone(&history), links.subscribe(), Arc::clone(&self.fill_turns));
                 filler = Some(fills);
                 (Follower::History(history), Some(parts))
             }

@@ -233,12 +233,12 @@ impl Task {
     /// What the generation begins with is shown from the start: no batch will come for it.
     async fn show_start(&mut self) -> Result<(), Fault> {
         let view = self.replica.view();
-        let (position, time) = (view.position(), view.time());
-        if position == Position(0) {
+        let start = view.start();
+        if start.position == Position(0) {
             return Ok(());
         }
         let markets = view.machine.directory().map(|directory| directory.markets().cloned().collect());
-        self.publish(Publication::Skipped { position, time, markets: markets.unwrap_or_default() }).await
+        self.publish(Publication::Skipped { start, markets: markets.unwrap_or_default() }).await
     }
 
     /// A closing holder hands its lease over, so that nobody has to wait until it is over.
@@ -325,14 +325,14 @@ impl Task {
                 self.disk.write(generation, index, bytes).map_err(Fault::Node)?;
             }
             Effect::Roll { genesis, changes } => self.roll(genesis, changes).await?,
-            Effect::Skipped { through, position, time } => {
+            Effect::Skipped { through, start } => {
                 // What is shown now must be shown after a restart too.
                 self.disk.begun().await.map_err(Fault::Node)?;
                 self.waiting.skip(through);
                 let directory = self.replica.view().machine.directory();
                 let markets =
                     directory.map_or_else(Vec::new, |directory| directory.markets().cloned().collect());
-                self.publish(Publication::Skipped { position, time, markets }).await?;
+                self.publish(Publication::Skipped { start, markets }).await?;
             }
             Effect::Remember(remembered) => self.disk.remember(&remembered),
             Effect::GateOpened => {

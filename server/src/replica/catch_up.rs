@@ -185,10 +185,10 @@ impl Replica {
             // Nobody can have consumed what this node has never written.
             return Err(ReplicaError::Forgotten { peer: from });
         }
-        let (position, time) = (state.position(), state.time());
+        let start = state.start();
         self.view = state;
         self.begin(now, genesis, effects)?;
-        effects.push(Effect::Skipped { through, position, time });
+        effects.push(Effect::Skipped { through, start });
         Ok(())
     }
 }

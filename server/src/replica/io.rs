@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::memory::Remembered;
 use super::message::Envelope;
 use crate::document::{Actor, ChangeError, DocumentError, Genesis, GenesisError};
-use crate::machine::{Block, Caps, FoldError, Request};
+use crate::machine::{Block, Caps, FoldError, Request, StateStart};
 use crate::types::{Micros, NodeId, Position};
 
 /// What happens to a replica.
@@ -71,10 +71,8 @@ pub enum Effect {
     Skipped {
         /// This node's intents up to this counter were consumed by then.
         through: u64,
-        /// Position that the view is at now.
-        position: Position,
-        /// Its tape time.
-        time: Micros,
+        /// Where the view is now.
+        start: StateStart,
     },
     /// Something that a person should know of.
     Report(String),

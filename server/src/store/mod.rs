@@ -11,7 +11,7 @@
 //!
 //! fjall cuts a torn tail off silently, which is right for what was never synced. To tell that
 //! from a lost record that was, a *watermark* file counts the records that were synced; finding
-//! fewer is an error ([`StoreError::Lost`]).
+//! fewer is an error ([`StoreError::Lost`]), and so is a store without its watermark.
 
 mod frame;
 mod place;
@@ -25,6 +25,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
+pub use watermark::WatermarkDamage;
 pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
@@ -134,6 +135,17 @@ pub enum StoreError {
         /// What the peer said.
         reason: String,
     },
+    /// How much had been synced can't be told.
+    #[error(
+        "{path} {what}: this data directory is damaged or an incomplete copy. A node that can't tell what it had \
+         synced may have forgotten what it promised: start a new node with an empty directory"
+    )]
+    Watermark {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        what: WatermarkDamage,
+    },
     /// A genesis of another version.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
@@ -161,7 +173,9 @@ impl Store {
         };
         let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
-        let watermark = Watermark::open(&directory.join("watermark"))?;
+        // Before anything else is written it is made, so a store with an id has had one.
+        let is_new = !meta.contains_key(NODE_KEY).map_err(failed)?;
+        let watermark = Watermark::open(&directory.join("watermark"), is_new)?;
         let place = Place::of(directory)?;
         let store = Self { database, meta, watermark: Arc::new(watermark), place: Arc::new(place) };
         store.check_outdated()?;

@@ -169,3 +169,60 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// A later generation's genesis.
+fn generation(generation: u64) -> Genesis {
+    let record =
+        record::Genesis { generation, term: 1, holder: vec![7; 16].into(), ..genesis().record().clone() };
+    Genesis::from_record(record, Vec::new()).unwrap()
+}
+
+/// Begins a generation durably, as a node does that may have skipped some.
+fn roll(store: &Store, from: &Stored, to: u64) -> Stored {
+    let genesis = Arc::new(generation(to));
+    let changes = store.next_generation(&from.changes, from.count, &genesis).unwrap();
+    let writer = Writer::start(store).unwrap();
+    let what = What::Roll {
+        from: from.genesis.generation(),
+        to: changes,
+        genesis,
+        changes: vec![b"first".as_slice().into()],
+    };
+    writer.sender().send(Write { what, remembered: None, done: Box::new(|| ()) }).unwrap();
+    writer.finish().unwrap();
+    store.read("directory").unwrap().unwrap()
+}
+
+#[test]
+fn what_is_older_than_the_archive_goes_also_when_generations_are_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    // Another document's are its own, whatever its name begins with.
+    store.keyspace("directory/0", 0).unwrap();
+    store.create(&genesis()).unwrap();
+    let mut document = store.load().unwrap().remove(0).stored.unwrap();
+    for (to, kept) in [
+        (1, vec![0, 1]),
+        (2, vec![0, 1, 2]),
+        (3, vec![1, 2, 3]),
+        (9, vec![9]),
+        (11, vec![9, 11]),
+        (40, vec![40]),
+    ] {
+        // A crash before the generation was begun may leave an empty place.
+        store.keyspace("directory", to - 1).unwrap();
+        document = roll(&store, &document, to);
+        let mut kept: Vec<String> = kept.iter().map(|kept| changes_name("directory", *kept)).collect();
+        kept.extend(
+            (!kept.contains(&changes_name("directory", to - 1))).then(|| changes_name("directory", to - 1)),
+        );
+        kept.extend([changes_name("directory/0", 0), "meta".to_owned()]);
+        kept.sort();
+        let mut names: Vec<String> =
+            store.database.list_keyspace_names().iter().map(|name| name.to_string()).collect();
+        names.sort();
+        assert_eq!(names, kept, "generation {to}");
+        let archived = store.meta.prefix("archive/directory/").count();
+        assert!(archived as u64 <= KEPT_GENERATIONS, "generation {to}: {archived} in the archive");
+    }
+}

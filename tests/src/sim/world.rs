@@ -346,9 +346,9 @@ impl World {
                 self.begun(at, &genesis)?;
                 self.store(at, Written::Roll { genesis, changes });
             }
-            Effect::Skipped { position, .. } => {
+            Effect::Skipped { start, .. } => {
                 self.snapshots += 1;
-                self.machines[at].skip(position);
+                self.machines[at].skip(start.position);
             }
             Effect::Remember(remembered) => self.machines[at].disk.remember(remembered),
             Effect::GateOpened => self.machines[at].copy = None,

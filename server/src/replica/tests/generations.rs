@@ -170,7 +170,7 @@ impl Group {
                     Effect::GateOpened => member.restored = false,
                     Effect::Send { to, envelope } => self.sent.push_back((node, to, envelope)),
                     Effect::Committed(block) => member.blocks.push(block),
-                    Effect::Skipped { position, .. } => member.skipped.push(position),
+                    Effect::Skipped { start, .. } => member.skipped.push(start.position),
                     Effect::Disconnect { peer, reason } => panic!("{node:?} accuses {peer:?}: {reason}"),
                     Effect::Report(what) => panic!("{what}"),
                     Effect::Accepted { .. } | Effect::WakeAt(_) => {}

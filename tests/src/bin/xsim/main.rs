@@ -183,7 +183,8 @@ fn explain(args: &Args, report: &Report) {
     let Some(violation) = &report.violation else {
         return;
     };
-    let mut replay = format!("xsim --seeds 1 --from {} --minutes {}", report.seed, args.minutes);
+    let run = "cargo run --release -p xbook-tests --bin xsim --";
+    let mut replay = format!("{run} --log --seeds 1 --from {} --minutes {}", report.seed, args.minutes);
     let options = [
         args.nodes.map(|nodes| format!(" --nodes {nodes}")),
         args.observers.map(|observers| format!(" --observers {observers}")),
