@@ -50,7 +50,7 @@ impl Starter {
         let store = Store::open(directory)?;
         // Zero names no node.
         let node = store.node_id(NodeId(fresh.max(1)))?;
-        let history = HistoryStore::open(&directory.join("history"))?;
+        let history = HistoryStore::open(&directory.join("history"), roll_at)?;
         let writer = Some(Writer::start(&store)?);
         let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
         Ok(Self { node, clock, random, seed, roll_at, store, history, fill_turns, writer })
