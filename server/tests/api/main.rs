@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod calls;
+mod damage;
 mod lease;
 mod peers;
 mod quarantine;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
-use xbook::node::{Node, Start};
+use xbook::node::{Node, NodeError, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
@@ -68,6 +68,20 @@ impl Served {
     }
 
     async fn serve(directory: TempDir, peers: &[String], listener: TcpListener) -> Self {
+        Self::try_serve(directory, peers, listener).await.unwrap()
+    }
+
+    /// A node on a data directory that may be damaged.
+    pub async fn try_with(directory: TempDir, peers: &[SocketAddr]) -> Result<Self, NodeError> {
+        let peers: Vec<String> = peers.iter().map(SocketAddr::to_string).collect();
+        Self::try_serve(directory, &peers, TcpListener::bind("127.0.0.1:0").await.unwrap()).await
+    }
+
+    async fn try_serve(
+        directory: TempDir,
+        peers: &[String],
+        listener: TcpListener,
+    ) -> Result<Self, NodeError> {
         let address = listener.local_addr().unwrap();
         let start = Start {
             data: directory.path().to_owned(),
@@ -77,13 +91,13 @@ impl Served {
             document_bytes: Some(DOCUMENT_BYTES),
             trust_directory: false,
         };
-        let node = Node::start(start).await.unwrap();
+        let node = Node::start(start).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {
             let _ = stopped.await;
         }));
         let channel = connect(address).await;
-        Self {
+        Ok(Self {
             node,
             address,
             trading: TradingServiceClient::new(channel.clone()),
@@ -92,7 +106,7 @@ impl Served {
             stop: Some(stop),
             serving,
             directory,
-        }
+        })
     }
 
     /// Asks the services to end.
