@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
+use tonic::Status;
 use xbook_proto::peer::v1::frame::Content;
-use xbook_proto::peer::v1::{Frame, HistoryEntry, HistoryPart, HistoryRequest};
+use xbook_proto::peer::v1::{HistoryEntry, HistoryPart, HistoryRequest};
 
 use crate::history::{FillError, History, HistoryError};
 use crate::peer::{Link, Links};
@@ -81,7 +82,7 @@ impl Filler {
         while self.parts.try_recv().is_ok() {}
         let market = self.history.market().to_string();
         let request = HistoryRequest { market, first_position: gap.0.0, last_position: gap.1.0 };
-        peer.send(Frame { content: Some(Content::HistoryRequest(request)) });
+        peer.send(Content::HistoryRequest(request));
         let Ok(Some((from, part))) = timeout(PATIENCE, self.parts.recv()).await else {
             return Ok(Answer::Unhelpful);
         };
@@ -99,15 +100,19 @@ impl Filler {
             }
             Err(FillError::Store(error)) => Err(error),
             Err(error) => {
-                peer.close(format!("the history of {}: {error}", self.history.market()));
+                let words = format!("the history of {}: {error}", self.history.market());
+                peer.close(Status::invalid_argument(words));
                 Ok(Answer::Unhelpful)
             }
         }
     }
 }
 
-/// Answers a peer, if not too many ask at once.
+/// Answers a peer, if not too many ask at once and it reads what it is sent.
 pub(super) fn answer(turns: &Arc<Semaphore>, history: Arc<History>, request: HistoryRequest, peer: Link) {
+    if !peer.has_room_to_answer() {
+        return;
+    }
     let Ok(permit) = Arc::clone(turns).try_acquire_owned() else {
         return;
     };
@@ -121,6 +126,6 @@ pub(super) fn answer(turns: &Arc<Semaphore>, history: Arc<History>, request: His
         let entry = |(at, content): (Position, Bytes)| HistoryEntry { first_position: at.0, content };
         let blocks = found.into_iter().map(entry).collect();
         let part = HistoryPart { market: request.market, blocks };
-        peer.send(Frame { content: Some(Content::HistoryPart(part)) });
+        peer.send(Content::HistoryPart(part));
     });
 }

@@ -120,7 +120,7 @@ impl StoreError {
         match self {
             Self::Damaged { .. } | Self::Genesis(_) => true,
             Self::Database { error, .. } => !of_disk(error),
-            Self::InUse { .. } | Self::Io { .. } | Self::Lost { .. } => false,
+            Self::InUse { .. } | Self::Unreadable { .. } | Self::Io { .. } | Self::Lost { .. } => false,
         }
     }
 }

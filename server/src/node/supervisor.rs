@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
+use tonic::Status;
 
 use super::backfill::Filler;
 use super::disk::Disk;
@@ -17,7 +18,7 @@ use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
 use crate::history::{History, HistoryStore};
 use crate::machine::{Caps, MarketEntry, NewMarket};
-use crate::peer::{Link, LinkEvent, Links};
+use crate::peer::{Link, LinkEvent, Links, Members, PeerError, Secret};
 use crate::replica::{Replica, Settings};
 use crate::store::{Loaded, Store, Stored, Writer, Written};
 use crate::types::{NodeId, Position};
@@ -28,9 +29,14 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most link events that wait.
 const MAX_LINK_EVENTS: usize = 64;
 
+/// Most links to nodes that are not in the directory yet.
+const MAX_GUESTS: usize = 16;
+
 /// What it takes to start replicas.
 pub(super) struct Starter {
     pub node: NodeId,
+    /// What only this node has.
+    pub secret: Secret,
     clock: Clock,
     random: u16,
     seed: u64,
@@ -49,11 +55,14 @@ impl Starter {
         let store = Store::open(directory)?;
         // Zero names no node.
         let node = store.node_id(NodeId(fresh.max(1)))?;
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh).map_err(NodeError::Random)?;
+        let secret = Secret::new(&store.secret(fresh)?);
         let path = directory.join("history");
         let history = HistoryStore::open(&path)
             .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
         let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, clock, random, seed, roll_at, store, history, writer })
+        Ok(Self { node, secret, clock, random, seed, roll_at, store, history, writer })
     }
 
     /// Starts what there is of a document, or quarantines it.
@@ -175,7 +184,12 @@ pub(super) struct Supervisor {
     pub ended: watch::Sender<Option<Ending>>,
     /// Where links say that they are up or down.
     pub events: mpsc::Sender<LinkEvent>,
+    /// All links: those that are only for the directory too.
     pub links: watch::Sender<Links>,
+    /// The links to nodes of the directory.
+    member_links: watch::Sender<Links>,
+    /// Who may be spoken with.
+    pub members: watch::Sender<Members>,
     link_events: mpsc::Receiver<LinkEvent>,
     created: publish::CreatedReceiver,
     tasks: Tasks,
@@ -186,11 +200,11 @@ impl Supervisor {
     pub fn start(starter: Starter, directory: Loaded, markets: Vec<Loaded>) -> Result<Self, NodeError> {
         let mut tasks = Tasks::default();
         let (sender, created) = publish::created();
-        let links = watch::Sender::default();
+        let (links, member_links) = (watch::Sender::default(), watch::Sender::default());
         let directory = starter.open(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
         let mut handles = Markets::new();
         for stored in markets {
-            let handle = starter.open(stored, FollowerKind::History, &links, &mut tasks)?;
+            let handle = starter.open(stored, FollowerKind::History, &member_links, &mut tasks)?;
             handles.insert(handle.name().into(), handle);
         }
         let (events, link_events) = mpsc::channel(MAX_LINK_EVENTS);
@@ -202,6 +216,8 @@ impl Supervisor {
             ended: watch::Sender::new(None),
             events,
             links,
+            member_links,
+            members: watch::Sender::default(),
             link_events,
             created,
             tasks,
@@ -211,6 +227,7 @@ impl Supervisor {
     /// Runs until the node is asked to end, or something in it fails.
     pub async fn run(mut self) {
         let mut stopping = self.stopping.subscribe();
+        let mut members = self.members.subscribe();
         let outcome = loop {
             tokio::select! {
                 Some((market, ready)) = self.created.recv() => {
@@ -223,6 +240,7 @@ impl Supervisor {
                 Some(event) = self.link_events.recv() => if let Err(error) = self.link(event) {
                     break Err(error);
                 },
+                Ok(()) = members.changed() => self.sort_links(),
                 Some(ended) = self.tasks.replicas.join_next() => {
                     if let Err(error) = self.replica_ended(ended) {
                         break Err(error);
@@ -256,7 +274,7 @@ impl Supervisor {
         let genesis = Genesis::market(&new);
         let stored = self.starter.store.create(&genesis)?;
         let loaded = Loaded { name: market.name.to_string(), stored: Ok(stored) };
-        let handle = self.starter.open(loaded, FollowerKind::History, &self.links, &mut self.tasks)?;
+        let handle = self.starter.open(loaded, FollowerKind::History, &self.member_links, &mut self.tasks)?;
         self.markets.send_modify(|markets| {
             markets.insert(market.name.clone(), handle);
         });
@@ -293,6 +311,7 @@ impl Supervisor {
         match event {
             LinkEvent::Up(link, agreed) => {
                 let agree = self.admit(&link);
+                self.sort_links();
                 // The link's task waits for the word; if it has gone, its end is reported too.
                 let _ = agreed.send(agree);
             }
@@ -301,6 +320,7 @@ impl Supervisor {
                     let known = links.get(&link.peer).is_some_and(|known| known.is(&link));
                     known && links.remove(&link.peer).is_some()
                 });
+                self.sort_links();
             }
             LinkEvent::Foreign { address, error } => return Err(NodeError::JoinAt { address, error }),
         }
@@ -309,19 +329,48 @@ impl Supervisor {
 
     /// Takes a link unless there is a better one to the same peer. If both dialled each other, both
     /// keep the link that the lower node id dialled.
-    fn admit(&self, link: &Link) -> bool {
+    fn admit(&self, link: &Link) -> Result<(), PeerError> {
+        let members = self.members.borrow();
+        let mut answer = Ok(());
         self.links.send_if_modified(|links| {
             if let Some(known) = links.get(&link.peer) {
                 let better =
                     known.is_closed() || link.dialler == known.dialler || link.dialler < known.dialler;
                 if !better {
+                    answer = Err(PeerError::Connected);
                     return false;
                 }
-                known.close("a newer connection to the same peer".to_owned());
+                known.close(Status::aborted("there is a newer connection to the same peer"));
+            } else if !members.contains(link.peer) {
+                let guests = links.keys().filter(|peer| !members.contains(**peer));
+                if guests.count() >= MAX_GUESTS {
+                    answer = Err(PeerError::Busy);
+                    return false;
+                }
             }
             links.insert(link.peer, link.clone());
             true
-        })
+        });
+        answer
+    }
+
+    /// The directory has other nodes, or there are other links: those of its nodes are for all
+    /// documents, and nobody speaks with a node that it has forgotten.
+    fn sort_links(&self) {
+        let (members, links) = (self.members.borrow(), self.links.borrow());
+        let of_members = links.iter().filter(|(peer, _)| members.contains(**peer));
+        let of_members: Links = of_members.map(|(peer, link)| (*peer, link.clone())).collect();
+        self.member_links.send_if_modified(|known| {
+            for (peer, link) in known.iter().filter(|(peer, _)| !members.contains(**peer)) {
+                tracing::info!(%peer, "the directory has forgotten the peer");
+                link.close(PeerError::NoMember.status());
+            }
+            let same = |(a, b): (&Link, &Link)| a.is(b);
+            let changed =
+                known.len() != of_members.len() || !known.values().zip(of_members.values()).all(same);
+            *known = of_members;
+            changed
+        });
     }
 
     /// Ends all tasks, the directory's first, then the writer.
@@ -348,8 +397,9 @@ impl Supervisor {
             self.tasks.replicas.shutdown().await;
         }
         // None may be left behind: a peer's stream ends once nobody can send on it.
+        self.member_links.send_replace(Links::new());
         for link in self.links.send_replace(Links::new()).into_values() {
-            link.close("the node is shutting down".to_owned());
+            link.close(PeerError::Closing.status());
         }
         let writer =
             self.starter.writer.take().ok_or_else(|| NodeError::Task("the writer has ended".to_owned()))?;

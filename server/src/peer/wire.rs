@@ -12,9 +12,9 @@ use crate::types::{Micros, NodeId};
 /// Most actors in an acknowledgement: each is one start of a process within a generation.
 const MAX_ACTORS: usize = 16_384;
 
-/// A message about a document as a frame.
+/// A message about a document as the content of a frame.
 #[must_use]
-pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
+pub fn encode(document: &str, envelope: Envelope) -> Content {
     let message = match envelope.message {
         Message::Hello { genesis, ack } => Wire::Hello(wire::Hello {
             genesis: Bytes::copy_from_slice(&genesis),
@@ -46,8 +46,7 @@ pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
     };
     let document = document.to_owned();
     let generation = envelope.generation;
-    let message = wire::DocumentMessage { document, generation, message: Some(message) };
-    wire::Frame { content: Some(Content::Message(message)) }
+    Content::Message(wire::DocumentMessage { document, generation, message: Some(message) })
 }
 
 /// The document and the message of a frame; `None` if it is malformed.
@@ -140,7 +139,7 @@ mod tests {
         ];
         for message in messages {
             let envelope = Envelope { generation: 2, message };
-            let Some(Content::Message(frame)) = encode("BTC/USDT", envelope.clone()).content else {
+            let Content::Message(frame) = encode("BTC/USDT", envelope.clone()) else {
                 panic!("a message is no greeting");
             };
             assert_eq!(decode(frame), Some(("BTC/USDT".to_owned(), envelope)));

@@ -17,6 +17,7 @@ mod frame;
 mod watermark;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,6 +96,12 @@ pub enum StoreError {
         /// What.
         error: std::io::Error,
     },
+    /// The journal of the database makes no sense.
+    #[error("the database in {path} is damaged: its journal can't be read")]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
+    },
     /// A record whose checksum is wrong.
     #[error("record {record} of {document} is damaged: its checksum is wrong")]
     Damaged {
@@ -124,6 +131,7 @@ pub enum StoreError {
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 
 const NODE_KEY: &str = "node";
+const SECRET_KEY: &str = "secret";
 const CLUSTER_KEY: &str = "cluster";
 const GENESIS_PREFIX: &str = "genesis/";
 
@@ -139,7 +147,10 @@ impl Store {
             fjall::Error::Locked => StoreError::InUse { path: path.clone() },
             error => StoreError::Database { path: path.clone(), error },
         };
-        let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
+        // The database panics on some damages of its journal.
+        let open = || Database::builder(&path).manual_journal_persist(true).open();
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        let database = opened.map_err(|_| StoreError::Unreadable { path: path.clone() })?.map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         let watermark = Watermark::open(&directory.join("watermark"))?;
         Ok(Self { database, meta, watermark: Arc::new(watermark) })
@@ -156,6 +167,21 @@ impl Store {
             return Ok(NodeId(u64::from_be_bytes(bytes.ok_or_else(|| damaged("meta", NODE_KEY))?)));
         }
         self.meta.insert(NODE_KEY, frame::close(&fresh.0.to_be_bytes())).map_err(failed)?;
+        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        Ok(fresh)
+    }
+
+    /// What only this node has, by which it proves who it is; `fresh` becomes it if it has none.
+    ///
+    /// # Errors
+    /// It can't be read or written.
+    pub fn secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let failed = |error| self.failed(error);
+        if let Some(framed) = self.meta.get(SECRET_KEY).map_err(failed)? {
+            let bytes = frame::open(&framed).and_then(|bytes| bytes.try_into().ok());
+            return bytes.ok_or_else(|| damaged("meta", SECRET_KEY));
+        }
+        self.meta.insert(SECRET_KEY, frame::close(&fresh)).map_err(failed)?;
         self.database.persist(PersistMode::SyncAll).map_err(failed)?;
         Ok(fresh)
     }
