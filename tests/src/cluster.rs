@@ -170,6 +170,11 @@ impl Cluster {
         &self.seats[node].home
     }
 
+    /// The same, to change it.
+    pub fn home_mut(&mut self, node: usize) -> &mut Home {
+        &mut self.seats[node].home
+    }
+
     /// A new connection.
     ///
     /// # Errors

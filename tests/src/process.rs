@@ -45,6 +45,7 @@ pub struct Home {
     join: Vec<String>,
     peer_advertise: Option<SocketAddr>,
     document_size: Option<String>,
+    trusted: bool,
 }
 
 /// Where a node serves, and how to get there.
@@ -94,6 +95,7 @@ impl Home {
             join: Vec::new(),
             peer_advertise: None,
             document_size: None,
+            trusted: false,
         })
     }
 
@@ -169,6 +171,41 @@ impl Home {
         self.directory.path().join("data")
     }
 
+    /// Copies the data directory, whose node is stopped or down.
+    ///
+    /// # Errors
+    /// It can't be read, or written elsewhere.
+    pub fn copy_data(&self) -> Result<()> {
+        copy_files(&self.data(), &self.copied()).context("can't copy the data directory")
+    }
+
+    /// Puts the copy in the place of the data directory; with `in_place` into the files that there are, so
+    /// that it does not look like a copy.
+    ///
+    /// # Errors
+    /// It can't be read, or written.
+    pub fn put_copy_back(&self, in_place: bool) -> Result<()> {
+        let (data, place) = (self.data(), self.directory.path().join("place"));
+        if in_place {
+            std::fs::rename(data.join("place"), &place)?;
+        }
+        std::fs::remove_dir_all(&data)?;
+        copy_files(&self.copied(), &data).context("can't put the copy back")?;
+        if in_place {
+            std::fs::rename(place, data.join("place"))?;
+        }
+        Ok(())
+    }
+
+    fn copied(&self) -> PathBuf {
+        self.directory.path().join("copy")
+    }
+
+    /// Whether nodes here are told from now on that their directory is the newest copy.
+    pub fn trust_directory(&mut self, trusted: bool) {
+        self.trusted = trusted;
+    }
+
     /// The next start is on another port.
     #[must_use]
     pub fn on_another_port(&mut self) -> &Self {
@@ -214,6 +251,7 @@ impl Home {
         };
         command.args(self.peer_advertise.iter().map(|address| format!("--peer-advertise={address}")));
         command.args(self.document_size.iter().map(|size| format!("--document-size={size}")));
+        command.args(self.trusted.then_some("--trust-directory"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         command.spawn().context("can't run xnode")
     }
@@ -223,6 +261,20 @@ impl Home {
         let status = status.map_err(|_| anyhow!("xnode did not end in {PATIENCE:?}:\n{}", self.log()))??;
         Ok(Exit { code: status.code(), log: self.log() })
     }
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 impl Xnode {

@@ -221,6 +221,9 @@ impl From<SubmitError> for Refusal {
 
 impl From<HistoryError> for Refusal {
     fn from(error: HistoryError) -> Self {
+        if let HistoryError::Away { .. } = &error {
+            return Self::new(Reason::Away, format!("{error}: ask another node, or again"));
+        }
         tracing::error!(%error, "the history can't be read");
         Self::new(Reason::StoreFailed, error.to_string())
     }

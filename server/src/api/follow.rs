@@ -163,20 +163,12 @@ impl Follower {
     async fn read_page(&mut self) -> Result<(), Refusal> {
         let (account, after, known) = (self.account.clone(), self.done, self.known);
         let history = self.market.history().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
-        let read = read_history(history, move |history| {
-            if history.lacks_after(after)? {
-                return Ok(None);
-            }
-            match account {
-                Some(account) => take(history.account_blocks_after(&account, after)),
-                None => take(history.blocks_after(after)),
-            }
-            .map(Some)
+        let page = read_history(history, move |history| match account {
+            Some(account) => take(history.account_blocks_after(&account, after)),
+            None => take(history.blocks_after(after)),
         });
-        // Nothing is left out silently.
-        let page = read.await?.ok_or_else(|| Refusal::away(self.market.name()))?;
+        let (page, full) = page.await?;
         // A page that is not full reaches at least to what was shown before it was read.
-        let full = page.len() == PAGE_BLOCKS;
         let last = page.last().map_or(Position(0), |stored| stored.block.last);
         self.backlog_end = if full { last } else { last.max(known) };
         if page.is_empty() {
@@ -187,8 +179,18 @@ impl Follower {
     }
 }
 
+/// The first blocks, and whether there are more. What comes before a gap is handed out before the gap is told.
 fn take(
     blocks: impl Iterator<Item = Result<StoredBlock, HistoryError>>,
-) -> Result<Vec<StoredBlock>, HistoryError> {
-    blocks.take(PAGE_BLOCKS).collect()
+) -> Result<(Vec<StoredBlock>, bool), HistoryError> {
+    let mut page = Vec::new();
+    for block in blocks.take(PAGE_BLOCKS) {
+        match block {
+            Ok(block) => page.push(block),
+            Err(HistoryError::Away { .. }) if !page.is_empty() => return Ok((page, true)),
+            Err(error) => return Err(error),
+        }
+    }
+    let full = page.len() == PAGE_BLOCKS;
+    Ok((page, full))
 }

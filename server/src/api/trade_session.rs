@@ -90,9 +90,12 @@ async fn begin(
     let market = api.find_market(&open.market).map_err(|refusal| refusal.within("open"))?;
     let session = Session::new(&account, name);
     let id = session.id;
-    let last = market.read(move |replica| replica.last_command(&id));
-    let next = last.await.map_err(Refusal::from)? + 1;
+    let read =
+        market.read(move |replica| (replica.last_command(&id), replica.view().ledger.forgot_session()));
+    let (last, forgot) = read.await.map_err(Refusal::from)?;
+    let next = last + 1;
     if next == 1
+        && forgot
         && let Some(history) = market.history()
         && read_history(history, move |history| history.knows_session(id)).await?
     {

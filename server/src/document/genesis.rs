@@ -12,7 +12,10 @@ use xbook_proto::record::v1 as record;
 
 use super::entry::KINDS;
 use super::{Actor, DocumentError, encode};
-use crate::machine::{Caps, Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart};
+use crate::machine::{
+    Caps, ChainHead, Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart,
+    chain_start,
+};
 use crate::types::{Micros, NodeId, Position};
 
 /// Version of the genesis' encoding.
@@ -94,6 +97,7 @@ impl Genesis {
             digest: Bytes::copy_from_slice(&sealed.digest()),
             parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
             parts_hash: hash(&parts),
+            chain: sealed.machine.market().map(|_| sealed.chain().to_vec().into()).unwrap_or_default(),
         };
         Self { record, parts }
     }
@@ -158,6 +162,13 @@ impl Genesis {
         Position(self.record.position)
     }
 
+    /// Head of the chain over the market's history before the generation; that of an empty one in
+    /// generation 0.
+    #[must_use]
+    pub fn chain(&self) -> ChainHead {
+        self.record.chain.as_ref().try_into().unwrap_or_else(|_| chain_start(self.name()))
+    }
+
     /// A hash of all that is in it: the header covers the parts.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
@@ -186,7 +197,8 @@ impl Genesis {
             .map(|part| record::StatePart::decode(part.as_ref()))
             .collect::<Result<_, _>>()
             .map_err(|_| malformed())?;
-        let start = StateStart { position: self.position(), time: Micros(self.record.time_us) };
+        let start =
+            StateStart { position: self.position(), time: Micros(self.record.time_us), chain: self.chain() };
         State::from_parts(machine, self.voters(), start, parts, self.digest(), caps).ok_or_else(malformed)
     }
 
@@ -225,8 +237,10 @@ pub fn check(record: &record::Genesis) -> Result<(), GenesisError> {
     // Only what follows a Seal has a holder and something to start with.
     let sealed = record.generation > 0;
     let lease_fits = record.holder.len() == if sealed { 16 } else { 0 } && sealed == (record.term > 0);
+    let chains = sealed && record.rules.is_some();
+    let chain_fits = record.chain.len() == if chains { 32 } else { 0 };
     let parts_fit = record.parts <= MAX_PARTS && (sealed || record.parts == 0);
-    if rules_fit && voters_fit && lease_fits && parts_fit {
+    if rules_fit && voters_fit && lease_fits && chain_fits && parts_fit {
         Ok(())
     } else {
         Err(GenesisError::Malformed { name: record.name.clone() })

@@ -2,10 +2,9 @@
 //!
 //! `market 0 b position` is a block, `market 0 a account 0 position` an account's presence in a
 //! block, `market 0 s session number` the block in which a session's command placed an order, for the
-//! first of each session in a block, `market 0 o node counter` the position at which an order closed, `market 0 g position` the
-//! first position of a span that is not known here. Neither market names
-//! nor account names contain a zero byte, and numbers are big-endian, so keys sort as the numbers
-//! do.
+//! first of each session in a block, `market 0 o node counter` the position at which an order closed. Neither
+//! market names nor account names contain a zero byte, and numbers are big-endian, so keys sort as the
+//! numbers do.
 
 use crate::machine::SessionId;
 use crate::types::{OrderId, Position};
@@ -22,27 +21,12 @@ impl Keys {
         Self { prefix }
     }
 
-    /// What the keys of all blocks begin with.
-    pub fn blocks(&self) -> Vec<u8> {
-        self.key(b'b', &[])
-    }
-
-    /// After the keys of all blocks.
-    pub fn blocks_end(&self) -> Vec<u8> {
-        self.key(b'b' + 1, &[])
-    }
-
     pub fn block(&self, first: Position) -> Vec<u8> {
         self.key(b'b', &[&first.0.to_be_bytes()])
     }
 
     pub fn account_block(&self, account: &str, first: Position) -> Vec<u8> {
         self.key(b'a', &[account.as_bytes(), &[0], &first.0.to_be_bytes()])
-    }
-
-    /// After the keys of an account's blocks.
-    pub fn account_end(&self, account: &str) -> Vec<u8> {
-        self.key(b'a', &[account.as_bytes(), &[1]])
     }
 
     /// The first order that a session's commands placed in a block.
@@ -52,15 +36,6 @@ impl Keys {
 
     pub fn closed(&self, id: OrderId) -> Vec<u8> {
         self.key(b'o', &[&id.node.0.to_be_bytes(), &id.counter.to_be_bytes()])
-    }
-
-    /// What the keys of all gaps begin with.
-    pub fn gaps(&self) -> Vec<u8> {
-        self.key(b'g', &[])
-    }
-
-    pub fn gap(&self, first: Position) -> Vec<u8> {
-        self.key(b'g', &[&first.0.to_be_bytes()])
     }
 
     /// The position at the end of a block's or an account's key.

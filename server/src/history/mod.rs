@@ -1,85 +1,106 @@
-//! The history log: what committed blocks did, for lists, late answers and streams that resume.
+//! The history: what committed blocks did, for lists, late answers and streams that resume.
 //!
 //! ```text
-//! committed block ──> append ──> one batch: the block, its accounts, its closed orders
+//! committed block ──> append ──> the log, and its index: by position, account, session, closed order
 //!                                    │
-//! lists, GetOrder, resumed streams <─┴── read by position, account, order or outcome
+//! lists, GetOrder, resumed streams <─┴── read by position, account, order or outcome; AWAY at a gap
 //! ```
 //!
-//! The log is made from committed blocks alone and can be made again from the document, so it is
-//! not synced to disk by itself: after a power loss it ends earlier than the document, and the
-//! replay of the document appends what is missing. Blocks that are already stored are skipped.
+//! A market's history reaches from position 1 to what is shown, and its document says how far that has
+//! to be at least: to where its generation begins. What is not in the [log](log) between is a *gap*, whatever
+//! made it: this node was away, a file was lost, a record can't be read. A reader that would touch a
+//! gap is told so ([`HistoryError::Away`]) and never gets less instead. A gap is filled with the blocks of another
+//! node ([`fill`](fill)); in the current generation the replay of the document fills it at the start.
 //!
-//! All markets and indexes share one keyspace, told apart by the key. A keyspace is flushed to
-//! disk as a whole, so what survives a power loss is a prefix of what was appended: never a block
-//! without its index entries, nor the other way round. It also keeps a thousand markets from
-//! costing a thousand write buffers.
+//! What is in the log follows from documents, so it is synced only before a document is given up.
+//!
+//! Blocks form a hash chain, whose head the tape itself carries ([`crate::machine::Content`]). A block from a peer
+//! is taken only if the chain leads from it to a head that is known.
 
-mod gaps;
+mod fill;
+mod index;
 mod keys;
+mod log;
 mod outcome;
+mod read;
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode, UserValue,
-};
-
-use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 
-pub use gaps::{FillError, HistoryEntry};
-pub use outcome::{RequestOutcome, StoredOutcome};
+pub use fill::{FillError, MAX_BLOCK_BYTES, Missing, Piece};
+pub use outcome::StoredOutcome;
 pub use record::{Sizes, StoredBlock};
 
-use crate::machine::{Block, Change, Order, Origin, Rules, SessionId};
-use crate::types::{OrderId, Position};
+use crate::machine::{Block, ChainHead, Rules, chain_start};
+use crate::types::Position;
 use keys::Keys;
+use log::{Append, Log};
 
-/// The history of all markets of a node: a database of its own.
+/// Bytes after which a segment of the log is full. Its index is in memory until then.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The history of all markets of a node.
 #[derive(Clone)]
 pub struct HistoryStore {
-    database: Database,
-    log: Keyspace,
+    log: Arc<Log>,
 }
 
-/// The history log of one market.
+/// The history of one market.
 ///
 /// Reads block on the disk: call them where that is allowed.
 pub struct History {
-    store: HistoryStore,
+    log: Arc<Log>,
     market: Arc<str>,
     keys: Keys,
     sizes: Sizes,
-    last: AtomicU64,
+    reach: Mutex<Reach>,
     /// There is a gap that was not there before.
     gap: Notify,
+}
+
+/// How far a history goes.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    /// The last position, stored or to be filled.
+    last: Position,
+    /// Head of the chain there, once it is known.
+    head: Option<ChainHead>,
+    /// Where the current generation begins, and the head of the chain there.
+    start: (Position, ChainHead),
 }
 
 /// Why the history could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The database failed.
-    #[error("the history's database failed: {0}")]
-    Store(#[from] fjall::Error),
-    /// A stored block or index entry is not what was written.
-    #[error("the history of {market} is damaged at position {position}: {what}")]
-    Damaged {
+    /// From the file system.
+    #[error("the history in {path} failed: {error}")]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        error: std::io::Error,
+    },
+    /// What is asked for is not here, since this node was away or its copy is damaged.
+    #[error("this node does not have what happened in {market} from position {first} to {last}")]
+    Away {
         /// The market.
         market: Arc<str>,
-        /// The first position of the block, or the position of what was looked for.
-        position: Position,
-        /// What is wrong.
-        what: Damage,
+        /// The first position that it does not have.
+        first: Position,
+        /// The last one in a row.
+        last: Position,
     },
-    /// A block that does not follow the last stored one.
-    #[error("the block {first} to {last} does not follow position {stored} in the history of {market}")]
-    OutOfOrder {
+    /// A block that does not fit into what is stored.
+    #[error(
+        "the block {first} to {last} of {market} does not follow position {stored} in its history, and the document \
+         is right: with the history's directory removed this node fetches it anew"
+    )]
+    Misfit {
         /// The market.
         market: Arc<str>,
         /// The block's first position.
@@ -91,136 +112,153 @@ pub enum HistoryError {
     },
 }
 
-/// What is wrong with a stored entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Damage {
-    /// The checksum does not match.
-    #[error("checksum mismatch")]
-    Checksum,
-    /// The checksum matches, but the record can't be read.
-    #[error("malformed record")]
-    Record,
-    /// The key of an index entry has not the form that it was written in.
-    #[error("malformed key")]
-    Key,
-    /// An index entry points to something that is not there.
-    #[error("an index entry without its block")]
-    Missing,
-}
-
-/// Bytes that wait in memory before they are flushed to tables.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
-
 type Result<T> = std::result::Result<T, HistoryError>;
 
 impl HistoryStore {
-    /// Opens the database in a directory, or makes it.
+    /// Opens the history in a directory, or makes it.
     ///
     /// # Errors
-    /// The database's own.
-    pub fn open(directory: &Path) -> std::result::Result<Self, fjall::Error> {
-        let database = Database::builder(directory).open()?;
-        // Blocks are large and written once: kept apart from the keys they need not be rewritten.
-        let options = || {
-            KeyspaceCreateOptions::default()
-                .with_kv_separation(Some(KvSeparationOptions::default()))
-                .max_memtable_size(MEMTABLE_BYTES)
-        };
-        let log = database.keyspace("history", options)?;
-        Ok(Self { database, log })
+    /// The file system's own. Damage is no error: see the module's text.
+    pub fn open(directory: &Path) -> Result<Self> {
+        Self::with_segments(directory, SEGMENT_BYTES)
+    }
+
+    /// The same with segments of another size.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with_segments(directory: &Path, bytes: u64) -> Result<Self> {
+        Ok(Self { log: Arc::new(Log::open(directory, bytes)?) })
     }
 
     /// The history of a market.
-    ///
-    /// # Errors
-    /// As [`History::open`].
-    pub fn market(&self, name: &str, rules: &Rules) -> Result<History> {
-        History::open(self, name, rules)
+    #[must_use]
+    pub fn market(&self, name: &str, rules: &Rules) -> History {
+        let last = self.log.last(name);
+        History {
+            log: Arc::clone(&self.log),
+            market: name.into(),
+            keys: Keys::new(name),
+            sizes: Sizes { tick: rules.tick, lot: rules.lot },
+            reach: Mutex::new(Reach { last, head: None, start: (Position(0), chain_start(name)) }),
+            gap: Notify::new(),
+        }
     }
 }
 
 impl History {
-    /// The history of a market in a store.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged last key.
-    pub fn open(store: &HistoryStore, market: &str, rules: &Rules) -> Result<Self> {
-        let history = Self {
-            store: store.clone(),
-            market: market.into(),
-            keys: Keys::new(market),
-            sizes: Sizes { tick: rules.tick, lot: rules.lot },
-            last: AtomicU64::new(0),
-            gap: Notify::new(),
-        };
-        if let Some(entry) = store.log.prefix(history.keys.blocks()).next_back() {
-            let (key, value) = entry.into_inner()?;
-            let block = history.decode(&key, &value)?;
-            history.last.store(block.block.last.0, Ordering::Release);
-        }
-        Ok(history)
-    }
-
     /// The market's name.
     #[must_use]
     pub fn market(&self) -> &Arc<str> {
         &self.market
     }
 
-    /// Position of the last stored event; zero if there is none.
+    /// The last position that it reaches, stored or to be filled; zero if there is none.
     #[must_use]
     pub fn last(&self) -> Position {
-        Position(self.last.load(Ordering::Acquire))
+        self.reach().last
     }
 
-    /// Stores a committed block, atomically. One that is stored already, or in which nothing
-    /// happened, is skipped. Not synced: see the module's text.
+    fn reach(&self) -> MutexGuard<'_, Reach> {
+        self.reach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A generation begins after a position: the history has to reach it, and the chain to have this head
+    /// there. What does not lead there is not believed.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn reach_to(&self, position: Position, head: ChainHead) -> Result<()> {
+        let stored = {
+            let mut reach = self.reach();
+            reach.start = (position, head);
+            if position >= reach.last {
+                (reach.last, reach.head) = (position, Some(head));
+            }
+            self.log.last(&self.market)
+        };
+        if position > Position(0) && position <= stored {
+            self.check_head(position, &head)?;
+        }
+        self.gap.notify_one();
+        Ok(())
+    }
+
+    /// Forgets the run up to a position if the chain has another head there.
+    fn check_head(&self, position: Position, head: &ChainHead) -> Result<()> {
+        let Some(block) = self.stored_at(position)? else {
+            return Ok(());
+        };
+        if block.block.last != position || block.after() != *head {
+            tracing::error!(
+                market = %self.market, position = position.0,
+                "the history is not what the document says; another copy of it is looked for"
+            );
+            self.lose_through(position)?;
+        }
+        Ok(())
+    }
+
+    /// Stores a committed block. One that is stored already, or in which nothing happened, is skipped.
+    /// Not synced: see the module's text.
     ///
     /// One caller at a time: the publisher of the market's replica.
     ///
     /// # Errors
-    /// The store's own, and [`HistoryError::OutOfOrder`].
+    /// The store's own, and [`HistoryError::Misfit`].
     pub fn append(&self, block: &Block) -> Result<()> {
-        let stored = self.last();
-        if block.last <= stored || block.last < block.first {
+        let (first, last) = (block.first, block.last);
+        if last < first {
             return Ok(());
         }
-        if block.first != stored.next() {
-            let (market, first, last) = (self.market.clone(), block.first, block.last);
-            return Err(HistoryError::OutOfOrder { market, first, last, stored });
+        let Reach { last: stored, head, .. } = *self.reach();
+        if self.has(first, last)? {
+            return if last == stored { self.agree(block) } else { Ok(()) };
         }
-        let mut batch = self.store.database.batch();
-        let key = self.keys.block(block.first);
-        let value = record::encode(block, self.sizes, &key);
-        self.insert(&mut batch, block, value);
-        batch.commit()?;
-        self.last.store(block.last.0, Ordering::Release);
+        let follows = first == stored.next() && head.is_none_or(|head| head == block.chain.0);
+        let fills = self.gaps().iter().any(|gap| gap.0 == first && gap.1 >= last);
+        if !follows && !fills {
+            return Err(self.misfit(block, stored));
+        }
+        self.store(block, &record::encode(&self.market, block, self.sizes))?;
+        let mut reach = self.reach();
+        if last >= reach.last {
+            (reach.last, reach.head) = (last, Some(block.chain.1));
+        }
         Ok(())
     }
 
-    /// Puts a block and its index entries into a batch.
-    fn insert(&self, batch: &mut OwnedWriteBatch, block: &Block, value: impl Into<UserValue>) {
-        let log = &self.store.log;
-        let mut accounts: FxHashSet<&str> = FxHashSet::default();
-        let mut sessions: FxHashSet<SessionId> = FxHashSet::default();
-        for change in &block.changes {
-            if let Change::Order { order, placed: true, .. } = change
-                && let Origin::Command { session, number } = &order.origin
-                && sessions.insert(session.id)
-            {
-                let key = self.keys.session(session.id, *number);
-                batch.insert(log, key, &block.first.0.to_be_bytes()[..]);
+    /// The last stored block is replayed: with it the chain, and so all before it, has to be the same.
+    fn agree(&self, block: &Block) -> Result<()> {
+        match self.stored_at(block.last)? {
+            Some(stored) if stored.after() != block.chain.1 => Err(self.misfit(block, block.last)),
+            _ => {
+                self.reach().head = Some(block.chain.1);
+                Ok(())
             }
         }
-        for order in block.changes.iter().filter_map(Change::order) {
-            if accounts.insert(&order.account) {
-                batch.insert(log, self.keys.account_block(&order.account, block.first), &[][..]);
-            }
-            if !order.is_live() {
-                batch.insert(log, self.keys.closed(order.id), &order.position.0.to_be_bytes()[..]);
-            }
-        }
-        batch.insert(log, self.keys.block(block.first), value);
+    }
+
+    fn misfit(&self, block: &Block, stored: Position) -> HistoryError {
+        HistoryError::Misfit { market: self.market.clone(), first: block.first, last: block.last, stored }
+    }
+
+    /// Whether a block is stored.
+    fn has(&self, first: Position, last: Position) -> Result<bool> {
+        let one = |_| log::Range { from: self.keys.block(first), to: self.keys.block(first.next()) };
+        let found = self.log.stretch(&self.market, first, (log::Order::Ascending, 1), one)?;
+        Ok(found.is_ok_and(|(run, entries)| run.last >= last && !entries.is_empty()))
+    }
+
+    fn store(&self, block: &Block, record: &[u8]) -> Result<()> {
+        self.log.append(Append {
+            market: &self.market,
+            first: block.first,
+            last: block.last,
+            record,
+            entries: index::entries(&self.keys, block),
+            key: self.keys.block(block.first),
+        })
     }
 
     /// Puts all that was stored on the disk.
@@ -228,140 +266,17 @@ impl History {
     /// # Errors
     /// The store's own.
     pub fn sync(&self) -> Result<()> {
-        Ok(self.store.database.persist(PersistMode::SyncAll)?)
+        self.log.sync()
     }
 
-    /// The block that contains a position; `None` if it is not stored.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged block.
-    pub fn block_at(&self, position: Position) -> Result<Option<StoredBlock>> {
-        let found = self.blocks_before(position.next()).next().transpose()?;
-        Ok(found.filter(|block| block.block.last >= position))
+    /// What is not here: first and last positions, ascending.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<(Position, Position)> {
+        self.log.gaps(&self.market, self.last())
     }
 
-    /// The blocks with events after a position, in order, read one by one.
-    pub fn blocks_after(&self, after: Position) -> impl Iterator<Item = Result<StoredBlock>> + '_ {
-        // The block that contains the next position may begin before it.
-        let containing = self.block_at(after.next()).transpose();
-        let from = match &containing {
-            Some(Ok(block)) => block.block.last.next(),
-            _ => after.next(),
-        };
-        let entries = self.store.log.range(self.keys.block(from)..self.keys.blocks_end());
-        let failed = matches!(containing, Some(Err(_)));
-        let later = entries.map(|entry| self.read(entry)).take_while(move |_| !failed);
-        containing.into_iter().chain(later)
-    }
-
-    /// The blocks with events before a position, the last first, read one by one.
-    pub fn blocks_before(&self, before: Position) -> impl Iterator<Item = Result<StoredBlock>> + '_ {
-        let entries = self.store.log.range(self.keys.block(Position(0))..self.keys.block(before));
-        entries.rev().map(|entry| self.read(entry))
-    }
-
-    /// The blocks with events of an account after a position, in order, read one by one.
-    pub fn account_blocks_after(
-        &self,
-        account: &str,
-        after: Position,
-    ) -> impl Iterator<Item = Result<StoredBlock>> + '_ {
-        let first = self.keys.account_block(account, Position(0));
-        let pivot = self.keys.account_block(account, after.next());
-        // The last block that begins at or before `after` may reach beyond it.
-        let containing =
-            self.store.log.range(first..pivot.clone()).next_back().map(|entry| self.follow(entry));
-        let containing =
-            containing.filter(|read| read.as_ref().map_or(true, |block| block.block.last > after));
-        let later = self.store.log.range(pivot..self.keys.account_end(account));
-        containing.into_iter().chain(later.map(|entry| self.follow(entry)))
-    }
-
-    /// The blocks with events of an account before a position, the last first, read one by one.
-    pub fn account_blocks_before(
-        &self,
-        account: &str,
-        before: Position,
-    ) -> impl Iterator<Item = Result<StoredBlock>> + '_ {
-        let first = self.keys.account_block(account, Position(0));
-        let entries = self.store.log.range(first..self.keys.account_block(account, before));
-        entries.rev().map(|entry| self.follow(entry))
-    }
-
-    /// A closed order, with the sizes that it counts in.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged block.
-    pub fn closed_order(&self, id: OrderId) -> Result<Option<(Order, Sizes)>> {
-        let Some(position) = self.store.log.get(self.keys.closed(id))? else {
-            return Ok(None);
-        };
-        let position = <[u8; 8]>::try_from(position.as_ref()).map(u64::from_be_bytes).map(Position);
-        let position = position.map_err(|_| self.damaged(Position(0), Damage::Key))?;
-        let missing = || self.damaged(position, Damage::Missing);
-        let block = self.block_at(position)?.ok_or_else(missing)?;
-        let order = block.block.changes.iter().rev().filter_map(Change::order).find(|order| order.id == id);
-        Ok(Some((order.ok_or_else(missing)?.clone(), block.sizes)))
-    }
-
-    /// The order that a command of a session placed; `None` if it placed none, or is not known here.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged block.
-    pub fn order_of_command(&self, session: SessionId, number: u64) -> Result<Option<OrderId>> {
-        let range = self.keys.session(session, 0)..=self.keys.session(session, number);
-        let Some(entry) = self.store.log.range(range).next_back() else {
-            return Ok(None);
-        };
-        let (_, value) = entry.into_inner()?;
-        let first = value.as_ref().try_into().map(u64::from_be_bytes).map(Position);
-        let first = first.map_err(|_| self.damaged(Position(0), Damage::Key))?;
-        let block = self.block_at(first)?.ok_or_else(|| self.damaged(first, Damage::Missing))?;
-        let placed = block.block.changes.iter().find_map(|change| match change {
-            Change::Order { order, placed: true, .. } => match &order.origin {
-                Origin::Command { session: of, number: at } if of.id == session && *at == number => {
-                    Some(order.id)
-                }
-                _ => None,
-            },
-            _ => None,
-        });
-        Ok(placed)
-    }
-
-    /// Whether a session ever placed an order, as far as it is known here.
-    ///
-    /// # Errors
-    /// The store's own.
-    pub fn knows_session(&self, session: SessionId) -> Result<bool> {
-        let range = self.keys.session(session, 0)..=self.keys.session(session, u64::MAX);
-        match self.store.log.range(range).next() {
-            None => Ok(false),
-            Some(entry) => Ok(entry.key().map(|_| true)?),
-        }
-    }
-
-    fn read(&self, entry: fjall::Guard) -> Result<StoredBlock> {
-        let (key, value) = entry.into_inner()?;
-        self.decode(&key, &value)
-    }
-
-    /// Reads the block that an account's index entry points to.
-    fn follow(&self, entry: fjall::Guard) -> Result<StoredBlock> {
-        let key = entry.key()?;
-        let first = Keys::position(&key).ok_or_else(|| self.damaged(Position(0), Damage::Key))?;
-        let key = self.keys.block(first);
-        let value = self.store.log.get(&key)?.ok_or_else(|| self.damaged(first, Damage::Missing))?;
-        self.decode(&key, &value)
-    }
-
-    fn decode(&self, key: &[u8], value: &[u8]) -> Result<StoredBlock> {
-        let first = Keys::position(key).ok_or_else(|| self.damaged(Position(0), Damage::Key))?;
-        let block = record::decode(key, value).map_err(|damage| self.damaged(first, damage))?;
-        if block.block.first == first { Ok(block) } else { Err(self.damaged(first, Damage::Record)) }
-    }
-
-    fn damaged(&self, position: Position, what: Damage) -> HistoryError {
-        HistoryError::Damaged { market: self.market.clone(), position, what }
+    /// Waits until there is a gap that was not there before.
+    pub async fn gap_appears(&self) {
+        self.gap.notified().await;
     }
 }

@@ -3,22 +3,8 @@
 use xbook_proto::v1::Reason;
 
 use super::{History, Result, Sizes};
-use crate::machine::{Block, Change, Order};
+use crate::machine::{Block, Change, Order, RequestOutcome};
 use crate::types::{OrderId, Position};
-
-/// How a request ended.
-///
-/// A block's record keeps it where the position of its last event does not tell it: for an outcome
-/// of several changes, and for a refusal that changed nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RequestOutcome {
-    /// Position of its first event.
-    pub first: Position,
-    /// Position of its last event.
-    pub last: Position,
-    /// Why it was refused; unspecified if it was not.
-    pub refused: Reason,
-}
 
 /// How a request ended, and what it changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,15 +42,11 @@ impl StoredOutcome {
     }
 }
 
-/// The outcomes in a block that are kept.
+/// The outcomes in a block that are kept: those that the position of their last event does not tell.
 pub(super) fn kept(block: &Block) -> impl Iterator<Item = RequestOutcome> + '_ {
     block.answers.iter().filter_map(|answer| {
         let changes = block.changes_of(answer);
-        let told = match changes.len() {
-            0 => answer.refused == Reason::Unspecified,
-            count => count == 1,
-        };
-        let first = changes.first().map_or(answer.position, Change::position);
-        (!told).then_some(RequestOutcome { first, last: answer.position, refused: answer.refused })
+        let first = changes.first().map(Change::position);
+        RequestOutcome::kept(changes.len(), first, answer.position, answer.refused)
     })
 }

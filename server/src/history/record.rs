@@ -1,17 +1,17 @@
-//! Blocks of the history log as bytes: a checksum over key and record, then the record.
+//! Blocks of the history as records.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prost::Message;
 use rust_decimal::Decimal;
 use xbook_proto::record::v1 as wire;
 
-use super::Damage;
-use super::outcome::{self, RequestOutcome};
+use super::outcome;
 use crate::decimal::Grid;
 use crate::machine::{
-    Account, Block, Change, FillOf, Order, Origin, Session, Table, halves, joined, side_from_wire,
-    side_to_wire,
+    Account, Block, ChainHead, Change, Content, FillOf, Order, Origin, RequestOutcome, Session, Table,
+    halves, joined, side_from_wire, side_to_wire,
 };
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
 
@@ -27,7 +27,9 @@ pub struct Sizes {
 /// A block as the history keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredBlock {
-    /// Its positions, time and changes of orders. Answers and levels are not kept.
+    /// Head of the chain before it.
+    pub before: ChainHead,
+    /// Its positions, time and changes of orders. Answers, levels and the rest are not kept.
     pub block: Block,
     /// What it counts in.
     pub sizes: Sizes,
@@ -35,33 +37,35 @@ pub struct StoredBlock {
     pub outcomes: Vec<RequestOutcome>,
 }
 
-const CHECKSUM_BYTES: usize = 4;
-
-/// The value that is stored under a key for a block.
-pub(super) fn encode(block: &Block, sizes: Sizes, key: &[u8]) -> Vec<u8> {
-    let record = to_record(block, sizes).encode_to_vec();
-    let mut value = Vec::with_capacity(CHECKSUM_BYTES + record.len());
-    value.extend_from_slice(&checksum(key, &record));
-    value.extend_from_slice(&record);
-    value
-}
-
-/// Reads what [`encode`] wrote.
-pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<StoredBlock, Damage> {
-    let (stored, record) = value.split_at_checked(CHECKSUM_BYTES).ok_or(Damage::Checksum)?;
-    if stored != checksum(key, record) {
-        return Err(Damage::Checksum);
+impl StoredBlock {
+    /// Head of the chain after it.
+    #[must_use]
+    pub fn after(&self) -> ChainHead {
+        let Self { before, block, sizes, outcomes } = self;
+        let span = (block.first, block.last);
+        Content::of(&block.changes, outcomes).link(before, span, block.time, (sizes.tick, sizes.lot))
     }
-    let record = wire::HistoryBlock::decode(record).map_err(|_| Damage::Record)?;
-    from_record(record).ok_or(Damage::Record)
 }
 
-/// A value under another key than its own is as damaged as a changed one.
-fn checksum(key: &[u8], record: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(record);
-    hasher.finalize().to_be_bytes()
+/// The record of a market's block.
+pub(super) fn encode(market: &str, block: &Block, sizes: Sizes) -> Vec<u8> {
+    let before = Bytes::copy_from_slice(&block.chain.0);
+    let block = Some(wire_block(block, outcome::kept(block), sizes));
+    wire::HistoryRecord { market: market.to_owned(), before, block }.encode_to_vec()
+}
+
+/// The record of a block that was read.
+pub(super) fn encode_stored(market: &str, stored: &StoredBlock) -> Vec<u8> {
+    let before = Bytes::copy_from_slice(&stored.before);
+    let block = Some(wire_block(&stored.block, stored.outcomes.iter().copied(), stored.sizes));
+    wire::HistoryRecord { market: market.to_owned(), before, block }.encode_to_vec()
+}
+
+/// Reads what [`encode`] wrote: the market, and its block; `None` if it is none.
+pub(super) fn decode(record: &[u8]) -> Option<(String, StoredBlock)> {
+    let wire::HistoryRecord { market, before, block } = wire::HistoryRecord::decode(record).ok()?;
+    let before = before.as_ref().try_into().ok()?;
+    Some((market, from_record(block?, before)?))
 }
 
 struct Writer {
@@ -72,7 +76,11 @@ struct Writer {
     sessions: Table<Session>,
 }
 
-fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
+fn wire_block(
+    block: &Block,
+    outcomes: impl Iterator<Item = RequestOutcome>,
+    sizes: Sizes,
+) -> wire::HistoryBlock {
     let mut writer = Writer {
         time: block.time,
         position: block.first,
@@ -87,7 +95,7 @@ fn to_record(block: &Block, sizes: Sizes) -> wire::HistoryBlock {
         Change::Market(_) => None,
     });
     let changes = changes.collect();
-    let outcomes = outcome::kept(block).map(|outcome| wire::RequestOutcome {
+    let outcomes = outcomes.map(|outcome| wire::RequestOutcome {
         last_position: outcome.last.0,
         first_position: outcome.first.0,
         refused: outcome.refused.into(),
@@ -156,7 +164,7 @@ struct Reader {
     last_session: Option<((u32, u32), Session)>,
 }
 
-fn from_record(record: wire::HistoryBlock) -> Option<StoredBlock> {
+fn from_record(record: wire::HistoryBlock, before: ChainHead) -> Option<StoredBlock> {
     let grid = |text: &str| Grid::new(text.parse::<Decimal>().ok()?).ok();
     let sizes = Sizes { tick: grid(&record.tick_size)?, lot: grid(&record.lot_size)? };
     let mut reader = Reader {
@@ -180,7 +188,7 @@ fn from_record(record: wire::HistoryBlock) -> Option<StoredBlock> {
         changes,
         ..Block::default()
     };
-    (block.first <= block.last).then_some(StoredBlock { block, sizes, outcomes: outcomes.collect() })
+    (block.first <= block.last).then_some(StoredBlock { before, block, sizes, outcomes: outcomes.collect() })
 }
 
 impl Reader {

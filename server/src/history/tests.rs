@@ -5,9 +5,10 @@ use xbook_proto::v1::{Liquidity, OrderStatus, Reason, TimeInForce};
 
 use super::*;
 use crate::decimal::Grid;
-use crate::machine::{Answer, FillOf, Origin, Session};
-use crate::types::{Lots, Micros, NodeId, Side, Ticks};
+use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session};
+use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
 
+const MARKET: &str = "BTC/USDT";
 const ACCOUNTS: [&str; 4] = ["main", "a", "a.b", "Z_9-z"];
 
 fn rules() -> Rules {
@@ -45,7 +46,7 @@ fn deed() -> impl Strategy<Value = (usize, Deed)> {
 
 fn blocks() -> impl Strategy<Value = Vec<Block>> {
     prop::collection::vec(prop::collection::vec(deed(), 1..12), 1..24).prop_map(|batches| {
-        let mut maker = Maker { position: Position(0), counter: 0 };
+        let mut maker = Maker::new();
         batches.iter().enumerate().map(|(at, deeds)| maker.block(at as u64, deeds)).collect()
     })
 }
@@ -54,9 +55,14 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
 struct Maker {
     position: Position,
     counter: u64,
+    head: ChainHead,
 }
 
 impl Maker {
+    fn new() -> Self {
+        Self { position: Position(0), counter: 0, head: chain_start(MARKET) }
+    }
+
     fn block(&mut self, at: u64, deeds: &[(usize, Deed)]) -> Block {
         let time = Micros(1_700_000_000_000_000 + at * 1_000_003);
         let mut block = Block { first: self.position.next(), time, ..Block::default() };
@@ -67,6 +73,16 @@ impl Maker {
             block.answers.push(Answer { intent, refused, repeats: None, position: self.position, changes });
         }
         block.last = self.position;
+        let outcomes: Vec<_> = outcome::kept(&block).collect();
+        let grids = (rules().tick, rules().lot);
+        let before = self.head;
+        self.head = Content::of(&block.changes, &outcomes).link(
+            &before,
+            (block.first, block.last),
+            block.time,
+            grids,
+        );
+        block.chain = (before, self.head);
         block
     }
 
@@ -159,8 +175,8 @@ impl Maker {
 }
 
 fn store(directory: &Path) -> (HistoryStore, History) {
-    let store = HistoryStore::open(directory).unwrap();
-    let history = store.market("BTC/USDT", &rules()).unwrap();
+    let store = HistoryStore::with_segments(directory, 4_096).unwrap();
+    let history = store.market(MARKET, &rules());
     (store, history)
 }
 
@@ -177,7 +193,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let (store, history) = store(directory.path());
         // A neighbour whose name begins alike must not be mixed up with it.
-        let neighbour = store.market("BTC/USDT2", &rules()).unwrap();
+        let neighbour = store.market("BTC/USDT2", &rules());
         for block in &blocks {
             history.append(block).unwrap();
             neighbour.append(&blocks[0]).unwrap();
@@ -211,22 +227,52 @@ proptest! {
         let (from, to) = (from.min(to), from.max(to));
         let (_store, history) = store(directories[1].path());
         blocks[..from].iter().for_each(|block| history.append(block).unwrap());
-        history.skip_to(blocks[to].last).unwrap();
+        history.reach_to(blocks[to].last, blocks[to].chain.1).unwrap();
         blocks[to + 1..].iter().for_each(|block| history.append(block).unwrap());
-        prop_assert!(history.lacks_after(Position(blocks[from].first.0 - 1)).unwrap());
+        let gap = (blocks[from].first, blocks[to].last);
+        prop_assert_eq!(history.gaps(), [gap]);
+        away_in(&history, gap);
 
-        while let Some((first, last)) = history.gaps().unwrap().first().copied() {
-            let entries = whole.entries_from(first, last).unwrap();
-            prop_assert!(history.fill(&entries[1..]).is_err() || entries.len() == 1, "not the next one");
-            // One at a time, so that a gap shrinks.
-            history.fill(&entries[..1]).unwrap();
-        }
-        prop_assert!(!history.lacks_after(Position(0)).unwrap());
+        fill_from(&history, &whole);
         by_position(&history, &blocks, blocks[from].last);
         by_account(&history, &blocks, blocks[from].last);
         by_order(&history, &blocks);
         outcomes(&history, &blocks);
     }
+}
+
+/// Fills all gaps, a few blocks at a time.
+fn fill_from(history: &History, other: &History) {
+    while let Some(gap) = history.missing().unwrap().first().copied() {
+        let Piece::Blocks(records) = other.piece(gap.first, gap.last, 0).unwrap() else {
+            panic!("the blocks are small");
+        };
+        if let Some(second) = records.get(1) {
+            assert!(matches!(history.fill(gap, second), Err(FillError::Misfit { .. })), "not the next one");
+        }
+        history.fill(gap, &records[0]).unwrap();
+    }
+    assert_eq!(history.gaps(), []);
+}
+
+/// Whoever reads into a gap is told so.
+#[track_caller]
+fn away_in(history: &History, (first, last): (Position, Position)) {
+    let is_away = |read: Option<Result<StoredBlock>>| {
+        assert!(matches!(read, Some(Err(HistoryError::Away { .. }))), "{read:?}");
+    };
+    is_away(history.block_at(first).transpose());
+    is_away(history.block_at(last).transpose());
+    is_away(history.outcome(last).map(|found| found.map(|_| unreachable!())).transpose());
+    is_away(history.blocks_after(Position(first.0 - 1)).next());
+    is_away(history.blocks_before(last.next()).next());
+    is_away(history.account_blocks_after("nobody", Position(0)).last());
+    is_away(history.account_blocks_before("nobody", Position(u64::MAX)).last());
+    let unknown = OrderId { node: NodeId(9), counter: 1 };
+    assert!(matches!(history.closed_order(unknown), Err(HistoryError::Away { .. })));
+    let session = Session::new("nobody", "s").id;
+    assert!(matches!(history.order_of_command(session, 1), Err(HistoryError::Away { .. })));
+    assert!(matches!(history.knows_session(session), Err(HistoryError::Away { .. })));
 }
 
 fn by_position(history: &History, blocks: &[Block], pivot: Position) {
@@ -286,81 +332,224 @@ fn outcomes(history: &History, blocks: &[Block]) {
     }
 }
 
-fn one_block() -> Block {
-    let mut maker = Maker { position: Position(0), counter: 0 };
-    maker.block(0, &[(0, Deed::Rest), (1, Deed::Trade { maker: 2 }), (0, Deed::CancelAll(2))])
+fn some_blocks(count: u64) -> Vec<Block> {
+    let mut maker = Maker::new();
+    let deeds = [(0, Deed::Rest), (1, Deed::Trade { maker: 2 }), (3, Deed::Reject), (0, Deed::CancelAll(2))];
+    (0..count).map(|at| maker.block(at, &deeds[..1 + at as usize % deeds.len()])).collect()
 }
 
 #[test]
-fn a_damaged_block_is_reported() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, history) = store(directory.path());
-    history.append(&one_block()).unwrap();
-    let key = history.keys.block(Position(1));
-    let value = store.log.get(&key).unwrap().unwrap().to_vec();
-    for at in [0, 4, value.len() / 2, value.len() - 1] {
-        let mut damaged = value.clone();
-        damaged[at] ^= 0x40;
-        store.log.insert(&*key, &*damaged).unwrap();
-        assert_damaged(history.block_at(Position(2)).map(drop), Damage::Checksum);
-        assert_damaged(history.blocks_after(Position(0)).next().unwrap().map(drop), Damage::Checksum);
-        assert_damaged(
-            history.account_blocks_before("main", Position(9)).next().unwrap().map(drop),
-            Damage::Checksum,
-        );
-    }
-    store.log.insert(&*key, &value[..3]).unwrap();
-    assert_damaged(history.block_at(Position(2)).map(drop), Damage::Checksum);
-    assert_damaged(History::open(&store, "BTC/USDT", &rules()).map(drop), Damage::Checksum);
-    store.log.remove(&*key).unwrap();
-    assert_damaged(
-        history.account_blocks_after("main", Position(0)).next().unwrap().map(drop),
-        Damage::Missing,
-    );
-}
-
-#[test]
-fn a_value_under_another_key_is_damage() {
-    let directory = tempfile::tempdir().unwrap();
-    let (store, history) = store(directory.path());
-    history.append(&one_block()).unwrap();
-    let value = store.log.get(history.keys.block(Position(1))).unwrap().unwrap();
-    store.log.insert(history.keys.block(Position(50)), value).unwrap();
-    assert_damaged(history.block_at(Position(50)).map(drop), Damage::Checksum);
-}
-
-#[test]
-fn a_record_with_a_right_checksum_can_still_be_malformed() {
-    let key = Keys::new("BTC/USDT").block(Position(1));
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&key);
-    let mut value = hasher.finalize().to_be_bytes().to_vec();
-    assert_eq!(record::decode(&key, &value), Err(Damage::Record));
-    value.clear();
-    assert_eq!(record::decode(&key, &value), Err(Damage::Checksum));
-}
-
-#[test]
-fn a_gap_is_refused_and_an_empty_block_is_skipped() {
+fn a_block_that_does_not_follow_is_refused_and_an_empty_one_skipped() {
     let directory = tempfile::tempdir().unwrap();
     let (_store, history) = store(directory.path());
-    let mut block = one_block();
-    history.append(&block).unwrap();
+    let blocks = some_blocks(4);
+    history.append(&blocks[0]).unwrap();
     let last = history.last();
-    block.first = Position(last.0 + 2);
-    block.last = Position(last.0 + 5);
-    assert!(matches!(history.append(&block), Err(HistoryError::OutOfOrder { stored, .. }) if stored == last));
+    let misfit = |result| matches!(result, Err(HistoryError::Misfit { stored, .. }) if stored == last);
+    assert!(misfit(history.append(&blocks[2])), "a gap");
+    let other = Block { chain: blocks[2].chain, ..blocks[1].clone() };
+    assert!(misfit(history.append(&other)), "another past");
     let empty = Block { first: last.next(), last, ..Block::default() };
     history.append(&empty).unwrap();
     assert_eq!(history.last(), last);
+    // Another end of the same block, and another last block at the same place.
+    let longer = Block { last: last.next(), ..blocks[0].clone() };
+    assert!(misfit(history.append(&longer)));
+    let other = Block { chain: (blocks[0].chain.0, [7; 32]), ..blocks[0].clone() };
+    assert!(misfit(history.append(&other)));
 }
 
-#[track_caller]
-fn assert_damaged(result: Result<()>, expected: Damage) {
-    match result {
-        Err(HistoryError::Damaged { what, market, .. }) => {
-            assert_eq!((what, &*market), (expected, "BTC/USDT"))
+#[test]
+fn only_what_the_chain_leads_through_is_taken() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let blocks = some_blocks(3);
+    let (_whole_store, whole) = store(directories[0].path());
+    blocks.iter().for_each(|block| whole.append(block).unwrap());
+    let (_store, history) = store(directories[1].path());
+    history.reach_to(blocks[2].last, blocks[2].chain.1).unwrap();
+    let gap = history.missing().unwrap()[0];
+    let record = record::encode(MARKET, &blocks[2], whole.sizes);
+    for change in [
+        (|block: &mut Block| block.time.0 += 1) as fn(&mut Block),
+        |block| block.chain.0[0] ^= 1,
+        |block| drop(block.changes.pop()),
+        |block| match &mut block.changes[0] {
+            Change::Order { order, .. } => order.accepted.0 += 1,
+            Change::Market(_) => unreachable!(),
+        },
+        |block| match &mut block.changes[0] {
+            Change::Order { order, .. } => order.account = "other".into(),
+            Change::Market(_) => unreachable!(),
+        },
+    ] {
+        let mut other = blocks[2].clone();
+        change(&mut other);
+        let other = record::encode(MARKET, &other, whole.sizes);
+        assert_ne!(other, record);
+        assert!(matches!(history.fill(gap, &other), Err(FillError::Chain { .. })));
+    }
+    let sizes = Sizes { tick: whole.sizes.lot, lot: whole.sizes.tick };
+    let other = record::encode(MARKET, &blocks[2], sizes);
+    assert!(matches!(history.fill(gap, &other), Err(FillError::Chain { .. })));
+    let other = record::encode("BTC/USDT2", &blocks[2], whole.sizes);
+    assert!(matches!(history.fill(gap, &other), Err(FillError::Unreadable(_))));
+    assert!(matches!(history.fill(gap, b"no block"), Err(FillError::Unreadable(_))));
+    assert_eq!(history.gaps(), [(Position(1), blocks[2].last)]);
+    history.fill(gap, &record).unwrap();
+    assert_eq!(history.gaps(), [(Position(1), blocks[1].last)]);
+}
+
+#[test]
+fn a_large_block_comes_in_pieces() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, history) = store(directory.path());
+    let block = Maker::new().block(0, &[(0, Deed::CancelAll(50_000))]);
+    history.append(&block).unwrap();
+    let (mut whole, mut pieces) = (Vec::new(), 0);
+    loop {
+        let Piece::Part { bytes, content } =
+            history.piece(Position(1), block.last, whole.len() as u64).unwrap()
+        else {
+            panic!("it is large");
+        };
+        assert!(content.len() <= 512 * 1024);
+        whole.extend_from_slice(&content);
+        pieces += 1;
+        if whole.len() as u64 == bytes {
+            break;
         }
-        other => panic!("expected damage, got {other:?}"),
+    }
+    assert!(pieces > 2, "{pieces}");
+    assert_eq!(whole, record::encode(MARKET, &block, history.sizes));
+    let beyond = history.piece(Position(1), block.last, u64::MAX).unwrap();
+    assert_eq!(beyond, Piece::Part { bytes: whole.len() as u64, content: bytes::Bytes::new() });
+    assert_eq!(history.piece(Position(1), Position(block.last.0 - 1), 0).unwrap(), Piece::Blocks(Vec::new()));
+}
+
+#[test]
+fn a_history_that_is_not_what_the_document_says_is_a_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let blocks = some_blocks(9);
+    let (_store, history) = store(directory.path());
+    blocks.iter().for_each(|block| history.append(block).unwrap());
+    history.reach_to(blocks[4].last, blocks[4].chain.1).unwrap();
+    assert_eq!(history.gaps(), []);
+    history.reach_to(blocks[4].last, [7; 32]).unwrap();
+    assert_eq!(history.gaps(), [(Position(1), blocks[4].last)]);
+}
+
+mod damage {
+    //! Each file of the log, damaged in each way: what is found is what was stored, or it is a gap.
+
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// The six ways.
+    fn damaged(bytes: &[u8]) -> Vec<(&'static str, Option<Vec<u8>>)> {
+        let flipped = |at: usize| {
+            let mut flipped = bytes.to_vec();
+            flipped[at] ^= 0x10;
+            Some(flipped)
+        };
+        vec![
+            ("flipped early", flipped(bytes.len() / 50)),
+            ("flipped in the middle", flipped(bytes.len() / 2)),
+            ("flipped late", flipped(bytes.len() - 1 - bytes.len() / 50)),
+            ("cut", Some(bytes[..bytes.len() / 2].to_vec())),
+            ("zeroed", Some(vec![0; bytes.len()])),
+            ("gone", None),
+        ]
+    }
+
+    fn files(directory: &Path) -> Vec<PathBuf> {
+        let mut files: Vec<_> =
+            std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    /// Whatever is answered is right; returns whether anything was away.
+    fn is_right_or_away(history: &History, blocks: &[Block]) -> bool {
+        let mut away = false;
+        let mut told = |error: HistoryError| {
+            assert!(matches!(error, HistoryError::Away { .. }), "{error}");
+            away = true;
+        };
+        for account in ACCOUNTS {
+            let has = |block: &&Block| {
+                block.changes.iter().any(|change| &*change.order().unwrap().account == account)
+            };
+            let mut expected = blocks.iter().filter(has).map(|block| block.changes.clone());
+            let mut read = history.account_blocks_after(account, Position(0));
+            loop {
+                match read.next() {
+                    Some(Ok(block)) => assert_eq!(Some(block.block.changes), expected.next()),
+                    Some(Err(error)) => break told(error),
+                    None => break assert_eq!(expected.next(), None, "{account}"),
+                }
+            }
+        }
+        for order in blocks.iter().flat_map(|block| &block.changes).filter_map(Change::order) {
+            match history.closed_order(order.id) {
+                Ok(found) => {
+                    let found = found.map(|(order, _)| order);
+                    assert!(found.is_some() || order.is_live());
+                    assert!(found.is_none_or(|found| found.id == order.id && !found.is_live()));
+                }
+                Err(error) => told(error),
+            }
+            if let Origin::Command { session, number } = &order.origin {
+                match history.order_of_command(session.id, *number) {
+                    Ok(found) => assert!(found.is_none_or(|found| found == order.id)),
+                    Err(error) => told(error),
+                }
+            }
+        }
+        away
+    }
+
+    #[test]
+    fn damage_is_repaired_or_away_and_can_be_filled() {
+        let whole = tempfile::tempdir().unwrap();
+        let blocks = some_blocks(36);
+        let end = blocks.last().unwrap();
+        let (whole_store, complete) = store(whole.path());
+        blocks.iter().for_each(|block| complete.append(block).unwrap());
+        let files = files(whole.path());
+        assert!(files.len() >= 5, "several segments: {files:?}");
+        let mut tolls = (0, 0);
+        for file in &files {
+            let bytes = std::fs::read(file).unwrap();
+            for (how, damaged) in damaged(&bytes) {
+                let copy = tempfile::tempdir().unwrap();
+                for other in &files {
+                    std::fs::copy(other, copy.path().join(other.file_name().unwrap())).unwrap();
+                }
+                let path = copy.path().join(file.file_name().unwrap());
+                match &damaged {
+                    Some(damaged) => std::fs::write(&path, damaged).unwrap(),
+                    None => std::fs::remove_file(&path).unwrap(),
+                }
+                let (_store, history) = store(copy.path());
+                history.reach_to(end.last, end.chain.1).unwrap();
+                let away = is_right_or_away(&history, &blocks);
+                let log = file.extension().unwrap() == "log";
+                assert!(log || !away, "an index is made again: {file:?} {how}");
+                tolls = (tolls.0 + 1, tolls.1 + usize::from(away));
+                // After the first touch it is known what is missing.
+                fill_from(&history, &complete);
+                by_account(&history, &blocks, Position(20));
+                by_order(&history, &blocks);
+                // And again from the disk.
+                drop((history, _store));
+                let (_store, history) = store(copy.path());
+                history.reach_to(end.last, end.chain.1).unwrap();
+                by_account(&history, &blocks, Position(20));
+                by_order(&history, &blocks);
+            }
+        }
+        assert!(tolls.0 >= 30 && tolls.1 >= 12, "{tolls:?}");
+        drop(whole_store);
     }
 }

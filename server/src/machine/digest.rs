@@ -2,7 +2,8 @@
 //!
 //! Each applied event puts the numbers that it left behind; a batch's digest is the hash of the
 //! one before and of those numbers. Nodes with equal digests at a position have made the same
-//! changes from the same genesis.
+//! changes from the same genesis. What a market's history keeps of the batch comes in by the head of
+//! the [chain](super::Content) over it.
 
 /// The digest while a batch is applied. The buffer is kept between batches.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +29,10 @@ impl Digest {
         for number in numbers {
             self.pending.extend_from_slice(&number.to_le_bytes());
         }
+    }
+
+    pub(super) fn put_bytes(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
     }
 
     /// Ends a batch and returns its digest.

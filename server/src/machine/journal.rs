@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use xbook_proto::v1::{Liquidity, Reason};
 
+use super::chain::{ChainHead, Content, RequestOutcome};
 use super::step::Batch;
 use super::{MarketEntry, Order};
 use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
@@ -17,6 +18,8 @@ pub struct Block {
     pub last: Position,
     /// Tape time.
     pub time: Micros,
+    /// Heads of the chain over the market's history before and after it.
+    pub chain: (ChainHead, ChainHead),
     /// The events that changed something, by position. A fill changes two orders at one position,
     /// the maker first.
     pub changes: Vec<Change>,
@@ -127,14 +130,18 @@ impl Change {
 pub(super) struct Journal {
     pub block: Block,
     pub position: Position,
+    /// What goes into the chain, also where no changes are kept.
+    pub content: Content,
+    /// How many changes the running intent made, and the position of its first.
+    changed: (usize, Option<Position>),
     keep: bool,
 }
 
 impl Journal {
-    /// A journal that goes on after a position.
-    pub fn after(position: Position, time: Micros, keep: bool) -> Self {
+    /// A journal that goes on after a position. `content` lends its room.
+    pub fn after(position: Position, time: Micros, keep: bool, content: Content) -> Self {
         let block = Block { first: position.next(), last: position, time, ..Block::default() };
-        Self { block, position, keep }
+        Self { block, position, content, changed: (0, None), keep }
     }
 
     /// Makes room for what a batch will do, or nearly so: changes are large, and growing moves them.
@@ -163,6 +170,8 @@ impl Journal {
     fn note(&mut self, order: &mut Order, fill: Option<FillOf>, placed: bool) {
         order.position = self.position;
         order.updated = self.block.time;
+        self.content.put_change(order, fill.as_ref(), placed);
+        self.changed = (self.changed.0 + 1, self.changed.1.or(Some(self.position)));
         if self.keep {
             self.block.changes.push(Change::Order { order: order.clone(), fill, placed });
         }
@@ -172,6 +181,19 @@ impl Journal {
     pub fn market(&mut self, market: &MarketEntry) {
         if self.keep {
             self.block.changes.push(Change::Market(market.clone()));
+        }
+    }
+
+    /// An intent has its turn.
+    pub fn begin_intent(&mut self) {
+        self.changed = (0, None);
+    }
+
+    /// An intent had its turn.
+    pub fn end_intent(&mut self, refused: Reason) {
+        let (changes, first) = self.changed;
+        if let Some(outcome) = RequestOutcome::kept(changes, first, self.position, refused) {
+            self.content.put_outcome(&outcome);
         }
     }
 

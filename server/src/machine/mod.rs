@@ -6,6 +6,7 @@
 //! replays what was matched; the running digest tells at each batch whether they agree.
 
 mod caps;
+mod chain;
 mod check;
 mod digest;
 mod directory;
@@ -22,6 +23,7 @@ mod table;
 mod voters;
 
 pub use caps::Caps;
+pub use chain::{ChainHead, Content, RequestOutcome, chain_start};
 pub use check::{is_account, is_address, is_admissible, is_chosen_name, is_market_name};
 pub use digest::Digest;
 pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};

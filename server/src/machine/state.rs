@@ -3,6 +3,7 @@
 use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::{OrderStatus, Reason};
 
+use super::chain::{ChainHead, Content, chain_start};
 use super::intent::{Action, VoterChange};
 use super::journal::{Block, Journal};
 use super::step::{Batch, Seal, Step};
@@ -32,6 +33,9 @@ pub struct State {
     pub(super) position: Position,
     pub(super) batches: u64,
     pub(super) digest: Digest,
+    pub(super) chain: ChainHead,
+    /// Room for what goes into the chain, kept between batches.
+    content: Content,
 }
 
 /// A batch that a lease holder is writing.
@@ -47,7 +51,10 @@ impl State {
     /// The state at the beginning of generation 0.
     #[must_use]
     pub fn new(machine: Machine, voters: Vec<NodeId>, genesis: [u8; 32]) -> Self {
+        let chain = machine.market().map_or([0; 32], |market| chain_start(market.name()));
         Self {
+            chain,
+            content: Content::default(),
             ledger: Ledger::default(),
             machine,
             caps: Caps::default(),
@@ -106,6 +113,12 @@ impl State {
         self.digest.last()
     }
 
+    /// The head of the chain over the market's history.
+    #[must_use]
+    pub fn chain(&self) -> ChainHead {
+        self.chain
+    }
+
     /// Counter of the last intent of a node that was consumed.
     #[must_use]
     pub fn consumed(&self, node: NodeId) -> u64 {
@@ -140,7 +153,7 @@ impl State {
             digest: [0; 32],
             seal: None,
         };
-        let journal = Journal::after(self.position, time, false);
+        let journal = Journal::after(self.position, time, false, std::mem::take(&mut self.content));
         let mut builder = BatchBuilder { weight: 0, most_expired: self.caps.expired, batch, journal };
         if let Machine::Market(market) = &self.machine {
             let mut market_due = market.due(time);
@@ -173,6 +186,7 @@ impl State {
             return Err(FoldError::OutOfTurn { intent: id });
         }
         let journal = &mut builder.journal;
+        journal.begin_intent();
         let screened = self.ledger.screen(intent, builder.batch.time);
         // Before anything is remembered: what waits may be known only by this.
         let target = self.withdraws_before_its_turn(intent).and_then(|order| others.intent(order));
@@ -191,6 +205,7 @@ impl State {
                 Machine::Directory(directory) => directory.sequence(id, intent, journal)?,
             },
         };
+        builder.journal.end_intent(refused(&step));
         let at = (builder.batch.time, builder.journal.position);
         self.ledger.remember((id, intent), &step, at, target);
         self.put_digest(id, &step);
@@ -203,7 +218,7 @@ impl State {
     #[must_use]
     pub fn end(&mut self, builder: BatchBuilder) -> Batch {
         let mut batch = builder.batch;
-        self.finish(batch.time, builder.journal.position);
+        self.finish(batch.time, builder.journal.position, builder.journal.content);
         if let Machine::Market(market) = &mut self.machine {
             market.forget_levels();
         }
@@ -254,7 +269,7 @@ impl State {
         if batch.time < self.time {
             return Err(FoldError::TimeWentBack { from: self.time, to: batch.time });
         }
-        let mut journal = Journal::after(self.position, batch.time, true);
+        let mut journal = Journal::after(self.position, batch.time, true, std::mem::take(&mut self.content));
         journal.make_room(batch);
         for order in &batch.expired {
             self.expire(*order, &mut journal)?;
@@ -263,18 +278,22 @@ impl State {
             let intent =
                 intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
             let from = journal.block.changes.len();
+            journal.begin_intent();
             let repeats = self.ledger.repeated(intent, step);
             let target = self.withdraws_before_its_turn(intent).and_then(&mut intents);
             self.apply_step(id, intent, step, &mut journal)?;
             self.ledger.remember((id, intent), step, (batch.time, journal.position), target);
             self.put_digest(id, step);
+            journal.end_intent(refused(step));
             journal.answer(id, refused(step), repeats, from);
         }
         if let Some(seal) = &batch.seal {
             journal.advance();
             self.put_seal(seal);
         }
-        self.finish(batch.time, journal.position);
+        let before = self.chain;
+        self.finish(batch.time, journal.position, std::mem::take(&mut journal.content));
+        journal.block.chain = (before, self.chain);
         if self.digest.end_batch() != batch.digest {
             return Err(FoldError::Digest { at: self.position });
         }
@@ -286,7 +305,17 @@ impl State {
         Ok(block)
     }
 
-    fn finish(&mut self, time: Micros, position: Position) {
+    fn finish(&mut self, time: Micros, position: Position, content: Content) {
+        self.content = content;
+        if let Machine::Market(market) = &self.machine
+            && position > self.position
+        {
+            let span = (self.position.next(), position);
+            self.chain =
+                self.content.link(&self.chain, span, time, (market.rules().tick, market.rules().lot));
+            self.digest.put_bytes(&self.chain);
+        }
+        self.content.clear();
         self.time = time;
         self.position = position;
         self.batches += 1;

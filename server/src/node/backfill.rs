@@ -1,34 +1,38 @@
-//! Fills what a market's history lacks because this node was away: asks one peer after another for
-//! the next blocks that are missing, and answers peers that ask.
+//! Fills what a market's history lacks: asks one peer after another for the blocks that are missing, and
+//! answers peers that ask.
 //!
-//! Trading does not wait for it. Until a gap is closed, readers of it are told that this node was
-//! away.
+//! Trading does not wait for it. Until a gap is closed, readers of it are told that this node does not have
+//! it. A gap that nobody can fill now holds none of the others up.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 use xbook_proto::peer::v1::frame::Content;
-use xbook_proto::peer::v1::{HistoryEntry, HistoryPart, HistoryRequest};
+use xbook_proto::peer::v1::{HistoryPart, HistoryPiece, HistoryRequest};
 
-use crate::history::{FillError, History, HistoryError};
+use crate::history::{FillError, History, HistoryError, MAX_BLOCK_BYTES, Missing, Piece};
 use crate::peer::{Link, Links};
 use crate::types::{NodeId, Position};
 
 /// How long a peer may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long to wait when no peer could help.
+/// How long to wait when no peer could help; twice as long each time after.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Most parts that wait to be stored: only one is ever asked for.
 const MAX_WAITING: usize = 2;
 
 /// Most requests of peers that are answered at a time; others ask again.
 pub(super) const MAX_ANSWERED: usize = 2;
+
+/// Most histories that are filled at a time: each may hold a block that comes in pieces.
+pub(super) const MAX_FILLED: usize = 2;
 
 /// Parts from peers, on their way to the filler.
 pub(super) type Parts = mpsc::Sender<(NodeId, HistoryPart)>;
@@ -38,19 +42,14 @@ pub(super) struct Filler {
     history: Arc<History>,
     links: watch::Receiver<Links>,
     parts: mpsc::Receiver<(NodeId, HistoryPart)>,
-}
-
-/// What came of asking a peer.
-enum Answer {
-    Filled,
-    Unhelpful,
+    turns: Arc<Semaphore>,
 }
 
 impl Filler {
     /// The filler of a market, and where parts for it go.
-    pub fn new(history: Arc<History>, links: watch::Receiver<Links>) -> (Self, Parts) {
+    pub fn new(history: Arc<History>, links: watch::Receiver<Links>, turns: Arc<Semaphore>) -> (Self, Parts) {
         let (sender, parts) = mpsc::channel(MAX_WAITING);
-        (Self { history, links, parts }, sender)
+        (Self { history, links, parts, turns }, sender)
     }
 
     /// Runs until the node ends.
@@ -58,53 +57,115 @@ impl Filler {
     /// # Errors
     /// The history can't be read or written.
     pub async fn run(mut self) -> Result<(), HistoryError> {
+        let mut pause = PAUSE;
         loop {
-            let Some(gap) = self.history.gaps()?.first().copied() else {
+            let missing = self.history.missing()?;
+            if missing.is_empty() && self.history.gaps().is_empty() {
                 self.history.gap_appears().await;
                 continue;
-            };
-            let peers: Vec<Link> = self.links.borrow_and_update().values().cloned().collect();
-            let mut filled = false;
-            for peer in peers {
-                if let Answer::Filled = self.ask(&peer, gap).await? {
-                    filled = true;
-                    break;
-                }
             }
-            if !filled {
-                sleep(PAUSE).await;
+            if self.fill_some(missing).await? {
+                pause = PAUSE;
+                if self.history.gaps().is_empty() {
+                    tracing::info!(market = %self.history.market(), "the history is whole again");
+                }
+                continue;
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = LONGEST_PAUSE.min(pause * 2),
+                // A peer that just came may have what is missing.
+                changed = self.links.changed() => {
+                    pause = PAUSE;
+                    if changed.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+                () = self.history.gap_appears() => pause = PAUSE,
             }
         }
     }
 
-    async fn ask(&mut self, peer: &Link, gap: (Position, Position)) -> Result<Answer, HistoryError> {
+    /// Asks for gaps, the newest first; returns whether anything came.
+    async fn fill_some(&mut self, missing: Vec<Missing>) -> Result<bool, HistoryError> {
+        let turns = Arc::clone(&self.turns);
+        // The semaphore is never closed.
+        let _turn = turns.acquire().await;
+        let peers: Vec<Link> = self.links.borrow_and_update().values().cloned().collect();
+        let mut filled = false;
+        for gap in missing {
+            for peer in peers.iter().filter(|peer| !peer.is_closed()) {
+                if self.fill_from(peer, gap).await? {
+                    filled = true;
+                    break;
+                }
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Asks a peer for a gap until it has no more of it; returns whether it had anything.
+    async fn fill_from(&mut self, peer: &Link, gap: Missing) -> Result<bool, HistoryError> {
+        let (mut rest, mut filled) = (Some(gap), false);
+        while let Some(gap) = rest {
+            let records = self.ask(peer, gap).await;
+            if records.is_empty() {
+                return Ok(filled);
+            }
+            for record in records {
+                let Some(gap) = rest else { break };
+                rest = match self.history.fill(gap, &record) {
+                    Ok(rest) => rest,
+                    Err(FillError::Store(error)) => return Err(error),
+                    Err(error) => {
+                        let words = format!("the history of {}: {error}", self.history.market());
+                        peer.close(Status::invalid_argument(words));
+                        return Ok(filled);
+                    }
+                };
+                filled = true;
+            }
+        }
+        Ok(filled)
+    }
+
+    /// The records that a peer gives at a time: several, or one that came in pieces; none if it has none.
+    async fn ask(&mut self, peer: &Link, gap: Missing) -> Vec<Bytes> {
+        let mut whole = BytesMut::new();
+        loop {
+            let offset = whole.len() as u64;
+            let Some(part) = self.ask_from(peer, gap, offset).await else {
+                return Vec::new();
+            };
+            let Some(HistoryPiece { record_bytes, offset: at, content }) = part.piece else {
+                return if offset == 0 { part.blocks } else { Vec::new() };
+            };
+            let end = offset.saturating_add(content.len() as u64);
+            if at != offset || content.is_empty() || end > record_bytes || record_bytes > MAX_BLOCK_BYTES {
+                return Vec::new();
+            }
+            whole.extend_from_slice(&content);
+            if end == record_bytes {
+                return vec![whole.freeze()];
+            }
+        }
+    }
+
+    async fn ask_from(&mut self, peer: &Link, gap: Missing, offset: u64) -> Option<HistoryPart> {
         // An answer that came too late is for an earlier question.
         while self.parts.try_recv().is_ok() {}
         let market = self.history.market().to_string();
-        let request = HistoryRequest { market, first_position: gap.0.0, last_position: gap.1.0 };
+        let (first_position, last_position) = (gap.first.0, gap.last.0);
+        let request = HistoryRequest { market, first_position, last_position, offset };
         peer.send(Content::HistoryRequest(request));
-        let Ok(Some((from, part))) = timeout(PATIENCE, self.parts.recv()).await else {
-            return Ok(Answer::Unhelpful);
-        };
-        if from != peer.peer || part.blocks.is_empty() {
-            return Ok(Answer::Unhelpful);
-        }
-        let entries: Vec<(Position, Bytes)> =
-            part.blocks.into_iter().map(|entry| (Position(entry.first_position), entry.content)).collect();
-        match self.history.fill(&entries) {
-            Ok(more) => {
-                if !more {
-                    tracing::info!(market = %self.history.market(), "the history is whole again");
+        let answer = async {
+            loop {
+                let (from, part) = self.parts.recv().await?;
+                if from == peer.peer && part.last_position == last_position {
+                    return Some(part);
                 }
-                Ok(Answer::Filled)
             }
-            Err(FillError::Store(error)) => Err(error),
-            Err(error) => {
-                let words = format!("the history of {}: {error}", self.history.market());
-                peer.close(Status::invalid_argument(words));
-                Ok(Answer::Unhelpful)
-            }
-        }
+        };
+        timeout(PATIENCE, answer).await.ok().flatten()
     }
 }
 
@@ -118,14 +179,20 @@ pub(super) fn answer(turns: &Arc<Semaphore>, history: Arc<History>, request: His
     };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let (first, last) = (Position(request.first_position), Position(request.last_position));
-        let found = history.entries_from(first, last).unwrap_or_else(|error| {
-            tracing::error!(market = %history.market(), %error, "a part of the history can't be read");
-            Vec::new()
+        let HistoryRequest { market, first_position, last_position, offset } = request;
+        let (first, last) = (Position(first_position), Position(last_position));
+        let found = history.piece(first, last, offset).unwrap_or_else(|error| {
+            tracing::error!(%market, %error, "a part of the history can't be read");
+            Piece::Blocks(Vec::new())
         });
-        let entry = |(at, content): (Position, Bytes)| HistoryEntry { first_position: at.0, content };
-        let blocks = found.into_iter().map(entry).collect();
-        let part = HistoryPart { market: request.market, blocks };
+        let part = HistoryPart { market, last_position, ..HistoryPart::default() };
+        let part = match found {
+            Piece::Blocks(blocks) => HistoryPart { blocks, ..part },
+            Piece::Part { bytes, content } => {
+                let piece = HistoryPiece { record_bytes: bytes, offset, content };
+                HistoryPart { piece: Some(piece), ..part }
+            }
+        };
         peer.send(Content::HistoryPart(part));
     });
 }

@@ -33,10 +33,10 @@ use crate::history::HistoryError;
 use crate::machine::{Announcement, JoinToken, NodeEntry};
 use crate::peer::{
     self, Dialler, Gate, Identity, Link, LinkEvent, Links, Members, Pace, PeerError, Received, Router,
-    fetch_directory,
+    Secret, fetch_directory,
 };
 use crate::replica::message::Envelope;
-use crate::replica::{Replica, ReplicaError, Settings};
+use crate::replica::{Remembered, Replica, ReplicaError, Settings};
 use crate::store::{Loaded, Store, StoreError, Written};
 use crate::types::{Micros, NodeId, Position};
 use supervisor::{Starter, Supervisor};
@@ -66,6 +66,8 @@ pub struct Start {
     /// Size in bytes at which a document is sealed and its next generation begins; without it
     /// [`DOCUMENT_BYTES`].
     pub document_bytes: Option<u64>,
+    /// Whether the data directory is the newest copy of it, though it was copied from another place.
+    pub trust_directory: bool,
 }
 
 /// A running node. Cheap to clone.
@@ -173,14 +175,6 @@ pub enum NodeError {
     /// The system's source of randomness.
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
-    /// The history database can't be opened.
-    #[error("the history in {path} can't be opened: {error}")]
-    OpenHistory {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        error: fjall::Error,
-    },
     /// A new data directory, and nothing said where it belongs.
     #[error(
         "the data directory is new and belongs to no cluster: begin one with --bootstrap, or join one with \
@@ -212,9 +206,18 @@ impl Node {
     /// # Errors
     /// The directory can't be used or is damaged, or it is new and belongs to no cluster.
     pub async fn start(start: Start) -> Result<Self, NodeError> {
-        let Start { data, bootstrap, join, advertise, peer_advertise, join_token, document_bytes } = start;
+        let Start {
+            data,
+            bootstrap,
+            join,
+            advertise,
+            peer_advertise,
+            join_token,
+            document_bytes,
+            trust_directory,
+        } = start;
         let clock = Clock::start();
-        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock)?;
+        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let at = stored.iter().position(|document| document.name == DIRECTORY);
         let begins = at.is_none() && bootstrap;
@@ -230,7 +233,7 @@ impl Node {
             (None, Err(error)) => return Err(error.into()),
         };
         let directory_document = Loaded { name: DIRECTORY.to_owned(), stored: directory_document };
-        let identity = Identity { node: starter.node, cluster, secret: starter.secret.clone() };
+        let identity = Identity { node: starter.node, cluster, secret: Secret::new(&starter.secret) };
         let announcement = Announcement {
             address: advertise.unwrap_or_default().into(),
             peer_address: peer_advertise.unwrap_or_default().into(),
@@ -391,7 +394,13 @@ impl Node {
         let now = self.inner.clock.now();
         let settings = Settings { now, lease: LEASE, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
-        let opened = Replica::open(stored.genesis, Actor::new(now, NodeId(0), 0), settings, stored.loaded);
+        let opened = Replica::open(
+            stored.genesis,
+            Actor::new(now, NodeId(0), 0),
+            settings,
+            stored.loaded,
+            Remembered::default(),
+        );
         opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })
     }
 

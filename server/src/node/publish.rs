@@ -11,8 +11,7 @@ use super::handle::Shown;
 use super::quarantine::{Fault, Quarantine};
 use super::waiting::Notice;
 use crate::history::{History, HistoryError};
-use crate::machine::{Block, Change, MarketEntry};
-use crate::types::{Micros, Position};
+use crate::machine::{Block, Change, MarketEntry, StateStart};
 
 /// Most committed blocks that wait to be published; then the replica waits too.
 const MAX_WAITING: usize = 64;
@@ -41,7 +40,7 @@ pub(super) enum Publication {
     Block { block: Arc<Block>, notices: Vec<Notice> },
     /// What was committed up to a position while this node was away; in the directory, with all
     /// markets that there are by then.
-    Skipped { position: Position, time: Micros, markets: Vec<MarketEntry> },
+    Skipped { start: StateStart, markets: Vec<MarketEntry> },
     /// Say when all before is on the disk.
     Sync(oneshot::Sender<()>),
 }
@@ -93,9 +92,9 @@ impl Follower {
     }
 
     /// Goes on after a position whose past this node has not seen.
-    async fn skip(&self, position: Position, markets: &[MarketEntry]) -> Result<(), HistoryError> {
+    async fn skip(&self, start: StateStart, markets: &[MarketEntry]) -> Result<(), HistoryError> {
         if let Self::History(history) = self {
-            history.skip_to(position)?;
+            history.reach_to(start.position, start.chain)?;
         }
         if let Self::Directory(created) = self {
             for market in markets {
@@ -140,9 +139,9 @@ impl Publisher {
                     // Without a stream there is nobody to send to.
                     let _ = self.blocks.send(block);
                 }
-                Publication::Skipped { position, time, markets } => {
-                    self.follower.skip(position, &markets).await?;
-                    self.shown.send_replace(Shown { position, time });
+                Publication::Skipped { start, markets } => {
+                    self.follower.skip(start, &markets).await?;
+                    self.shown.send_replace(Shown { position: start.position, time: start.time });
                 }
                 Publication::Sync(synced) => {
                     self.follower.sync()?;

@@ -65,7 +65,7 @@ pub(super) enum Fault {
 impl From<ReplicaError> for Fault {
     fn from(error: ReplicaError) -> Self {
         match error {
-            ReplicaError::Forgotten { .. } => Self::Node(error.to_string()),
+            ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. } => Self::Node(error.to_string()),
             _ => Self::Document(error.to_string()),
         }
     }
@@ -74,7 +74,7 @@ impl From<ReplicaError> for Fault {
 impl From<HistoryError> for Fault {
     fn from(error: HistoryError) -> Self {
         match &error {
-            HistoryError::Store(store) if of_disk(store) => Self::Node(error.to_string()),
+            HistoryError::Io { .. } => Self::Node(error.to_string()),
             _ => Self::Document(error.to_string()),
         }
     }
@@ -105,7 +105,7 @@ impl NodeError {
                 (!forgotten).then(|| error.to_string())
             }
             Self::Faulty(reason) => Some(reason.clone()),
-            Self::History(HistoryError::Store(error)) if of_disk(error) => None,
+            Self::History(HistoryError::Io { .. }) => None,
             Self::History(error) => Some(error.to_string()),
             Self::Store(error) => error.of_document().then(|| error.to_string()),
             _ => None,
@@ -120,7 +120,12 @@ impl StoreError {
         match self {
             Self::Damaged { .. } | Self::Genesis(_) => true,
             Self::Database { error, .. } => !of_disk(error),
-            Self::InUse { .. } | Self::Unreadable { .. } | Self::Io { .. } | Self::Lost { .. } => false,
+            Self::InUse { .. }
+            | Self::Unreadable { .. }
+            | Self::Io { .. }
+            | Self::Lost { .. }
+            | Self::Watermark { .. }
+            | Self::Outdated { .. } => false,
         }
     }
 }

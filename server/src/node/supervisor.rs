@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tonic::Status;
 
-use super::backfill::Filler;
+use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
 use super::publish::{self, Follower};
 use super::quarantine::{Fault, panicked};
@@ -18,9 +18,9 @@ use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
 use crate::history::{History, HistoryStore};
 use crate::machine::{Caps, MarketEntry, NewMarket};
-use crate::peer::{Link, LinkEvent, Links, Members, PeerError, Secret};
-use crate::replica::{Replica, Settings};
-use crate::store::{Loaded, Store, Stored, Writer, Written};
+use crate::peer::{Link, LinkEvent, Links, Members, PeerError};
+use crate::replica::{Remembered, Replica, Settings};
+use crate::store::{Identity, Loaded, Store, Stored, Writer, Written};
 use crate::types::{NodeId, Position};
 
 /// How long replicas may take to finish what they have taken. Without a majority they can't.
@@ -35,34 +35,47 @@ const MAX_GUESTS: usize = 16;
 /// What it takes to start replicas.
 pub(super) struct Starter {
     pub node: NodeId,
-    /// What only this node has.
-    pub secret: Secret,
+    /// What only this node has: it proves who it is, and marks its acknowledgements.
+    pub secret: [u8; 32],
+    /// Whether the directory was copied from another place, and may be an old copy.
+    restored: bool,
     clock: Clock,
     random: u16,
     seed: u64,
     roll_at: u64,
     pub store: Store,
     history: HistoryStore,
+    fill_turns: Arc<Semaphore>,
     writer: Option<Writer>,
 }
 
 impl Starter {
-    pub fn new(directory: &Path, roll_at: u64, clock: Clock) -> Result<Self, NodeError> {
+    /// What it takes in a directory; `trusted` if it is no old copy, wherever it was copied from.
+    pub fn new(directory: &Path, roll_at: u64, clock: Clock, trusted: bool) -> Result<Self, NodeError> {
         let fresh = getrandom::u64().map_err(NodeError::Random)?;
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(NodeError::Random)?;
         let seed = getrandom::u64().map_err(NodeError::Random)?;
         // The low bits of the seed; an actor has room for 16.
         let random = u16::try_from(seed & 0xFFFF).unwrap_or(0);
         let store = Store::open(directory)?;
         // Zero names no node.
-        let node = store.node_id(NodeId(fresh.max(1)))?;
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(NodeError::Random)?;
-        let secret = Secret::new(&store.secret(fresh)?);
-        let path = directory.join("history");
-        let history = HistoryStore::open(&path)
-            .map_err(|error| NodeError::OpenHistory { path: path.clone(), error })?;
+        let Identity { node, secret } = store.identity(Identity { node: NodeId(fresh.max(1)), secret })?;
+        let restored = store.is_restored()? && !trusted;
+        if trusted {
+            store.settle()?;
+        }
+        if restored {
+            tracing::warn!(
+                "this data directory was copied from another place and may be an old copy: this node takes no \
+                 requests and does not vote before it has heard a majority of the other voters; if they are gone \
+                 and it is the newest copy, start with --trust-directory"
+            );
+        }
+        let history = HistoryStore::open(&directory.join("history"))?;
         let writer = Some(Writer::start(&store)?);
-        Ok(Self { node, secret, clock, random, seed, roll_at, store, history, writer })
+        let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
+        Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, fill_turns, writer })
     }
 
     /// Starts what there is of a document, or quarantines it.
@@ -92,10 +105,7 @@ impl Starter {
     ) -> Result<ReplicaHandle, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
-        let history = match stored.genesis.rules() {
-            Some(rules) => Some(self.history.market(&name, &rules)?),
-            None => None,
-        };
+        let history = stored.genesis.rules().map(|rules| self.history.market(&name, &rules));
         let settings = Settings {
             now: self.clock.now(),
             lease: LEASE,
@@ -104,9 +114,14 @@ impl Starter {
             caps: Caps::default(),
             // What is in the history was committed and shown.
             shown: history.as_ref().map_or(Position(0), History::last),
+            secret: self.secret,
+            restored: self.restored,
         };
-        let start = stored.genesis.position();
-        let open = || Replica::open(stored.genesis, me, settings, stored.loaded);
+        let (start, chain) = (stored.genesis.position(), stored.genesis.chain());
+        let remembered = Remembered::from_record(stored.remembered);
+        let malformed = || NodeError::Faulty("what it remembers of others' words is malformed".to_owned());
+        let remembered = remembered.ok_or_else(malformed)?;
+        let open = || Replica::open(stored.genesis, me, settings, stored.loaded, remembered);
         let opened =
             catch_unwind(AssertUnwindSafe(open)).map_err(|panic| match panicked(panic.as_ref()) {
                 Fault::Node(words) | Fault::Document(words) => NodeError::Faulty(words),
@@ -117,16 +132,21 @@ impl Starter {
         let (follower, parts) = match (follower, history) {
             (FollowerKind::History, Some(history)) => {
                 // The document has nothing of what was before.
-                history.skip_to(start)?;
+                history.reach_to(start, chain)?;
                 let history = Arc::new(history);
-                let (fills, parts) = Filler::new(Arc::clone(&history), links.subscribe());
+                let (fills, parts) =
+                    Filler::new(Arc::clone(&history), links.subscribe(), Arc::clone(&self.fill_turns));
                 filler = Some(fills);
                 (Follower::History(history), Some(parts))
             }
             (FollowerKind::Directory(created), _) => (Follower::Directory(created), None),
             (FollowerKind::History, None) => (Follower::Nobody, None),
         };
-        let disk = Disk::new(stored.changes, stored.count, self.store.clone(), self.writer_sender()?);
+        let (place, writer) = ((stored.changes, stored.count), self.writer_sender()?);
+        let disk = Disk::new(Arc::clone(&name), place, self.store.clone(), writer);
+        if self.restored {
+            self.store.wait_for_gate();
+        }
         let documents = (Arc::clone(&name), replica, disk);
         let handle = task::spawn(documents, (follower, parts), links.subscribe(), self.clock, replicas);
         if let Some(filler) = filler {
@@ -201,11 +221,18 @@ impl Supervisor {
         let mut tasks = Tasks::default();
         let (sender, created) = publish::created();
         let (links, member_links) = (watch::Sender::default(), watch::Sender::default());
+        // Until all are started, none is the last.
+        if starter.restored {
+            starter.store.wait_for_gate();
+        }
         let directory = starter.open(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
         let mut handles = Markets::new();
         for stored in markets {
             let handle = starter.open(stored, FollowerKind::History, &member_links, &mut tasks)?;
             handles.insert(handle.name().into(), handle);
+        }
+        if starter.restored {
+            starter.store.gate_opened()?;
         }
         let (events, link_events) = mpsc::channel(MAX_LINK_EVENTS);
         Ok(Self {

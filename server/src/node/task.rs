@@ -27,7 +27,7 @@ use crate::document::Genesis;
 use crate::machine::Request;
 use crate::peer::{self, Link, Links, Received};
 use crate::replica::message::Envelope;
-use crate::replica::{Effect, Input, Replica};
+use crate::replica::{Effect, Input, Replica, ReplicaError};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most commands that wait.
@@ -235,12 +235,12 @@ impl Task {
     /// What the generation begins with is shown from the start: no batch will come for it.
     async fn show_start(&mut self) -> Result<(), Fault> {
         let view = self.replica.view();
-        let (position, time) = (view.position(), view.time());
-        if position == Position(0) {
+        let start = view.start();
+        if start.position == Position(0) {
             return Ok(());
         }
         let markets = view.machine.directory().map(|directory| directory.markets().cloned().collect());
-        self.publish(Publication::Skipped { position, time, markets: markets.unwrap_or_default() }).await
+        self.publish(Publication::Skipped { start, markets: markets.unwrap_or_default() }).await
     }
 
     /// A closing holder hands its lease over, so that nobody has to wait until it is over.
@@ -308,7 +308,12 @@ impl Task {
         let mut effects = std::mem::take(&mut self.effects);
         self.step_began = self.clock.now();
         // What a replica wanted before it gave up is not done: nobody heard of it.
-        self.replica.handle(self.step_began, input, &mut effects)?;
+        if let Err(error) = self.replica.handle(self.step_began, input, &mut effects) {
+            if matches!(error, ReplicaError::Outdated { .. }) {
+                self.disk.condemn(&error.to_string());
+            }
+            return Err(error.into());
+        }
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
@@ -322,14 +327,19 @@ impl Task {
                 self.disk.write(generation, index, bytes).map_err(Fault::Node)?;
             }
             Effect::Roll { genesis, changes } => self.roll(genesis, changes).await?,
-            Effect::Skipped { through, position, time } => {
+            Effect::Skipped { through, start } => {
                 // What is shown now must be shown after a restart too.
                 self.disk.begun().await.map_err(Fault::Node)?;
                 self.waiting.skip(through);
                 let directory = self.replica.view().machine.directory();
                 let markets =
                     directory.map_or_else(Vec::new, |directory| directory.markets().cloned().collect());
-                self.publish(Publication::Skipped { position, time, markets }).await?;
+                self.publish(Publication::Skipped { start, markets }).await?;
+            }
+            Effect::Remember(remembered) => self.disk.remember(&remembered),
+            Effect::GateOpened => {
+                tracing::info!(document = %self.name, "a majority of the other voters was heard: this node votes");
+                self.disk.gate_opened().map_err(Fault::Node)?;
             }
             Effect::Report(what) => tracing::error!(document = %self.name, "{what}"),
             Effect::Accepted { through } => self.waiting.accept(through),

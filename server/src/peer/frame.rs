@@ -22,7 +22,7 @@ const MAX_FIELDS: usize = 65_536;
 struct Shape(&'static [(u64, Shape)]);
 
 const LIST: Shape = Shape(&[]);
-const HELLO: Shape = Shape(&[(2, LIST)]);
+const HELLO: Shape = Shape(&[(2, LIST), (3, LIST)]);
 const GENESIS_PART: Shape = Shape(&[(1, LIST)]);
 const MESSAGE: Shape = Shape(&[(3, HELLO), (4, LIST), (5, LIST), (13, GENESIS_PART)]);
 const FRAME: Shape = Shape(&[(1, GENESIS_PART), (2, MESSAGE), (4, LIST)]);
@@ -75,9 +75,9 @@ fn field<'a>(message: &mut &'a [u8]) -> Option<(u64, Option<&'a [u8]>)> {
 #[cfg(test)]
 mod tests {
     use xbook_proto::peer::v1::document_message::Message as Said;
-    use xbook_proto::peer::v1::{
-        Ack, ActorChanges, Changes, DocumentMessage, Hello, HistoryEntry, HistoryPart,
-    };
+    use xbook_proto::peer::v1::{Ack, Changes, DocumentMessage, Hello, HistoryPart};
+
+    use xbook_proto::record::v1::{ActorChanges, HeardAck};
 
     use super::*;
 
@@ -85,17 +85,17 @@ mod tests {
         Content::Message(DocumentMessage { message: Some(said), ..DocumentMessage::default() })
     }
 
-    fn with(count: usize) -> [Content; 4] {
-        let ack = Ack { label: 1, changes: vec![ActorChanges::default(); count] };
+    fn with(count: usize) -> [Content; 5] {
+        let changes = vec![ActorChanges::default(); count];
+        let ack = Ack { label: 1, changes: changes.clone(), mark: Bytes::new() };
+        let heard = Some(HeardAck { changes, ..HeardAck::default() });
         let hello = Hello { ack: Some(ack.clone()), ..Hello::default() };
         [
             said(Said::Changes(Changes { changes: vec![Bytes::new(); count] })),
             said(Said::Ack(ack)),
             said(Said::Hello(hello)),
-            Content::HistoryPart(HistoryPart {
-                market: String::new(),
-                blocks: vec![HistoryEntry::default(); count],
-            }),
+            said(Said::Hello(Hello { heard, ..Hello::default() })),
+            Content::HistoryPart(HistoryPart { blocks: vec![Bytes::new(); count], ..HistoryPart::default() }),
         ]
     }
 

@@ -111,7 +111,7 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let Candidacy { term, actor, trial, handed_over_by } = candidacy;
         let votes = !self.tape.has_ended()
-            && self.tape.voters().contains(&self.node)
+            && self.votes()
             && self.tape.voters().contains(&from)
             && actor.node() == from;
         let free = match &self.lease.role {

@@ -70,7 +70,7 @@ impl Replica {
             match message {
                 Message::Fetch { part } => self.serve_genesis(from, part, effects),
                 // It may have forgotten, or never heard, that this node is ahead.
-                Message::Hello { .. } => self.greet(from, effects),
+                Message::Hello { .. } => self.greet(from, false, effects),
                 _ => {}
             }
             return Ok(());
@@ -185,10 +185,10 @@ impl Replica {
             // Nobody can have consumed what this node has never written.
             return Err(ReplicaError::Forgotten { peer: from });
         }
-        let (position, time) = (state.position(), state.time());
+        let start = state.start();
         self.view = state;
         self.begin(now, genesis, effects)?;
-        effects.push(Effect::Skipped { through, position, time });
+        effects.push(Effect::Skipped { through, start });
         Ok(())
     }
 }

@@ -136,7 +136,7 @@ impl Replica {
             self.lease.seen = (term, now);
         }
         self.follow_head(now, effects)?;
-        if !self.tape.voters().contains(&self.node) {
+        if !self.votes() {
             return Ok(());
         }
         let alone = self.tape.voters().len() == 1;
@@ -165,7 +165,7 @@ impl Replica {
 
     /// When the lease next asks for something.
     pub(super) fn lease_timer(&self) -> Option<Micros> {
-        let votes = self.tape.voters().contains(&self.node) && self.tape.voters().len() > 1;
+        let votes = self.votes() && self.tape.voters().len() > 1;
         (votes && !self.tape.has_ended()).then_some(self.lease.timer)
     }
 
@@ -183,7 +183,7 @@ impl Replica {
         if outdone {
             self.step_down(now);
         }
-        if head.term > self.lease.promised && self.tape.voters().contains(&self.node) {
+        if head.term > self.lease.promised && self.votes() {
             self.promise(now, head.term, head.actor, effects)?;
         }
         Ok(())
@@ -237,6 +237,10 @@ impl Replica {
             if !matches!(self.lease.role, Role::Holder(_)) {
                 self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
             }
+        }
+        // A lease that this node could not acknowledge under is not renewed by it.
+        if !self.may_vote() {
+            return;
         }
         let label = self.lease.promised;
         self.send(from, Message::Echo { label, sent, clock: now }, effects);

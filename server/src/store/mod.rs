@@ -11,9 +11,10 @@
 //!
 //! fjall cuts a torn tail off silently, which is right for what was never synced. To tell that
 //! from a lost record that was, a *watermark* file counts the records that were synced; finding
-//! fewer is an error ([`StoreError::Lost`]).
+//! fewer is an error ([`StoreError::Lost`]), and so is a store without its watermark.
 
 mod frame;
+mod place;
 mod watermark;
 mod writer;
 
@@ -25,10 +26,12 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
+pub use watermark::WatermarkDamage;
 pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
 use crate::types::NodeId;
+use place::Place;
 use watermark::Watermark;
 
 /// A node's store. Cheap to clone.
@@ -37,6 +40,7 @@ pub struct Store {
     database: Database,
     meta: Keyspace,
     watermark: Arc<Watermark>,
+    place: Arc<Place>,
 }
 
 /// Where the changes of one generation of a document go.
@@ -46,6 +50,15 @@ pub struct Changes {
     generation: u64,
     /// How many changes were stored in the generations before.
     before: u64,
+}
+
+/// Who a node is. It is made with its data directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub node: NodeId,
+    /// What it marks its acknowledgements with, so that it knows them again.
+    pub secret: [u8; 32],
 }
 
 /// How many old generations of a document stay on the disk.
@@ -61,6 +74,8 @@ pub struct Stored {
     pub count: u64,
     /// The changes, in the order in which they were stored.
     pub loaded: Vec<Vec<u8>>,
+    /// What the node remembered of the others' acknowledgements.
+    pub remembered: record::Remembered,
 }
 
 /// What was found of a document.
@@ -121,6 +136,23 @@ pub enum StoreError {
         /// How many are there.
         found: u64,
     },
+    /// A peer has proved that the directory is an old copy.
+    #[error("this data directory was refused before: {reason}")]
+    Outdated {
+        /// What the peer said.
+        reason: String,
+    },
+    /// How much had been synced can't be told.
+    #[error(
+        "{path} {what}: this data directory is damaged or an incomplete copy. A node that can't tell what it had \
+         synced may have forgotten what it promised: start a new node with an empty directory"
+    )]
+    Watermark {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong.
+        what: WatermarkDamage,
+    },
     /// A genesis of another version.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
@@ -131,7 +163,6 @@ pub enum StoreError {
 const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
 
 const NODE_KEY: &str = "node";
-const SECRET_KEY: &str = "secret";
 const CLUSTER_KEY: &str = "cluster";
 const GENESIS_PREFIX: &str = "genesis/";
 
@@ -139,7 +170,7 @@ impl Store {
     /// Opens or makes the store in a directory.
     ///
     /// # Errors
-    /// The directory can't be used, is used by another process, or is damaged.
+    /// The directory can't be used, is used by another process, is damaged, or was found to be an old copy.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("documents");
         std::fs::create_dir_all(&path).map_err(|error| StoreError::Io { path: path.clone(), error })?;
@@ -152,37 +183,30 @@ impl Store {
         let opened = catch_unwind(AssertUnwindSafe(open));
         let database = opened.map_err(|_| StoreError::Unreadable { path: path.clone() })?.map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
-        let watermark = Watermark::open(&directory.join("watermark"))?;
-        Ok(Self { database, meta, watermark: Arc::new(watermark) })
+        // Before anything else is written it is made, so a store with an id has had one.
+        let is_new = !meta.contains_key(NODE_KEY).map_err(failed)?;
+        let watermark = Watermark::open(&directory.join("watermark"), is_new)?;
+        let place = Place::of(directory)?;
+        let store = Self { database, meta, watermark: Arc::new(watermark), place: Arc::new(place) };
+        store.check_outdated()?;
+        Ok(store)
     }
 
-    /// The node's id; `fresh` becomes it if the directory is new.
+    /// Who the node is; it becomes `fresh` if the directory is new.
     ///
     /// # Errors
-    /// The id can't be read or written.
-    pub fn node_id(&self, fresh: NodeId) -> Result<NodeId, StoreError> {
+    /// That can't be read or written.
+    pub fn identity(&self, fresh: Identity) -> Result<Identity, StoreError> {
         let failed = |error| self.failed(error);
         if let Some(framed) = self.meta.get(NODE_KEY).map_err(failed)? {
-            let bytes = frame::open(&framed).and_then(|bytes| bytes.try_into().ok());
-            return Ok(NodeId(u64::from_be_bytes(bytes.ok_or_else(|| damaged("meta", NODE_KEY))?)));
+            let stored = frame::open(&framed).and_then(|bytes| bytes.split_first_chunk());
+            let stored = stored.and_then(|(node, secret)| Some((node, secret.try_into().ok()?)));
+            let (node, secret) = stored.ok_or_else(|| damaged("meta", NODE_KEY))?;
+            return Ok(Identity { node: NodeId(u64::from_be_bytes(*node)), secret });
         }
-        self.meta.insert(NODE_KEY, frame::close(&fresh.0.to_be_bytes())).map_err(failed)?;
-        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
-        Ok(fresh)
-    }
-
-    /// What only this node has, by which it proves who it is; `fresh` becomes it if it has none.
-    ///
-    /// # Errors
-    /// It can't be read or written.
-    pub fn secret(&self, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
-        let failed = |error| self.failed(error);
-        if let Some(framed) = self.meta.get(SECRET_KEY).map_err(failed)? {
-            let bytes = frame::open(&framed).and_then(|bytes| bytes.try_into().ok());
-            return bytes.ok_or_else(|| damaged("meta", SECRET_KEY));
-        }
-        self.meta.insert(SECRET_KEY, frame::close(&fresh)).map_err(failed)?;
-        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        let record = [fresh.node.0.to_be_bytes().as_slice(), &fresh.secret].concat();
+        self.meta.insert(NODE_KEY, frame::close(&record)).map_err(failed)?;
+        self.settle()?;
         Ok(fresh)
     }
 
@@ -292,7 +316,17 @@ impl Store {
             loaded.push(bytes.ok_or_else(|| damaged(genesis.name(), &at.to_string()))?.to_vec());
         }
         let changes = Changes { keyspace, generation: genesis.generation(), before };
-        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded })
+        let remembered = self.remembered(genesis.name())?;
+        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded, remembered })
+    }
+
+    fn remembered(&self, document: &str) -> Result<record::Remembered, StoreError> {
+        let key = heard_key(document);
+        let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? else {
+            return Ok(record::Remembered::default());
+        };
+        let stored = frame::open(&framed).and_then(|bytes| record::Remembered::decode(bytes).ok());
+        stored.ok_or_else(|| damaged("meta", &key))
     }
 
     /// How many changes of a generation are stored, whole or damaged.
@@ -335,6 +369,10 @@ fn changes_name(document: &str, generation: u64) -> String {
 
 fn genesis_key(document: &str) -> String {
     format!("{GENESIS_PREFIX}{document}")
+}
+
+fn heard_key(document: &str) -> String {
+    format!("heard/{document}")
 }
 
 fn archive_key(document: &str, generation: u64) -> String {

@@ -84,6 +84,7 @@ impl Served {
             peer_advertise: Some(peer_address.to_string()),
             join_token: Some(TOKEN),
             document_bytes: Some(DOCUMENT_BYTES),
+            trust_directory: false,
         };
         let node = Node::start(start).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

@@ -61,6 +61,10 @@ pub struct RunArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE", env = "XNODE_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Vote at once though the data directory was copied from another place: it is the newest copy, and a
+    /// majority of the other voters is gone
+    #[arg(long)]
+    pub trust_directory: bool,
     /// The settings.
     #[command(flatten)]
     pub settings: Settings,

@@ -17,13 +17,13 @@ pub fn run(args: RunArgs) -> Result<()> {
     let config = Config::load(args.settings, args.config.as_deref())?;
     xbook::telemetry::start(&config.log).context("can't start logging")?;
     let runtime = tokio::runtime::Runtime::new().context("can't start the runtime")?;
-    let ended = runtime.block_on(serve(&config));
+    let ended = runtime.block_on(serve(&config, args.trust_directory));
     // What still runs has been cut off; it shall not be waited for.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(config: &Config) -> Result<()> {
+async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
     // A task of its own: loading a large directory shall not keep signals waiting.
     let start = Start {
@@ -34,6 +34,7 @@ async fn serve(config: &Config) -> Result<()> {
         peer_advertise: config.peer_advertise.as_ref().map(|address| address.text().to_owned()),
         join_token: config.join_token,
         document_bytes: Some(config.document_size.bytes()),
+        trust_directory,
     };
     let listen = Listen { clients: config.listen, peers: config.peer_listen };
     let starting = tokio::spawn(Service::start(listen, start));

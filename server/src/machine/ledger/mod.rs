@@ -75,6 +75,12 @@ impl Ledger {
         self.sessions.last_number(session)
     }
 
+    /// Whether a session was ever forgotten.
+    #[must_use]
+    pub fn forgot_session(&self) -> bool {
+        self.sessions.forgot
+    }
+
     /// The first request with this account and id, with the hash of its content.
     #[must_use]
     pub fn request(&self, account: &str, request_id: &str) -> Option<(u64, Repeated)> {

@@ -170,15 +170,12 @@ impl Market {
         Some(order)
     }
 
-    /// Puts what a step left behind into the digest.
+    /// Puts what a step left behind into the digest, beside the changes of orders.
     pub(in crate::machine) fn digest(&self, id: OrderId, step: &Step, digest: &mut Digest) {
         digest.put([id.node.0, id.counter, step.outcome as u64, step.reason as u64, step.open.0]);
         for fill in &step.fills {
             let left = self.book.get(fill.maker).map_or(0, |maker| maker.open.0);
-            digest.put([fill.maker.node.0, fill.maker.counter, fill.quantity.0, left]);
-        }
-        for id in &step.orders {
-            digest.put([id.node.0, id.counter]);
+            digest.put([left]);
         }
         let best = [crate::types::Side::Buy, crate::types::Side::Sell]
             .map(|side| self.book.best(side).map_or(0, |level| level.price.0));

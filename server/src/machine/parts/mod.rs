@@ -18,7 +18,7 @@ pub(in crate::machine) use read::Part;
 pub(in crate::machine) use write::Writer;
 
 use super::voters::Voters;
-use super::{Caps, Digest, Directory, Machine, Market, State};
+use super::{Caps, ChainHead, Digest, Directory, Machine, Market, State};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most encoded bytes of a part.
@@ -34,6 +34,8 @@ pub struct StateStart {
     pub position: Position,
     /// Tape time of the last batch.
     pub time: Micros,
+    /// Head of the chain over the market's history.
+    pub chain: ChainHead,
 }
 
 impl State {
@@ -67,6 +69,9 @@ impl State {
         (start.position.0 <= MAX_COUNT).then_some(())?;
         let mut state = Self::new(machine, voters, genesis).with_caps(caps);
         (state.position, state.time) = (start.position, start.time);
+        if state.machine.market().is_some() && start.position > Position(0) {
+            state.chain = start.chain;
+        }
         for part in parts {
             let mut part = Part::new(part, start)?;
             state.ledger.read_part(&mut part)?;
@@ -94,10 +99,16 @@ impl State {
             .map(|part| record::StatePart::decode(part.encode_to_vec().as_slice()).ok())
             .map(|part| part.filter(|part| part.encoded_len() <= MAX_PART_BYTES))
             .collect();
-        let start = StateStart { position: self.position, time: self.time };
+        let start = self.start();
         let again =
             read.and_then(|read| Self::from_parts(empty, voters.to_vec(), start, read, [0; 32], self.caps));
         again.is_some_and(|again| again.to_parts() == parts)
+    }
+
+    /// Where a generation takes over that begins with this state.
+    #[must_use]
+    pub fn start(&self) -> StateStart {
+        StateStart { position: self.position, time: self.time, chain: self.chain }
     }
 
     /// Goes on in the next generation: the same as [`Self::from_parts`] of its own

@@ -177,7 +177,7 @@ fn bytes(parts: &[StatePart]) -> Vec<Vec<u8>> {
 }
 
 fn start_of(state: &State) -> StateStart {
-    StateStart { position: state.position(), time: state.time() }
+    state.start()
 }
 
 /// The next generation of a state by way of its parts' bytes.
@@ -268,7 +268,7 @@ proptest! {
     fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..200), directory in any::<bool>()) {
         if let Ok(part) = StatePart::decode(bytes.as_slice()) {
             let machine = if directory { Machine::Directory(Directory::default()) } else { empty_market() };
-            let start = StateStart { position: Position(1_000), time: Micros(1_000) };
+            let start = StateStart { position: Position(1_000), time: Micros(1_000), chain: [1; 32] };
             let _ = State::from_parts(machine, voters(), start, [part], NEW, Caps::default());
         }
     }

@@ -1,0 +1,151 @@
+//! Records in a segment: a mark, the length, a checksum, the record.
+//!
+//! A segment begins with a line that says what it is. What can't be read is skipped up to the next mark
+//! whose checksum is right, so damage costs the records that it hit and no others.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// What a segment begins with.
+pub(super) const TITLE: &[u8; 16] = b"xbook history 1\n";
+
+const MARK: [u8; 4] = *b"xblk";
+const FRAME_BYTES: usize = 12;
+
+/// A record in its frame.
+pub(super) fn close(record: &[u8]) -> Vec<u8> {
+    // A block has at most some hundred MB.
+    let length = u32::try_from(record.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let mut framed = Vec::with_capacity(FRAME_BYTES + record.len());
+    framed.extend_from_slice(&MARK);
+    framed.extend_from_slice(&length);
+    framed.extend_from_slice(&checksum(length, record));
+    framed.extend_from_slice(record);
+    framed
+}
+
+fn checksum(length: [u8; 4], record: &[u8]) -> [u8; 4] {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length);
+    hasher.update(record);
+    hasher.finalize().to_be_bytes()
+}
+
+/// Length and checksum in a frame; `None` if it is none.
+fn parse(frame: &[u8]) -> Option<([u8; 4], [u8; 4])> {
+    let (mark, rest) = frame.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    (*mark == MARK).then_some((*length, *rest.first_chunk::<4>()?))
+}
+
+/// The record in the frame at an offset; `None` if it is damaged or not there.
+pub(super) fn read(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut frame = [0; FRAME_BYTES];
+    if !read_whole(file, &mut frame, offset)? {
+        return Ok(None);
+    }
+    let Some((length, expected)) = parse(&frame) else {
+        return Ok(None);
+    };
+    let (begin, bytes) = (offset + FRAME_BYTES as u64, u64::from(u32::from_be_bytes(length)));
+    // A damaged length must not cost memory.
+    if begin.saturating_add(bytes) > file.metadata()?.len() {
+        return Ok(None);
+    }
+    let mut record = vec![0; u32::from_be_bytes(length) as usize];
+    let whole = read_whole(file, &mut record, begin)?;
+    Ok(Some(record).filter(|record| whole && checksum(length, record) == expected))
+}
+
+/// Fills a buffer; `false` if the file ends before.
+pub(super) fn read_whole(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+    match file.read_exact_at(buffer, offset) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a whole segment holds.
+#[derive(PartialEq, Eq, Default, Debug)]
+pub(super) struct Scan {
+    /// Where each frame begins, and its record.
+    pub records: Vec<(u64, Range<usize>)>,
+    /// Whether something before the last record, or the title, can't be read.
+    pub damaged: bool,
+    /// End of the last record.
+    pub end: usize,
+}
+
+/// Finds the records of a segment.
+pub(super) fn scan(bytes: &[u8]) -> Scan {
+    let titled = bytes.starts_with(TITLE);
+    let mut at = if titled { TITLE.len() } else { 0 };
+    let mut found = Scan { damaged: !titled && !bytes.is_empty(), end: at, ..Scan::default() };
+    while at < bytes.len() {
+        if let Some(record) = record_at(bytes, at) {
+            found.damaged |= at > found.end;
+            found.end = record.end;
+            found.records.push((at as u64, record.clone()));
+            at = record.end;
+        } else {
+            let next = bytes[at + 1..].windows(MARK.len()).position(|window| *window == MARK);
+            at = next.map_or(bytes.len(), |step| at + 1 + step);
+        }
+    }
+    found
+}
+
+fn record_at(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let (length, expected) = parse(&bytes[at..])?;
+    let begin = at + FRAME_BYTES;
+    let end = begin.checked_add(u32::from_be_bytes(length) as usize)?;
+    let record = bytes.get(begin..end)?;
+    (checksum(length, record) == expected).then_some(begin..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment() -> Vec<u8> {
+        let records: [&[u8]; 3] = [b"one", b"two xblk two", b"three"];
+        [TITLE.to_vec()].into_iter().chain(records.map(close)).flatten().collect()
+    }
+
+    fn found<'a>(bytes: &'a [u8], scan: &Scan) -> Vec<&'a [u8]> {
+        scan.records.iter().map(|(_, record)| &bytes[record.clone()]).collect()
+    }
+
+    #[test]
+    fn each_flipped_bit_costs_one_record_at_most() {
+        let whole = segment();
+        assert_eq!(scan(&whole).records.len(), 3);
+        assert!(!scan(&whole).damaged);
+        for at in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            let scan = scan(&bytes);
+            let records = found(&bytes, &scan);
+            let whole_scan = super::scan(&whole);
+            assert!(records.len() >= 2, "bit {at}");
+            assert!(records.iter().all(|record| found(&whole, &whole_scan).contains(record)), "bit {at}");
+            // Damage of the last record is told by where the last whole one ends.
+            assert!(scan.damaged || scan.end < whole.len(), "bit {at}");
+        }
+    }
+
+    #[test]
+    fn each_cut_is_a_torn_tail() {
+        let whole = segment();
+        for length in TITLE.len()..whole.len() {
+            let scan = scan(&whole[..length]);
+            assert!(!scan.damaged, "{length}");
+            assert!(scan.end <= length && scan.records.len() < 3, "{length}");
+        }
+        assert_eq!(scan(&[]), Scan::default());
+        assert_eq!(scan(&vec![0; whole.len()]).records, []);
+    }
+}
