@@ -136,6 +136,12 @@ async fn the_nodes_are_listed() {
          warning: the clock of node 0000000000007f3c is 7.2 s behind the majority's: set it right, or orders \
          that are placed there expire too early or too late\n"
     );
+    let run = xcli(&node, "invite --uses 2 --expires 2m").await;
+    assert_eq!(
+        run.out,
+        "Until 1970-01-01 00:02:00.000 (UTC) 2 new nodes may join:\n  \
+         xnode run --join 10.0.0.1:7101 --join-token 00112233445566778899aabbccddeeff\n"
+    );
     let run = xcli(&node, "remove-node 0000000000007f3b").await;
     assert_eq!(run.out, "Forgot node 0000000000007f3b.\n");
 }

@@ -113,6 +113,8 @@ pub enum Command {
     Voter(VoterCommand),
     /// Verify a market: compare the digests of all nodes, match its tape again, add up its fills.
     Verify(VerifyArgs),
+    /// Make a token that lets new nodes join the cluster.
+    Invite(InviteArgs),
     /// Have the cluster forget a node that is gone for good and votes on nothing.
     RemoveNode(RemoveNodeArgs),
     /// Print the completions of a shell, to be stored where that shell looks for them.
@@ -396,6 +398,17 @@ pub struct VoterArgs {
 pub struct VerifyArgs {
     /// The market, such as BTC/USDT.
     pub market: String,
+}
+
+/// `invite`.
+#[derive(Debug, Args)]
+pub struct InviteArgs {
+    /// How many nodes it lets in.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub uses: u32,
+    /// For how long.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = values::token_life)]
+    pub expires: Duration,
 }
 
 /// `remove-node`.

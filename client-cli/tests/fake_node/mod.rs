@@ -299,6 +299,21 @@ impl ClusterService for Fake {
         Ok(Response::new(ListNodesResponse { nodes, position: 5 }))
     }
 
+    async fn create_join_token(
+        &self,
+        request: Request<CreateJoinTokenRequest>,
+    ) -> Answer<CreateJoinTokenResponse> {
+        let CreateJoinTokenRequest { token, lifetime, .. } = request.into_inner();
+        // The token is drawn at random; the test knows its form.
+        assert!(token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        Ok(Response::new(CreateJoinTokenResponse {
+            expire_time: lifetime.map(|span| prost_types::Timestamp { seconds: span.seconds, nanos: 0 }),
+            peer_address: "10.0.0.1:7101".to_owned(),
+            position: 9,
+            token: "00112233445566778899aabbccddeeff".to_owned(),
+        }))
+    }
+
     async fn remove_node(&self, _: Request<RemoveNodeRequest>) -> Answer<RemoveNodeResponse> {
         Ok(Response::new(RemoveNodeResponse { position: 6 }))
     }

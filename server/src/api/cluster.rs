@@ -51,6 +51,13 @@ impl ClusterService for Api {
         Ok(Response::new(Box::pin(self.remove_node(call)).await?))
     }
 
+    async fn create_join_token(
+        &self,
+        call: Request<v1::CreateJoinTokenRequest>,
+    ) -> Answer<v1::CreateJoinTokenResponse> {
+        Ok(Response::new(Box::pin(self.create_join_token(call)).await?))
+    }
+
     async fn list_leases(&self, call: Request<v1::ListLeasesRequest>) -> Answer<v1::ListLeasesResponse> {
         let deadline = Deadline::of(call.metadata(), self.clock_now());
         Ok(Response::new(self.list_leases(call.into_inner(), deadline).await?))

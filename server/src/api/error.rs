@@ -253,7 +253,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::TimePassed => Code::InvalidArgument,
         Reason::UnknownMarket | Reason::UnknownOrder | Reason::UnknownNode => Code::NotFound,
         Reason::MarketExists | Reason::RequestIdReused => Code::AlreadyExists,
-        Reason::OtherAccount => Code::PermissionDenied,
+        Reason::OtherAccount | Reason::NotInvited | Reason::OtherKey => Code::PermissionDenied,
         Reason::OrderClosed
         | Reason::SessionGap
         | Reason::AlreadyVoter

@@ -129,7 +129,6 @@ pub async fn serve(
         .add_service(TradingServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(MarketDataServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(ClusterServiceServer::new(api).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(node.peer_service())
         .add_service(health)
         .add_service(reflection().build_v1().context("the reflection service")?)
         .add_service(reflection().build_v1alpha().context("the reflection service")?);

@@ -18,6 +18,7 @@ mod place;
 mod watermark;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,6 +111,12 @@ pub enum StoreError {
         /// What.
         error: std::io::Error,
     },
+    /// The journal of the database makes no sense.
+    #[error("the database in {path} is damaged: its journal can't be read")]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
+    },
     /// A record whose checksum is wrong.
     #[error("record {record} of {document} is damaged: its checksum is wrong")]
     Damaged {
@@ -171,7 +178,10 @@ impl Store {
             fjall::Error::Locked => StoreError::InUse { path: path.clone() },
             error => StoreError::Database { path: path.clone(), error },
         };
-        let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
+        // The database panics on some damages of its journal.
+        let open = || Database::builder(&path).manual_journal_persist(true).open();
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        let database = opened.map_err(|_| StoreError::Unreadable { path: path.clone() })?.map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         // Before anything else is written it is made, so a store with an id has had one.
         let is_new = !meta.contains_key(NODE_KEY).map_err(failed)?;

@@ -10,7 +10,7 @@ use xbook_proto::v1::{self, OrderStatus, Reason};
 use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, sell, within};
 
 async fn joined(first: &Served) -> Served {
-    let served = Served::joined(&[first.address]).await;
+    let served = Served::joined(&[first.peer_address]).await;
     tokio::time::timeout(Duration::from_secs(10), served.node.market_ready(MARKET)).await.unwrap().unwrap();
     served
 }
@@ -49,13 +49,13 @@ async fn a_request_repeated_through_another_node_has_one_effect() {
 #[tokio::test]
 async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back() {
     let first = Served::start().await;
-    let address = first.address;
+    let addresses = first.addresses();
     let mut second = joined(&first).await;
     let directory = first.end().await;
     let order = within(Duration::from_secs(2), buy("a", "10", "100"));
     let pending = second.trading.place_order(order).await.unwrap().into_inner();
     assert_eq!(pending.order.unwrap().status(), OrderStatus::Pending);
-    let mut first = Served::at(directory, address).await;
+    let mut first = Served::at(directory, addresses).await;
     let placed = second.place(buy("a", "10", "100")).await.unwrap();
     assert_eq!(placed.order.unwrap().status(), OrderStatus::Open);
     assert_eq!(levels(&first.book(placed.position).await.bids), [("10", "100")]);
@@ -65,8 +65,8 @@ async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back
 /// other through the directory.
 pub async fn three_voters() -> [Served; 3] {
     let mut first = Served::empty().await;
-    let second = Served::joined(&[first.address]).await;
-    let third = Served::joined(&[first.address]).await;
+    let second = Served::joined(&[first.peer_address]).await;
+    let third = Served::joined(&[first.peer_address]).await;
     let ids = [&first, &second, &third].map(|served| served.node.id().to_string());
     let request = v1::CreateMarketRequest { voters: ids.to_vec(), ..create_request(MARKET) };
     let known = async {
@@ -119,7 +119,7 @@ async fn three_voters_commit_orders_of_each_and_two_go_on_without_the_holder() {
 async fn a_pending_order_is_withdrawn_before_it_can_fill() {
     let mut first = Served::start().await;
     first.place(sell("ask", "10", "100")).await.unwrap();
-    let address = first.address;
+    let addresses = first.addresses();
     let mut second = joined(&first).await;
     let directory = first.end().await;
     let order = within(Duration::from_secs(1), buy("a", "10", "100"));
@@ -137,7 +137,7 @@ async fn a_pending_order_is_withdrawn_before_it_can_fill() {
     let late = late.unwrap().into_inner();
     assert!(late.withdrawn && late.order.is_none());
 
-    let mut first = Served::at(directory, address).await;
+    let mut first = Served::at(directory, addresses).await;
     for node in [&mut second, &mut first] {
         let done = node.trading.cancel_order(withdraw.clone()).await.unwrap().into_inner();
         let order = done.order.unwrap();
@@ -157,7 +157,7 @@ async fn a_pending_order_is_withdrawn_before_it_can_fill() {
 #[tokio::test]
 async fn a_market_created_anywhere_is_everywhere() {
     let mut first = Served::empty().await;
-    let mut second = Served::joined(&[first.address]).await;
+    let mut second = Served::joined(&[first.peer_address]).await;
     second.create("ETH/USDT").await.unwrap();
     let ready = tokio::time::timeout(Duration::from_secs(10), first.node.market_ready("ETH/USDT")).await;
     ready.unwrap().unwrap();
@@ -167,12 +167,13 @@ async fn a_market_created_anywhere_is_everywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_listed_and_one_that_is_gone_can_be_forgotten() {
     let mut first = Served::empty().await;
-    let second = Served::joined(&[first.address]).await;
+    let second = Served::joined(&[first.peer_address]).await;
     let expected = |connected| {
         let mut nodes: Vec<v1::ClusterNode> = [(&first, true), (&second, false)]
             .map(|(served, this_node)| v1::ClusterNode {
                 node_id: served.node.id().to_string(),
                 address: served.address.to_string(),
+                peer_address: served.peer_address.to_string(),
                 this_node,
                 connected: this_node || connected,
                 voter: this_node,
@@ -248,12 +249,12 @@ async fn place_until_generation(served: &mut Served, name: &str, generation: u64
 async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
     let mut first = Served::start().await;
     let mut second = joined(&first).await;
-    let address = second.address;
+    let addresses = second.addresses();
     let order = within(Duration::from_secs(5), buy("early", "10", "1"));
     let early = second.trading.place_order(order).await.unwrap().into_inner();
     let directory = second.end().await;
     place_until_generation(&mut first, "while-away", 3).await;
-    let mut second = Served::at(directory, address).await;
+    let mut second = Served::at(directory, addresses).await;
     let last = place_until_generation(&mut first, "after", 4).await;
     assert_eq!(levels(&second.book(last).await.bids), levels(&first.book(last).await.bids));
 
@@ -288,9 +289,9 @@ async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
 async fn a_restart_after_generations_finds_everything() {
     let mut first = Served::start().await;
     let last = place_until_generation(&mut first, "before", 4).await;
-    let (address, levels_before) = (first.address, first.book(last).await.bids);
+    let (addresses, levels_before) = (first.addresses(), first.book(last).await.bids);
     let directory = first.end().await;
-    let mut first = Served::at(directory, address).await;
+    let mut first = Served::at(directory, addresses).await;
     assert_eq!(levels(&first.book(last).await.bids), levels(&levels_before));
     let again = first.place(buy("before-0", "10", "1")).await.unwrap();
     assert!(again.position < last, "a repeat across generations has the first's result");
