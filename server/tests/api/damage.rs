@@ -4,8 +4,8 @@
 //! The short form is a part of the tests; `XBOOK_DAMAGE=long` takes every file and every way.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tonic::{Code, Status};
@@ -72,7 +72,8 @@ async fn tell(served: &mut Served, placed: &[(&'static str, String)]) -> Result<
     let market = || MARKET.to_owned();
     let mut truth = Truth::default();
     for (account, order_id) in placed {
-        let request = v1::GetOrderRequest { market: market(), order_id: order_id.clone(), ..Default::default() };
+        let request =
+            v1::GetOrderRequest { market: market(), order_id: order_id.clone(), ..Default::default() };
         let order = served.trading.get_order(by(account, request)).await?.into_inner().order.unwrap();
         truth.orders.insert(order_id.clone(), (account, order));
     }
@@ -113,6 +114,22 @@ async fn tell(served: &mut Served, placed: &[(&'static str, String)]) -> Result<
     Ok(truth)
 }
 
+/// What a node tells once it is away from nothing any more.
+async fn tell_whole(served: &mut Served, placed: &[(&'static str, String)]) -> Truth {
+    let whole = async {
+        loop {
+            match tell(served, placed).await {
+                Ok(truth) => return truth,
+                Err(status) => {
+                    assert!(reason(&status) == "AWAY", "{status:?}")
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), whole).await.expect("the history becomes whole again")
+}
+
 impl Original {
     async fn new() -> Self {
         let mut served = Served::start().await;
@@ -121,8 +138,23 @@ impl Original {
         assert!(truth.trades.len() >= ROUNDS);
         let data = served.end().await;
         // The database's own threads end a moment after the node.
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         Self { data: copy(data.path()), truth }
+    }
+
+    /// The same, and the directory of an observer that has it all.
+    async fn with_observer() -> (Self, TempDir) {
+        let mut served = Served::start().await;
+        let placed = trade(&mut served, ROUNDS).await;
+        let mut observer = Served::joined(&[served.address]).await;
+        let truth = tell(&mut served, &placed).await.unwrap();
+        // It shows generation 0 until it has heard of the newest.
+        let shown = served.node.market(MARKET).unwrap().shown();
+        observer.node.market_ready(MARKET).await.unwrap().reached(shown).await.unwrap();
+        assert_eq!(tell_whole(&mut observer, &placed).await, truth);
+        let (data, observers) = (served.end().await, observer.end().await);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        (Self { data: copy(data.path()), truth }, copy(observers.path()))
     }
 
     fn placed(&self) -> Vec<(&'static str, String)> {
@@ -200,8 +232,8 @@ fn of_refusal(words: &str, case: &str) -> Verdict {
 }
 
 /// Starts a node on a damaged directory and holds it to what was acknowledged.
-async fn judge(original: &Original, data: TempDir, peers: &[SocketAddr], case: &str) -> (Verdict, Option<Served>) {
-    let mut served = match Served::try_with(data, peers).await {
+async fn judge(original: &Original, data: TempDir, case: &str) -> (Verdict, Option<Served>) {
+    let mut served = match Served::try_with(data, &[]).await {
         Ok(served) => served,
         Err(error) => return (of_refusal(&error.to_string(), case), None),
     };
@@ -283,17 +315,79 @@ async fn a_damaged_directory_is_refused_repaired_or_away() {
     let mut verdicts: BTreeMap<Verdict, u32> = BTreeMap::new();
     for (file, way) in cases(&original) {
         let case = format!("{} {way}", file.display());
-        let (verdict, served) = judge(&original, original.damaged(&file, way), &[], &case).await;
+        let (verdict, served) = judge(&original, original.damaged(&file, way), &case).await;
         println!("{case}: {verdict:?}");
         *verdicts.entry(verdict).or_default() += 1;
         if let Some(served) = served.filter(|_| is_long() || verdict == Verdict::Away) {
             // And again, with whatever the first start left.
-            let (again, served) = judge(&original, served.end().await, &[], &case).await;
+            let (again, served) = judge(&original, served.end().await, &case).await;
             assert_eq!(again, verdict, "{case}, started again");
             served.unwrap().end().await;
         }
     }
     println!("{verdicts:?}");
-    assert!(verdicts.contains_key(&Verdict::Refused) && verdicts.contains_key(&Verdict::Away), "{verdicts:?}");
+    assert!(
+        verdicts.contains_key(&Verdict::Refused) && verdicts.contains_key(&Verdict::Away),
+        "{verdicts:?}"
+    );
     assert!(verdicts.contains_key(&Verdict::Whole), "{verdicts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_of_a_history_comes_back_from_a_peer() {
+    let (mut voter, observers) = Original::with_observer().await;
+    let mut observer = Original { data: observers, truth: voter.truth.clone() };
+    let mut repaired = 0;
+    for damages_observer in [false, true] {
+        if damages_observer {
+            std::mem::swap(&mut voter, &mut observer);
+        }
+        let (damaged, whole) = (&voter, &observer);
+        let log = |file: &Path| file.extension().is_some_and(|extension| is_long() || extension == "log");
+        for (file, way) in cases(damaged) {
+            if !file.starts_with("history") || !log(&file) {
+                continue;
+            }
+            let case = format!("{} {way}, of the observer: {damages_observer}", file.display());
+            let peer = Served::on(copy(whole.data.path())).await;
+            let data = damaged.damaged(&file, way);
+            let mut served = Served::with(data, &[peer.address]).await;
+            let told = tell_whole(&mut served, &damaged.placed()).await;
+            assert_same(&told, &damaged.truth, &case);
+            assert_trades_on(&mut served, damaged, &case).await;
+            repaired += 1;
+            // It was stored: the peer is not needed any more.
+            let data = served.end().await;
+            peer.end().await;
+            if is_long() || file.ends_with("00000000.log") {
+                let (verdict, served) = judge(damaged, data, &case).await;
+                assert_eq!(verdict, Verdict::Whole, "{case}");
+                served.unwrap().end().await;
+            }
+        }
+    }
+    assert!(repaired >= 10, "{repaired}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_nobody_can_fill_holds_no_other_up() {
+    let (voter, observers) = Original::with_observer().await;
+    let observer = Original { data: observers, truth: voter.truth.clone() };
+    let [first, third] = ["history/00000000.log", "history/00000002.log"].map(Path::new);
+    let peer = Served::on(observer.damaged(first, "gone")).await;
+    let data = voter.damaged(first, "gone");
+    std::fs::remove_file(data.path().join(third)).unwrap();
+    let mut served = Served::with(data, &[peer.address]).await;
+    let history = served.node.market(MARKET).unwrap().history().unwrap().clone();
+    let filled = async {
+        while history.gaps().len() != 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), filled).await.unwrap();
+    assert_eq!(history.gaps()[0].0.0, 1, "only the first one is left");
+    let trades = v1::ListTradesRequest { market: MARKET.into(), page_size: 20, ..Default::default() };
+    let trades = served.data.list_trades(trades).await.unwrap().into_inner().trades;
+    assert_eq!(trades, voter.truth.trades[..20], "what is newer is there");
+    assert_eq!(reason(&tell(&mut served, &voter.placed()).await.unwrap_err()), "AWAY");
 }

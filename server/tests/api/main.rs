@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic, its helpers too")]
 #![allow(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 
+mod backfill;
 mod bad_input;
 mod calls;
 mod damage;

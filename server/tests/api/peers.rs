@@ -232,7 +232,7 @@ async fn a_new_directory_needs_a_cluster() {
 }
 
 /// Places orders until the market's document has begun a generation.
-async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
+pub async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
     let mut placed = 0;
     let mut last = 0;
     while document(served, MARKET).await.generation < generation {
