@@ -33,9 +33,11 @@ pub enum Exit {
     Unreachable = 4,
     /// The request was sent and its outcome is not known.
     OutcomeUnknown = 5,
-    /// The node or this program is at fault.
+    /// The node or this program is at fault, or a market is not right.
     #[default]
     Internal = 6,
+    /// Nothing was found wrong, but not all was verified.
+    Incomplete = 7,
 }
 
 /// Why a command ended without its answer.

@@ -3,7 +3,7 @@
 use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest, ListNodesRequest, MarketRules,
-    RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest, VerifyMarketRequest,
+    RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest, VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
@@ -68,7 +68,11 @@ pub async fn verify(context: Context<'_, '_>, args: VerifyArgs) -> Result<Exit, 
     let answer = context.client.cluster().verify_market(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     context.output.show(&answer, |terminal| show::verify::verified(&answer, terminal))?;
-    Ok(if answer.passed { Exit::Done } else { Exit::Internal })
+    Ok(match answer.verdict() {
+        VerifyVerdict::Passed => Exit::Done,
+        VerifyVerdict::Incomplete => Exit::Incomplete,
+        VerifyVerdict::Wrong | VerifyVerdict::Unspecified => Exit::Internal,
+    })
 }
 
 pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Result<Exit, Failure> {

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -76,6 +76,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 struct Api {
     node: Node,
     in_flight: Arc<InFlight>,
+    /// Held while a document's stored tape is opened and matched again: it takes as much memory.
+    verifying: Arc<Semaphore>,
     stopping: Stopping,
 }
 
@@ -112,7 +114,12 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(None);
     let mut stopping = Stopping(stopping);
-    let api = Api { node: node.clone(), in_flight: Arc::default(), stopping: stopping.clone() };
+    let api = Api {
+        node: node.clone(),
+        in_flight: Arc::default(),
+        verifying: Arc::new(Semaphore::new(1)),
+        stopping: stopping.clone(),
+    };
     let (health, watching) = health::service(node.clone(), stopping.clone()).await;
     let mut server = Server::builder()
         .layer(layers::well_formed_ids())

@@ -327,20 +327,28 @@ impl Node {
         found.get(name).cloned().ok_or(Closed::Ended)
     }
 
-    /// A market's newest generation as it is on the disk, opened beside the running replica: its
-    /// tape can be [matched again](Replica::rematch). Blocks, and takes as long as a restart.
+    /// The number of a document's newest generation on the disk. Blocks.
     ///
     /// # Errors
-    /// There is no such market, or what is stored can't be read.
-    pub fn open_copy(&self, market: &str) -> Result<Replica, NodeError> {
-        let document = market.to_owned();
-        let stored = self.inner.store.read(market)?;
-        let stored = stored.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))?;
+    /// There is no such document, or what is stored can't be read.
+    pub fn newest_generation(&self, document: &str) -> Result<u64, NodeError> {
+        let newest = self.inner.store.newest_generation(document)?;
+        newest.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))
+    }
+
+    /// A document's generation as it is on the disk, opened beside the running replica: its tape can be
+    /// [matched again](Replica::rematch). `None` if it is not kept. Blocks, and takes as long as a restart.
+    ///
+    /// # Errors
+    /// What is stored can't be read.
+    pub fn open_copy(&self, document: &str, generation: u64) -> Result<Option<Replica>, NodeError> {
+        let Some(stored) = self.inner.store.read(document, generation)? else { return Ok(None) };
         let now = self.inner.clock.now();
         let settings = Settings { now, lease: LEASE, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
         let opened = Replica::open(stored.genesis, Actor::new(now, NodeId(0), 0), settings, stored.loaded);
-        opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })
+        let document = document.to_owned();
+        opened.map(Some).map_err(|error| NodeError::Replica { document, error: Box::new(error) })
     }
 
     /// Asks the node to end: requests that were taken are finished, then all is closed.

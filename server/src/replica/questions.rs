@@ -24,10 +24,18 @@ impl Replica {
         &self.genesis
     }
 
-    /// The running digest after the batch that ended at a position; `None` if none of the last ones
-    /// that this process has shown did.
+    /// The running digest after the batch that ended at a position, or at the very beginning; `None` if
+    /// it was none of the last batches that this process has shown, nor the last of the generation before.
     #[must_use]
     pub fn digest_at(&self, position: Position) -> Option<[u8; 32]> {
+        if position == self.genesis.position() {
+            // The genesis tells the digest of the Seal's batch.
+            let sealed = self.genesis.record().digest.as_ref().try_into().ok();
+            return sealed.or(Some(self.genesis_hash));
+        }
+        if position == self.view.position() {
+            return Some(self.view.digest());
+        }
         let at = self.digests.binary_search_by_key(&position, |(at, _)| *at).ok()?;
         self.digests.get(at).map(|(_, digest)| *digest)
     }

@@ -13,4 +13,5 @@ mod service;
 mod session;
 mod streams;
 mod support;
+mod verify;
 mod voters;

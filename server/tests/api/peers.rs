@@ -231,7 +231,7 @@ async fn a_new_directory_needs_a_cluster() {
 }
 
 /// Places orders until the market's document has begun a generation.
-async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
+pub async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
     let mut placed = 0;
     let mut last = 0;
     while document(served, MARKET).await.generation < generation {
@@ -295,33 +295,4 @@ async fn a_restart_after_generations_finds_everything() {
     let again = first.place(buy("before-0", "10", "1")).await.unwrap();
     assert!(again.position < last, "a repeat across generations has the first's result");
     first.place(buy("new", "10", "1")).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_market_is_verified_on_all_nodes() {
-    let mut nodes = three_voters().await;
-    for (at, node) in nodes.iter_mut().enumerate() {
-        node.place(buy(&format!("b{at}"), "10", "3")).await.unwrap();
-        node.place(sell(&format!("s{at}"), "10", "2")).await.unwrap();
-    }
-    let request = v1::VerifyMarketRequest { market: MARKET.to_owned() };
-    let verified = nodes[1].cluster.verify_market(request.clone()).await.unwrap().into_inner();
-    assert!(verified.passed, "{verified:?}");
-    assert_eq!(verified.nodes.len(), 3);
-    for node in &verified.nodes {
-        assert_eq!(node.comparison(), v1::DigestComparison::Equal, "{node:?}");
-    }
-    let matched = verified.rematched.unwrap();
-    assert_eq!((matched.intents, matched.fills, matched.quantity.as_str()), (6, 4, "6"));
-
-    let [gone, mut left, _third] = nodes;
-    let id = gone.node.id().to_string();
-    gone.end().await;
-    let verified = left.cluster.verify_market(request).await.unwrap().into_inner();
-    assert!(verified.passed, "a node that can't be asked is not wrong: {verified:?}");
-    let silent = verified.nodes.iter().find(|node| node.node_id == id).unwrap();
-    assert_eq!(silent.comparison(), v1::DigestComparison::Unreachable);
-
-    let unknown = v1::VerifyMarketRequest { market: "ETH/USDT".to_owned() };
-    assert_eq!(left.cluster.verify_market(unknown).await.unwrap_err().code(), Code::NotFound);
 }
