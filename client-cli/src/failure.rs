@@ -235,7 +235,7 @@ impl From<io::Error> for Failure {
 pub fn is_transient(status: &Status) -> bool {
     match reason_of(status) {
         // It goes on where it ended.
-        Reason::SlowReader | Reason::TooMuchUnread => return true,
+        Reason::SlowReader | Reason::TooMuchUnread | Reason::TooManyConnections => return true,
         // It stays so until somebody looks after the node.
         Reason::Quarantined => return false,
         _ => {}

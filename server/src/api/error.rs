@@ -268,9 +268,11 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ExpireTime
         | Reason::SequenceBy => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
-        Reason::TooMany | Reason::Overloaded | Reason::SlowReader | Reason::TooMuchUnread => {
-            Code::ResourceExhausted
-        }
+        Reason::TooMany
+        | Reason::Overloaded
+        | Reason::SlowReader
+        | Reason::TooMuchUnread
+        | Reason::TooManyConnections => Code::ResourceExhausted,
         Reason::ShuttingDown
         | Reason::StoreFailed
         | Reason::Away

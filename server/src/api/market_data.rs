@@ -53,7 +53,7 @@ impl MarketDataService for Api {
         call: Request<v1::StreamOrderBookRequest>,
     ) -> Answer<Self::StreamOrderBookStream> {
         let market = self.find_market(&call.get_ref().market)?;
-        Ok(Response::new(books::stream(self, &market)))
+        Ok(Response::new(books::stream(self, &market, self.unread.of_call(&call))?))
     }
 
     async fn list_trades(&self, call: Request<v1::ListTradesRequest>) -> Answer<v1::ListTradesResponse> {
@@ -64,9 +64,11 @@ impl MarketDataService for Api {
         &self,
         call: Request<v1::StreamTradesRequest>,
     ) -> Answer<Self::StreamTradesStream> {
+        let unread = self.unread.of_call(&call);
         let message = call.into_inner();
         let market = self.find_market(&message.market)?;
-        Ok(Response::new(streams::follow(self, &market, message.after_position, streams::Trades).await?))
+        let trades = streams::follow(self, &market, message.after_position, streams::Trades, unread);
+        Ok(Response::new(trades.await?))
     }
 }
 

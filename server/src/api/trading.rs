@@ -168,7 +168,8 @@ impl TradingService for Api {
 
     async fn trade(&self, call: Request<Streaming<v1::TradeRequest>>) -> Answer<Self::TradeStream> {
         let account = call::account(call.metadata())?;
-        Ok(Response::new(trade_session::open(self.clone(), account, call.into_inner())))
+        let unread = self.unread.of_call(&call);
+        Ok(Response::new(trade_session::open(self.clone(), account, call.into_inner(), unread)?))
     }
 
     async fn stream_order_updates(
@@ -176,10 +177,11 @@ impl TradingService for Api {
         call: Request<v1::StreamOrderUpdatesRequest>,
     ) -> Answer<Self::StreamOrderUpdatesStream> {
         let account = call::account(call.metadata())?;
+        let unread = self.unread.of_call(&call);
         let message = call.into_inner();
         let market = self.find_market(&message.market)?;
         let updates = streams::OrderUpdates { account };
-        Ok(Response::new(streams::follow(self, &market, message.after_position, updates).await?))
+        Ok(Response::new(streams::follow(self, &market, message.after_position, updates, unread).await?))
     }
 }
 

@@ -6,6 +6,7 @@
 mod bad_input;
 mod calls;
 mod lease;
+mod limits;
 mod peers;
 mod quarantine;
 mod repeats;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
+use xbook::api::Limits;
 use xbook::node::{Node, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
@@ -59,15 +60,23 @@ impl Served {
     pub async fn with(directory: TempDir, peers: &[SocketAddr]) -> Self {
         let peers: Vec<String> = peers.iter().map(SocketAddr::to_string).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::serve(directory, &peers, listener).await
+        Self::serve(directory, &peers, listener, Limits::default()).await
     }
 
     /// The node of a data directory, back at its address.
     pub async fn at(directory: TempDir, address: SocketAddr) -> Self {
-        Self::serve(directory, &[], TcpListener::bind(address).await.unwrap()).await
+        Self::serve(directory, &[], TcpListener::bind(address).await.unwrap(), Limits::default()).await
     }
 
-    async fn serve(directory: TempDir, peers: &[String], listener: TcpListener) -> Self {
+    /// A new node with the market BTC/USDT, of which clients may take no more than this.
+    pub async fn limited(limits: Limits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut served = Self::serve(tempfile::tempdir().unwrap(), &[], listener, limits).await;
+        served.create(MARKET).await.unwrap();
+        served
+    }
+
+    async fn serve(directory: TempDir, peers: &[String], listener: TcpListener, limits: Limits) -> Self {
         let address = listener.local_addr().unwrap();
         let start = Start {
             data: directory.path().to_owned(),
@@ -78,7 +87,7 @@ impl Served {
         };
         let node = Node::start(start).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {
+        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, limits, async {
             let _ = stopped.await;
         }));
         let channel = connect(address).await;
