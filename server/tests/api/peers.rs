@@ -296,3 +296,47 @@ async fn a_restart_after_generations_finds_everything() {
     assert!(again.position < last, "a repeat across generations has the first's result");
     first.place(buy("new", "10", "1")).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_past_its_time_is_not_told_as_open_while_nobody_can_close_it() {
+    let [mut left, second, third] = three_voters().await;
+    let now = left.node.clock().now().0;
+    let at = now + 3_000_000;
+    let expire_time = prost_types::Timestamp {
+        seconds: i64::try_from(at / 1_000_000).unwrap(),
+        nanos: i32::try_from(at % 1_000_000 * 1_000).unwrap(),
+    };
+    let mut ids = Vec::new();
+    for (name, expires) in [("gtd", Some(expire_time)), ("gtc", None)] {
+        let mut request = buy(name, "10", "1");
+        let order = request.order.as_mut().unwrap();
+        order.expire_time = expires;
+        if expires.is_some() {
+            order.set_time_in_force(v1::TimeInForce::Gtd);
+        }
+        let order = left.place(request).await.unwrap().order.unwrap();
+        assert_eq!(order.status(), OrderStatus::Open);
+        ids.push(order.order_id);
+    }
+    let (at_second, data_of_second) = (second.address, second.end().await);
+    let _third = third.end().await;
+    tokio::time::sleep(left.node.clock().until(xbook::types::Micros(at))).await;
+    assert_eq!(left.order(&ids[0]).await.status(), OrderStatus::Expiring);
+    assert_eq!(left.order(&ids[1]).await.status(), OrderStatus::Open);
+    let list = v1::ListOrdersRequest { market: MARKET.into(), ..Default::default() };
+    let listed = left.trading.list_orders(list).await.unwrap().into_inner().orders;
+    let told: Vec<_> = listed.iter().map(|order| (order.order_id.clone(), order.status())).collect();
+    let expected = [OrderStatus::Expiring, OrderStatus::Open];
+    assert_eq!(told, ids.clone().into_iter().zip(expected).collect::<Vec<_>>());
+
+    // A majority closes it.
+    let _second = Served::at(data_of_second, at_second).await;
+    let closed = async {
+        while left.order(&ids[0]).await.status() == OrderStatus::Expiring {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        left.order(&ids[0]).await.status()
+    };
+    let closed = tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+    assert_eq!(closed, OrderStatus::Expired);
+}
