@@ -12,7 +12,7 @@ use super::submit::read_history;
 use super::trading::{Answers, units};
 use super::{Api, books, streams};
 use crate::node::ReplicaHandle;
-use crate::types::Side;
+use crate::types::{Position, Side};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -22,6 +22,9 @@ impl MarketDataService for Api {
     type StreamTradesStream = Answers<v1::StreamTradesResponse>;
 
     async fn list_markets(&self, _call: Request<v1::ListMarketsRequest>) -> Answer<v1::ListMarketsResponse> {
+        if !self.node.knows_directory() && self.node.directory().shown() == Position(0) {
+            return Err(Refusal::starting("the markets").into());
+        }
         let mut markets = Vec::new();
         for market in self.node.markets() {
             markets.push(match market.quarantine() {

@@ -462,10 +462,15 @@ impl Api {
     ///
     /// # Errors
     /// It is quarantined.
-    fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
+    pub(super) fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
         match self.node.market(name) {
             Some(market) => Ok(Some(market.usable()?)),
-            None => Ok(None),
+            None if self.node.knows_directory() => Ok(None),
+            // The first of the two words may have been said just before the second changed.
+            None => match self.node.market(name) {
+                Some(market) => Ok(Some(market.usable()?)),
+                None => Err(Refusal::starting(&format!("a market {name}"))),
+            },
         }
     }
 

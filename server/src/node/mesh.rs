@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -17,6 +18,22 @@ use crate::types::{NodeId, Position};
 
 /// When to try again to announce where this node is, if too many requests waited.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the directory is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Notes when the directory is [current](crate::replica::Replica::is_current) for the first time.
+pub(super) async fn learn(directory: ReplicaHandle, known: Arc<AtomicBool>) {
+    while let Ok((current, position)) =
+        directory.read(|replica| (replica.is_current(), replica.view().position())).await
+    {
+        if current && directory.reached(position).await.is_ok() {
+            known.store(true, Ordering::Release);
+            return;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
 
 /// Dials the given addresses, and all nodes in the directory as it changes, until the node ends.
 pub(super) async fn connect(directory: ReplicaHandle, dialler: Dialler<Documents>, given: Vec<String>) {

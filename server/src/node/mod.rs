@@ -20,6 +20,7 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use xbook_proto::peer::v1::peer_service_server::PeerServiceServer;
@@ -80,6 +81,8 @@ struct Inner {
     events: mpsc::Sender<LinkEvent>,
     store: Store,
     history_turns: Arc<Semaphore>,
+    /// Whether the directory was current once.
+    knows_directory: Arc<AtomicBool>,
 }
 
 /// The node's replicas, as peers reach them.
@@ -219,6 +222,7 @@ impl Node {
             events: supervisor.events.clone(),
             store: supervisor.starter.store.clone(),
             history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
+            knows_directory: Arc::default(),
         };
         tokio::spawn(supervisor.run());
         let node = Self { inner: Arc::new(inner) };
@@ -232,6 +236,7 @@ impl Node {
         tokio::spawn(clock_watch::watch(node.directory().clone(), clock, node.id()));
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
+        tokio::spawn(mesh::learn(node.directory().clone(), Arc::clone(&node.inner.knows_directory)));
         if let Some(address) = advertise {
             tokio::spawn(mesh::announce(node.directory().clone(), clock, node.id(), address));
         }
@@ -306,6 +311,13 @@ impl Node {
     /// The node has ended.
     pub async fn directory_nodes(&self) -> Result<(Position, BTreeMap<NodeId, NodeEntry>), Closed> {
         mesh::nodes(self.directory()).await
+    }
+
+    /// Whether the node has had, since it started, all of the directory that was committed then. Before,
+    /// what it does not find may be there nevertheless.
+    #[must_use]
+    pub fn knows_directory(&self) -> bool {
+        self.inner.knows_directory.load(Ordering::Acquire)
     }
 
     /// The directory, then all markets by name.

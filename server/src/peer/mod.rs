@@ -49,6 +49,9 @@ pub enum PeerError {
     /// It did not greet.
     #[error("it did not greet first")]
     NoGreeting,
+    /// It takes connections and says nothing.
+    #[error("it takes the connection and does not answer in time: is it a node?")]
+    Silent,
     /// It speaks another version.
     #[error("it speaks version {theirs} of the protocol between nodes, this node speaks {PROTOCOL}")]
     Protocol {
@@ -81,7 +84,7 @@ impl PeerError {
             Self::Protocol { .. } | Self::OtherCluster | Self::Myself | Self::Genesis(_) => true,
             // So the other side says the same.
             Self::Status(status) => status.code() == tonic::Code::FailedPrecondition,
-            Self::Transport(_) | Self::NoGreeting | Self::Connected | Self::Closing => false,
+            Self::Transport(_) | Self::NoGreeting | Self::Silent | Self::Connected | Self::Closing => false,
         }
     }
 }

@@ -40,6 +40,19 @@ impl Replica {
         self.digests.get(at).map(|(_, digest)| *digest)
     }
 
+    /// Whether nobody who can be asked is known to have more than the view shows: this node holds the
+    /// lease, votes alone, or shows all that the peers that it is connected with have.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let alone = self.tape.voters() == [self.node];
+        let mut acks = self.peers.connected.values().filter_map(|peer| peer.acked.as_ref()).peekable();
+        let heard = acks.peek().is_some();
+        let mine = self.document.vector();
+        let has = |(actor, seq): (&Actor, &u64)| mine.get(actor).is_some_and(|has| has >= seq);
+        let has_all = acks.all(|ack| ack.vector.iter().all(has));
+        alone || self.holds_lease() || heard && has_all && self.view.batches() >= self.tape.len()
+    }
+
     /// The node whose replica this is.
     #[must_use]
     pub fn node(&self) -> NodeId {

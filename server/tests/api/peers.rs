@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tonic::Code;
+use tonic_types::StatusExt;
 use xbook::node::{Node, Start};
 use xbook::types::NodeId;
 use xbook_proto::v1::{self, OrderStatus, Reason};
@@ -339,4 +340,49 @@ async fn an_order_past_its_time_is_not_told_as_open_while_nobody_can_close_it() 
     };
     let closed = tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
     assert_eq!(closed, OrderStatus::Expired);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hears_of_nobody_does_not_deny_a_market() {
+    let first = Served::start().await;
+    let second = joined(&first).await;
+    let (at_first, at_second) = (first.address, second.address);
+    let (data_of_first, data_of_second) = (first.end().await, second.end().await);
+    let mut second = Served::at(data_of_second, at_second).await;
+    let other = || v1::GetMarketRequest { market: "ETH/USDT".into() };
+    let words = "this node has just started or joined, and does not know of a market ETH/USDT yet: ask another \
+                 node, or again";
+    let refused = second.data.get_market(other()).await;
+    assert!(refused.as_ref().unwrap_err().get_error_details().retry_info().is_some());
+    assert_refused(refused, Code::Unavailable, "STARTING", words);
+    let place = v1::PlaceOrderRequest { market: "ETH/USDT".into(), ..buy("a", "10", "1") };
+    assert_refused(second.place(place).await, Code::Unavailable, "STARTING", words);
+    let lease = v1::ListLeasesRequest { market: "ETH/USDT".into() };
+    assert_refused(second.cluster.list_leases(lease).await, Code::Unavailable, "STARTING", words);
+    // What it has it tells.
+    assert_eq!(
+        second.data.list_markets(v1::ListMarketsRequest {}).await.unwrap().into_inner().markets.len(),
+        1
+    );
+
+    let mut first = Served::at(data_of_first, at_first).await;
+    let known = async {
+        while let Err(status) = second.data.get_market(other()).await {
+            if status.code() == Code::NotFound {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), known).await.unwrap();
+    assert_eq!(first.data.get_market(other()).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn joining_what_takes_a_connection_and_is_silent_goes_on_to_the_next() {
+    let first = Served::start().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peers = [silent.local_addr().unwrap(), first.address];
+    let joined = tokio::time::timeout(Duration::from_secs(15), Served::joined(&peers)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), joined.node.market_ready(MARKET)).await.unwrap().unwrap();
 }
