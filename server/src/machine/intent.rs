@@ -70,7 +70,8 @@ impl Request {
         };
         let texts = match &self.action {
             Action::CreateMarket(new) => new.name.len() + 9 * new.voters.len(),
-            Action::Announce(address) => address.len(),
+            Action::Announce(entry) => 64 + entry.address.len() + entry.peer_address.len(),
+            Action::Invite(_) => 48,
             _ => 0,
         };
         64 + self.account.len() + origin + texts

@@ -354,8 +354,14 @@ fn a_change_ends_by_its_bytes_and_only_one_request_goes_beyond() {
     let mut machine = Machine::new();
     let caps = Caps { batch_bytes: 2_000, ..Caps::default() };
     let settings = Settings { now: Micros(1_000), seed: 1, caps, ..Settings::default() };
-    machine.replica =
-        Replica::open(genesis(), Actor::new(Micros(1_000), NODE, 0), settings, Vec::new()).unwrap();
+    machine.replica = Replica::open(
+        genesis(),
+        Actor::new(Micros(1_000), NODE, 0),
+        settings,
+        Vec::new(),
+        Remembered::default(),
+    )
+    .unwrap();
     (machine.unsynced, machine.disk) = (Vec::new(), Vec::new());
     machine.input(Input::Wake);
     machine.sync();
