@@ -152,7 +152,7 @@ pub enum NodeError {
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
     /// The history database can't be opened.
-    #[error("the history in {path} can't be opened: {error}")]
+    #[error("the history in {path} can't be opened: {}", crate::store::words(error))]
     OpenHistory {
         /// Where.
         path: PathBuf,
