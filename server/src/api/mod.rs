@@ -156,6 +156,7 @@ pub async fn serve(
         .layer(layers::spans())
         .layer(layers::answered_ids())
         .layer(InterceptorLayer::new(connections::refuse_above_limit))
+        .layer(layers::blamed_requests())
         .concurrency_limit_per_connection(MAX_CALLS_PER_CONNECTION)
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW)

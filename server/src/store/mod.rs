@@ -96,7 +96,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// From fjall.
-    #[error("the database in {path} failed: {error}")]
+    #[error("the database in {path} failed: {}", words(error))]
     Database {
         /// Where.
         path: PathBuf,
@@ -415,6 +415,23 @@ fn decode_genesis(framed: &[u8], key: &str) -> Result<(Genesis, u64), StoreError
         stored.ok_or_else(|| damaged("meta", key))?;
     let genesis = genesis.ok_or_else(|| damaged("meta", key))?;
     Ok((Genesis::from_record(genesis, parts)?, changes_before))
+}
+
+/// What is wrong with a database, and what to do where that is known.
+pub(crate) fn words(error: &fjall::Error) -> String {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    match kind {
+        Some(std::io::ErrorKind::FileTooLarge) => {
+            format!("{cause}: a file would grow beyond this process' limit on its size; raise it (ulimit -f)")
+        }
+        Some(std::io::ErrorKind::StorageFull) => format!("{cause}: make room on the disk"),
+        Some(_) => cause.to_string(),
+        None => error.to_string(),
+    }
 }
 
 fn damaged(document: &str, record: &str) -> StoreError {

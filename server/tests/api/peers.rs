@@ -320,7 +320,7 @@ async fn an_order_past_its_time_is_not_told_as_open_while_nobody_can_close_it() 
         assert_eq!(order.status(), OrderStatus::Open);
         ids.push(order.order_id);
     }
-    let (at_second, data_of_second) = (second.address, second.end().await);
+    let (at_second, data_of_second) = (second.addresses(), second.end().await);
     let _third = third.end().await;
     tokio::time::sleep(left.node.clock().until(xbook::types::Micros(at))).await;
     assert_eq!(left.order(&ids[0]).await.status(), OrderStatus::Expiring);
@@ -347,7 +347,7 @@ async fn an_order_past_its_time_is_not_told_as_open_while_nobody_can_close_it() 
 async fn a_node_that_hears_of_nobody_does_not_deny_a_market() {
     let first = Served::start().await;
     let second = joined(&first).await;
-    let (at_first, at_second) = (first.address, second.address);
+    let (at_first, at_second) = (first.addresses(), second.addresses());
     let (data_of_first, data_of_second) = (first.end().await, second.end().await);
     let mut second = Served::at(data_of_second, at_second).await;
     let other = || v1::GetMarketRequest { market: "ETH/USDT".into() };

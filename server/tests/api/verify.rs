@@ -82,8 +82,9 @@ async fn a_node_at_anothers_address_is_not_taken_for_it() {
     let (id, address) = (gone.node.id().to_string(), gone.address);
     gone.end().await;
     // Another node of the same cluster listens there now, and so says the same digest.
+    let addresses = [address, third.peer_address];
     let directory = third.end().await;
-    let third = Served::at(directory, address).await;
+    let third = Served::at(directory, addresses).await;
     let verified = verify(&mut left, MARKET).await;
     assert_eq!(verified.verdict(), Verdict::Incomplete, "{verified:?}");
     let line = line(&verified, &id);
@@ -114,8 +115,8 @@ async fn verification_goes_on_into_the_generations_before() {
         }
         assert_eq!(next, verified.position, "all up to the position is covered");
     }
-    let (address, directory) = (served.address, served.end().await);
-    let mut served = Served::at(directory, address).await;
+    let (addresses, directory) = (served.addresses(), served.end().await);
+    let mut served = Served::at(directory, addresses).await;
     let verified = verify(&mut served, MARKET).await;
     assert_eq!(verified.verdict(), Verdict::Passed, "{verified:?}");
     assert!(verified.rematched.len() >= 2, "{verified:?}");
@@ -125,7 +126,7 @@ async fn verification_goes_on_into_the_generations_before() {
 async fn a_damaged_archive_is_wrong() {
     let mut served = Served::start().await;
     place_until_generation(&mut served, "before", 2).await;
-    let (address, directory) = (served.address, served.end().await);
+    let (addresses, directory) = (served.addresses(), served.end().await);
     {
         let database = Database::builder(directory.path().join("documents")).open().unwrap();
         let changes = database.keyspace("changes/BTC/USDT/1", KeyspaceCreateOptions::default).unwrap();
@@ -134,7 +135,7 @@ async fn a_damaged_archive_is_wrong() {
         changes.insert(3_u64.to_be_bytes(), record).unwrap();
         database.persist(PersistMode::SyncAll).unwrap();
     }
-    let mut served = Served::at(directory, address).await;
+    let mut served = Served::at(directory, addresses).await;
     let verified = verify(&mut served, MARKET).await;
     let expected = "what is stored can't be used: record 3 of BTC/USDT is damaged: its checksum is wrong";
     assert_eq!((verified.verdict(), verified.findings), (Verdict::Wrong, vec![expected.to_owned()]));
@@ -144,7 +145,7 @@ async fn a_damaged_archive_is_wrong() {
 async fn a_node_that_keeps_nothing_of_a_market_says_so_and_one_with_a_fault_is_named() {
     let mut first = Served::start().await;
     place_until_generation(&mut first, "before", 2).await;
-    let mut second = Served::joined(&[first.address]).await;
+    let mut second = Served::joined(&[first.peer_address]).await;
     let market = tokio::time::timeout(Duration::from_secs(10), second.node.market_ready(MARKET)).await;
     let market = market.unwrap().unwrap();
     let last = first.node.market(MARKET).unwrap().shown();
@@ -155,7 +156,7 @@ async fn a_node_that_keeps_nothing_of_a_market_says_so_and_one_with_a_fault_is_n
         if verified.rematched.is_empty() { Verdict::Incomplete } else { Verdict::Passed }
     );
 
-    let (address, directory, id) = (first.address, first.node.id().to_string(), first.end().await);
+    let (addresses, directory, id) = (first.addresses(), first.node.id().to_string(), first.end().await);
     let (directory, id) = (id, directory);
     {
         let database = Database::builder(directory.path().join("documents")).open().unwrap();
@@ -166,7 +167,7 @@ async fn a_node_that_keeps_nothing_of_a_market_says_so_and_one_with_a_fault_is_n
         changes.insert(0_u64.to_be_bytes(), record).unwrap();
         database.persist(PersistMode::SyncAll).unwrap();
     }
-    let first = Served::at(directory, address).await;
+    let first = Served::at(directory, addresses).await;
     assert!(first.node.market(MARKET).unwrap().quarantine().is_some());
     let verified = verify(&mut second, MARKET).await;
     assert_eq!(verified.verdict(), Verdict::Incomplete, "{verified:?}");
