@@ -26,6 +26,8 @@ pub enum Plant {
     LateOrder,
     /// A restarted node does not remember what it has shown.
     TakenBack,
+    /// A node that is told of an acknowledgement of its own goes on though its disk has less.
+    ForgottenAck,
 }
 
 /// Plants a bug for the replicas of this thread, or takes it out again.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use stateright::{Checker, Model};
 use xbook_tests::model::{
     Bounds, Change, Disk, Kind, Outcome, Protocol, Rule, Rules, Set, State, Walk, always, mask, plant,
-    sequence,
+    returning, sequence,
 };
 
 /// Explores the protocol with all its rules; every property holds and everything possible is seen.
@@ -186,4 +186,30 @@ fn intents_keep_their_order_and_their_numbers() {
     ] {
         assert!(check(Some(rule)).discovery(broken).is_some(), "nothing shows without {rule:?}");
     }
+}
+
+/// What a search of the model of returning voters breaks.
+fn broken(without: &[returning::Rule], noticed: bool) -> Vec<&'static str> {
+    let model = returning::Returning { without: without.to_vec(), batches: 3, restarts: 2, noticed };
+    let checker = model.checker().spawn_bfs().join();
+    assert!(checker.is_done());
+    for name in returning::SOMETIMES.iter().filter(|_| without.is_empty()) {
+        assert!(checker.discovery(name).is_some(), "never seen: {name}");
+    }
+    let always = [returning::always::REMEMBERED, returning::always::KEPT];
+    always.into_iter().filter(|name| checker.discovery(name).is_some()).collect()
+}
+
+#[test]
+fn an_old_copy_takes_back_no_commit_that_anyone_remembers() {
+    use returning::{Rule, always};
+    // What nobody remembers only the gate keeps: two of three disks are old then.
+    assert_eq!(broken(&[], false), [always::KEPT]);
+    assert_eq!(broken(&[], true), Vec::<&str>::new());
+    assert_eq!(broken(&[Rule::Remembered], false), [always::REMEMBERED, always::KEPT]);
+    assert_eq!(broken(&[Rule::JudgedFirst], false), [always::REMEMBERED, always::KEPT]);
+    assert_eq!(broken(&[Rule::Gate], true), [always::KEPT]);
+    assert_eq!(broken(&[Rule::GateCovers], true), [always::KEPT]);
+    // With both, the gate alone is enough against acknowledgements that were forgotten.
+    assert_eq!(broken(&[Rule::Remembered], true), Vec::<&str>::new());
 }

@@ -12,7 +12,9 @@ fn hold(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
-            panic!("{violation}\nreplay: xsim --seeds 1 --from {seed}");
+            panic!(
+                "{violation}\nreplay: cargo run --release -p xbook-tests --bin xsim -- --log --seeds 1 --from {seed}"
+            );
         }
         assert!(report.batches > 0, "seed {seed} committed nothing");
         withdrawn += report.withdrawn;

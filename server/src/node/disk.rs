@@ -6,8 +6,10 @@ use std::sync::mpsc::SyncSender;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use xbook_proto::record::v1 as record;
 
 use crate::document::Genesis;
+use crate::replica::Remembered;
 use crate::store::{Changes, Store, What, Write};
 
 /// Where a replica's changes go.
@@ -16,6 +18,9 @@ pub(super) struct Disk {
     /// How many changes of this generation were written.
     written: u64,
     store: Store,
+    document: Arc<str>,
+    /// What the next write takes along.
+    remembered: Option<record::Remembered>,
     writer: SyncSender<Write>,
     /// Changes on their way to the disk: generation and index.
     writes: VecDeque<((u64, u64), oneshot::Receiver<()>)>,
@@ -25,8 +30,31 @@ pub(super) struct Disk {
 
 impl Disk {
     /// The place of a generation that has so many changes.
-    pub fn new(changes: Changes, written: u64, store: Store, writer: SyncSender<Write>) -> Self {
-        Self { changes, written, store, writer, writes: VecDeque::new(), beginning: None }
+    pub fn new(
+        document: Arc<str>,
+        (changes, written): (Changes, u64),
+        store: Store,
+        writer: SyncSender<Write>,
+    ) -> Self {
+        let (writes, beginning, remembered) = (VecDeque::new(), None, None);
+        Self { changes, written, store, document, remembered, writer, writes, beginning }
+    }
+
+    /// Remembers the others' acknowledgements. That is stored with the next write.
+    pub fn remember(&mut self, remembered: &Remembered) {
+        self.remembered = Some(remembered.to_record());
+    }
+
+    /// The document's replica votes from now on, also after a restart.
+    pub fn gate_opened(&self) -> Result<(), String> {
+        self.store.gate_opened().map_err(|error| error.to_string())
+    }
+
+    /// The directory is an old copy, and is not to be opened again.
+    pub fn condemn(&self, reason: &str) {
+        if let Err(error) = self.store.condemn(reason) {
+            tracing::error!(%error, "that this directory is an old copy could not be noted in it");
+        }
     }
 
     /// Writes a change.
@@ -61,7 +89,8 @@ impl Disk {
         let ((done, stored), (whole, written)) = (oneshot::channel(), oneshot::channel());
         // Who does not wait for a word needs none.
         let done = Box::new(move || _ = (done.send(()), whole.send(())));
-        self.writer.send(Write { what, done }).map_err(|_| failed())?;
+        let remembered = self.remembered.take().map(|remembered| (Arc::clone(&self.document), remembered));
+        self.writer.send(Write { what, remembered, done }).map_err(|_| failed())?;
         self.writes.extend(last.map(|last| (last, stored)));
         Ok(written)
     }

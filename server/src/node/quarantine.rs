@@ -65,7 +65,7 @@ pub(super) enum Fault {
 impl From<ReplicaError> for Fault {
     fn from(error: ReplicaError) -> Self {
         match error {
-            ReplicaError::Forgotten { .. } => Self::Node(error.to_string()),
+            ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. } => Self::Node(error.to_string()),
             _ => Self::Document(error.to_string()),
         }
     }
@@ -120,7 +120,12 @@ impl StoreError {
         match self {
             Self::Damaged { .. } | Self::Genesis(_) => true,
             Self::Database { error, .. } => !of_disk(error),
-            Self::InUse { .. } | Self::Io { .. } | Self::Lost { .. } | Self::Watermark { .. } => false,
+            Self::InUse { .. }
+            | Self::Unreadable { .. }
+            | Self::Io { .. }
+            | Self::Lost { .. }
+            | Self::Watermark { .. }
+            | Self::Outdated { .. } => false,
         }
     }
 }

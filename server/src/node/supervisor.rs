@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
+use tonic::Status;
 
 use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
@@ -17,9 +18,9 @@ use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
 use crate::history::{History, HistoryStore};
 use crate::machine::{Caps, MarketEntry, NewMarket};
-use crate::peer::{Link, LinkEvent, Links};
-use crate::replica::{Replica, Settings};
-use crate::store::{Loaded, Store, Stored, Writer, Written};
+use crate::peer::{Link, LinkEvent, Links, Members, PeerError};
+use crate::replica::{Remembered, Replica, Settings};
+use crate::store::{Identity, Loaded, Store, Stored, Writer, Written};
 use crate::types::{NodeId, Position};
 
 /// How long replicas may take to finish what they have taken. Without a majority they can't.
@@ -28,9 +29,16 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most link events that wait.
 const MAX_LINK_EVENTS: usize = 64;
 
+/// Most links to nodes that are not in the directory yet.
+const MAX_GUESTS: usize = 16;
+
 /// What it takes to start replicas.
 pub(super) struct Starter {
     pub node: NodeId,
+    /// What only this node has: it proves who it is, and marks its acknowledgements.
+    pub secret: [u8; 32],
+    /// Whether the directory was copied from another place, and may be an old copy.
+    restored: bool,
     clock: Clock,
     random: u16,
     seed: u64,
@@ -42,18 +50,32 @@ pub(super) struct Starter {
 }
 
 impl Starter {
-    pub fn new(directory: &Path, roll_at: u64, clock: Clock) -> Result<Self, NodeError> {
+    /// What it takes in a directory; `trusted` if it is no old copy, wherever it was copied from.
+    pub fn new(directory: &Path, roll_at: u64, clock: Clock, trusted: bool) -> Result<Self, NodeError> {
         let fresh = getrandom::u64().map_err(NodeError::Random)?;
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(NodeError::Random)?;
         let seed = getrandom::u64().map_err(NodeError::Random)?;
         // The low bits of the seed; an actor has room for 16.
         let random = u16::try_from(seed & 0xFFFF).unwrap_or(0);
         let store = Store::open(directory)?;
         // Zero names no node.
-        let node = store.node_id(NodeId(fresh.max(1)))?;
+        let Identity { node, secret } = store.identity(Identity { node: NodeId(fresh.max(1)), secret })?;
+        let restored = store.is_restored()? && !trusted;
+        if trusted {
+            store.settle()?;
+        }
+        if restored {
+            tracing::warn!(
+                "this data directory was copied from another place and may be an old copy: this node takes no \
+                 requests and does not vote before it has heard a majority of the other voters; if they are gone \
+                 and it is the newest copy, start with --trust-directory"
+            );
+        }
         let history = HistoryStore::open(&directory.join("history"), roll_at)?;
         let writer = Some(Writer::start(&store)?);
         let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
-        Ok(Self { node, clock, random, seed, roll_at, store, history, fill_turns, writer })
+        Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, fill_turns, writer })
     }
 
     /// Starts what there is of a document, or quarantines it.
@@ -92,9 +114,14 @@ impl Starter {
             caps: Caps::default(),
             // What is in the history was committed and shown.
             shown: history.as_ref().map_or(Position(0), History::last),
+            secret: self.secret,
+            restored: self.restored,
         };
         let (start, chain) = (stored.genesis.position(), stored.genesis.chain());
-        let open = || Replica::open(stored.genesis, me, settings, stored.loaded);
+        let remembered = Remembered::from_record(stored.remembered);
+        let malformed = || NodeError::Faulty("what it remembers of others' words is malformed".to_owned());
+        let remembered = remembered.ok_or_else(malformed)?;
+        let open = || Replica::open(stored.genesis, me, settings, stored.loaded, remembered);
         let opened =
             catch_unwind(AssertUnwindSafe(open)).map_err(|panic| match panicked(panic.as_ref()) {
                 Fault::Node(words) | Fault::Document(words) => NodeError::Faulty(words),
@@ -115,7 +142,11 @@ impl Starter {
             (FollowerKind::Directory(created), _) => (Follower::Directory(created), None),
             (FollowerKind::History, None) => (Follower::Nobody, None),
         };
-        let disk = Disk::new(stored.changes, stored.count, self.store.clone(), self.writer_sender()?);
+        let (place, writer) = ((stored.changes, stored.count), self.writer_sender()?);
+        let disk = Disk::new(Arc::clone(&name), place, self.store.clone(), writer);
+        if self.restored {
+            self.store.wait_for_gate();
+        }
         let documents = (Arc::clone(&name), replica, disk);
         let handle = task::spawn(documents, (follower, parts), links.subscribe(), self.clock, replicas);
         if let Some(filler) = filler {
@@ -173,7 +204,12 @@ pub(super) struct Supervisor {
     pub ended: watch::Sender<Option<Ending>>,
     /// Where links say that they are up or down.
     pub events: mpsc::Sender<LinkEvent>,
+    /// All links: those that are only for the directory too.
     pub links: watch::Sender<Links>,
+    /// The links to nodes of the directory.
+    member_links: watch::Sender<Links>,
+    /// Who may be spoken with.
+    pub members: watch::Sender<Members>,
     link_events: mpsc::Receiver<LinkEvent>,
     created: publish::CreatedReceiver,
     tasks: Tasks,
@@ -184,12 +220,19 @@ impl Supervisor {
     pub fn start(starter: Starter, directory: Loaded, markets: Vec<Loaded>) -> Result<Self, NodeError> {
         let mut tasks = Tasks::default();
         let (sender, created) = publish::created();
-        let links = watch::Sender::default();
+        let (links, member_links) = (watch::Sender::default(), watch::Sender::default());
+        // Until all are started, none is the last.
+        if starter.restored {
+            starter.store.wait_for_gate();
+        }
         let directory = starter.open(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
         let mut handles = Markets::new();
         for stored in markets {
-            let handle = starter.open(stored, FollowerKind::History, &links, &mut tasks)?;
+            let handle = starter.open(stored, FollowerKind::History, &member_links, &mut tasks)?;
             handles.insert(handle.name().into(), handle);
+        }
+        if starter.restored {
+            starter.store.gate_opened()?;
         }
         let (events, link_events) = mpsc::channel(MAX_LINK_EVENTS);
         Ok(Self {
@@ -200,6 +243,8 @@ impl Supervisor {
             ended: watch::Sender::new(None),
             events,
             links,
+            member_links,
+            members: watch::Sender::default(),
             link_events,
             created,
             tasks,
@@ -209,6 +254,7 @@ impl Supervisor {
     /// Runs until the node is asked to end, or something in it fails.
     pub async fn run(mut self) {
         let mut stopping = self.stopping.subscribe();
+        let mut members = self.members.subscribe();
         let outcome = loop {
             tokio::select! {
                 Some((market, ready)) = self.created.recv() => {
@@ -221,6 +267,7 @@ impl Supervisor {
                 Some(event) = self.link_events.recv() => if let Err(error) = self.link(event) {
                     break Err(error);
                 },
+                Ok(()) = members.changed() => self.sort_links(),
                 Some(ended) = self.tasks.replicas.join_next() => {
                     if let Err(error) = self.replica_ended(ended) {
                         break Err(error);
@@ -254,7 +301,7 @@ impl Supervisor {
         let genesis = Genesis::market(&new);
         let stored = self.starter.store.create(&genesis)?;
         let loaded = Loaded { name: market.name.to_string(), stored: Ok(stored) };
-        let handle = self.starter.open(loaded, FollowerKind::History, &self.links, &mut self.tasks)?;
+        let handle = self.starter.open(loaded, FollowerKind::History, &self.member_links, &mut self.tasks)?;
         self.markets.send_modify(|markets| {
             markets.insert(market.name.clone(), handle);
         });
@@ -291,6 +338,7 @@ impl Supervisor {
         match event {
             LinkEvent::Up(link, agreed) => {
                 let agree = self.admit(&link);
+                self.sort_links();
                 // The link's task waits for the word; if it has gone, its end is reported too.
                 let _ = agreed.send(agree);
             }
@@ -299,6 +347,7 @@ impl Supervisor {
                     let known = links.get(&link.peer).is_some_and(|known| known.is(&link));
                     known && links.remove(&link.peer).is_some()
                 });
+                self.sort_links();
             }
             LinkEvent::Foreign { address, error } => return Err(NodeError::JoinAt { address, error }),
         }
@@ -307,19 +356,48 @@ impl Supervisor {
 
     /// Takes a link unless there is a better one to the same peer. If both dialled each other, both
     /// keep the link that the lower node id dialled.
-    fn admit(&self, link: &Link) -> bool {
+    fn admit(&self, link: &Link) -> Result<(), PeerError> {
+        let members = self.members.borrow();
+        let mut answer = Ok(());
         self.links.send_if_modified(|links| {
             if let Some(known) = links.get(&link.peer) {
                 let better =
                     known.is_closed() || link.dialler == known.dialler || link.dialler < known.dialler;
                 if !better {
+                    answer = Err(PeerError::Connected);
                     return false;
                 }
-                known.close("a newer connection to the same peer".to_owned());
+                known.close(Status::aborted("there is a newer connection to the same peer"));
+            } else if !members.contains(link.peer) {
+                let guests = links.keys().filter(|peer| !members.contains(**peer));
+                if guests.count() >= MAX_GUESTS {
+                    answer = Err(PeerError::Busy);
+                    return false;
+                }
             }
             links.insert(link.peer, link.clone());
             true
-        })
+        });
+        answer
+    }
+
+    /// The directory has other nodes, or there are other links: those of its nodes are for all
+    /// documents, and nobody speaks with a node that it has forgotten.
+    fn sort_links(&self) {
+        let (members, links) = (self.members.borrow(), self.links.borrow());
+        let of_members = links.iter().filter(|(peer, _)| members.contains(**peer));
+        let of_members: Links = of_members.map(|(peer, link)| (*peer, link.clone())).collect();
+        self.member_links.send_if_modified(|known| {
+            for (peer, link) in known.iter().filter(|(peer, _)| !members.contains(**peer)) {
+                tracing::info!(%peer, "the directory has forgotten the peer");
+                link.close(PeerError::NoMember.status());
+            }
+            let same = |(a, b): (&Link, &Link)| a.is(b);
+            let changed =
+                known.len() != of_members.len() || !known.values().zip(of_members.values()).all(same);
+            *known = of_members;
+            changed
+        });
     }
 
     /// Ends all tasks, the directory's first, then the writer.
@@ -346,8 +424,9 @@ impl Supervisor {
             self.tasks.replicas.shutdown().await;
         }
         // None may be left behind: a peer's stream ends once nobody can send on it.
+        self.member_links.send_replace(Links::new());
         for link in self.links.send_replace(Links::new()).into_values() {
-            link.close("the node is shutting down".to_owned());
+            link.close(PeerError::Closing.status());
         }
         let writer =
             self.starter.writer.take().ok_or_else(|| NodeError::Task("the writer has ended".to_owned()))?;

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
+use tonic::Status;
 
 use super::backfill::Parts;
 use super::clock::Clock;
@@ -24,9 +25,9 @@ use super::waiting::Waiting;
 use super::{Closed, LEASE};
 use crate::document::Genesis;
 use crate::machine::Request;
-use crate::peer::{self, Link, Links};
+use crate::peer::{self, Link, Links, Received};
 use crate::replica::message::Envelope;
-use crate::replica::{Effect, Input, Replica};
+use crate::replica::{Effect, Input, Replica, ReplicaError};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most commands that wait.
@@ -40,7 +41,7 @@ pub(super) enum Command {
     Submit { requests: Vec<Request>, waiter: Waiter, taken: oneshot::Sender<Result<(), SubmitError>> },
     Read(Reader),
     HandOver(NodeId),
-    Hear { from: NodeId, envelope: Envelope },
+    Hear { from: NodeId, envelope: Envelope, received: Received },
 }
 
 /// What the task waits for.
@@ -215,12 +216,13 @@ impl Task {
                     self.gather(&mut gathered, requests, waiter, taken);
                 }
                 Command::HandOver(to) => self.step(Input::HandOver(to)).await?,
-                Command::Hear { from, envelope } => {
+                Command::Hear { from, envelope, received } => {
                     // A link is up before anything comes through it.
                     if self.links.has_changed().unwrap_or(false) {
                         self.relink().await?;
                     }
                     self.step(Input::Message { from, envelope }).await?;
+                    drop(received);
                 }
             }
         }
@@ -306,7 +308,12 @@ impl Task {
         let mut effects = std::mem::take(&mut self.effects);
         self.step_began = self.clock.now();
         // What a replica wanted before it gave up is not done: nobody heard of it.
-        self.replica.handle(self.step_began, input, &mut effects)?;
+        if let Err(error) = self.replica.handle(self.step_began, input, &mut effects) {
+            if matches!(error, ReplicaError::Outdated { .. }) {
+                self.disk.condemn(&error.to_string());
+            }
+            return Err(error.into());
+        }
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
@@ -329,6 +336,11 @@ impl Task {
                     directory.map_or_else(Vec::new, |directory| directory.markets().cloned().collect());
                 self.publish(Publication::Skipped { start, markets }).await?;
             }
+            Effect::Remember(remembered) => self.disk.remember(&remembered),
+            Effect::GateOpened => {
+                tracing::info!(document = %self.name, "a majority of the other voters was heard: this node votes");
+                self.disk.gate_opened().map_err(Fault::Node)?;
+            }
             Effect::Report(what) => tracing::error!(document = %self.name, "{what}"),
             Effect::Accepted { through } => self.waiting.accept(through),
             Effect::Committed(block) => {
@@ -343,7 +355,7 @@ impl Task {
             Effect::Disconnect { peer, reason } => {
                 if let Some(link) = self.known.get(&peer) {
                     tracing::warn!(document = %self.name, %peer, %reason, "a peer's stream is closed");
-                    link.close(format!("{}: {reason}", self.name));
+                    link.close(Status::invalid_argument(format!("{}: {reason}", self.name)));
                 }
             }
             Effect::WakeAt(at) => self.wake = Some(Box::pin(sleep(self.clock.until(at)))),

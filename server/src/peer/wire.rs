@@ -4,24 +4,25 @@ use bytes::Bytes;
 use xbook_proto::peer::v1 as wire;
 use xbook_proto::peer::v1::document_message::Message as Wire;
 use xbook_proto::peer::v1::frame::Content;
+use xbook_proto::record::v1 as record;
 
 use crate::document::Actor;
-use crate::replica::message::{Ack, Candidacy, Envelope, Message};
+use crate::replica::message::{Ack, Candidacy, Envelope, HeardAck, Message};
 use crate::types::{Micros, NodeId};
 
-/// Most actors in an acknowledgement: each is one start of a process within a generation.
-const MAX_ACTORS: usize = 16_384;
-
-/// A message about a document as a frame.
+/// A message about a document as the content of a frame.
 #[must_use]
-pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
+pub fn encode(document: &str, envelope: Envelope) -> Content {
     let message = match envelope.message {
-        Message::Hello { genesis, ack } => Wire::Hello(wire::Hello {
+        Message::Hello { genesis, ack, heard, answer } => Wire::Hello(wire::Hello {
             genesis: Bytes::copy_from_slice(&genesis),
-            ack: Some(encode_ack(&ack)),
+            ack: Some(encode_ack(ack)),
+            // Whose it is goes without saying: the receiver's.
+            heard: heard.map(|heard| heard.to_record(NodeId(0))),
+            answer,
         }),
         Message::Changes(changes) => Wire::Changes(wire::Changes { changes }),
-        Message::Ack(ack) => Wire::Ack(encode_ack(&ack)),
+        Message::Ack(ack) => Wire::Ack(encode_ack(ack)),
         Message::Heartbeat { term, sent, majority } => Wire::Heartbeat(wire::Heartbeat {
             term,
             sent_us: sent.0,
@@ -46,19 +47,25 @@ pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
     };
     let document = document.to_owned();
     let generation = envelope.generation;
-    let message = wire::DocumentMessage { document, generation, message: Some(message) };
-    wire::Frame { content: Some(Content::Message(message)) }
+    Content::Message(wire::DocumentMessage { document, generation, message: Some(message) })
 }
 
 /// The document and the message of a frame; `None` if it is malformed.
 #[must_use]
 pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
     let message = match frame.message? {
-        Wire::Hello(hello) => {
-            Message::Hello { genesis: hello.genesis.as_ref().try_into().ok()?, ack: decode_ack(&hello.ack?)? }
+        Wire::Hello(wire::Hello { genesis, ack, heard, answer }) => {
+            let heard = heard.map(HeardAck::from_record);
+            let heard = if let Some(heard) = heard { Some(heard?) } else { None };
+            Message::Hello {
+                genesis: genesis.as_ref().try_into().ok()?,
+                ack: decode_ack(ack?)?,
+                heard,
+                answer,
+            }
         }
         Wire::Changes(changes) => Message::Changes(changes.changes),
-        Wire::Ack(ack) => Message::Ack(decode_ack(&ack)?),
+        Wire::Ack(ack) => Message::Ack(decode_ack(ack)?),
         Wire::Heartbeat(heartbeat) => Message::Heartbeat {
             term: heartbeat.term,
             sent: Micros(heartbeat.sent_us),
@@ -87,18 +94,14 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
     Some((frame.document, Envelope { generation: frame.generation, message }))
 }
 
-fn encode_ack(ack: &Ack) -> wire::Ack {
-    let changes = ack.vector.iter();
-    let changes = changes.map(|(actor, seq)| wire::ActorChanges { actor: encode_actor(*actor), seq: *seq });
-    wire::Ack { label: ack.label, changes: changes.collect() }
+fn encode_ack(ack: Ack) -> wire::Ack {
+    let record::HeardAck { label, changes, mark, .. } = HeardAck { generation: 0, ack }.to_record(NodeId(0));
+    wire::Ack { label, changes, mark }
 }
 
-fn decode_ack(ack: &wire::Ack) -> Option<Ack> {
-    if ack.changes.len() > MAX_ACTORS {
-        return None;
-    }
-    let changes = ack.changes.iter().map(|changes| Some((decode_actor(&changes.actor)?, changes.seq)));
-    Some(Ack { label: ack.label, vector: changes.collect::<Option<_>>()? })
+fn decode_ack(wire::Ack { label, changes, mark }: wire::Ack) -> Option<Ack> {
+    let ack = record::HeardAck { label, changes, mark, ..record::HeardAck::default() };
+    HeardAck::from_record(ack).map(|heard| heard.ack)
 }
 
 fn encode_actor(actor: Actor) -> Bytes {
@@ -111,16 +114,16 @@ fn decode_actor(bytes: &[u8]) -> Option<Actor> {
 
 #[cfg(test)]
 mod tests {
-    use xbook_proto::record::v1 as record;
-
     use super::*;
 
     #[test]
     fn messages_come_out_as_they_went_in() {
         let actor = Actor([7; 16]);
-        let ack = Ack { label: 3, vector: [(actor, 9)].into() };
+        let ack = Ack { label: 3, vector: [(actor, 9)].into(), mark: Some([8; 16]) };
+        let heard = HeardAck { generation: 4, ack: ack.clone() };
         let messages = [
-            Message::Hello { genesis: [1; 32], ack: ack.clone() },
+            Message::Hello { genesis: [1; 32], ack: ack.clone(), heard: Some(heard), answer: true },
+            Message::Hello { genesis: [1; 32], ack: Ack::default(), heard: None, answer: false },
             Message::Changes(vec![Bytes::from_static(b"change")]),
             Message::Ack(ack),
             Message::Heartbeat { term: 1, sent: Micros(2), majority: None },
@@ -140,7 +143,7 @@ mod tests {
         ];
         for message in messages {
             let envelope = Envelope { generation: 2, message };
-            let Some(Content::Message(frame)) = encode("BTC/USDT", envelope.clone()).content else {
+            let Content::Message(frame) = encode("BTC/USDT", envelope.clone()) else {
                 panic!("a message is no greeting");
             };
             assert_eq!(decode(frame), Some(("BTC/USDT".to_owned(), envelope)));

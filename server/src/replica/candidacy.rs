@@ -111,7 +111,7 @@ impl Replica {
     ) -> Result<(), ReplicaError> {
         let Candidacy { term, actor, trial, handed_over_by } = candidacy;
         let votes = !self.tape.has_ended()
-            && self.tape.voters().contains(&self.node)
+            && self.votes()
             && self.tape.voters().contains(&from)
             && actor.node() == from;
         let free = match &self.lease.role {
@@ -213,7 +213,7 @@ impl Replica {
             let seq = |head: Head| self.document.vector().get(&head.actor).map(|seq| (head.actor, *seq));
             holding.adopted_from = adopted.and_then(seq);
         }
-        let holder = Holder { holding, echoes: BTreeMap::new(), handed_over: false };
+        let holder = Holder { holding, echoes: BTreeMap::new(), handed_over: false, renewed: now };
         self.lease.role = Role::Holder(Box::new(holder));
         self.lease.believed = None;
         self.lease.timer = now;

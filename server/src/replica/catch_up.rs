@@ -70,7 +70,7 @@ impl Replica {
             match message {
                 Message::Fetch { part } => self.serve_genesis(from, part, effects),
                 // It may have forgotten, or never heard, that this node is ahead.
-                Message::Hello { .. } => self.greet(from, effects),
+                Message::Hello { .. } => self.greet(from, false, effects),
                 _ => {}
             }
             return Ok(());

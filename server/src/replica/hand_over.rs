@@ -80,7 +80,7 @@ impl Replica {
         term: u64,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let votes = self.tape.voters().contains(&self.node) && !self.tape.has_ended();
+        let votes = self.votes() && !self.tape.has_ended();
         let known = self.tape.head().is_some_and(|head| head.term == term && head.actor.node() == from);
         if votes && known && matches!(self.lease.role, Role::Follower) {
             self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::memory::Remembered;
 use super::message::Envelope;
 use crate::document::{Actor, ChangeError, DocumentError, Genesis, GenesisError};
 use crate::machine::{Block, Caps, FoldError, Request, StateStart};
@@ -59,6 +60,11 @@ pub enum Effect {
         /// The changes, from index 0.
         changes: Vec<Bytes>,
     },
+    /// Put this on the disk with the next write, in the place of what was remembered before. It needs no sync.
+    Remember(Remembered),
+    /// A restored directory's node has heard a majority of the others and has what they had: it votes
+    /// from now on, and after a restart.
+    GateOpened,
     /// The view skipped what was committed while this node was away: there will be no
     /// [`Effect::Committed`] for it. Nobody may see the view before the [`Effect::Roll`] that came before
     /// this is on the disk: else a crash would take back what was shown.
@@ -115,6 +121,18 @@ pub enum ReplicaError {
     Forgotten {
         /// The peer.
         peer: NodeId,
+    },
+    /// A peer remembers an acknowledgement of this node that its disk does not bear out.
+    #[error(
+        "peer {peer} remembers what this node acknowledged in generation {generation}, and its disk has less: this \
+         data directory is an old copy. A node that lost what it acknowledged would take commits back: start a new \
+         node with an empty directory"
+    )]
+    Outdated {
+        /// The peer.
+        peer: NodeId,
+        /// The generation of the acknowledgement.
+        generation: u64,
     },
     /// A genesis can't be used.
     #[error(transparent)]
@@ -212,6 +230,10 @@ pub struct Settings {
     /// A position up to which an earlier process of this node has shown the document. It is shown at
     /// once, whoever can be reached.
     pub shown: Position,
+    /// What this node's acknowledgements are marked with; a secret of its data directory.
+    pub secret: [u8; 32],
+    /// Whether the data directory was copied from another place, and may be an old copy.
+    pub restored: bool,
 }
 
 impl Default for Settings {
@@ -224,6 +246,8 @@ impl Default for Settings {
             roll_at: u64::MAX,
             caps: Caps::default(),
             shown: Position(0),
+            secret: [0; 32],
+            restored: false,
         }
     }
 }

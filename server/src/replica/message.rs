@@ -27,6 +27,10 @@ pub enum Message {
         genesis: [u8; 32],
         /// What its disk has, and under which promise.
         ack: Ack,
+        /// The newest acknowledgement of the receiver that the sender remembers.
+        heard: Option<HeardAck>,
+        /// Whether this answers a hello, and wants no answer itself.
+        answer: bool,
     },
     /// Changes that the receiver lacks, each after those that it depends on.
     Changes(Vec<Bytes>),
@@ -115,8 +119,43 @@ pub struct Candidacy {
 /// that of a prefix of what the node stored, in the order in which it stored it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Ack {
-    /// The highest term that this node promised on its disk; zero before the first.
+    /// The highest term that this node promised on its disk; zero before the first, and while it may
+    /// not vote.
     pub label: u64,
     /// The changes of each actor.
     pub vector: Vector,
+    /// By which its author knows it again; none on what nobody need remember.
+    pub mark: Option<Mark>,
+}
+
+/// Most actors in an acknowledgement: each is one start of a process within a generation.
+pub const MAX_ACTORS: usize = 16_384;
+
+/// A keyed hash that only the author of an acknowledgement can make.
+pub type Mark = [u8; 16];
+
+/// An acknowledgement that was heard, and in which generation it was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeardAck {
+    /// The generation.
+    pub generation: u64,
+    /// The acknowledgement.
+    pub ack: Ack,
+}
+
+impl Ack {
+    /// Whether a disk that has this has all of another.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let has = |(actor, seq): (&Actor, &u64)| self.vector.get(actor).is_some_and(|have| have >= seq);
+        self.label >= other.label && other.vector.iter().all(has)
+    }
+}
+
+impl HeardAck {
+    /// Whether this is at least as new as another one of the same node.
+    pub(super) fn follows(&self, other: &Self) -> bool {
+        self.generation > other.generation
+            || self.generation == other.generation && self.ack.covers(&other.ack)
+    }
 }

@@ -14,6 +14,8 @@
 //! - `commit`: matching under the lease, and what acknowledgements commit.
 //! - `seal`: the end of a generation and the beginning of the next one; `catch_up`: a node that
 //!   was away gets the newest genesis from a peer.
+//! - `memory`: what is remembered of the others' acknowledgements; `gate`: what holds a restored
+//!   directory's node back.
 //! - `questions`: what others may know of it.
 //! - `rematch`: the tape matched again, to verify it.
 //! - `log`: the order of arrival, and how far the disk is.
@@ -25,11 +27,13 @@ mod catch_up;
 mod clocks;
 mod commit;
 mod entries;
+mod gate;
 mod hand_over;
 mod inbox;
 mod io;
 mod lease;
 mod log;
+mod memory;
 pub mod message;
 mod questions;
 mod rematch;
@@ -47,13 +51,16 @@ use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, Position};
 
 pub use io::{Buffers, Effect, Input, LeaseStatus, ReplicaError, ReplicaStatus, Settings};
+pub use memory::Remembered;
 pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
 use catch_up::CatchUp;
+use gate::Gate;
 use inbox::Inbox;
 use lease::Lease;
 use log::{Arrival, Log};
+use memory::Memory;
 use message::{Envelope, Message};
 use sync::Peers;
 
@@ -91,6 +98,9 @@ pub struct Replica {
     lease: Lease,
     peers: Peers,
     catch_up: CatchUp,
+    memory: Memory,
+    /// What holds this node back while its directory may be an old copy.
+    gate: Option<Gate>,
     /// Size in bytes at which a document is sealed, unless its genesis is large.
     roll_at: u64,
     caps: Caps,
@@ -117,7 +127,7 @@ pub struct Replica {
 
 impl Replica {
     /// A replica with what its node has stored of the newest generation that it has begun, in the
-    /// order in which it was stored.
+    /// order in which it was stored, and with what it had stored of the others' acknowledgements.
     ///
     /// # Errors
     /// What is stored can't be read or does not fit together.
@@ -126,8 +136,9 @@ impl Replica {
         me: Actor,
         settings: Settings,
         stored: Vec<Vec<u8>>,
+        remembered: Remembered,
     ) -> Result<Self, ReplicaError> {
-        let Settings { now, lease, seed, roll_at, caps, shown } = settings;
+        let Settings { now, lease, seed, roll_at, caps, shown, secret, restored } = settings;
         let view = genesis.state(caps)?;
         let mut replica = Self {
             node: me.node(),
@@ -140,6 +151,8 @@ impl Replica {
             lease: Lease::new(lease, now, seed, 0),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
+            memory: Memory::new(secret, remembered),
+            gate: restored.then(Gate::default),
             roll_at,
             caps,
             seal_from: 0,
@@ -207,6 +220,7 @@ impl Replica {
             Input::HandOver(to) => self.hand_over(to, effects),
             Input::Wake => {}
         }
+        self.tend_gate(now, effects);
         self.hear_told(now);
         self.recall_told();
         self.count_acks(now);
@@ -222,6 +236,7 @@ impl Replica {
         self.push_changes(now, effects);
         self.push_told(now, effects);
         self.plan_wake(now, effects);
+        self.store_memory(effects);
         Ok(())
     }
 
@@ -236,6 +251,12 @@ impl Replica {
         if !self.peers.connected.contains_key(&from) {
             return Ok(());
         }
+        self.remember(from, generation, &message);
+        if let Message::Hello { ack, heard, .. } = &message {
+            // Before anything is taken from the peer, or promised to it.
+            heard.as_ref().map_or(Ok(()), |heard| self.check_memory(from, heard))?;
+            self.pass_by(from, generation, ack);
+        }
         if generation != self.generation() {
             return self.hear_other_generation(now, from, generation, message, effects);
         }
@@ -243,12 +264,14 @@ impl Replica {
             Message::Hello { genesis, .. } if genesis != self.genesis_hash => {
                 self.disconnect(from, "its genesis is another one".to_owned(), effects);
             }
-            Message::Hello { ack, .. } => {
+            Message::Hello { ack, answer, .. } => {
                 self.check_own_past(from, &ack)?;
                 self.peer_has(from, ack);
                 // The peer may have missed this side's hello: it opened the document or began the
                 // generation later.
-                self.send(from, Message::Ack(self.log.ack().clone()), effects);
+                if !answer {
+                    self.greet(from, true, effects);
+                }
                 self.greet_as_holder(now, from, effects);
             }
             Message::Ack(ack) => self.peer_has(from, ack),
@@ -305,8 +328,9 @@ impl Replica {
 
     /// Tells everyone what the disk has.
     fn acknowledge(&self, effects: &mut Vec<Effect>) {
+        let ack = self.own_ack();
         for peer in self.peers.connected.keys() {
-            self.send(*peer, Message::Ack(self.log.ack().clone()), effects);
+            self.send(*peer, Message::Ack(ack.clone()), effects);
         }
     }
 

@@ -103,7 +103,7 @@ impl Replica {
     /// Whether this voter has the Seal on its disk, under the term of the head, and has not said so.
     fn may_attest(&self) -> bool {
         let term = self.lease.promised;
-        self.tape.voters().contains(&self.node)
+        self.votes()
             && self.log.durable() == self.log.len()
             && self.tape.head().is_some_and(|head| head.term == term)
             && !self.tape.has_seal_ack(term, self.node)
@@ -162,6 +162,7 @@ impl Replica {
         self.log = Log::beginning(self.tape.first_term());
         self.inbox = Inbox::after(self.view.ledger.counters());
         self.peers.begin_generation();
+        self.memory.begin_generation(self.tape.voters());
         self.catch_up.begin_generation(now, genesis.generation());
         self.committed = 0;
         self.told = (0, 0);
@@ -176,7 +177,7 @@ impl Replica {
         effects.push(Effect::Roll { genesis: Arc::new(self.genesis.clone()), changes });
         let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
         for peer in peers {
-            self.greet(peer, effects);
+            self.greet(peer, false, effects);
         }
         Ok(())
     }
@@ -197,7 +198,8 @@ impl Replica {
         {
             // The last heartbeats' echoes still count: it is the same lease.
             let holding = Holding::new(term, self.view.clone(), 0, self.node);
-            let holder = Holder { holding, echoes: held.echoes, handed_over: false };
+            let (echoes, renewed) = (held.echoes, held.renewed);
+            let holder = Holder { holding, echoes, handed_over: false, renewed };
             self.lease.role = Role::Holder(Box::new(holder));
             self.lease.believed = None;
             self.lease.timer = now;

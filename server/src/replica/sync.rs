@@ -102,12 +102,13 @@ impl Replica {
     /// A connection to a peer is up.
     pub(super) fn peer_up(&mut self, peer: NodeId, effects: &mut Vec<Effect>) {
         self.peers.connected.insert(peer, Peer::default());
-        self.greet(peer, effects);
+        self.greet(peer, false, effects);
     }
 
-    /// Says which generation this is, and what the disk has of it.
-    pub(super) fn greet(&self, peer: NodeId, effects: &mut Vec<Effect>) {
-        let hello = Message::Hello { genesis: self.genesis_hash, ack: self.log.ack().clone() };
+    /// Says which generation this is, what the disk has of it, and what is remembered of the peer.
+    pub(super) fn greet(&self, peer: NodeId, answer: bool, effects: &mut Vec<Effect>) {
+        let (ack, heard) = (self.own_ack(), self.heard_of(peer));
+        let hello = Message::Hello { genesis: self.genesis_hash, ack, heard, answer };
         self.send(peer, hello, effects);
     }
 
@@ -224,6 +225,9 @@ impl Replica {
 
     /// Sends each peer what it lacks and should get from here.
     pub(super) fn push_changes(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        if !self.is_heard() {
+            return;
+        }
         let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
         for peer in peers {
             while let Some(changes) = self.next_changes(peer, now) {
@@ -316,7 +320,7 @@ impl Replica {
     pub(super) fn next_relay(&self) -> Option<Micros> {
         // A peer whose window is full is waited for: its next acknowledgement brings this up again.
         let can_take = |peer: &&Peer| peer.acked.is_some() && peer.unacked_bytes() <= WINDOW_BYTES;
-        let waiting = self.peers.connected.values().filter(can_take);
+        let waiting = self.peers.connected.values().filter(|_| self.is_heard()).filter(can_take);
         let first = waiting.filter_map(|peer| {
             let missing = (peer.scanned..self.log.durable()).filter_map(|index| self.log.get(index));
             missing

@@ -25,7 +25,8 @@ fn genesis() -> Genesis {
 
 fn open(now: u64, start: u16, stored: Vec<Vec<u8>>) -> Replica {
     let settings = Settings { now: Micros(now), seed: 1, ..Settings::default() };
-    Replica::open(genesis(), Actor::new(Micros(now), NODE, start), settings, stored).unwrap()
+    let me = Actor::new(Micros(now), NODE, start);
+    Replica::open(genesis(), me, settings, stored, Remembered::default()).unwrap()
 }
 
 /// A replica on a disk that syncs when it is told to.
@@ -274,7 +275,8 @@ fn a_withdraw_is_known_again_after_a_restart() {
     let genesis = Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules: rules(), voters });
     let start = |start, stored| {
         let settings = Settings { now: Micros(1), seed: 1, ..Settings::default() };
-        Replica::open(genesis.clone(), Actor::new(Micros(1), NODE, start), settings, stored).unwrap()
+        let me = Actor::new(Micros(1), NODE, start);
+        Replica::open(genesis.clone(), me, settings, stored, Remembered::default()).unwrap()
     };
     let mut replica = start(0, Vec::new());
     let id = OrderId { node: NODE, counter: 1 };
@@ -352,8 +354,14 @@ fn a_change_ends_by_its_bytes_and_only_one_request_goes_beyond() {
     let mut machine = Machine::new();
     let caps = Caps { batch_bytes: 2_000, ..Caps::default() };
     let settings = Settings { now: Micros(1_000), seed: 1, caps, ..Settings::default() };
-    machine.replica =
-        Replica::open(genesis(), Actor::new(Micros(1_000), NODE, 0), settings, Vec::new()).unwrap();
+    machine.replica = Replica::open(
+        genesis(),
+        Actor::new(Micros(1_000), NODE, 0),
+        settings,
+        Vec::new(),
+        Remembered::default(),
+    )
+    .unwrap();
     (machine.unsynced, machine.disk) = (Vec::new(), Vec::new());
     machine.input(Input::Wake);
     machine.sync();

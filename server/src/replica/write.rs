@@ -12,7 +12,7 @@ use crate::types::Micros;
 impl Replica {
     /// Writes what was gathered and, under the lease, what becomes of it, as one change.
     pub(super) fn tick(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        if self.in_flight.len() >= MAX_IN_FLIGHT {
+        if self.in_flight.len() >= MAX_IN_FLIGHT || !self.is_heard() {
             return Ok(());
         }
         let intents = self.write_intents(now)?;

@@ -14,9 +14,11 @@
 //! fewer is an error ([`StoreError::Lost`]), and so is a store without its watermark.
 
 mod frame;
+mod place;
 mod watermark;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
 use crate::types::NodeId;
+use place::Place;
 use watermark::Watermark;
 
 /// A node's store. Cheap to clone.
@@ -37,6 +40,7 @@ pub struct Store {
     database: Database,
     meta: Keyspace,
     watermark: Arc<Watermark>,
+    place: Arc<Place>,
 }
 
 /// Where the changes of one generation of a document go.
@@ -46,6 +50,15 @@ pub struct Changes {
     generation: u64,
     /// How many changes were stored in the generations before.
     before: u64,
+}
+
+/// Who a node is. It is made with its data directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id.
+    pub node: NodeId,
+    /// What it marks its acknowledgements with, so that it knows them again.
+    pub secret: [u8; 32],
 }
 
 /// How many old generations of a document stay on the disk.
@@ -61,6 +74,8 @@ pub struct Stored {
     pub count: u64,
     /// The changes, in the order in which they were stored.
     pub loaded: Vec<Vec<u8>>,
+    /// What the node remembered of the others' acknowledgements.
+    pub remembered: record::Remembered,
 }
 
 /// What was found of a document.
@@ -81,7 +96,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// From fjall.
-    #[error("the database in {path} failed: {error}")]
+    #[error("the database in {path} failed: {}", words(error))]
     Database {
         /// Where.
         path: PathBuf,
@@ -95,6 +110,12 @@ pub enum StoreError {
         path: PathBuf,
         /// What.
         error: std::io::Error,
+    },
+    /// The journal of the database makes no sense.
+    #[error("the database in {path} is damaged: its journal can't be read")]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
     },
     /// A record whose checksum is wrong.
     #[error("record {record} of {document} is damaged: its checksum is wrong")]
@@ -114,6 +135,12 @@ pub enum StoreError {
         synced: u64,
         /// How many are there.
         found: u64,
+    },
+    /// A peer has proved that the directory is an old copy.
+    #[error("this data directory was refused before: {reason}")]
+    Outdated {
+        /// What the peer said.
+        reason: String,
     },
     /// How much had been synced can't be told.
     #[error(
@@ -143,7 +170,7 @@ impl Store {
     /// Opens or makes the store in a directory.
     ///
     /// # Errors
-    /// The directory can't be used, is used by another process, or is damaged.
+    /// The directory can't be used, is used by another process, is damaged, or was found to be an old copy.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join("documents");
         std::fs::create_dir_all(&path).map_err(|error| StoreError::Io { path: path.clone(), error })?;
@@ -151,26 +178,35 @@ impl Store {
             fjall::Error::Locked => StoreError::InUse { path: path.clone() },
             error => StoreError::Database { path: path.clone(), error },
         };
-        let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
+        // The database panics on some damages of its journal.
+        let open = || Database::builder(&path).manual_journal_persist(true).open();
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        let database = opened.map_err(|_| StoreError::Unreadable { path: path.clone() })?.map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         // Before anything else is written it is made, so a store with an id has had one.
         let is_new = !meta.contains_key(NODE_KEY).map_err(failed)?;
         let watermark = Watermark::open(&directory.join("watermark"), is_new)?;
-        Ok(Self { database, meta, watermark: Arc::new(watermark) })
+        let place = Place::of(directory)?;
+        let store = Self { database, meta, watermark: Arc::new(watermark), place: Arc::new(place) };
+        store.check_outdated()?;
+        Ok(store)
     }
 
-    /// The node's id; `fresh` becomes it if the directory is new.
+    /// Who the node is; it becomes `fresh` if the directory is new.
     ///
     /// # Errors
-    /// The id can't be read or written.
-    pub fn node_id(&self, fresh: NodeId) -> Result<NodeId, StoreError> {
+    /// That can't be read or written.
+    pub fn identity(&self, fresh: Identity) -> Result<Identity, StoreError> {
         let failed = |error| self.failed(error);
         if let Some(framed) = self.meta.get(NODE_KEY).map_err(failed)? {
-            let bytes = frame::open(&framed).and_then(|bytes| bytes.try_into().ok());
-            return Ok(NodeId(u64::from_be_bytes(bytes.ok_or_else(|| damaged("meta", NODE_KEY))?)));
+            let stored = frame::open(&framed).and_then(|bytes| bytes.split_first_chunk());
+            let stored = stored.and_then(|(node, secret)| Some((node, secret.try_into().ok()?)));
+            let (node, secret) = stored.ok_or_else(|| damaged("meta", NODE_KEY))?;
+            return Ok(Identity { node: NodeId(u64::from_be_bytes(*node)), secret });
         }
-        self.meta.insert(NODE_KEY, frame::close(&fresh.0.to_be_bytes())).map_err(failed)?;
-        self.database.persist(PersistMode::SyncAll).map_err(failed)?;
+        let record = [fresh.node.0.to_be_bytes().as_slice(), &fresh.secret].concat();
+        self.meta.insert(NODE_KEY, frame::close(&record)).map_err(failed)?;
+        self.settle()?;
         Ok(fresh)
     }
 
@@ -227,17 +263,42 @@ impl Store {
         Ok(Changes { keyspace, generation, before: old.before + stored })
     }
 
-    /// Reads a document's newest generation as it is stored now; `None` if there is no such document.
+    /// The number of a document's newest generation; `None` if there is no such document.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn newest_generation(&self, document: &str) -> Result<Option<u64>, StoreError> {
+        let found = self.genesis(&genesis_key(document))?;
+        Ok(found.map(|(genesis, _)| genesis.generation()))
+    }
+
+    /// Reads a generation of a document as it is stored now, the newest or one of the archive; `None` if
+    /// it is not kept.
     ///
     /// # Errors
     /// It is damaged.
-    pub fn read(&self, document: &str) -> Result<Option<Stored>, StoreError> {
-        let key = genesis_key(document);
-        let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? else {
-            return Ok(None);
+    pub fn read(&self, document: &str, generation: u64) -> Result<Option<Stored>, StoreError> {
+        let (newest, archive) = (genesis_key(document), archive_key(document, generation));
+        let is_it = |found: &(Genesis, u64)| found.0.generation() == generation;
+        let found = match self.genesis(&newest)?.filter(is_it) {
+            None => self.genesis(&archive)?,
+            newest => newest,
         };
-        let (genesis, before) = decode_genesis(&framed, &key)?;
-        self.load_document(genesis, before).map(Some)
+        let Some((genesis, before)) = found else { return Ok(None) };
+        let stored = self.load_document(genesis, before)?;
+        // It may have been given up meanwhile, and then not all of it was read.
+        let kept = self.genesis(&newest)?.is_some_and(|found| is_it(&found)) || self.has(&archive)?;
+        Ok(kept.then_some(stored))
+    }
+
+    /// A stored genesis, and how many changes were stored before it.
+    fn genesis(&self, key: &str) -> Result<Option<(Genesis, u64)>, StoreError> {
+        let framed = self.meta.get(key).map_err(|error| self.failed(error))?;
+        framed.map(|framed| decode_genesis(&framed, key)).transpose()
+    }
+
+    fn has(&self, key: &str) -> Result<bool, StoreError> {
+        self.meta.contains_key(key).map_err(|error| self.failed(error))
     }
 
     /// Loads all documents, each or what is wrong with it, and checks that nothing that was synced is
@@ -280,7 +341,17 @@ impl Store {
             loaded.push(bytes.ok_or_else(|| damaged(genesis.name(), &at.to_string()))?.to_vec());
         }
         let changes = Changes { keyspace, generation: genesis.generation(), before };
-        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded })
+        let remembered = self.remembered(genesis.name())?;
+        Ok(Stored { genesis, changes, count: loaded.len() as u64, loaded, remembered })
+    }
+
+    fn remembered(&self, document: &str) -> Result<record::Remembered, StoreError> {
+        let key = heard_key(document);
+        let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? else {
+            return Ok(record::Remembered::default());
+        };
+        let stored = frame::open(&framed).and_then(|bytes| record::Remembered::decode(bytes).ok());
+        stored.ok_or_else(|| damaged("meta", &key))
     }
 
     /// How many changes of a generation are stored, whole or damaged.
@@ -325,6 +396,10 @@ fn genesis_key(document: &str) -> String {
     format!("{GENESIS_PREFIX}{document}")
 }
 
+fn heard_key(document: &str) -> String {
+    format!("heard/{document}")
+}
+
 fn archive_key(document: &str, generation: u64) -> String {
     format!("archive/{document}/{generation}")
 }
@@ -340,6 +415,23 @@ fn decode_genesis(framed: &[u8], key: &str) -> Result<(Genesis, u64), StoreError
         stored.ok_or_else(|| damaged("meta", key))?;
     let genesis = genesis.ok_or_else(|| damaged("meta", key))?;
     Ok((Genesis::from_record(genesis, parts)?, changes_before))
+}
+
+/// What is wrong with a database, and what to do where that is known.
+pub(crate) fn words(error: &fjall::Error) -> String {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    match kind {
+        Some(std::io::ErrorKind::FileTooLarge) => {
+            format!("{cause}: a file would grow beyond this process' limit on its size; raise it (ulimit -f)")
+        }
+        Some(std::io::ErrorKind::StorageFull) => format!("{cause}: make room on the disk"),
+        Some(_) => cause.to_string(),
+        None => error.to_string(),
+    }
 }
 
 fn damaged(document: &str, record: &str) -> StoreError {

@@ -16,6 +16,7 @@ fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
                 index: document.count + at as u64,
                 bytes: record.to_vec().into(),
             },
+            remembered: None,
             done: Box::new(move || sender.send(at).unwrap()),
         };
         writer.sender().send(write).unwrap();
@@ -23,6 +24,10 @@ fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
     drop(sender);
     assert_eq!(done.iter().count(), records.len());
     assert_eq!(writer.finish().unwrap().changes, records.len() as u64);
+}
+
+fn who(number: u8) -> Identity {
+    Identity { node: NodeId(number.into()), secret: [number; 32] }
 }
 
 fn genesis() -> Genesis {
@@ -34,13 +39,13 @@ fn what_was_written_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     {
         let store = Store::open(directory.path()).unwrap();
-        assert_eq!(store.node_id(NodeId(7)).unwrap(), NodeId(7));
+        assert!(store.identity(who(7)).unwrap() == who(7));
         store.create(&genesis()).unwrap();
         let document = store.load().unwrap().remove(0).stored.unwrap();
         write(&store, &document, &[b"one", b"two"]);
     }
     let store = Store::open(directory.path()).unwrap();
-    assert_eq!(store.node_id(NodeId(8)).unwrap(), NodeId(7), "the first id stays");
+    assert!(store.identity(who(8)).unwrap() == who(7), "the first one stays");
     let document = store.load().unwrap().remove(0).stored.unwrap();
     assert_eq!(document.genesis, genesis());
     assert_eq!(document.loaded, [b"one", b"two"]);
@@ -98,6 +103,73 @@ fn a_torn_journal_is_cut_at_what_was_synced_or_reported() {
     assert!(error.is_some(), "a flipped bit in a synced record is never ignored");
 }
 
+#[test]
+fn what_was_heard_is_stored_with_a_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let heard = |label| record::HeardAck { node: 3, generation: 2, label, ..record::HeardAck::default() };
+    let remembered = |label| record::Remembered { acks: vec![heard(label)] };
+    let store = Store::open(directory.path()).unwrap();
+    let document = store.create(&genesis()).unwrap();
+    assert_eq!(document.remembered, record::Remembered::default());
+    let writer = Writer::start(&store).unwrap();
+    for label in 1..=3 {
+        let what = What::Change {
+            to: document.changes.clone(),
+            index: label - 1,
+            bytes: b"change".as_slice().into(),
+        };
+        let remembered = (label < 3).then(|| (genesis().name().into(), remembered(label)));
+        writer.sender().send(Write { what, remembered, done: Box::new(|| {}) }).unwrap();
+    }
+    assert!(writer.finish().unwrap().syncs <= 3, "it needs no sync of its own");
+    let stored = store.read(genesis().name(), 0).unwrap().unwrap();
+    assert_eq!((stored.count, stored.remembered), (3, remembered(2)));
+}
+
+#[test]
+fn a_directory_that_was_copied_is_known_by_it_until_it_belongs_where_it_is() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = Store::open(first.path()).unwrap();
+    store.identity(who(7)).unwrap();
+    drop(store);
+    assert!(!Store::open(first.path()).unwrap().is_restored().unwrap(), "a restart is no copy");
+    copy(first.path(), second.path());
+    let copied = Store::open(second.path()).unwrap();
+    assert!(copied.identity(who(8)).unwrap() == who(7));
+    assert!(copied.is_restored().unwrap());
+    // Two documents wait, and both hear enough.
+    for _ in 0..2 {
+        copied.wait_for_gate();
+    }
+    for restored in [true, false] {
+        copied.gate_opened().unwrap();
+        assert_eq!(copied.is_restored().unwrap(), restored);
+    }
+    drop(copied);
+    assert!(!Store::open(second.path()).unwrap().is_restored().unwrap());
+}
+
+#[test]
+fn a_directory_that_was_found_to_be_an_old_copy_is_not_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    Store::open(directory.path()).unwrap().condemn("peer 7 remembers more").unwrap();
+    let error = Store::open(directory.path()).err().unwrap().to_string();
+    assert_eq!(error, "this data directory was refused before: peer 7 remembers more");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// A later generation's genesis.
 fn generation(generation: u64) -> Genesis {
     let record =
@@ -116,9 +188,9 @@ fn roll(store: &Store, from: &Stored, to: u64) -> Stored {
         genesis,
         changes: vec![b"first".as_slice().into()],
     };
-    writer.sender().send(Write { what, done: Box::new(|| ()) }).unwrap();
+    writer.sender().send(Write { what, remembered: None, done: Box::new(|| ()) }).unwrap();
     writer.finish().unwrap();
-    store.read("directory").unwrap().unwrap()
+    store.read("directory", to).unwrap().unwrap()
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! The thread that writes changes for all replicas of a node, with one sync for all that wait.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use prost::Message;
 use tokio::sync::watch;
+use xbook_proto::record::v1 as record;
 
 use super::watermark::Watermark;
 use super::{Changes, KEPT_GENERATIONS, Store, StoreError, frame};
@@ -22,6 +25,8 @@ const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 pub struct Write {
     /// What.
     pub what: What,
+    /// What its document's node remembers of the others' acknowledgements by now, if that is new.
+    pub remembered: Option<(Arc<str>, record::Remembered)>,
     /// Called once it is on the disk; dropped without a call if it will never be.
     pub done: Box<dyn FnOnce() + Send>,
 }
@@ -124,9 +129,12 @@ fn run(
     while let Ok(first) = receiver.recv() {
         let mut batch = database.batch().durability(Some(PersistMode::SyncData));
         let (mut done, mut rolled, mut bytes, mut changes) = (Vec::new(), Vec::new(), 0, 0);
+        // The newest one of each document.
+        let mut heard = BTreeMap::new();
         let mut next = Some(first);
-        while let Some(Write { what, done: call }) = next {
+        while let Some(Write { what, remembered, done: call }) = next {
             done.push(call);
+            heard.extend(remembered);
             match what {
                 What::Change { to, index, bytes: change } => {
                     bytes += change.len();
@@ -149,6 +157,9 @@ fn run(
                 }
             }
             next = if bytes < MAX_BATCH_BYTES { receiver.try_recv().ok() } else { None };
+        }
+        for (document, remembered) in heard {
+            batch.insert(meta, super::heard_key(&document), frame::close(&remembered.encode_to_vec()));
         }
         batch.commit()?;
         watermark.advance(changes)?;

@@ -23,7 +23,7 @@ async fn a_block_that_is_too_large_for_a_message_reaches_a_new_node() {
     assert!(matches!(piece, xbook::history::Piece::Part { .. }), "it comes in pieces");
     let last = place_until_generation(&mut first, "after", 2).await;
 
-    let mut second = Served::joined(&[first.address]).await;
+    let mut second = Served::joined(&[first.peer_address]).await;
     second.node.market_ready(MARKET).await.unwrap();
     second.book(last).await;
     let whole = async {

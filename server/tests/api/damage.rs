@@ -146,7 +146,7 @@ impl Original {
     async fn with_observer() -> (Self, TempDir) {
         let mut served = Served::start().await;
         let placed = trade(&mut served, ROUNDS).await;
-        let mut observer = Served::joined(&[served.address]).await;
+        let mut observer = Served::joined(&[served.peer_address]).await;
         let truth = tell(&mut served, &placed).await.unwrap();
         // It shows generation 0 until it has heard of the newest.
         let shown = served.node.market(MARKET).unwrap().shown();
@@ -351,7 +351,7 @@ async fn what_is_damaged_of_a_history_comes_back_from_a_peer() {
             let case = format!("{} {way}, of the observer: {damages_observer}", file.display());
             let peer = Served::on(copy(whole.data.path())).await;
             let data = damaged.damaged(&file, way);
-            let mut served = Served::with(data, &[peer.address]).await;
+            let mut served = Served::with(data, &[peer.peer_address]).await;
             let told = tell_whole(&mut served, &damaged.placed()).await;
             assert_same(&told, &damaged.truth, &case);
             assert_trades_on(&mut served, damaged, &case).await;
@@ -377,7 +377,7 @@ async fn a_gap_that_nobody_can_fill_holds_no_other_up() {
     let peer = Served::on(observer.damaged(first, "gone")).await;
     let data = voter.damaged(first, "gone");
     std::fs::remove_file(data.path().join(third)).unwrap();
-    let mut served = Served::with(data, &[peer.address]).await;
+    let mut served = Served::with(data, &[peer.peer_address]).await;
     let history = served.node.market(MARKET).unwrap().history().unwrap().clone();
     let filled = async {
         while history.gaps().len() != 1 {

@@ -42,6 +42,8 @@
 //!   implementation stops earlier.
 //! - The states' fingerprints have 64 bits: two of n states are confused with a probability of n^2 / 2^65.
 //!
+//! - *Old copies of disks* have a model of their own, [`returning`].
+//!
 //! # Bounds
 //!
 //! The test run (`tests/model.rs`) is exhaustive for three voters and three terms, and over one change
@@ -57,6 +59,7 @@ pub mod plant;
 mod property;
 mod prune;
 mod recovery;
+pub mod returning;
 mod rules;
 pub mod sequence;
 mod settle;

@@ -76,6 +76,12 @@ impl Client {
         self.open.is_empty()
     }
 
+    /// What it asks for first that it does not know the answer of.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&Request> {
+        self.open.front().map(|asked| &asked.request)
+    }
+
     /// What it does now, if it reaches one of `machines`. `fresh` says whether it may ask anything new.
     pub fn act(
         &mut self,
@@ -149,7 +155,9 @@ impl Client {
         // Before the first of what it still asks nothing is missing, unless the session was forgotten and
         // begun anew by a repeat.
         let first = self.open.front().is_some_and(|asked| asked.request.origin == request.origin);
-        self.gaps = if first && refused == Reason::SessionGap { self.gaps + 1 } else { 0 };
+        if first {
+            self.gaps = if refused == Reason::SessionGap { self.gaps + 1 } else { 0 };
+        }
         let lost = self.gaps > 3;
         // A gap says nothing about the command: the ones before it come first.
         if !lost && matches!(refused, Reason::SessionGap | Reason::RequestIdReused | Reason::CommandReused) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use xbook::document::Genesis;
+use xbook::replica::Remembered;
 
 use super::random::Random;
 
@@ -18,13 +19,23 @@ pub struct Disk {
     /// The changes of the generations before, as far as it went through them, by generation.
     old: BTreeMap<u64, Vec<Bytes>>,
     /// Written and not synced.
-    waiting: VecDeque<Written>,
+    waiting: VecDeque<Write>,
+    /// What its node remembers of others' acknowledgements, and what the next write takes along.
+    remembered: Remembered,
+    unwritten: Option<Remembered>,
     /// How many of those the running sync covers; zero if none runs.
     syncing: usize,
     /// Reported as synced although they are not; only a planted lie does so.
     lied: usize,
     /// Each sync takes this many times as long.
     pub slowness: u64,
+}
+
+/// Something on its way to the disk, and what it takes along.
+#[derive(Debug)]
+struct Write {
+    written: Written,
+    remembered: Option<Remembered>,
 }
 
 /// Something written.
@@ -76,6 +87,8 @@ impl Disk {
             durable: Vec::new(),
             old: BTreeMap::new(),
             waiting: VecDeque::new(),
+            remembered: Remembered::default(),
+            unwritten: None,
             syncing: 0,
             lied: 0,
             slowness: 0,
@@ -84,7 +97,13 @@ impl Disk {
 
     /// Takes a write. A sync is to be started if none runs.
     pub fn write(&mut self, written: Written) {
-        self.waiting.push_back(written);
+        let remembered = self.unwritten.take();
+        self.waiting.push_back(Write { written, remembered });
+    }
+
+    /// Remembers others' acknowledgements with the next write.
+    pub fn remember(&mut self, remembered: Remembered) {
+        self.unwritten = Some(remembered);
     }
 
     /// Starts a sync of all that waits, if there is anything and none runs: how long it takes.
@@ -100,15 +119,18 @@ impl Disk {
 
     /// The sync is done: generation and index of the last change that is durable now.
     pub fn end_sync(&mut self) -> Option<(u64, u64)> {
-        let synced: Vec<Written> = self.waiting.drain(..self.syncing).collect();
+        let synced: Vec<Write> = self.waiting.drain(..self.syncing).collect();
         self.syncing = 0;
         self.lied = self.lied.saturating_sub(synced.len());
-        let last = synced.iter().rev().find_map(Written::last);
-        synced.into_iter().for_each(|written| self.keep(written));
+        let last = synced.iter().rev().find_map(|write| write.written.last());
+        synced.into_iter().for_each(|write| self.keep(write));
         last
     }
 
-    fn keep(&mut self, written: Written) {
+    fn keep(&mut self, Write { written, remembered }: Write) {
+        if let Some(remembered) = remembered {
+            self.remembered = remembered;
+        }
         match written {
             Written::Change { bytes, .. } => self.durable.push(bytes),
             Written::Roll { genesis, changes } => {
@@ -131,16 +153,32 @@ impl Disk {
             return None;
         }
         self.lied = self.waiting.len();
-        self.waiting.iter().rev().find_map(Written::last)
+        self.waiting.iter().rev().find_map(|write| write.written.last())
     }
 
     /// The power is gone. Some of the unsynced writes may have made it, in their order.
     pub fn crash(&mut self, random: &mut Random) {
         let kept = random.index(self.waiting.len() + 1).min(random.index(self.waiting.len() + 1));
-        let kept: Vec<Written> = self.waiting.drain(..kept).collect();
-        kept.into_iter().for_each(|written| self.keep(written));
-        let (durable, old) = (std::mem::take(&mut self.durable), std::mem::take(&mut self.old));
-        *self = Self { durable, old, ..Self::new(Arc::clone(&self.genesis)) };
+        let kept: Vec<Write> = self.waiting.drain(..kept).collect();
+        kept.into_iter().for_each(|write| self.keep(write));
+        *self = self.copy();
+    }
+
+    /// A copy of what is durable on it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            durable: self.durable.clone(),
+            old: self.old.clone(),
+            remembered: self.remembered.clone(),
+            ..Self::new(Arc::clone(&self.genesis))
+        }
+    }
+
+    /// What its node remembers of others' acknowledgements.
+    #[must_use]
+    pub fn remembered(&self) -> &Remembered {
+        &self.remembered
     }
 
     /// The genesis of the newest generation on it.
@@ -166,6 +204,6 @@ impl Disk {
 
     /// What was written and is not synced.
     pub fn unsynced(&self) -> impl Iterator<Item = &Written> {
-        self.waiting.iter()
+        self.waiting.iter().map(|write| &write.written)
     }
 }

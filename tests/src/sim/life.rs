@@ -22,7 +22,8 @@ impl World {
         machine
             .start(self.time, reuse, &mut self.random)
             .map_err(|error| Violation::Failed { node: machine.id, error: error.to_string() })?;
-        if let Some(replica) = machine.replica() {
+        let lacks_own = machine.copy.is_some_and(|copy| copy.lacks_own);
+        if let Some(replica) = machine.replica().filter(|_| !lacks_own) {
             self.promises.restarted(replica)?;
         }
         self.input(at, Input::Wake)?;
@@ -162,7 +163,9 @@ impl World {
         if let Some(bug) = self.bug {
             bug.receive(&self.machines[to], &mut envelope);
         }
-        self.input(to, Input::Message { from: self.machines[from].id, envelope })
+        let (node, tells) = (self.machines[to].id, self.tells(to, &envelope.message));
+        self.input(to, Input::Message { from: self.machines[from].id, envelope })?;
+        if tells { self.gave_up(node) } else { Ok(()) }
     }
 
     pub(super) fn synced(&mut self, at: usize, life: u64) -> Result<(), Violation> {

@@ -29,7 +29,22 @@ pub struct Machine {
     /// How far its processes have shown the document, as its history tells the next one. A kill leaves
     /// that as it is.
     history: Position,
+    /// While its disk is an old copy.
+    pub copy: Option<Copied>,
+    /// The newest generation of which it may lack what it acknowledged.
+    pub lacks_through: Option<u64>,
     first_actor: Option<Actor>,
+}
+
+/// A disk that is an old copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Copied {
+    /// Whether its node sees that.
+    pub noticed: bool,
+    /// Whether changes of its own are missing, too.
+    pub lacks_own: bool,
+    /// The newest generation when it was put back: of that and of earlier ones it may lack something.
+    pub through: u64,
 }
 
 /// What all machines of a world run with.
@@ -58,8 +73,8 @@ pub struct Process {
     pub term: (u64, u64),
     /// The generation and the last position that it has shown.
     pub shown: (u64, Position),
-    /// The last position that it had shown before it took a generation from a peer.
-    pub skipped_from: Option<Position>,
+    /// The last generation that it took from a peer, and the last position that it had shown before.
+    pub skipped: Option<(u64, Position)>,
     /// How far the oracles have looked at that.
     pub looked: (u64, Position),
 }
@@ -68,13 +83,30 @@ impl Machine {
     /// A machine that was never started.
     pub fn new(id: NodeId, genesis: Arc<Genesis>, setup: Setup, random: &mut Random) -> Self {
         let (clock, disk) = (Clock::new(random), Disk::new(genesis));
-        Self { id, process: None, life: 0, clock, disk, setup, history: Position(0), first_actor: None }
+        Self {
+            id,
+            process: None,
+            life: 0,
+            clock,
+            disk,
+            setup,
+            history: Position(0),
+            copy: None,
+            lacks_through: None,
+            first_actor: None,
+        }
     }
 
     /// Its disk is lost for good: it is a new node, with nothing but the first genesis.
     pub fn replace(&mut self, id: NodeId, first: Arc<Genesis>) {
         (self.id, self.disk, self.first_actor) = (id, Disk::new(first), None);
-        self.history = Position(0);
+        (self.history, self.copy, self.lacks_through) = (Position(0), None, None);
+    }
+
+    /// A copy of its disk takes the disk's place.
+    pub fn restore(&mut self, disk: Disk, shown: Position, copy: Copied) {
+        (self.disk, self.history) = (disk, shown);
+        (self.copy, self.lacks_through) = (Some(copy), Some(copy.through));
     }
 
     /// Starts its process from what is on the disk.
@@ -92,9 +124,12 @@ impl Machine {
         let actor = self.first_actor.filter(|_| reuse_actor).unwrap_or(fresh);
         self.first_actor.get_or_insert(actor);
         let Setup { lease, roll_at, caps } = self.setup;
-        let settings = Settings { now, lease, seed: random.bits(), roll_at, caps, shown: self.history };
+        let (secret, restored) = ([self.id.0 as u8; 32], self.copy.is_some_and(|copy| copy.noticed));
+        let (seed, shown) = (random.bits(), self.history);
+        let settings = Settings { now, lease, seed, roll_at, caps, shown, secret, restored };
         let stored = self.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
-        let replica = Replica::open(self.disk.genesis().clone(), actor, settings, stored)?;
+        let remembered = self.disk.remembered().clone();
+        let replica = Replica::open(self.disk.genesis().clone(), actor, settings, stored, remembered)?;
         let shown = (replica.generation(), replica.view().position());
         self.process = Some(Process {
             replica,
@@ -103,7 +138,7 @@ impl Machine {
             wake: u64::MAX,
             term: (0, 0),
             shown,
-            skipped_from: None,
+            skipped: None,
             looked: shown,
         });
         Ok(())
@@ -116,14 +151,34 @@ impl Machine {
         self.disk.crash(random);
     }
 
-    /// What its process has shown is in its history. What it took from a peer it shows once that is on
-    /// the disk.
-    fn note_shown(&mut self) {
-        if let Some(process) = &self.process {
-            let taken = self.disk.genesis().generation() >= process.shown.0;
-            let shown = process.skipped_from.filter(|_| !taken).unwrap_or(process.shown.1);
-            self.history = self.history.max(shown);
+    /// Its process takes a generation from a peer, which begins at a position. Until that is on the disk
+    /// it shows nothing more; nor did it since the one before, if that is not there either.
+    pub fn skip(&mut self, to: Position) {
+        let from = self.shows();
+        if let Some(process) = &mut self.process {
+            process.skipped = Some((process.shown.0, from));
+            process.shown.1 = to;
         }
+    }
+
+    /// What its process has shown is in its history.
+    fn note_shown(&mut self) {
+        self.history = self.history_now();
+    }
+
+    /// How far its processes have shown the document, this one included.
+    pub fn history_now(&self) -> Position {
+        self.history.max(self.shows())
+    }
+
+    /// The last position that its process has shown; zero if it is down.
+    fn shows(&self) -> Position {
+        let Some(process) = &self.process else {
+            return Position(0);
+        };
+        let stored = self.disk.genesis().generation();
+        let waits = process.skipped.filter(|(generation, _)| *generation > stored);
+        waits.map_or(process.shown.1, |(_, from)| from)
     }
 
     /// How far its processes have shown the document.

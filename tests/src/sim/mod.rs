@@ -13,6 +13,7 @@
 
 pub mod client;
 pub mod clock;
+mod copies;
 pub mod disk;
 pub mod faults;
 mod life;
@@ -87,6 +88,8 @@ pub struct Report {
     pub snapshots: u64,
     /// Disks that were lost for good.
     pub lost_disks: u64,
+    /// Old copies of disks that were put back, and how many of their nodes were refused.
+    pub copies: (u64, u64),
     /// How long the majority stood still after the clean cut.
     pub resumed: Option<u64>,
     /// What happened, if that was asked for.
@@ -114,6 +117,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
         generations: world.generations.count(),
         snapshots: world.snapshots,
         lost_disks: world.operator.lost,
+        copies: (world.copies, world.refusals),
         resumed,
         log: world.log.unwrap_or_default(),
     }
@@ -152,11 +156,12 @@ fn settle(world: &mut World) -> Result<(), Violation> {
     while !convergence::converged(&world.machines, world.committed.end())
         || !world.clients_are_content()
         || !world.voters_are_there()
+        || !world.copies_are_settled()
         || !world.machines.iter().all(Machine::is_at_rest)
     {
         if world.time > begun + convergence::BOUND {
             world.promises.settled()?;
-            return Err(convergence::describe(&world.machines).into());
+            return Err(convergence::describe(&world.machines, world.waits_for()).into());
         }
         world.run_until(world.time + 100_000)?;
     }

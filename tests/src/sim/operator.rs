@@ -41,6 +41,9 @@ impl World {
         if !self.chaos {
             return self.repair();
         }
+        if self.random.percent(50) {
+            self.copy_disk();
+        }
         if self.random.percent(20) {
             self.lose_disk();
             return Ok(());
@@ -100,26 +103,38 @@ impl World {
         self.input(at, Input::Submit(vec![request]))
     }
 
-    /// A machine loses its disk, if the others can do without it.
-    fn lose_disk(&mut self) {
-        let at = self.random.index(self.machines.len());
+    /// Whether the others can do without a machine's disk.
+    pub(super) fn can_do_without(&self, at: usize) -> bool {
         let (node, voters) = (self.machines[at].id, self.generations.voters());
         let newest = self.generations.count() as u64 - 1;
         let settled = self.machines.iter().all(|machine| {
             let steady = |replica: &xbook::replica::Replica| {
                 replica.generation() == newest && replica.view().next_voters().is_none()
             };
-            machine.disk.genesis().generation() == newest && machine.replica().is_none_or(steady)
+            let whole = machine.copy.is_none() && machine.disk.genesis().generation() == newest;
+            whole && machine.replica().is_none_or(steady)
         });
         let steady = settled && self.voters_are_there() && !self.promises.changes_voters();
-        if !steady || (voters.contains(&node) && voters.len() < 3) {
+        steady && (!voters.contains(&node) || voters.len() >= 3)
+    }
+
+    /// A machine loses its disk, if the others can do without it.
+    fn lose_disk(&mut self) {
+        let at = self.random.index(self.machines.len());
+        if !self.can_do_without(at) {
             return;
         }
+        let node = self.machines[at].id;
         self.note(|| format!("node {} loses its disk", node.0));
         let span = self.random.between(10_000, 2_000_000);
         self.crash(at, span);
         self.promises.lost(node);
         self.operator.lost += 1;
+        self.renew(at);
+    }
+
+    /// A machine has a new disk, and is a new node.
+    pub(super) fn renew(&mut self, at: usize) {
         let highest = self.machines.iter().map(|machine| machine.id.0).max().unwrap_or(0);
         let id = NodeId(self.next_node.max(highest + 1));
         self.next_node = id.0 + 1;

@@ -48,10 +48,12 @@ pub enum Bug {
     LateOrder,
     /// A restarted node does not remember what it has shown.
     TakenBack,
+    /// A node goes on with an old copy of its disk, though it was told so.
+    ForgottenAck,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 15] = [
+pub const BUGS: [Bug; 16] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -67,6 +69,7 @@ pub const BUGS: [Bug; 15] = [
     Bug::GenesisOfMore,
     Bug::LateOrder,
     Bug::TakenBack,
+    Bug::ForgottenAck,
 ];
 
 impl Bug {
@@ -89,6 +92,7 @@ impl Bug {
             Self::GenesisOfMore => "genesis-of-more",
             Self::LateOrder => "late-order",
             Self::TakenBack => "taken-back",
+            Self::ForgottenAck => "forgotten-ack",
         }
     }
 
@@ -111,6 +115,7 @@ impl Bug {
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
             Self::TakenBack => "a restarted node does not remember what it has shown",
+            Self::ForgottenAck => "a node goes on with an old copy of its disk, though it was told so",
         }
     }
 
@@ -133,6 +138,7 @@ impl Bug {
             Self::GenesisOfMore => Some(Plant::GenesisOfMore),
             Self::LateOrder => Some(Plant::LateOrder),
             Self::TakenBack => Some(Plant::TakenBack),
+            Self::ForgottenAck => Some(Plant::ForgottenAck),
             Self::AckUnlabelled
             | Self::AckUnsynced
             | Self::HolderByNode

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xbook::document::{Actor, Genesis};
 use xbook::machine::{Account, Block};
-use xbook::replica::{Replica, Settings};
+use xbook::replica::{Remembered, Replica, Settings};
 use xbook::types::{Micros, NodeId, OrderId};
 
 use super::World;
@@ -160,7 +160,12 @@ impl World {
         }
         let (voters, whole) = (genesis.voters(), parts.iter().all(|(_, percent)| *percent >= 100));
         let present: BTreeSet<NodeId> = disks.iter().map(|(node, _)| *node).collect();
-        let present = present.iter().filter(|node| voters.contains(node)).count();
+        // An old copy may lack what its node acknowledged, until it has caught up or is refused.
+        let lacks = |node: &NodeId| {
+            let machine = self.find(*node).and_then(|at| self.machines[at].lacks_through);
+            machine.is_some_and(|through| generation <= through)
+        };
+        let present = present.iter().filter(|node| voters.contains(node) && !lacks(node)).count();
         let majority = whole && present > voters.len() / 2;
         fold::check_merge(genesis, (&disks, majority), self.caps, &self.committed)
     }
@@ -175,7 +180,8 @@ impl World {
             let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
             let settings = Settings { now: Micros(1), caps: self.caps, ..Settings::default() };
             let stored = machine.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
-            let copy = Replica::open(machine.disk.genesis().clone(), reader, settings, stored)
+            let nothing = Remembered::default();
+            let copy = Replica::open(machine.disk.genesis().clone(), reader, settings, stored, nothing)
                 .map_err(|error| failed(error.to_string()))?;
             copy.rematch(self.committed.end(), |_| {}).map_err(|error| failed(error.to_string()))?;
         }
@@ -192,6 +198,17 @@ impl World {
     #[must_use]
     pub fn clients_are_content(&self) -> bool {
         self.clients.iter().all(Client::is_content)
+    }
+
+    /// What keeps a healed world from being at rest, beside differences between its nodes.
+    pub(super) fn waits_for(&self) -> Vec<String> {
+        let busy = self.machines.iter().filter(|machine| !machine.is_at_rest());
+        let busy = busy.map(|machine| format!("node {} waits for its disk or for voters", machine.id.0));
+        let clients = self.clients.iter().filter_map(Client::waits_for);
+        let clients = clients.map(|request| format!("a client has no answer to {request:?}"));
+        let copies = self.machines.iter().filter_map(|machine| Some((machine.id, machine.copy?)));
+        let copies = copies.map(|(node, copy)| format!("node {} may be an old copy: {copy:?}", node.0));
+        busy.chain(clients).chain(copies).collect()
     }
 
     /// The machines that believe to hold the lease.

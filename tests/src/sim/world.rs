@@ -14,6 +14,7 @@ use xbook::replica::{Effect, Input};
 use xbook::types::{Micros, NodeId, OrderId};
 
 use super::client::{Client, Sending};
+use super::copies::Backup;
 use super::disk::Written;
 use super::faults::Nemesis;
 use super::machine::{Machine, Setup};
@@ -52,6 +53,7 @@ pub(super) enum Event {
     Strike(usize),
     Kill(usize),
     Operate,
+    Restore(usize, Box<Backup>),
     Probe,
 }
 
@@ -93,6 +95,10 @@ pub struct World {
     pub(super) unaware: BTreeSet<Direction>,
     /// How many events happened.
     pub events_done: u64,
+    /// How many old copies of disks were put back.
+    pub copies: u64,
+    /// How many of those were refused.
+    pub refusals: u64,
     /// How often a node skipped what was committed while it was away.
     pub snapshots: u64,
 }
@@ -123,6 +129,8 @@ impl World {
             machines,
             operator: Operator::new(pace),
             next_node: count + 1,
+            copies: 0,
+            refusals: 0,
             snapshots: 0,
             clients,
             cut: None,
@@ -245,6 +253,10 @@ impl World {
                 Ok(())
             }
             Event::Operate => self.operate(),
+            Event::Restore(machine, backup) => {
+                self.restore(machine, *backup);
+                Ok(())
+            }
             Event::Probe => self.probe(),
         }
     }
@@ -268,6 +280,10 @@ impl World {
             return Ok(());
         };
         let (node, first) = (replica.node(), replica.next_counter());
+        // It would use numbers again; it writes nothing before it knows better.
+        if self.machines[machine].copy.is_some_and(|copy| copy.lacks_own) {
+            return Ok(());
+        }
         for (request, counter) in requests.iter().zip(first..) {
             let id = OrderId { node, counter };
             self.clients[client].sent(request, id);
@@ -307,6 +323,12 @@ impl World {
         let mut effects = Vec::new();
         let handled = process.replica.handle(machine.clock.at(self.time), input, &mut effects);
         let node = machine.id;
+        if let Err(error) = &handled
+            && self.is_refused(at, error)
+        {
+            self.refused(at);
+            return Ok(());
+        }
         handled.map_err(|error| Violation::Failed { node, error: error.to_string() })?;
         for effect in effects {
             self.perform(at, effect)?;
@@ -326,11 +348,10 @@ impl World {
             }
             Effect::Skipped { start, .. } => {
                 self.snapshots += 1;
-                if let Some(process) = &mut self.machines[at].process {
-                    process.skipped_from = Some(process.shown.1);
-                    process.shown.1 = start.position;
-                }
+                self.machines[at].skip(start.position);
             }
+            Effect::Remember(remembered) => self.machines[at].disk.remember(remembered),
+            Effect::GateOpened => self.machines[at].copy = None,
             Effect::Report(error) => return Err(Violation::Failed { node, error }),
             Effect::Send { to, envelope } => {
                 if let Some(to) = self.find(to) {

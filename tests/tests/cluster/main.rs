@@ -1,6 +1,7 @@
 //! Three and five real nodes under load, killed, stopped and cut off: whatever a client was told stays true.
 #![allow(clippy::print_stdout, reason = "whoever repeats a failed run needs the seed")]
 
+mod copies;
 mod kills;
 mod partitions;
 mod weather;

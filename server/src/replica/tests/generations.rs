@@ -1,6 +1,8 @@
 //! Generations: several replicas on a perfect network seal, roll over, change voters and catch up.
 
+mod copies;
 mod hostile;
+mod links;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,11 +11,22 @@ use crate::machine::VoterChange;
 
 const LEASE: u64 = 100_000;
 
+/// What a disk has.
+#[derive(Clone)]
+struct Disk {
+    genesis: Genesis,
+    changes: Vec<Vec<u8>>,
+    remembered: Remembered,
+}
+
 /// A node: its process, and its disk, which syncs at once.
 struct Member {
     replica: Option<Replica>,
-    genesis: Genesis,
-    disk: Vec<Vec<u8>>,
+    disk: Disk,
+    /// Why it gave up.
+    refused: Option<ReplicaError>,
+    /// Whether its disk is known to be a copy.
+    restored: bool,
     blocks: Vec<Arc<Block>>,
     skipped: Vec<Position>,
     rolls: u64,
@@ -57,8 +70,13 @@ impl Group {
         for node in voters.iter().chain(observers) {
             let member = Member {
                 replica: None,
-                genesis: first_genesis(voters),
-                disk: Vec::new(),
+                disk: Disk {
+                    genesis: first_genesis(voters),
+                    changes: Vec::new(),
+                    remembered: Remembered::default(),
+                },
+                refused: None,
+                restored: false,
                 blocks: Vec::new(),
                 skipped: Vec::new(),
                 rolls: 0,
@@ -72,18 +90,20 @@ impl Group {
 
     pub(super) fn start(&mut self, node: u64) {
         self.now += 1_000;
+        let member = self.members.get_mut(&id(node)).unwrap();
         let settings = Settings {
             now: Micros(self.now),
             lease: Micros(LEASE),
             seed: self.now * node,
             roll_at: self.roll_at,
+            secret: [node as u8; 32],
+            restored: member.restored,
             ..Settings::default()
         };
-        let member = self.members.get_mut(&id(node)).unwrap();
         member.starts += 1;
         let actor = Actor::new(Micros(self.now), id(node), member.starts);
-        let replica = Replica::open(member.genesis.clone(), actor, settings, member.disk.clone()).unwrap();
-        member.replica = Some(replica);
+        let Disk { genesis, changes, remembered } = member.disk.clone();
+        member.replica = Some(Replica::open(genesis, actor, settings, changes, remembered).unwrap());
         self.input(id(node), Input::Wake);
         let others: Vec<NodeId> = self.members.keys().copied().filter(|other| *other != id(node)).collect();
         for other in others {
@@ -119,26 +139,35 @@ impl Group {
             };
             let mut effects = Vec::new();
             let ahead = self.ahead.get(&node).copied().unwrap_or(0);
-            replica.handle(Micros(self.now + ahead), input, &mut effects).unwrap();
+            match replica.handle(Micros(self.now + ahead), input, &mut effects) {
+                Ok(()) => {}
+                Err(error @ (ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. })) => {
+                    member.refused = Some(error);
+                    return self.stop(node.0);
+                }
+                Err(error) => panic!("{error}"),
+            }
             for effect in effects {
                 match effect {
                     Effect::Store { generation, index, bytes } => {
                         assert_eq!(
                             (generation, index),
-                            (member.genesis.generation(), member.disk.len() as u64)
+                            (member.disk.genesis.generation(), member.disk.changes.len() as u64)
                         );
-                        member.disk.push(bytes.to_vec());
+                        member.disk.changes.push(bytes.to_vec());
                         inputs.push_back(Input::Stored { generation, index });
                     }
                     Effect::Roll { genesis, changes } => {
                         member.rolls += 1;
-                        member.genesis = genesis.as_ref().clone();
-                        member.disk = changes.iter().map(|change| change.to_vec()).collect();
+                        member.disk.genesis = genesis.as_ref().clone();
+                        member.disk.changes = changes.iter().map(|change| change.to_vec()).collect();
                         if let Some(last) = changes.len().checked_sub(1) {
                             let generation = genesis.generation();
                             inputs.push_back(Input::Stored { generation, index: last as u64 });
                         }
                     }
+                    Effect::Remember(remembered) => member.disk.remembered = remembered,
+                    Effect::GateOpened => member.restored = false,
                     Effect::Send { to, envelope } => self.sent.push_back((node, to, envelope)),
                     Effect::Committed(block) => member.blocks.push(block),
                     Effect::Skipped { start, .. } => member.skipped.push(start.position),
@@ -166,6 +195,11 @@ impl Group {
 
     fn submit(&mut self, node: u64, requests: Vec<Request>) {
         self.input(id(node), Input::Submit(requests));
+    }
+
+    /// A client places an order that rests.
+    pub(super) fn place(&mut self, node: u64, id: &str) {
+        self.submit(node, vec![limit(id, Side::Buy, 1, 10)]);
     }
 
     pub(super) fn replica(&self, node: u64) -> &Replica {

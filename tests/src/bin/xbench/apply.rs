@@ -14,7 +14,7 @@ use serde::Serialize;
 use xbook::decimal::Grid;
 use xbook::document::{Actor, Genesis};
 use xbook::machine::{Action, NewMarket, Origin, Place, Request, Rules, Session, Target};
-use xbook::replica::{Effect, Input, Replica, Settings};
+use xbook::replica::{Effect, Input, Remembered, Replica, Settings};
 use xbook::types::{Lots, Micros, NodeId, Side, Ticks};
 use xbook_proto::v1::TimeInForce;
 use xbook_tests::clock::Stopwatch;
@@ -118,7 +118,7 @@ impl Pair {
                 voters: vec![NODES[0]],
             });
             let settings = Settings { now, seed: node.0, ..Settings::default() };
-            Replica::open(genesis, Actor::new(now, node, 0), settings, Vec::new())
+            Replica::open(genesis, Actor::new(now, node, 0), settings, Vec::new(), Remembered::default())
         };
         let mut pair = Self { replicas: [open(NODES[0])?, open(NODES[1])?], now, received: Duration::ZERO };
         pair.input(0, Input::PeerUp(NODES[1]))?;

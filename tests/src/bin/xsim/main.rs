@@ -130,6 +130,7 @@ struct Sum {
     generations: usize,
     snapshots: u64,
     lost_disks: u64,
+    copies: (u64, u64),
     slowest: u64,
     trace: u64,
 }
@@ -146,6 +147,7 @@ impl Sum {
         self.generations += report.generations;
         self.snapshots += report.snapshots;
         self.lost_disks += report.lost_disks;
+        self.copies = (self.copies.0 + report.copies.0, self.copies.1 + report.copies.1);
         self.slowest = self.slowest.max(report.resumed.unwrap_or(0));
         self.trace ^= report.trace;
     }
@@ -165,8 +167,8 @@ impl Sum {
             self.events, self.consumed, self.batches, self.terms, self.trace
         );
         println!(
-            "{} generations, {} snapshots, {} disks lost for good",
-            self.generations, self.snapshots, self.lost_disks
+            "{} generations, {} snapshots, {} disks lost for good, {} old copies put back and {} refused",
+            self.generations, self.snapshots, self.lost_disks, self.copies.0, self.copies.1
         );
         println!(
             "slowest majority after a cut: {:.2} s; moments with two believed leases: {}",
@@ -181,7 +183,8 @@ fn explain(args: &Args, report: &Report) {
     let Some(violation) = &report.violation else {
         return;
     };
-    let mut replay = format!("xsim --seeds 1 --from {} --minutes {}", report.seed, args.minutes);
+    let run = "cargo run --release -p xbook-tests --bin xsim --";
+    let mut replay = format!("{run} --log --seeds 1 --from {} --minutes {}", report.seed, args.minutes);
     let options = [
         args.nodes.map(|nodes| format!(" --nodes {nodes}")),
         args.observers.map(|observers| format!(" --observers {observers}")),

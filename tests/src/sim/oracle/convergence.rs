@@ -35,9 +35,9 @@ fn picture(machine: &Machine) -> Option<Picture> {
     Some((status.generation, status.position, status.digest, status.changes))
 }
 
-/// What keeps them apart.
+/// What keeps them apart; `waits` is what else is waited for.
 #[must_use]
-pub fn describe(machines: &[Machine]) -> ConvergenceViolation {
+pub fn describe(machines: &[Machine], waits: impl IntoIterator<Item = String>) -> ConvergenceViolation {
     let state = |machine: &Machine| match machine.running().map(|replica| replica.status()) {
         None => format!("node {} does not run", machine.id.0),
         Some(status) => format!(
@@ -52,5 +52,5 @@ pub fn describe(machines: &[Machine]) -> ConvergenceViolation {
             status.pending
         ),
     };
-    ConvergenceViolation { states: machines.iter().map(state).collect() }
+    ConvergenceViolation { states: machines.iter().map(state).chain(waits).collect() }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use xbook::document::{Actor, Genesis, RawChange};
 use xbook::machine::{Block, Caps, Change, State};
-use xbook::replica::{Replica, Settings};
+use xbook::replica::{Remembered, Replica, Settings};
 use xbook::types::{Micros, NodeId, OrderId};
 use xbook_proto::v1::Liquidity;
 
@@ -84,7 +84,7 @@ pub fn check_merge(
     let broken = |error: String| FoldViolation::Broken { what: what.clone(), error };
     let settings = Settings { now: Micros(1), lease: Micros(1), caps, ..Settings::default() };
     let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
-    let replica = Replica::open(genesis.clone(), reader, settings, merge(disks))
+    let replica = Replica::open(genesis.clone(), reader, settings, merge(disks), Remembered::default())
         .map_err(|error| broken(error.to_string()))?;
     let mut blocks = Vec::new();
     let state = replica.whole_fold(|block| blocks.push(block)).map_err(|error| broken(error.to_string()))?;

@@ -62,6 +62,12 @@ pub enum Violation {
         /// What it says.
         reason: String,
     },
+    /// A node goes on with an old copy of its disk, though it was told so.
+    #[error("node {node} goes on though it was told what it acknowledged and its disk does not have")]
+    Unrefused {
+        /// The node.
+        node: NodeId,
+    },
     /// So much happens at one moment that time stands still.
     #[error("node {node} never comes to rest at one moment of time")]
     Restless {
@@ -86,6 +92,7 @@ impl Violation {
             Self::Buffers(_) => "buffers",
             Self::Failed { .. } => "failed",
             Self::Accused { .. } => "accused",
+            Self::Unrefused { .. } => "unrefused",
             Self::Restless { .. } => "restless",
         }
     }

@@ -112,6 +112,8 @@ struct Shown {
     done: bool,
     /// A place that was cancelled rather than matched.
     withdrawn: bool,
+    /// The order that it cancelled first.
+    cancelled: Option<OrderId>,
     reason: Reason,
 }
 
@@ -159,8 +161,9 @@ impl Rematch {
             let withdrawn = block.changes_of(answer).first().is_some_and(is_withdrawn)
                 && withdraws(answer.intent, &request.account);
             self.withdrawn += u64::from(withdrawn);
-            let shown =
-                Shown { done: answer.refused == Reason::Unspecified, withdrawn, reason: answer.refused };
+            let done = answer.refused == Reason::Unspecified;
+            let cancelled = block.changes_of(answer).first().and_then(Change::order).map(|order| order.id);
+            let shown = Shown { done, withdrawn, cancelled, reason: answer.refused };
             let waiting = match request.action {
                 Action::Withdraw(order) if !self.is_consumed(order) => requests(order),
                 _ => None,
@@ -230,14 +233,17 @@ impl Rematch {
                 true
             }
             (Recall::New, Action::Place(place)) => self.place(id, request, place),
-            (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown.done, waiting),
+            (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
             (Recall::New, Action::Cancel(target)) => {
                 let order = self.find(request, *target, shown.done);
                 order.is_some_and(|order| self.cancel(order))
             }
             (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
-            (Recall::New, Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_)) => false,
+            (
+                Recall::New,
+                Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),
+            ) => false,
             (Recall::New, Action::ChangeVoters(change)) => self.change_voters(*change),
             // It only uses up its number, and is shown without a reason.
             (Recall::New, Action::Invalid) => true,
@@ -255,13 +261,16 @@ impl Rematch {
         &mut self,
         request: &Request,
         order: OrderId,
-        shown_done: bool,
+        shown: Shown,
         waiting: Option<&Request>,
     ) -> bool {
-        // An order that waits may be a repeat: then it is the first one that must not rest.
-        let first = waiting.and_then(|waiting| self.memory.known(waiting)).filter(|_| shown_done);
+        // An order that waits may be a repeat: then it is the first one that must not rest. If the first
+        // one may be forgotten, what was shown tells whether it is.
+        let first = waiting
+            .and_then(|waiting| self.memory.known(waiting))
+            .filter(|(first, sure)| shown.done && (*sure || shown.cancelled == Some(*first)));
         let target = first.map_or(order, |(first, _)| first);
-        if let Some(order) = self.find(request, Target::Order(target), shown_done) {
+        if let Some(order) = self.find(request, Target::Order(target), shown.done) {
             return self.cancel(order);
         }
         // Unless it was withdrawn before, which is as true now.
@@ -271,7 +280,7 @@ impl Rematch {
         let known = self.marks.get(&order).map(|account| *account == request.account);
         let waits = !self.is_consumed(order);
         self.unmark(order, &request.account);
-        let done = known.unwrap_or(waits && shown_done);
+        let done = known.unwrap_or(waits && shown.done);
         if waits && done {
             self.marks.insert(order, request.account.clone());
             self.withdrawn_requests.extend(waiting.map(|waiting| (order, key_of(waiting))));

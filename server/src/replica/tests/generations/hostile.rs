@@ -19,7 +19,7 @@ fn trading() -> Group {
 /// Everything that has a number in it, with this one.
 fn numbered(number: u64) -> Vec<Message> {
     let actor = Actor::new(Micros(number), LIAR, 1);
-    let ack = Ack { label: number, vector: [(actor, number)].into() };
+    let ack = Ack { label: number, vector: [(actor, number)].into(), mark: Some([7; 16]) };
     vec![
         Message::Ack(ack),
         Message::Heartbeat { term: number, sent: Micros(number), majority: Some(Micros(number)) },
@@ -104,7 +104,7 @@ fn an_older_hello_is_answered_by_who_is_ahead() {
         group.run(5);
     }
     group.sent.clear();
-    let hello = Message::Hello { genesis: [0; 32], ack: Ack::default() };
+    let hello = Message::Hello { genesis: [0; 32], ack: Ack::default(), heard: None, answer: false };
     group.input(id(1), Input::PeerUp(LIAR));
     group.sent.clear();
     group.input(id(1), Input::Message { from: LIAR, envelope: Envelope { generation: 0, message: hello } });

@@ -1,0 +1,70 @@
+//! The gate for restored directories.
+//!
+//! A data directory that was copied from another place may be an old copy, and whoever could tell may
+//! be away. Its node promises, acknowledges and stands for nothing before it has heard a majority of the
+//! *other* voters and has on its disk what they had: whatever was committed with its own word was also
+//! on the disk of one of them. Before it has heard them it takes no requests and sends no changes. A single
+//! voter has nobody to ask.
+
+use std::collections::BTreeMap;
+
+use super::message::Ack;
+use super::{Effect, Replica};
+use crate::document::Vector;
+use crate::types::{Micros, NodeId};
+
+/// Closed, with what was heard so far: of each peer its generation, and what its disk had.
+#[derive(Default, Debug)]
+pub(super) struct Gate {
+    heard: BTreeMap<NodeId, (u64, Vector)>,
+}
+
+impl Replica {
+    /// Whether the gate lets this node promise, acknowledge and stand.
+    #[must_use]
+    pub fn may_vote(&self) -> bool {
+        self.gate.is_none()
+    }
+
+    /// Whether this node is a voter and may vote.
+    pub(super) fn votes(&self) -> bool {
+        self.may_vote() && self.tape.voters().contains(&self.node)
+    }
+
+    /// Whether the gate lets this node take requests and send changes.
+    pub(super) fn is_heard(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| self.are_enough(|voter| gate.heard.contains_key(voter)))
+    }
+
+    /// A peer said what its disk has, and nothing against this node's.
+    pub(super) fn pass_by(&mut self, peer: NodeId, generation: u64, ack: &Ack) {
+        if let Some(gate) = &mut self.gate {
+            gate.heard.entry(peer).or_insert_with(|| (generation, ack.vector.clone()));
+        }
+    }
+
+    /// Opens the gate once enough was heard and stored.
+    pub(super) fn tend_gate(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        let Some(gate) = &self.gate else { return };
+        let mine = (self.generation(), self.log.ack());
+        let has = |voter: &NodeId| {
+            gate.heard.get(voter).is_some_and(|(generation, vector)| {
+                let theirs = Ack { vector: vector.clone(), ..Ack::default() };
+                *generation < mine.0 || *generation == mine.0 && mine.1.covers(&theirs)
+            })
+        };
+        if self.are_enough(has) {
+            self.gate = None;
+            self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+            effects.push(Effect::GateOpened);
+            self.acknowledge(effects);
+        }
+    }
+
+    /// Whether these are a majority of the other voters.
+    fn are_enough(&self, which: impl Fn(&NodeId) -> bool) -> bool {
+        let others = self.tape.voters().iter().filter(|voter| **voter != self.node);
+        let (all, fit) = others.fold((0, 0), |(all, fit), voter| (all + 1, fit + usize::from(which(voter))));
+        all == 0 || fit > all / 2
+    }
+}
