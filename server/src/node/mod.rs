@@ -13,6 +13,7 @@ mod handle;
 mod mesh;
 mod publish;
 mod quarantine;
+mod refill;
 mod supervisor;
 mod task;
 mod waiting;
