@@ -233,6 +233,20 @@ async fn a_market_that_is_not_right_is_told_by_the_exit_code() {
 }
 
 #[tokio::test]
+async fn a_market_that_was_not_verified_as_a_whole_is_told_by_another_exit_code() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "verify AWAY/X").await;
+    assert_eq!(run.exit, Exit::Incomplete);
+    assert!(run.out.contains("NOT VERIFIED: node 1 was not reached: it is silent\n"), "{}", run.out);
+    assert!(!run.out.contains("nothing is wrong"), "{}", run.out);
+    let json = xcli(&node, "verify AWAY/X --output json").await;
+    assert_eq!(json.exit, Exit::Incomplete);
+    for words in ["\"passed\":false", "VERIFY_VERDICT_INCOMPLETE", "\"unverified\":[\"node 1"] {
+        assert!(json.out.contains(words), "{words} in {}", json.out);
+    }
+}
+
+#[tokio::test]
 async fn a_pending_order_tells_until_when_it_may_trade_and_how_to_withdraw_it() {
     let node = fake_node::start().await;
     let run = xcli(&node, "buy 5 PENDING/X mkt --account alice --timeout 7s").await;

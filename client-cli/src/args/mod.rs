@@ -19,7 +19,8 @@ Exit codes:
   3  invalid request, or no such market or order
   4  node not reachable, or too busy
   5  outcome unknown: repeat the command with the same --request-id to learn it
-  6  internal error
+  6  internal error; or `verify` found something wrong
+  7  `verify` found nothing wrong, but could not verify all
 
 Examples:
   xcli market create BTC/USDT --tick 0.01 --lot 0.001
@@ -112,6 +113,12 @@ pub enum Command {
     #[command(subcommand)]
     Voter(VoterCommand),
     /// Verify a market: compare the digests of all nodes, match its tape again, add up its fills.
+    ///
+    /// Exits with 0 if all was verified and nothing is wrong, with 6 if something is wrong, and with 7 if
+    /// nothing was found wrong but not all could be verified: a node was not reached or compared, or
+    /// nothing could be matched again. In JSON `verdict` tells which, `findings` what is wrong and
+    /// `unverified` what was left out and why. The tape is matched again as far back as the node keeps it:
+    /// the current generation and up to two before.
     Verify(VerifyArgs),
     /// Make a token that lets new nodes join the cluster.
     Invite(InviteArgs),
@@ -396,7 +403,7 @@ pub struct VoterArgs {
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The market, such as BTC/USDT.
+    /// The market, such as BTC/USDT, or "directory".
     pub market: String,
 }
 

@@ -4,7 +4,7 @@ use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
     ListNodesRequest, MarketRules, RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest,
-    VerifyMarketRequest,
+    VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
@@ -69,7 +69,11 @@ pub async fn verify(context: Context<'_, '_>, args: VerifyArgs) -> Result<Exit, 
     let answer = context.client.cluster().verify_market(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     context.output.show(&answer, |terminal| show::verify::verified(&answer, terminal))?;
-    Ok(if answer.passed { Exit::Done } else { Exit::Internal })
+    Ok(match answer.verdict() {
+        VerifyVerdict::Passed => Exit::Done,
+        VerifyVerdict::Incomplete => Exit::Incomplete,
+        VerifyVerdict::Wrong | VerifyVerdict::Unspecified => Exit::Internal,
+    })
 }
 
 pub async fn invite(context: Context<'_, '_>, args: InviteArgs) -> Result<Exit, Failure> {

@@ -329,9 +329,19 @@ impl ClusterService for Fake {
         Err(Status::unimplemented("for nodes"))
     }
 
-    async fn verify_market(&self, _: Request<VerifyMarketRequest>) -> Answer<VerifyMarketResponse> {
-        let findings = vec!["it differs".to_owned()];
-        Ok(Response::new(VerifyMarketResponse { position: 7, findings, ..VerifyMarketResponse::default() }))
+    async fn verify_market(&self, request: Request<VerifyMarketRequest>) -> Answer<VerifyMarketResponse> {
+        let mut answer = VerifyMarketResponse { position: 7, ..VerifyMarketResponse::default() };
+        match request.into_inner().market.as_str() {
+            "AWAY/X" => {
+                answer.unverified = vec!["node 1 was not reached: it is silent".to_owned()];
+                answer.set_verdict(VerifyVerdict::Incomplete);
+            }
+            _ => {
+                answer.findings = vec!["it differs".to_owned()];
+                answer.set_verdict(VerifyVerdict::Wrong);
+            }
+        }
+        Ok(Response::new(answer))
     }
 
     async fn remove_voter(&self, _: Request<RemoveVoterRequest>) -> Answer<RemoveVoterResponse> {

@@ -18,7 +18,7 @@ use super::{Digest, Rules};
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// Most markets that a directory holds.
-const MAX_MARKETS: usize = 1_000;
+pub const MAX_MARKETS: usize = 1_000;
 
 /// Most nodes that a directory holds: each connects with all others.
 const MAX_NODES: usize = 256;

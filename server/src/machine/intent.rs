@@ -60,6 +60,24 @@ pub struct Request {
     pub action: Action,
 }
 
+impl Request {
+    /// Bytes of its record, to within a few.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let origin = match &self.origin {
+            Origin::Request(id) => id.len(),
+            Origin::Command { session, .. } => session.name.len(),
+        };
+        let texts = match &self.action {
+            Action::CreateMarket(new) => new.name.len() + 9 * new.voters.len(),
+            Action::Announce(entry) => 64 + entry.address.len() + entry.peer_address.len(),
+            Action::Invite(_) => 48,
+            _ => 0,
+        };
+        64 + self.account.len() + origin + texts
+    }
+}
+
 /// What a request asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {

@@ -26,7 +26,7 @@ pub use caps::Caps;
 pub use chain::{ChainHead, Content, RequestOutcome, chain_start};
 pub use check::{is_account, is_address, is_admissible, is_chosen_name, is_market_name};
 pub use digest::Digest;
-pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};
+pub use directory::{Directory, MAX_ADDRESS_BYTES, MAX_MARKETS, MarketEntry, NodeEntry};
 pub use error::FoldError;
 pub use intent::{
     Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, Session, SessionId, Target,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -19,6 +20,22 @@ use crate::types::{Micros, NodeId, Position};
 
 /// When to try again to announce where this node is, if too many requests waited.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the directory is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Notes when the directory is [current](crate::replica::Replica::is_current) for the first time.
+pub(super) async fn learn(directory: ReplicaHandle, known: Arc<AtomicBool>) {
+    while let Ok((current, position)) =
+        directory.read(|replica| (replica.is_current(), replica.view().position())).await
+    {
+        if current && directory.reached(position).await.is_ok() {
+            known.store(true, Ordering::Release);
+            return;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
 
 /// How long the token of a cluster's first start lets nodes join.
 const FIRST_TOKEN_LIFETIME: Micros = Micros(3_600_000_000);

@@ -20,6 +20,7 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -90,6 +91,8 @@ struct Inner {
     events: mpsc::Sender<LinkEvent>,
     store: Store,
     history_turns: Arc<Semaphore>,
+    /// Whether the directory was current once.
+    knows_directory: Arc<AtomicBool>,
 }
 
 /// The node's replicas, as peers reach them.
@@ -255,6 +258,7 @@ impl Node {
             events: supervisor.events.clone(),
             store: supervisor.starter.store.clone(),
             history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
+            knows_directory: Arc::default(),
         };
         let members = supervisor.members.clone();
         tokio::spawn(supervisor.run());
@@ -270,6 +274,7 @@ impl Node {
         tokio::spawn(clock_watch::watch(node.directory().clone(), clock, node.id()));
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
+        tokio::spawn(mesh::learn(node.directory().clone(), Arc::clone(&node.inner.knows_directory)));
         // And whoever dials this node, that it knows who is in the directory.
         mesh::note_members(node.directory(), &members).await;
         tokio::spawn(mesh::connect(node.directory().clone(), members, dialler, join));
@@ -363,6 +368,13 @@ impl Node {
         mesh::nodes(self.directory()).await
     }
 
+    /// Whether the node has had, since it started, all of the directory that was committed then. Before,
+    /// what it does not find may be there nevertheless.
+    #[must_use]
+    pub fn knows_directory(&self) -> bool {
+        self.inner.knows_directory.load(Ordering::Acquire)
+    }
+
     /// The directory, then all markets by name.
     #[must_use]
     pub fn documents(&self) -> Vec<ReplicaHandle> {
@@ -382,15 +394,22 @@ impl Node {
         found.get(name).cloned().ok_or(Closed::Ended)
     }
 
-    /// A market's newest generation as it is on the disk, opened beside the running replica: its
-    /// tape can be [matched again](Replica::rematch). Blocks, and takes as long as a restart.
+    /// The number of a document's newest generation on the disk. Blocks.
     ///
     /// # Errors
-    /// There is no such market, or what is stored can't be read.
-    pub fn open_copy(&self, market: &str) -> Result<Replica, NodeError> {
-        let document = market.to_owned();
-        let stored = self.inner.store.read(market)?;
-        let stored = stored.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))?;
+    /// There is no such document, or what is stored can't be read.
+    pub fn newest_generation(&self, document: &str) -> Result<u64, NodeError> {
+        let newest = self.inner.store.newest_generation(document)?;
+        newest.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))
+    }
+
+    /// A document's generation as it is on the disk, opened beside the running replica: its tape can be
+    /// [matched again](Replica::rematch). `None` if it is not kept. Blocks, and takes as long as a restart.
+    ///
+    /// # Errors
+    /// What is stored can't be read.
+    pub fn open_copy(&self, document: &str, generation: u64) -> Result<Option<Replica>, NodeError> {
+        let Some(stored) = self.inner.store.read(document, generation)? else { return Ok(None) };
         let now = self.inner.clock.now();
         let settings = Settings { now, lease: LEASE, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
@@ -401,7 +420,8 @@ impl Node {
             stored.loaded,
             Remembered::default(),
         );
-        opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })
+        let document = document.to_owned();
+        opened.map(Some).map_err(|error| NodeError::Replica { document, error: Box::new(error) })
     }
 
     /// Asks the node to end: requests that were taken are finished, then all is closed.

@@ -72,7 +72,7 @@ impl Starter {
                  and it is the newest copy, start with --trust-directory"
             );
         }
-        let history = HistoryStore::open(&directory.join("history"))?;
+        let history = HistoryStore::open(&directory.join("history"), roll_at)?;
         let writer = Some(Writer::start(&store)?);
         let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
         Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, fill_turns, writer })

@@ -33,6 +33,9 @@ const STEADY: Micros = Micros(10_000_000);
 /// not have heard of its token yet.
 const MAX_REFUSALS: u32 = 6;
 
+/// How long a node may take to tell its directory.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What it takes to dial peers. Cheap to clone.
 #[derive(Clone)]
 pub struct Dialler<R> {
@@ -197,7 +200,8 @@ pub async fn fetch_directory(addresses: &[String]) -> Result<Genesis, PeerError>
     let mut delay = FIRST_DELAY;
     loop {
         for address in addresses {
-            match ask_directory(address).await {
+            let asked = tokio::time::timeout(ANSWER_TIMEOUT, ask_directory(address)).await;
+            match asked.unwrap_or(Err(PeerError::Silent)) {
                 Ok(genesis) => return Ok(genesis),
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => tracing::warn!(%address, %error, "can't join yet"),

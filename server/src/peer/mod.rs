@@ -64,6 +64,9 @@ pub enum PeerError {
     /// It did not greet.
     #[error("it did not greet first, with a challenge and its key")]
     NoGreeting,
+    /// It takes connections and says nothing.
+    #[error("it takes the connection and does not answer in time: is it a node?")]
+    Silent,
     /// It speaks another version.
     #[error("it speaks version {theirs} of the protocol between nodes, this node speaks {PROTOCOL}")]
     Protocol {
@@ -177,7 +180,7 @@ impl PeerError {
             Self::TooOften { .. } | Self::Busy => Code::ResourceExhausted,
             Self::Connected => Code::AlreadyExists,
             Self::Farewell(_) => Code::Cancelled,
-            Self::Transport(_) | Self::Closing | Self::Random(_) => Code::Unavailable,
+            Self::Transport(_) | Self::Silent | Self::Closing | Self::Random(_) => Code::Unavailable,
         };
         Status::new(code, self.to_string())
     }

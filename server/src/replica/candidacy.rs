@@ -214,7 +214,7 @@ impl Replica {
             let seq = |head: Head| self.document.vector().get(&head.actor).map(|seq| (head.actor, *seq));
             holding.adopted_from = adopted.and_then(seq);
         }
-        let holder = Holder { holding, echoes: BTreeMap::new(), handed_over: false };
+        let holder = Holder { holding, echoes: BTreeMap::new(), handed_over: false, renewed: now };
         self.lease.role = Role::Holder(Box::new(holder));
         self.lease.believed = None;
         self.lease.timer = now;

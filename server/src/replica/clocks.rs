@@ -33,12 +33,8 @@ impl Replica {
 
     /// What the clocks of a majority of the voters say; `None` while this holder does not know so many.
     pub(super) fn majority_clock(&self, now: Micros) -> Option<Micros> {
-        let Role::Holder(holder) = &self.lease.role else {
-            return None;
-        };
-        let known = |voter: &&NodeId| **voter == self.node || holder.echoes.contains_key(voter);
-        let enough = self.tape.voters().iter().filter(known).count() >= self.tape.majority();
-        enough.then(|| self.tape_clock(now))
+        // Then so many have answered.
+        self.renewed(now).then(|| self.tape_clock(now))
     }
 
     /// The holder told what the majority's clocks say.

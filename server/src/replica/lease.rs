@@ -54,6 +54,8 @@ pub(super) struct Holder {
     pub echoes: BTreeMap<NodeId, (Micros, i64)>,
     /// The lease was handed over: no more matching.
     pub handed_over: bool,
+    /// When it was last renewed, as far as it was looked at.
+    pub renewed: Micros,
 }
 
 impl Lease {
@@ -140,6 +142,12 @@ impl Replica {
             return Ok(());
         }
         let alone = self.tape.voters().len() == 1;
+        let renewed = self.renewed(now);
+        if let Role::Holder(holder) = &mut self.lease.role
+            && renewed
+        {
+            holder.renewed = now;
+        }
         match &self.lease.role {
             Role::Follower if alone => self.stand(now, None, effects)?,
             Role::Follower | Role::Trial { .. } | Role::Candidate { .. } if now >= self.lease.timer => {
@@ -150,8 +158,10 @@ impl Replica {
             }
             Role::Holder(holder) if now >= self.lease.timer => {
                 self.lease.timer = now.plus(Micros(self.lease.duration.0 / 5));
-                if holder.handed_over {
-                    // Nobody took it: then it is anyone's again.
+                let silent = holder.renewed.plus(Micros(2 * self.lease.duration.0));
+                if holder.handed_over || now >= silent {
+                    // Nobody took it: then it is anyone's again. Nor is it held any more if no majority
+                    // answers: who still hears this holder shall not believe in it, and follow nobody else.
                     self.step_down(now);
                 } else {
                     self.heartbeat(now, effects);
@@ -267,11 +277,15 @@ impl Replica {
         let Role::Holder(holder) = &self.lease.role else {
             return false;
         };
-        let fresh = self.tape.voters().iter().filter(|voter| {
-            **voter == self.node
-                || holder.echoes.get(voter).is_some_and(|(sent, _)| now < sent.plus(self.lease.duration))
-        });
-        fresh.count() >= self.tape.majority()
+        let fresh = |voter: &&NodeId| **voter == self.node || self.fresh_echo(holder, **voter, now).is_some();
+        self.tape.voters().iter().filter(fresh).count() >= self.tape.majority()
+    }
+
+    /// How far a node's clock is ahead of this one, if it answered within the last lease. What was said
+    /// before that may be of a clock that was set right since.
+    fn fresh_echo(&self, holder: &Holder, node: NodeId, now: Micros) -> Option<i64> {
+        let (sent, ahead) = holder.echoes.get(&node)?;
+        (now < sent.plus(self.lease.duration)).then_some(*ahead)
     }
 
     /// Whether this process may match now.
@@ -288,8 +302,8 @@ impl Replica {
         };
         let voters = self.tape.voters().iter().filter(|voter| **voter != self.node);
         let others = voters
-            .filter_map(|voter| holder.echoes.get(voter))
-            .map(|(_, ahead)| now.0.saturating_add_signed(*ahead));
+            .filter_map(|voter| self.fresh_echo(holder, *voter, now))
+            .map(|ahead| now.0.saturating_add_signed(ahead));
         let mut clocks: Vec<u64> = others.chain([now.0]).collect();
         clocks.sort_unstable();
         Micros(clocks[(clocks.len() - 1) / 2])

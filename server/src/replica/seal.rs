@@ -198,7 +198,8 @@ impl Replica {
         {
             // The last heartbeats' echoes still count: it is the same lease.
             let holding = Holding::new(term, self.view.clone(), 0, self.node);
-            let holder = Holder { holding, echoes: held.echoes, handed_over: false };
+            let (echoes, renewed) = (held.echoes, held.renewed);
+            let holder = Holder { holding, echoes, handed_over: false, renewed };
             self.lease.role = Role::Holder(Box::new(holder));
             self.lease.believed = None;
             self.lease.timer = now;

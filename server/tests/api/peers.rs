@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tonic::Code;
+use tonic_types::StatusExt;
 use xbook::node::{Node, Start};
 use xbook::types::NodeId;
 use xbook_proto::v1::{self, OrderStatus, Reason};
@@ -232,7 +233,7 @@ async fn a_new_directory_needs_a_cluster() {
 }
 
 /// Places orders until the market's document has begun a generation.
-async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
+pub async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
     let mut placed = 0;
     let mut last = 0;
     while document(served, MARKET).await.generation < generation {
@@ -299,30 +300,90 @@ async fn a_restart_after_generations_finds_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_market_is_verified_on_all_nodes() {
-    let mut nodes = three_voters().await;
-    for (at, node) in nodes.iter_mut().enumerate() {
-        node.place(buy(&format!("b{at}"), "10", "3")).await.unwrap();
-        node.place(sell(&format!("s{at}"), "10", "2")).await.unwrap();
+async fn an_order_past_its_time_is_not_told_as_open_while_nobody_can_close_it() {
+    let [mut left, second, third] = three_voters().await;
+    let now = left.node.clock().now().0;
+    let at = now + 3_000_000;
+    let expire_time = prost_types::Timestamp {
+        seconds: i64::try_from(at / 1_000_000).unwrap(),
+        nanos: i32::try_from(at % 1_000_000 * 1_000).unwrap(),
+    };
+    let mut ids = Vec::new();
+    for (name, expires) in [("gtd", Some(expire_time)), ("gtc", None)] {
+        let mut request = buy(name, "10", "1");
+        let order = request.order.as_mut().unwrap();
+        order.expire_time = expires;
+        if expires.is_some() {
+            order.set_time_in_force(v1::TimeInForce::Gtd);
+        }
+        let order = left.place(request).await.unwrap().order.unwrap();
+        assert_eq!(order.status(), OrderStatus::Open);
+        ids.push(order.order_id);
     }
-    let request = v1::VerifyMarketRequest { market: MARKET.to_owned() };
-    let verified = nodes[1].cluster.verify_market(request.clone()).await.unwrap().into_inner();
-    assert!(verified.passed, "{verified:?}");
-    assert_eq!(verified.nodes.len(), 3);
-    for node in &verified.nodes {
-        assert_eq!(node.comparison(), v1::DigestComparison::Equal, "{node:?}");
-    }
-    let matched = verified.rematched.unwrap();
-    assert_eq!((matched.intents, matched.fills, matched.quantity.as_str()), (6, 4, "6"));
+    let (at_second, data_of_second) = (second.addresses(), second.end().await);
+    let _third = third.end().await;
+    tokio::time::sleep(left.node.clock().until(xbook::types::Micros(at))).await;
+    assert_eq!(left.order(&ids[0]).await.status(), OrderStatus::Expiring);
+    assert_eq!(left.order(&ids[1]).await.status(), OrderStatus::Open);
+    let list = v1::ListOrdersRequest { market: MARKET.into(), ..Default::default() };
+    let listed = left.trading.list_orders(list).await.unwrap().into_inner().orders;
+    let told: Vec<_> = listed.iter().map(|order| (order.order_id.clone(), order.status())).collect();
+    let expected = [OrderStatus::Expiring, OrderStatus::Open];
+    assert_eq!(told, ids.clone().into_iter().zip(expected).collect::<Vec<_>>());
 
-    let [gone, mut left, _third] = nodes;
-    let id = gone.node.id().to_string();
-    gone.end().await;
-    let verified = left.cluster.verify_market(request).await.unwrap().into_inner();
-    assert!(verified.passed, "a node that can't be asked is not wrong: {verified:?}");
-    let silent = verified.nodes.iter().find(|node| node.node_id == id).unwrap();
-    assert_eq!(silent.comparison(), v1::DigestComparison::Unreachable);
+    // A majority closes it.
+    let _second = Served::at(data_of_second, at_second).await;
+    let closed = async {
+        while left.order(&ids[0]).await.status() == OrderStatus::Expiring {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        left.order(&ids[0]).await.status()
+    };
+    let closed = tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+    assert_eq!(closed, OrderStatus::Expired);
+}
 
-    let unknown = v1::VerifyMarketRequest { market: "ETH/USDT".to_owned() };
-    assert_eq!(left.cluster.verify_market(unknown).await.unwrap_err().code(), Code::NotFound);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hears_of_nobody_does_not_deny_a_market() {
+    let first = Served::start().await;
+    let second = joined(&first).await;
+    let (at_first, at_second) = (first.addresses(), second.addresses());
+    let (data_of_first, data_of_second) = (first.end().await, second.end().await);
+    let mut second = Served::at(data_of_second, at_second).await;
+    let other = || v1::GetMarketRequest { market: "ETH/USDT".into() };
+    let words = "this node has just started or joined, and does not know of a market ETH/USDT yet: ask another \
+                 node, or again";
+    let refused = second.data.get_market(other()).await;
+    assert!(refused.as_ref().unwrap_err().get_error_details().retry_info().is_some());
+    assert_refused(refused, Code::Unavailable, "STARTING", words);
+    let place = v1::PlaceOrderRequest { market: "ETH/USDT".into(), ..buy("a", "10", "1") };
+    assert_refused(second.place(place).await, Code::Unavailable, "STARTING", words);
+    let lease = v1::ListLeasesRequest { market: "ETH/USDT".into() };
+    assert_refused(second.cluster.list_leases(lease).await, Code::Unavailable, "STARTING", words);
+    // What it has it tells.
+    assert_eq!(
+        second.data.list_markets(v1::ListMarketsRequest {}).await.unwrap().into_inner().markets.len(),
+        1
+    );
+
+    let mut first = Served::at(data_of_first, at_first).await;
+    let known = async {
+        while let Err(status) = second.data.get_market(other()).await {
+            if status.code() == Code::NotFound {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), known).await.unwrap();
+    assert_eq!(first.data.get_market(other()).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn joining_what_takes_a_connection_and_is_silent_goes_on_to_the_next() {
+    let first = Served::start().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peers = [silent.local_addr().unwrap(), first.address];
+    let joined = tokio::time::timeout(Duration::from_secs(15), Served::joined(&peers)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), joined.node.market_ready(MARKET)).await.unwrap().unwrap();
 }

@@ -10,8 +10,9 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
+use xbook::api::Limits;
 use xbook::machine::JoinToken;
-use xbook::node::{Node, Start};
+use xbook::node::{Node, NodeError, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
@@ -64,15 +65,43 @@ impl Served {
     /// A node on its data directory, with peers that it dials.
     pub async fn with(directory: TempDir, peers: &[SocketAddr]) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::serve(directory, peers, [free, free]).await
+        Self::serve(directory, peers, [free, free], Limits::default()).await
     }
 
     /// The node of a data directory, back at its addresses: for clients, and for other nodes.
     pub async fn at(directory: TempDir, addresses: [SocketAddr; 2]) -> Self {
-        Self::serve(directory, &[], addresses).await
+        Self::serve(directory, &[], addresses, Limits::default()).await
     }
 
-    async fn serve(directory: TempDir, peers: &[SocketAddr], addresses: [SocketAddr; 2]) -> Self {
+    /// A new node with the market BTC/USDT, of which clients may take no more than this.
+    pub async fn limited(limits: Limits) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut served = Self::serve(tempfile::tempdir().unwrap(), &[], [free, free], limits).await;
+        served.create(MARKET).await.unwrap();
+        served
+    }
+
+    async fn serve(
+        directory: TempDir,
+        peers: &[SocketAddr],
+        addresses: [SocketAddr; 2],
+        limits: Limits,
+    ) -> Self {
+        Self::try_serve(directory, peers, addresses, limits).await.unwrap()
+    }
+
+    /// A node on a data directory that may be damaged.
+    pub async fn try_with(directory: TempDir, peers: &[SocketAddr]) -> Result<Self, NodeError> {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::try_serve(directory, peers, [free, free], Limits::default()).await
+    }
+
+    async fn try_serve(
+        directory: TempDir,
+        peers: &[SocketAddr],
+        addresses: [SocketAddr; 2],
+        limits: Limits,
+    ) -> Result<Self, NodeError> {
         let [listener, peer_listener] =
             [TcpListener::bind(addresses[0]).await.unwrap(), TcpListener::bind(addresses[1]).await.unwrap()];
         let [address, peer_address] = [listener.local_addr().unwrap(), peer_listener.local_addr().unwrap()];
@@ -86,15 +115,15 @@ impl Served {
             document_bytes: Some(DOCUMENT_BYTES),
             trust_directory: false,
         };
-        let node = Node::start(start).await.unwrap();
+        let node = Node::start(start).await?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {
+        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, limits, async {
             let _ = stopped.await;
         }));
         let door = node.clone();
         tokio::spawn(async move { door.serve_peers(peer_listener).await });
         let channel = connect(address).await;
-        Self {
+        Ok(Self {
             node,
             address,
             peer_address,
@@ -104,7 +133,7 @@ impl Served {
             stop: Some(stop),
             serving,
             directory,
-        }
+        })
     }
 
     /// Where it is reached, to come back there.

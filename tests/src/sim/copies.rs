@@ -112,12 +112,15 @@ impl World {
         if goes_on { Err(Violation::Unrefused { node }) } else { Ok(()) }
     }
 
-    /// Whether every copy was refused, or has what it lacked.
+    /// Whether every copy was refused, or has what it lacked. One that has left the generations in which it
+    /// had acknowledged, its node being no voter meanwhile, lacks nothing that counts.
     pub(super) fn copies_are_settled(&self) -> bool {
         let voters = self.generations.voters();
         let open = |machine: &Machine| machine.replica().is_some_and(Replica::may_vote);
         self.machines.iter().all(|machine| {
-            let settled = machine.copy.is_none() || !voters.contains(&machine.id);
+            let generation = machine.disk.genesis().generation();
+            let lacks = machine.copy.is_some_and(|copy| copy.noticed || generation <= copy.through);
+            let settled = !lacks || !voters.contains(&machine.id);
             settled && open(machine)
         })
     }

@@ -6,6 +6,7 @@
 
 mod args;
 mod demo;
+mod descriptors;
 mod run;
 mod service;
 mod signals;

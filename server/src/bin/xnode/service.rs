@@ -7,9 +7,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use xbook::api::Limits;
 use xbook::node::{Ending, Node, Start};
 use xbook::store::Written;
 use xbook::types::NodeId;
+
+use crate::descriptors;
 
 /// A node that serves.
 pub struct Service {
@@ -59,7 +62,8 @@ impl Service {
             .await
             .with_context(|| format!("can't start on the data directory {}", data.display()))?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(xbook::api::serve(node.clone(), listener, async move {
+        let limits = Limits { connections: descriptors::connections(), ..Limits::default() };
+        let server = tokio::spawn(xbook::api::serve(node.clone(), listener, limits, async move {
             // A sender that is gone says the same.
             let _ = stopped.await;
         }));

@@ -54,3 +54,23 @@ fn one_voter_of_three_knows_no_majority() {
     group.start(started);
     assert_eq!(known(&group, started), []);
 }
+
+#[test]
+fn two_clocks_that_are_wrong_one_after_the_other_move_no_tape_time() {
+    let mut group = Group::new(&[1, 2, 3], &[], u64::MAX);
+    group.run(1_000);
+    let holder = group.holder_by_clocks().unwrap();
+    let others: Vec<u64> = (1..=3).filter(|node| *node != holder).collect();
+    group.set_ahead(others[0], HOUR);
+    group.run(500);
+    // What it said last is not what its clock says now.
+    group.stop(others[0]);
+    group.run(500);
+    group.set_ahead(others[1], HOUR);
+    group.run(500);
+    group.place(holder, "now");
+    group.run(100);
+    let replica = group.replica(holder);
+    assert_eq!(replica.status().pending, 0);
+    assert!(replica.view().time() <= group.clock(holder), "tape time has gone ahead");
+}

@@ -2,6 +2,7 @@
 
 mod copies;
 mod hostile;
+mod links;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -194,6 +195,11 @@ impl Group {
 
     fn submit(&mut self, node: u64, requests: Vec<Request>) {
         self.input(id(node), Input::Submit(requests));
+    }
+
+    /// A client places an order that rests.
+    pub(super) fn place(&mut self, node: u64, id: &str) {
+        self.submit(node, vec![limit(id, Side::Buy, 1, 10)]);
     }
 
     pub(super) fn replica(&self, node: u64) -> &Replica {

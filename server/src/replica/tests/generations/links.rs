@@ -1,0 +1,33 @@
+//! Where only some links work, the others are enough.
+
+use super::*;
+
+impl Group {
+    /// Leaves only these links.
+    fn leave(&mut self, links: &[(u64, u64)]) {
+        let all: Vec<_> = self.links.iter().copied().collect();
+        let stays =
+            |a: NodeId, b: NodeId| links.iter().any(|(c, d)| [(a.0, b.0), (b.0, a.0)].contains(&(*c, *d)));
+        for (a, b) in all.into_iter().filter(|(a, b)| !stays(*a, *b)) {
+            self.links.remove(&(a, b));
+            self.input(a, Input::PeerDown(b));
+            self.input(b, Input::PeerDown(a));
+        }
+    }
+}
+
+#[test]
+fn a_holder_that_no_majority_answers_holds_nobody_back() {
+    let mut group = Group::new(&[1, 2, 3, 4, 5], &[6], u64::MAX);
+    group.run(500);
+    let holder = group.holder().unwrap();
+    let others: Vec<u64> = (1..=5).filter(|node| *node != holder).collect();
+    let [near, hub, far, hidden] = others[..] else { panic!("{others:?}") };
+    // Only two are linked with a majority, and that has one which still hears the holder.
+    group.leave(&[(holder, near), (near, hub), (hub, far), (hub, 6), (6, hidden)]);
+    group.submit(far, rest(0, 5));
+    group.run(2_000);
+    group.assert_agreed();
+    assert_eq!(group.replica(hidden).view().machine.market().unwrap().book().len(), 5);
+    assert!([near, hub].contains(&group.holder().unwrap()));
+}
