@@ -83,7 +83,7 @@ proptest! {
 
 #[test]
 fn an_acknowledgement_counted_across_generations_is_found() {
-    found(Bug::AckAcross, 20);
+    found(Bug::AckAcross, 60);
 }
 
 #[test]
