@@ -12,6 +12,15 @@ pub fn now() -> SystemTime {
 
 /// A fresh request id: 128 random bits in hex.
 pub fn draw_request_id() -> Result<String, Failure> {
+    draw()
+}
+
+/// A fresh join token: 128 random bits in hex.
+pub fn draw_token() -> Result<String, Failure> {
+    draw()
+}
+
+fn draw() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Failure::internal(format!("the system gives no random numbers: {error}")))?;

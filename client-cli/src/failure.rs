@@ -33,9 +33,11 @@ pub enum Exit {
     Unreachable = 4,
     /// The request was sent and its outcome is not known.
     OutcomeUnknown = 5,
-    /// The node or this program is at fault.
+    /// The node or this program is at fault, or a market is not right.
     #[default]
     Internal = 6,
+    /// Nothing was found wrong, but not all was verified.
+    Incomplete = 7,
 }
 
 /// Why a command ended without its answer.
@@ -233,7 +235,7 @@ impl From<io::Error> for Failure {
 pub fn is_transient(status: &Status) -> bool {
     match reason_of(status) {
         // It goes on where it ended.
-        Reason::SlowReader | Reason::TooMuchUnread => return true,
+        Reason::SlowReader | Reason::TooMuchUnread | Reason::TooManyConnections => return true,
         // It stays so until somebody looks after the node.
         Reason::Quarantined => return false,
         _ => {}

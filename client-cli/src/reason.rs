@@ -59,7 +59,10 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::Away => "it happened while the node was away, and the node has not learned it yet",
         Reason::Quarantined => "the node found a fault in this document and has set it aside",
         Reason::Starting => "the node does not know yet what the others know",
+        Reason::TooManyConnections => "the node has as many connections or streams as it may have",
         Reason::TooMuchUnread => "too much waits on this connection that was not read",
+        Reason::NotInvited => "the node showed no join token that lets it in",
+        Reason::OtherKey => "the cluster knows the node by another key",
         Reason::Position => "the position is not reached yet, or no longer kept",
     }
 }

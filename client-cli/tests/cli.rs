@@ -136,6 +136,12 @@ async fn the_nodes_are_listed() {
          warning: the clock of node 0000000000007f3c is 7.2 s behind the majority's: set it right, or orders \
          that are placed there expire too early or too late\n"
     );
+    let run = xcli(&node, "invite --uses 2 --expires 2m").await;
+    assert_eq!(
+        run.out,
+        "Until 1970-01-01 00:02:00.000 (UTC) 2 new nodes may join:\n  \
+         xnode run --join 10.0.0.1:7101 --join-token 00112233445566778899aabbccddeeff\n"
+    );
     let run = xcli(&node, "remove-node 0000000000007f3b").await;
     assert_eq!(run.out, "Forgot node 0000000000007f3b.\n");
 }
@@ -224,6 +230,20 @@ async fn a_market_that_is_not_right_is_told_by_the_exit_code() {
     let run = xcli(&node, "verify A/B").await;
     assert_eq!(run.exit, Exit::Internal);
     assert!(run.out.contains("WRONG: it differs\n"), "{}", run.out);
+}
+
+#[tokio::test]
+async fn a_market_that_was_not_verified_as_a_whole_is_told_by_another_exit_code() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "verify AWAY/X").await;
+    assert_eq!(run.exit, Exit::Incomplete);
+    assert!(run.out.contains("NOT VERIFIED: node 1 was not reached: it is silent\n"), "{}", run.out);
+    assert!(!run.out.contains("nothing is wrong"), "{}", run.out);
+    let json = xcli(&node, "verify AWAY/X --output json").await;
+    assert_eq!(json.exit, Exit::Incomplete);
+    for words in ["\"passed\":false", "VERIFY_VERDICT_INCOMPLETE", "\"unverified\":[\"node 1"] {
+        assert!(json.out.contains(words), "{words} in {}", json.out);
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use xbook::api::Limits;
 use xbook::node::{Node, Start};
 
 #[tokio::main]
@@ -12,7 +13,8 @@ async fn main() -> Result<()> {
     let data = arguments.next().context("name a data directory")?.into();
     let listener = TcpListener::bind(arguments.next().as_deref().unwrap_or("127.0.0.1:7001")).await?;
     let node = Node::start(Start { data, bootstrap: true, ..Start::default() }).await?;
-    xbook::api::serve(node.clone(), listener, async { drop(tokio::signal::ctrl_c().await) }).await?;
+    let ended = async { drop(tokio::signal::ctrl_c().await) };
+    xbook::api::serve(node.clone(), listener, Limits::default(), ended).await?;
     // What was taken is finished and on the disk before this returns.
     node.shutdown().await;
     Ok(())

@@ -16,22 +16,31 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::machine::MAX_ADDRESS_BYTES;
+use crate::machine::{JoinToken, NotAToken, is_address};
 use crate::node::DOCUMENT_BYTES;
+
+/// How far above a node's port for clients that for other nodes is.
+const PEER_PORT_STEP: u16 = 100;
 
 /// What a node runs with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Where its data is.
     pub data: DataDirectory,
-    /// Where it listens.
+    /// Where it listens for clients.
     pub listen: SocketAddr,
+    /// Where it listens for other nodes.
+    pub peer_listen: SocketAddr,
     /// Whether it begins a cluster, if its data directory is new.
     pub bootstrap: bool,
     /// The peers that it dials; a new node joins their cluster.
     pub join: Vec<PeerAddress>,
-    /// Where other nodes reach it, if not where it listens.
+    /// What lets it join, if the cluster does not know it; on the first node, what lets others join.
+    pub join_token: Option<JoinToken>,
+    /// Where clients reach it, if not where it listens.
     pub advertise: Option<PeerAddress>,
+    /// Where other nodes reach it, if not where it listens for them.
+    pub peer_advertise: Option<PeerAddress>,
     /// What it logs, and how.
     pub log: LogConfig,
     /// Size at which a document is sealed and its next generation begins.
@@ -56,22 +65,33 @@ pub struct Settings {
     /// Directory of the node's data; made if it is not there [default: xbook-data]
     #[arg(long, value_name = "DIR", env = "XNODE_DATA")]
     pub data: Option<DataDirectory>,
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7001]
+    /// Address to listen on for clients; port 0 takes a free one [default: 127.0.0.1:7001]
     #[arg(long, value_name = "IP:PORT", env = "XNODE_LISTEN")]
     pub listen: Option<ListenAddress>,
+    /// Address to listen on for other nodes [default: that of --listen, with a port 100 higher]
+    #[arg(long, value_name = "IP:PORT", env = "XNODE_PEER_LISTEN")]
+    pub peer_listen: Option<ListenAddress>,
     /// Begin a cluster, if the data directory is new; only on the first node
     #[arg(
         long, value_name = "BOOL", env = "XNODE_BOOTSTRAP", num_args = 0..=1, require_equals = true,
         default_missing_value = "true"
     )]
     pub bootstrap: Option<bool>,
-    /// Nodes to connect with; a new node joins their cluster
+    /// Nodes to connect with, where they listen for nodes; a new node joins their cluster
     #[arg(long, value_name = "HOST:PORT", env = "XNODE_JOIN", value_delimiter = ',')]
     pub join: Option<Vec<PeerAddress>>,
-    /// Where other nodes reach this one; needed with --listen 0.0.0.0 or :: [default: the address to
-    /// listen on]
+    /// Token that lets a new node join, from `xcli invite`; with --bootstrap, a token of 32 hex digits of
+    /// your own that lets others join within an hour
+    #[arg(long, value_name = "TOKEN", env = "XNODE_JOIN_TOKEN", hide_env_values = true)]
+    pub join_token: Option<TokenSetting>,
+    /// Where clients reach this node; needed with --listen 0.0.0.0 or :: [default: the address to listen
+    /// on]
     #[arg(long, value_name = "HOST:PORT", env = "XNODE_ADVERTISE")]
     pub advertise: Option<PeerAddress>,
+    /// Where other nodes reach this one [default: the address to listen on for them; if that is 0.0.0.0
+    /// or ::, the host of --advertise]
+    #[arg(long, value_name = "HOST:PORT", env = "XNODE_PEER_ADVERTISE")]
+    pub peer_advertise: Option<PeerAddress>,
     /// Logs as text for people, or as JSON for programs [default: text]
     #[arg(long, value_name = "FORMAT", env = "XNODE_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -102,6 +122,11 @@ pub struct ListenAddress(SocketAddr);
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PeerAddress(String);
+
+/// A join token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TokenSetting(JoinToken);
 
 /// For whom logs are made.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
@@ -144,6 +169,9 @@ pub enum SettingError {
     /// Not a peer's address.
     #[error("a node's address must be a host and a port such as 10.0.0.1:7001, but it is {0:?}")]
     PeerAddress(String),
+    /// Not a token. It is a secret, so it is not repeated.
+    #[error(transparent)]
+    JoinToken(#[from] NotAToken),
     /// Not a format.
     #[error("a log format must be \"text\" or \"json\", but it is {0:?}")]
     LogFormat(String),
@@ -187,10 +215,18 @@ pub enum ConfigError {
     BootstrapAndJoin,
     /// Every address of the machine, and no word for the others which of them to take.
     #[error(
-        "a node that listens on {0}, on every address of its machine, must say where others reach it: add \
-         --advertise HOST:{port}, or listen on one address", port = .0.port()
+        "a node that listens on {listen}, on every address of its machine, must say where others reach it: add \
+         {flag} HOST:{port}, or listen on one address", port = listen.port()
     )]
-    Unadvertised(SocketAddr),
+    Unadvertised {
+        /// Where it listens.
+        listen: SocketAddr,
+        /// The setting that says it.
+        flag: &'static str,
+    },
+    /// No port is left for the other nodes.
+    #[error("there is no port 100 above that of {0} to listen on for other nodes: add --peer-listen IP:PORT")]
+    NoPeerPort(SocketAddr),
     /// The only node to join is this one.
     #[error(
         "join names only this node itself ({0}): name a node that runs, or begin a cluster with --bootstrap"
@@ -214,15 +250,20 @@ impl Config {
     /// settings exclude each other.
     pub fn load(given: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
         let filed = file.map_or_else(|| Ok(Settings::default()), Settings::read)?;
-        let config = Self::from(given.over(filed));
+        let config = Self::of(given.over(filed))?;
         if config.bootstrap && !config.join.is_empty() {
             return Err(ConfigError::BootstrapAndJoin);
         }
+        let unadvertised = |listen: SocketAddr, flag| Err(ConfigError::Unadvertised { listen, flag });
         if config.listen.ip().is_unspecified() && config.advertise.is_none() {
-            return Err(ConfigError::Unadvertised(config.listen));
+            return unadvertised(config.listen, "--advertise");
+        }
+        let host_known = config.advertise.is_some() || config.peer_advertise.is_some();
+        if config.peer_listen.ip().is_unspecified() && !host_known {
+            return unadvertised(config.peer_listen, "--peer-advertise");
         }
         let myself = |peer: &PeerAddress| {
-            Some(peer) == config.advertise.as_ref() || peer.text() == config.listen.to_string()
+            Some(peer) == config.peer_advertise.as_ref() || peer.text() == config.peer_listen.to_string()
         };
         match config.join.first() {
             Some(first) if config.join.iter().all(myself) => {
@@ -233,22 +274,41 @@ impl Config {
     }
 }
 
-impl From<Settings> for Config {
-    fn from(settings: Settings) -> Self {
-        Self {
+impl Config {
+    fn of(settings: Settings) -> Result<Self, ConfigError> {
+        let listen = settings.listen.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 7001)), |listen| listen.0);
+        let peer_listen = match settings.peer_listen {
+            Some(peer_listen) => peer_listen.0,
+            None => peer_listen(listen).ok_or(ConfigError::NoPeerPort(listen))?,
+        };
+        Ok(Self {
             data: settings.data.unwrap_or_else(|| DataDirectory("xbook-data".into())),
-            listen: settings.listen.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 7001)), |listen| listen.0),
+            listen,
+            peer_listen,
             bootstrap: settings.bootstrap.unwrap_or(false),
             join: settings.join.unwrap_or_default(),
+            join_token: settings.join_token.map(|token| token.0),
             advertise: settings.advertise,
+            peer_advertise: settings.peer_advertise,
             log: LogConfig {
                 format: settings.log_format.unwrap_or_default(),
                 filter: settings.log_filter.unwrap_or_default(),
             },
             document_size: settings.document_size.unwrap_or(DocumentSize(ByteSize(DOCUMENT_BYTES))),
             shutdown_grace: settings.shutdown_grace.unwrap_or(Grace(Duration::from_secs(10))),
-        }
+        })
     }
+}
+
+/// Where a node listens for others if nothing says it: beside where it listens for clients. `None` if
+/// there is no such port.
+#[must_use]
+pub fn peer_listen(listen: SocketAddr) -> Option<SocketAddr> {
+    let port = match listen.port() {
+        0 => 0,
+        port => port.checked_add(PEER_PORT_STEP)?,
+    };
+    Some(SocketAddr::new(listen.ip(), port))
 }
 
 impl Settings {
@@ -265,9 +325,12 @@ impl Settings {
         Self {
             data: self.data.or(lower.data),
             listen: self.listen.or(lower.listen),
+            peer_listen: self.peer_listen.or(lower.peer_listen),
             bootstrap: self.bootstrap.or(lower.bootstrap),
             join: self.join.or(lower.join),
+            join_token: self.join_token.or(lower.join_token),
             advertise: self.advertise.or(lower.advertise),
+            peer_advertise: self.peer_advertise.or(lower.peer_advertise),
             log_format: self.log_format.or(lower.log_format),
             log_filter: self.log_filter.or(lower.log_filter),
             document_size: self.document_size.or(lower.document_size),
@@ -377,12 +440,16 @@ impl FromStr for PeerAddress {
     type Err = SettingError;
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
-        let wrong = || SettingError::PeerAddress(text.to_owned());
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let plain = text.len() <= MAX_ADDRESS_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let host_fits = plain && !host.is_empty() && !host.contains(['/', '@']);
-        let port_fits = port.parse::<u16>().is_ok_and(|port| port > 0);
-        if host_fits && port_fits { Ok(Self(text.to_owned())) } else { Err(wrong()) }
+        let fits = !text.is_empty() && is_address(text);
+        fits.then(|| Self(text.to_owned())).ok_or_else(|| SettingError::PeerAddress(text.to_owned()))
+    }
+}
+
+impl FromStr for TokenSetting {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        Ok(Self(text.parse()?))
     }
 }
 
@@ -445,7 +512,16 @@ macro_rules! try_from_text {
     )*};
 }
 
-try_from_text!(DataDirectory, ListenAddress, PeerAddress, LogFormat, LogFilter, DocumentSize, Grace);
+try_from_text!(
+    DataDirectory,
+    ListenAddress,
+    PeerAddress,
+    TokenSetting,
+    LogFormat,
+    LogFilter,
+    DocumentSize,
+    Grace
+);
 
 #[cfg(test)]
 mod tests;

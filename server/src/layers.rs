@@ -5,21 +5,24 @@
 //! 3. [`spans`]: a span with method, account and request id, which gets status and latency, and at
 //!    DEBUG what the call [concerns](concern).
 //! 4. [`answered_ids`]: the id goes back in the answer's headers.
+//! 5. [`blamed_requests`]: what can't be decoded is the caller's fault and not this node's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tonic::Code;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use tower::util::MapRequestLayer;
+use tonic::{Code, Status};
+use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower_http::classify::{GrpcErrorsAsFailures, SharedClassifier};
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::{MakeSpan, OnEos, OnResponse, TraceLayer};
 use tracing::{Span, field};
+use xbook_proto::v1::Reason;
 
 use crate::api::DEFAULT_ACCOUNT;
+use crate::api::error::Refusal;
 use crate::types::Micros;
 
 /// The metadata with a call's request id.
@@ -76,6 +79,24 @@ impl MakeRequestId for Ids {
 #[must_use]
 pub fn answered_ids() -> PropagateRequestIdLayer {
     PropagateRequestIdLayer::new(REQUEST_ID)
+}
+
+/// Tells a caller whose request could not be decoded that it is an invalid argument.
+#[must_use]
+pub fn blamed_requests() -> MapResponseLayer<fn(Response<Body>) -> Response<Body>> {
+    MapResponseLayer::new(blame_request)
+}
+
+/// The transport says INTERNAL then, as it does for nothing else before a service is called. A service
+/// always says more than a code.
+fn blame_request(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() == Code::Internal && status.details().is_empty() => {
+            let words = format!("must be a message of this call: {}", status.message());
+            Status::from(Refusal::new(Reason::MalformedText, words).field("request")).into_http()
+        }
+        _ => response,
+    }
 }
 
 /// Puts each call into a span of its own.

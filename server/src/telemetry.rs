@@ -27,6 +27,8 @@ where
 {
     let filter = config.filter.filter();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // A line that can't be written is lost: saying so on stderr would panic for the same reason.
+    let builder = builder.log_internal_errors(false);
     match config.format {
         LogFormat::Text => Box::new(builder.with_ansi(colors).finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
@@ -65,6 +67,25 @@ mod tests {
         });
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_stops_nobody() {
+        struct Full;
+
+        impl io::Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let config = LogConfig { format: LogFormat::Text, filter: LogFilter::new("info").unwrap() };
+        let full = subscriber(&config, || Full, false);
+        tracing::subscriber::with_default(full, || tracing::info!("not written"));
     }
 
     #[test]

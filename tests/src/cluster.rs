@@ -47,7 +47,7 @@ struct Seat {
 impl Seat {
     /// Where other nodes reach it.
     fn peer_address(&self) -> SocketAddr {
-        self.proxy.as_ref().map_or_else(|| self.home.address().socket(), Proxy::address)
+        self.proxy.as_ref().map_or_else(|| self.home.peer_address(), Proxy::address)
     }
 }
 
@@ -112,7 +112,7 @@ impl Cluster {
         self.seats.iter().for_each(|before| home.join(before.peer_address()));
         let node = Xnode::start(&mut home).await?;
         if let Some(proxy) = &proxy {
-            proxy.lead_to(home.address().socket());
+            proxy.lead_to(home.peer_address());
         }
         self.seats.push(Seat { home, proxy, id: node.id().to_owned(), node: Some(node), stopped: false });
         Ok(self.seats.len() - 1)

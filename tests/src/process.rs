@@ -30,6 +30,9 @@ use crate::network::Host;
 /// How long a node may take to start or to end, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Lets all nodes join: the first one is started with it too.
+pub const JOIN_TOKEN: &str = "5eed5eed5eed5eed5eed5eed5eed5eed";
+
 /// The port on a host of its own.
 const HOST_PORT: u16 = 7001;
 
@@ -37,9 +40,10 @@ const HOST_PORT: u16 = 7001;
 pub struct Home {
     directory: TempDir,
     listen: SocketAddr,
+    peer_listen: SocketAddr,
     host: Option<Host>,
     join: Vec<String>,
-    advertise: Option<SocketAddr>,
+    peer_advertise: Option<SocketAddr>,
     document_size: Option<String>,
     trusted: bool,
 }
@@ -63,6 +67,7 @@ pub struct Xnode {
 struct Announced {
     node_id: String,
     listen: SocketAddr,
+    peer_listen: SocketAddr,
 }
 
 /// How a process ended.
@@ -82,8 +87,16 @@ impl Home {
     pub fn new() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("xbook-test-").tempdir()?;
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (host, join, advertise, document_size) = (None, Vec::new(), None, None);
-        Ok(Self { directory, listen, host, join, advertise, document_size, trusted: false })
+        Ok(Self {
+            directory,
+            listen,
+            peer_listen: listen,
+            host: None,
+            join: Vec::new(),
+            peer_advertise: None,
+            document_size: None,
+            trusted: false,
+        })
     }
 
     /// A new home on a host of a network of one's own.
@@ -92,7 +105,8 @@ impl Home {
     /// There is no temporary directory.
     pub fn on(host: Host) -> Result<Self> {
         let listen = SocketAddr::from((host.address(), HOST_PORT));
-        Ok(Self { listen, host: Some(host), ..Self::new()? })
+        let peer_listen = SocketAddr::from((host.address(), HOST_PORT + 100));
+        Ok(Self { listen, peer_listen, host: Some(host), ..Self::new()? })
     }
 
     /// A new home whose node joins the cluster of another one.
@@ -101,7 +115,7 @@ impl Home {
     /// There is no temporary directory.
     pub fn joining(node: &Xnode) -> Result<Self> {
         let mut home = Self::new()?;
-        home.join(node.announced.listen);
+        home.join(node.announced.peer_listen);
         Ok(home)
     }
 
@@ -111,10 +125,10 @@ impl Home {
         Self { document_size: Some(size.to_owned()), ..self }
     }
 
-    /// Nodes here tell others to reach them at this address.
+    /// Nodes here tell other nodes to reach them at this address.
     #[must_use]
     pub fn advertising(self, address: SocketAddr) -> Self {
-        Self { advertise: Some(address), ..self }
+        Self { peer_advertise: Some(address), ..self }
     }
 
     /// From the next start on, the node dials this address too; a new node joins its cluster.
@@ -135,6 +149,12 @@ impl Home {
     #[must_use]
     pub fn address(&self) -> Address {
         Address { socket: self.listen, host: self.host.clone() }
+    }
+
+    /// Where a node here lets other nodes in, or last did.
+    #[must_use]
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer_listen
     }
 
     /// How much of the disk it takes, in bytes: blocks, not lengths, since files are preallocated.
@@ -190,6 +210,7 @@ impl Home {
     #[must_use]
     pub fn on_another_port(&mut self) -> &Self {
         self.listen.set_port(0);
+        self.peer_listen.set_port(0);
         self
     }
 
@@ -223,11 +244,12 @@ impl Home {
         // Settings of whoever runs the tests are none of the node's.
         command.env_clear().args(["run", "--log-format", "json", "--shutdown-grace", "10s"]);
         command.arg("--data").arg(self.data()).arg("--listen").arg(self.listen.to_string());
+        command.arg(format!("--peer-listen={}", self.peer_listen)).env("XNODE_JOIN_TOKEN", JOIN_TOKEN);
         match self.join.is_empty() {
             true => command.arg("--bootstrap"),
             false => command.args(self.join.iter().map(|peer| format!("--join={peer}"))),
         };
-        command.args(self.advertise.iter().map(|address| format!("--advertise={address}")));
+        command.args(self.peer_advertise.iter().map(|address| format!("--peer-advertise={address}")));
         command.args(self.document_size.iter().map(|size| format!("--document-size={size}")));
         command.args(self.trusted.then_some("--trust-directory"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
@@ -271,6 +293,7 @@ impl Xnode {
         let announced: Announced =
             serde_json::from_str(&line).with_context(|| format!("not an announcement: {line}"))?;
         home.listen = announced.listen;
+        home.peer_listen = announced.peer_listen;
         let node = Self { child, announced, address: home.address() };
         timeout(PATIENCE, node.healthy()).await.context("the node does not become healthy")??;
         Ok(node)
@@ -286,6 +309,12 @@ impl Xnode {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.announced.listen)
+    }
+
+    /// Where it lets other nodes in.
+    #[must_use]
+    pub fn peer_address(&self) -> SocketAddr {
+        self.announced.peer_listen
     }
 
     /// A new connection.

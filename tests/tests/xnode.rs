@@ -201,13 +201,37 @@ async fn a_node_of_another_cluster_is_not_joined() -> Result<()> {
     let (mut first_home, mut other_home) = (Home::new()?, Home::new()?);
     Xnode::start(&mut first_home).await?.terminate(&first_home).await?;
     let other = Xnode::start(&mut other_home).await?;
-    first_home.join(other.url().trim_start_matches("http://").parse()?);
+    first_home.join(other.peer_address());
     let exit = first_home.run_to_end().await?;
     assert_eq!(exit.code, Some(1), "{}", exit.log);
     let reason = exit.log.lines().last().unwrap_or_default();
     assert!(reason.contains("it belongs to another cluster"), "{}", exit.log);
     assert!(exit.log.contains("\"level\":\"ERROR\""), "{}", exit.log);
     assert_eq!(other.terminate(&other_home).await?.code, Some(0), "the other one is not disturbed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_is_let_in_with_a_token_and_on_the_right_port_only() -> Result<()> {
+    let mut home = Home::new()?;
+    let node = Xnode::start(&mut home).await?;
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().to_str().context("a path in UTF-8")?;
+    let join = async |address: &str, token: &[&str]| {
+        let arguments = ["run", "--data", data, "--listen", "127.0.0.1:0", "--join", address];
+        run_to_end(&[&arguments, token].concat()).await
+    };
+    let (clients, nodes) = (node.url(), node.peer_address().to_string());
+    let (code, log) = join(clients.trim_start_matches("http://"), &[]).await?;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("no other nodes are let in there"), "{log}");
+    for token in [&[][..], &["--join-token", "00000000000000000000000000000001"]] {
+        let (code, log) = join(&nodes, token).await?;
+        assert_eq!(code, Some(1), "{log}");
+        let words = "the node is not in the cluster's directory, and showed no join token that lets it in";
+        assert!(log.contains(words), "{log}");
+    }
+    assert_eq!(node.terminate(&home).await?.code, Some(0), "the other one is not disturbed");
     Ok(())
 }
 

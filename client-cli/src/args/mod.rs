@@ -19,7 +19,8 @@ Exit codes:
   3  invalid request, or no such market or order
   4  node not reachable, or too busy
   5  outcome unknown: repeat the command with the same --request-id to learn it
-  6  internal error
+  6  internal error; or `verify` found something wrong
+  7  `verify` found nothing wrong, but could not verify all
 
 Examples:
   xcli market create BTC/USDT --tick 0.01 --lot 0.001
@@ -112,7 +113,15 @@ pub enum Command {
     #[command(subcommand)]
     Voter(VoterCommand),
     /// Verify a market: compare the digests of all nodes, match its tape again, add up its fills.
+    ///
+    /// Exits with 0 if all was verified and nothing is wrong, with 6 if something is wrong, and with 7 if
+    /// nothing was found wrong but not all could be verified: a node was not reached or compared, or
+    /// nothing could be matched again. In JSON `verdict` tells which, `findings` what is wrong and
+    /// `unverified` what was left out and why. The tape is matched again as far back as the node keeps it:
+    /// the current generation and up to two before.
     Verify(VerifyArgs),
+    /// Make a token that lets new nodes join the cluster.
+    Invite(InviteArgs),
     /// Have the cluster forget a node that is gone for good and votes on nothing.
     RemoveNode(RemoveNodeArgs),
     /// Print the completions of a shell, to be stored where that shell looks for them.
@@ -394,8 +403,19 @@ pub struct VoterArgs {
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The market, such as BTC/USDT.
+    /// The market, such as BTC/USDT, or "directory".
     pub market: String,
+}
+
+/// `invite`.
+#[derive(Debug, Args)]
+pub struct InviteArgs {
+    /// How many nodes it lets in.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub uses: u32,
+    /// For how long.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = values::token_life)]
+    pub expires: Duration,
 }
 
 /// `remove-node`.

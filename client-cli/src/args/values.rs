@@ -111,6 +111,17 @@ impl FromStr for Expiry {
     }
 }
 
+/// How long a join token lives: 1 s to 30 days.
+pub fn token_life(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "expected a duration such as 10m, 1h or 7d")?;
+    if (Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600)).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("expected 1s to 30d".to_owned())
+    }
+}
+
 /// A positive duration of at most a day.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     let duration =

@@ -2,16 +2,17 @@
 
 use tonic::Response;
 use xbook_proto::v1::{
-    AddVoterRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest, ListNodesRequest, MarketRules,
-    RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest, VerifyMarketRequest,
+    AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
+    ListNodesRequest, MarketRules, RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest,
+    VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
-use crate::args::{AddVoterArgs, CreateMarketArgs, RemoveNodeArgs, VerifyArgs, VoterArgs};
+use crate::args::{AddVoterArgs, CreateMarketArgs, InviteArgs, RemoveNodeArgs, VerifyArgs, VoterArgs};
 use crate::failure::{Exit, Failure};
-use crate::repeat;
 use crate::show;
 use crate::show::steps::Steps;
+use crate::{clock, repeat};
 
 pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
     let repeat = context.repeat(args.request, None)?;
@@ -68,7 +69,26 @@ pub async fn verify(context: Context<'_, '_>, args: VerifyArgs) -> Result<Exit, 
     let answer = context.client.cluster().verify_market(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     context.output.show(&answer, |terminal| show::verify::verified(&answer, terminal))?;
-    Ok(if answer.passed { Exit::Done } else { Exit::Internal })
+    Ok(match answer.verdict() {
+        VerifyVerdict::Passed => Exit::Done,
+        VerifyVerdict::Incomplete => Exit::Incomplete,
+        VerifyVerdict::Wrong | VerifyVerdict::Unspecified => Exit::Internal,
+    })
+}
+
+pub async fn invite(context: Context<'_, '_>, args: InviteArgs) -> Result<Exit, Failure> {
+    let lifetime = args.expires.try_into().map_err(|_| Failure::internal("the time is too long"))?;
+    // A token of which the answer is lost is of no use to anyone, and expires: the next one is another.
+    let request = context.client.request(CreateJoinTokenRequest {
+        request_id: clock::draw_request_id()?,
+        token: clock::draw_token()?,
+        uses: args.uses,
+        lifetime: Some(lifetime),
+    });
+    let answer = context.client.cluster().create_join_token(request).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |_| show::node::invitation(&answer, args.uses))?;
+    Ok(Exit::Done)
 }
 
 pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Result<Exit, Failure> {

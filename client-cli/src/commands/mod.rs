@@ -61,6 +61,7 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
         Command::Lease(LeaseArgs { market, command: None }) => cluster::lease(context, market).await,
         Command::Voter(VoterCommand::Add(args)) => cluster::add_voter(context, args).await,
         Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
+        Command::Invite(args) => cluster::invite(context, args).await,
         Command::RemoveNode(args) => cluster::remove_node(context, args).await,
         Command::Completions { .. } => Ok(Exit::Done),
     }

@@ -196,6 +196,7 @@ mod tests {
             (Cancelled, Exit::Done),
             (Rejected, Exit::Refused),
             (Expired, Exit::Refused),
+            (Expiring, Exit::Done),
             (Pending, Exit::OutcomeUnknown),
         ] {
             let order = Order { status: status.into(), ..Order::default() };

@@ -1,6 +1,8 @@
 //! The node and its documents.
 
-use xbook_proto::v1::{ClusterNode, DocumentStatus, DocumentVoters, GetNodeResponse, ListNodesResponse};
+use xbook_proto::v1::{
+    ClusterNode, CreateJoinTokenResponse, DocumentStatus, DocumentVoters, GetNodeResponse, ListNodesResponse,
+};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -104,6 +106,20 @@ pub fn nodes(answer: &ListNodesResponse, documents: &[DocumentStatus], terminal:
     }
     let clocks: String = answer.nodes.iter().filter_map(wrong_clock).collect();
     grid.render(terminal) + &clocks
+}
+
+/// A token, and what to do with it.
+pub fn invitation(answer: &CreateJoinTokenResponse, uses: u32) -> String {
+    let until = words::time(answer.expire_time.as_ref());
+    let join = match answer.peer_address.as_str() {
+        "" => "HOST:PORT",
+        address => address,
+    };
+    format!(
+        "Until {until} (UTC) {} may join:\n  xnode run --join {join} --join-token {}\n",
+        words::count(uses as usize, "new node"),
+        answer.token
+    )
 }
 
 /// The documents that a node votes on.

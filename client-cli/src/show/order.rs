@@ -49,6 +49,10 @@ fn sentence(order: &Order, turn_by: Option<&Timestamp>) -> String {
         OrderStatus::Cancelled => format!("Order {id} is cancelled{why}: {what}; {progress}."),
         OrderStatus::Rejected => format!("Order {id} was rejected{why}: {what}."),
         OrderStatus::Expired => format!("Order {id} has expired{why}: {what}; {progress}."),
+        OrderStatus::Expiring => format!(
+            "Order {id} is past its time and not closed yet: {what}; {progress}. It is closed once a majority of the \
+             market's voters is back."
+        ),
         OrderStatus::Unspecified => format!("Order {id}: {what}."),
     }
 }

@@ -299,6 +299,21 @@ impl ClusterService for Fake {
         Ok(Response::new(ListNodesResponse { nodes, position: 5 }))
     }
 
+    async fn create_join_token(
+        &self,
+        request: Request<CreateJoinTokenRequest>,
+    ) -> Answer<CreateJoinTokenResponse> {
+        let CreateJoinTokenRequest { token, lifetime, .. } = request.into_inner();
+        // The token is drawn at random; the test knows its form.
+        assert!(token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        Ok(Response::new(CreateJoinTokenResponse {
+            expire_time: lifetime.map(|span| prost_types::Timestamp { seconds: span.seconds, nanos: 0 }),
+            peer_address: "10.0.0.1:7101".to_owned(),
+            position: 9,
+            token: "00112233445566778899aabbccddeeff".to_owned(),
+        }))
+    }
+
     async fn remove_node(&self, _: Request<RemoveNodeRequest>) -> Answer<RemoveNodeResponse> {
         Ok(Response::new(RemoveNodeResponse { position: 6 }))
     }
@@ -314,9 +329,19 @@ impl ClusterService for Fake {
         Err(Status::unimplemented("for nodes"))
     }
 
-    async fn verify_market(&self, _: Request<VerifyMarketRequest>) -> Answer<VerifyMarketResponse> {
-        let findings = vec!["it differs".to_owned()];
-        Ok(Response::new(VerifyMarketResponse { position: 7, findings, ..VerifyMarketResponse::default() }))
+    async fn verify_market(&self, request: Request<VerifyMarketRequest>) -> Answer<VerifyMarketResponse> {
+        let mut answer = VerifyMarketResponse { position: 7, ..VerifyMarketResponse::default() };
+        match request.into_inner().market.as_str() {
+            "AWAY/X" => {
+                answer.unverified = vec!["node 1 was not reached: it is silent".to_owned()];
+                answer.set_verdict(VerifyVerdict::Incomplete);
+            }
+            _ => {
+                answer.findings = vec!["it differs".to_owned()];
+                answer.set_verdict(VerifyVerdict::Wrong);
+            }
+        }
+        Ok(Response::new(answer))
     }
 
     async fn remove_voter(&self, _: Request<RemoveVoterRequest>) -> Answer<RemoveVoterResponse> {

@@ -14,6 +14,7 @@ use super::error::Refusal;
 use super::outlet::{self, Outlet, Stop};
 use super::streams::SILENCE;
 use super::trading::{Answers, units};
+use super::unread::Unread;
 use super::{Api, Stopping};
 use crate::book::{Book, LevelView, Resting};
 use crate::machine::{Block, LevelChange};
@@ -27,7 +28,7 @@ const MAX_DEPTH: u32 = 1_000;
 const MAX_ORDERS: usize = 20_000;
 
 /// Most messages that wait for a reader of a book.
-const BUFFERED: usize = 256;
+const BUFFERED: u32 = 256;
 
 /// The levels of a side, with their orders if they are wanted.
 type Levels = Vec<(LevelView, Vec<Resting>)>;
@@ -97,15 +98,19 @@ fn level_of(units: &Units<'_>, (level, resting): (LevelView, Vec<Resting>)) -> v
 }
 
 /// `StreamOrderBook`.
-pub(super) fn stream(api: &Api, market: &ReplicaHandle) -> Answers<v1::StreamOrderBookResponse> {
-    let (outlet, answers) = outlet::channel(BUFFERED);
+pub(super) fn stream(
+    api: &Api,
+    market: &ReplicaHandle,
+    unread: Unread,
+) -> Result<Answers<v1::StreamOrderBookResponse>, Refusal> {
+    let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
     let (stopping, market) = (api.stopping.clone(), market.clone());
     let task = async move {
         let result = run(&market, &outlet, stopping).await;
         outlet.end(result);
     };
     tokio::spawn(task.in_current_span());
-    answers
+    Ok(answers)
 }
 
 /// Sends a snapshot and then what changed; again from a snapshot if the reader fell behind.

@@ -11,7 +11,7 @@ use super::convert::timestamp;
 use super::error::Refusal;
 use super::submit::Reached;
 use super::{Api, admission, market_data};
-use crate::machine::Action;
+use crate::machine::{Action, MAX_MARKETS};
 use crate::node::ReplicaHandle;
 use crate::types::NodeId;
 
@@ -49,6 +49,13 @@ impl ClusterService for Api {
 
     async fn remove_node(&self, call: Request<v1::RemoveNodeRequest>) -> Answer<v1::RemoveNodeResponse> {
         Ok(Response::new(Box::pin(self.remove_node(call)).await?))
+    }
+
+    async fn create_join_token(
+        &self,
+        call: Request<v1::CreateJoinTokenRequest>,
+    ) -> Answer<v1::CreateJoinTokenResponse> {
+        Ok(Response::new(Box::pin(self.create_join_token(call)).await?))
     }
 
     async fn list_leases(&self, call: Request<v1::ListLeasesRequest>) -> Answer<v1::ListLeasesResponse> {
@@ -105,6 +112,7 @@ impl Api {
         match settled.refused {
             Reason::Unspecified => {}
             Reason::MarketExists => return Err(exists(&name)),
+            Reason::TooMany => return Err(too_many(&name)),
             reason => {
                 return Err(Refusal::new(reason, "the market was not created").field("market").value(&name));
             }
@@ -118,10 +126,7 @@ impl Api {
         match deadline.wait(created).await?? {
             Some(position) if position == settled.position => {}
             Some(_) => return Err(exists(&name)),
-            None => {
-                let words = "the directory holds as many markets as it may";
-                return Err(Refusal::new(Reason::TooMany, words).field("market").value(&name));
-            }
+            None => return Err(too_many(&name)),
         }
         let market = deadline.wait(self.node.market_ready(&name)).await??;
         let market = deadline.wait(market_data::describe(&market)).await??;
@@ -131,6 +136,11 @@ impl Api {
 
 fn exists(name: &str) -> Refusal {
     Refusal::new(Reason::MarketExists, "a market of this name exists").field("market").value(name)
+}
+
+fn too_many(name: &str) -> Refusal {
+    let words = format!("the directory holds {MAX_MARKETS} markets, as many as it may");
+    Refusal::new(Reason::TooMany, words).field("market").value(name)
 }
 
 async fn status(document: &ReplicaHandle) -> Result<v1::DocumentStatus, Refusal> {

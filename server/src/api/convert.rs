@@ -69,6 +69,18 @@ impl<'a> Units<'a> {
         }
     }
 
+    /// An order as it is read at a time of this node's clock: one whose own time has come is not told as
+    /// open, though only the tape closes it, which stands still without a majority.
+    #[must_use]
+    pub fn order_at(&self, order: &Order, now: Micros) -> v1::Order {
+        let rests = matches!(order.status, v1::OrderStatus::Open | v1::OrderStatus::PartiallyFilled);
+        let mut told = self.order(order);
+        if rests && order.expires.is_some_and(|at| at <= now) {
+            told.set_status(v1::OrderStatus::Expiring);
+        }
+        told
+    }
+
     /// A fill of an order.
     #[must_use]
     pub fn fill(&self, order: &Order, fill: &FillOf) -> v1::Fill {

@@ -112,6 +112,15 @@ impl Refusal {
         Self::new(Reason::UnknownMarket, "no such market").field("market").value(market)
     }
 
+    /// Something that the node does not have, and may have soon.
+    #[must_use]
+    pub fn starting(what: &str) -> Self {
+        let words = format!(
+            "this node has just started or joined, and does not know of {what} yet: ask another node, or again"
+        );
+        Self::new(Reason::Starting, words)
+    }
+
     /// An order that the market does not have.
     #[must_use]
     pub fn unknown_order(order: impl fmt::Display) -> Self {
@@ -253,7 +262,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::TimePassed => Code::InvalidArgument,
         Reason::UnknownMarket | Reason::UnknownOrder | Reason::UnknownNode => Code::NotFound,
         Reason::MarketExists | Reason::RequestIdReused => Code::AlreadyExists,
-        Reason::OtherAccount => Code::PermissionDenied,
+        Reason::OtherAccount | Reason::NotInvited | Reason::OtherKey => Code::PermissionDenied,
         Reason::OrderClosed
         | Reason::SessionGap
         | Reason::AlreadyVoter
@@ -271,9 +280,11 @@ pub fn code(reason: Reason) -> Code {
         | Reason::ExpireTime
         | Reason::SequenceBy => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
-        Reason::TooMany | Reason::Overloaded | Reason::SlowReader | Reason::TooMuchUnread => {
-            Code::ResourceExhausted
-        }
+        Reason::TooMany
+        | Reason::Overloaded
+        | Reason::SlowReader
+        | Reason::TooMuchUnread
+        | Reason::TooManyConnections => Code::ResourceExhausted,
         Reason::ShuttingDown
         | Reason::StoreFailed
         | Reason::Away

@@ -12,7 +12,7 @@ use super::submit::read_history;
 use super::trading::{Answers, units};
 use super::{Api, books, streams};
 use crate::node::ReplicaHandle;
-use crate::types::Side;
+use crate::types::{Position, Side};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -22,6 +22,9 @@ impl MarketDataService for Api {
     type StreamTradesStream = Answers<v1::StreamTradesResponse>;
 
     async fn list_markets(&self, _call: Request<v1::ListMarketsRequest>) -> Answer<v1::ListMarketsResponse> {
+        if !self.node.knows_directory() && self.node.directory().shown() == Position(0) {
+            return Err(Refusal::starting("the markets").into());
+        }
         let mut markets = Vec::new();
         for market in self.node.markets() {
             markets.push(match market.quarantine() {
@@ -53,7 +56,7 @@ impl MarketDataService for Api {
         call: Request<v1::StreamOrderBookRequest>,
     ) -> Answer<Self::StreamOrderBookStream> {
         let market = self.find_market(&call.get_ref().market)?;
-        Ok(Response::new(books::stream(self, &market)))
+        Ok(Response::new(books::stream(self, &market, self.unread.of_call(&call))?))
     }
 
     async fn list_trades(&self, call: Request<v1::ListTradesRequest>) -> Answer<v1::ListTradesResponse> {
@@ -64,9 +67,11 @@ impl MarketDataService for Api {
         &self,
         call: Request<v1::StreamTradesRequest>,
     ) -> Answer<Self::StreamTradesStream> {
+        let unread = self.unread.of_call(&call);
         let message = call.into_inner();
         let market = self.find_market(&message.market)?;
-        Ok(Response::new(streams::follow(self, &market, message.after_position, streams::Trades).await?))
+        let trades = streams::follow(self, &market, message.after_position, streams::Trades, unread);
+        Ok(Response::new(trades.await?))
     }
 }
 

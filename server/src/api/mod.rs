@@ -7,13 +7,15 @@
 //!
 //! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer.
 //! - `trading`, `orders`, `market_data`, `books`, `cluster`: the calls.
-//! - `trade_session`, `streams`, `follow`, `outlet`: what flows.
+//! - `trade_session`, `streams`, `follow`, `outlet`, `unread`: what flows, and what it may take.
+//! - `connections`: how many there may be.
 //! - [`error`]: the one place where a reason becomes a status.
 
 pub mod admission;
 mod books;
 mod call;
 mod cluster;
+mod connections;
 mod convert;
 pub mod error;
 mod follow;
@@ -29,6 +31,7 @@ mod streams;
 mod submit;
 mod trade_session;
 mod trading;
+mod unread;
 mod verify;
 mod voters;
 
@@ -39,10 +42,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
+use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use xbook_proto::v1::cluster_service_server::ClusterServiceServer;
 use xbook_proto::v1::market_data_service_server::MarketDataServiceServer;
 use xbook_proto::v1::trading_service_server::TradingServiceServer;
@@ -53,6 +56,7 @@ use crate::types::Micros;
 pub use call::DEFAULT_ACCOUNT;
 use error::Refusal;
 use in_flight::InFlight;
+use unread::Unread;
 
 /// Largest message that is received.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1_024 * 1_024;
@@ -71,12 +75,35 @@ const CONNECTION_WINDOW: u32 = 4 * 1_024 * 1_024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What clients may take of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections.
+    pub connections: usize,
+    /// Streams.
+    pub streams: usize,
+    /// Bytes that wait for the readers of one connection's streams.
+    pub unread_of_connection: usize,
+    /// Bytes that wait for the readers of all streams.
+    pub unread: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1_024 * 1_024;
+        Self { connections: 4_096, streams: 8_192, unread_of_connection: 16 * MIB, unread: 64 * MIB }
+    }
+}
+
 /// What all services share.
 #[derive(Clone)]
 struct Api {
     node: Node,
     in_flight: Arc<InFlight>,
+    /// Held while a document's stored tape is opened and matched again: it takes as much memory.
+    verifying: Arc<Semaphore>,
     stopping: Stopping,
+    unread: Unread,
 }
 
 /// Tells when and why the services are to end.
@@ -108,17 +135,28 @@ impl Api {
 pub async fn serve(
     node: Node,
     listener: TcpListener,
+    limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(None);
     let mut stopping = Stopping(stopping);
-    let api = Api { node: node.clone(), in_flight: Arc::default(), stopping: stopping.clone() };
+    let limit = limits.connections;
+    let api = Api {
+        node: node.clone(),
+        in_flight: Arc::default(),
+        verifying: Arc::new(Semaphore::new(1)),
+        stopping: stopping.clone(),
+        unread: Unread::new(limits.unread_of_connection, limits.unread, limits.streams),
+    };
     let (health, watching) = health::service(node.clone(), stopping.clone()).await;
+    let incoming = connections::incoming(listener, limit, api.unread.clone());
     let mut server = Server::builder()
         .layer(layers::well_formed_ids())
         .layer(layers::request_ids(node.started()))
         .layer(layers::spans())
         .layer(layers::answered_ids())
+        .layer(InterceptorLayer::new(connections::refuse_above_limit))
+        .layer(layers::blamed_requests())
         .concurrency_limit_per_connection(MAX_CALLS_PER_CONNECTION)
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -129,11 +167,9 @@ pub async fn serve(
         .add_service(TradingServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(MarketDataServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(ClusterServiceServer::new(api).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(node.peer_service())
         .add_service(health)
         .add_service(reflection().build_v1().context("the reflection service")?)
         .add_service(reflection().build_v1alpha().context("the reflection service")?);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, async { _ = stopping.requested().await });
     let ending = async {
         let why = tokio::select! {

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use xbook_proto::v1::{self, AnswerWhen, Reason};
 
 use super::call::Deadline;
+use super::convert::timestamp;
 use super::error::Refusal;
 use super::submit::Reached;
 use super::{Api, admission};
-use crate::machine::Action;
+use crate::machine::{Action, Invitation, NodeEntry};
 use crate::types::NodeId;
 
 impl Api {
@@ -20,12 +21,14 @@ impl Api {
         let clocks = self.node.directory().read(move |replica| replica.clock_differences(now));
         let clocks = deadline.wait(clocks).await??;
         let connected: BTreeSet<NodeId> = self.node.peers().into_iter().collect();
-        let mut addresses: BTreeMap<NodeId, String> =
-            connected.iter().chain([&self.node.id()]).map(|node| (*node, String::new())).collect();
-        addresses.extend(entries.into_iter().map(|(node, entry)| (node, entry.address.to_string())));
-        let nodes = addresses.into_iter().map(|(node, address)| v1::ClusterNode {
+        let mut addresses: BTreeMap<NodeId, [String; 2]> =
+            connected.iter().chain([&self.node.id()]).map(|node| (*node, Default::default())).collect();
+        let both = |entry: &NodeEntry| [entry.address.to_string(), entry.peer_address.to_string()];
+        addresses.extend(entries.into_iter().map(|(node, entry)| (node, both(&entry))));
+        let nodes = addresses.into_iter().map(|(node, [address, peer_address])| v1::ClusterNode {
             node_id: node.to_string(),
             address,
+            peer_address,
             this_node: node == self.node.id(),
             connected: node == self.node.id() || connected.contains(&node),
             voter: voters.contains(&node),
@@ -53,6 +56,48 @@ impl Api {
                 reason => Err(Refusal::new(reason, "the node was not removed").field("node_id").value(node)),
             },
         }
+    }
+
+    /// Makes a token by which nodes may join.
+    pub(super) async fn create_join_token(
+        &self,
+        call: tonic::Request<v1::CreateJoinTokenRequest>,
+    ) -> Result<v1::CreateJoinTokenResponse, Refusal> {
+        let (caller, deadline) = self.caller(&call)?;
+        let message = call.into_inner();
+        let token = message.token.clone();
+        let request = admission::create_join_token(message, &caller)?;
+        let Action::Invite(Invitation { hash, expires, .. }) = request.action else {
+            return Err(Refusal::new(Reason::Unspecified, "the request invites nobody"));
+        };
+        let settled =
+            match self.submit(self.node.directory(), request, AnswerWhen::Committed, deadline).await? {
+                Reached::Accepted(_) => return Err(Refusal::deadline()),
+                Reached::Committed(settled) => settled,
+            };
+        match settled.refused {
+            Reason::Unspecified => {}
+            Reason::TooMany => {
+                let words =
+                    "the directory holds as many join tokens as it may, until one is used up or expires";
+                return Err(Refusal::new(Reason::TooMany, words));
+            }
+            reason => return Err(Refusal::new(reason, "the token was not made")),
+        }
+        let me = self.node.id();
+        let read = self.node.directory().read(move |replica| {
+            let directory = replica.view().machine.directory()?;
+            let peer_address = directory.node(me).map(|entry| entry.peer_address.to_string());
+            Some((peer_address.unwrap_or_default(), directory.tokens().expires(&hash)))
+        });
+        let (peer_address, first) = deadline.wait(read).await??.unwrap_or_default();
+        Ok(v1::CreateJoinTokenResponse {
+            // A repeat is about the token that the first one made.
+            expire_time: Some(timestamp(first.unwrap_or(expires))),
+            peer_address,
+            position: settled.position.0,
+            token,
+        })
     }
 
     /// A node that votes on a document can't be forgotten.

@@ -65,7 +65,8 @@ pub(super) async fn get(
     let id = deadline.wait(named(&market, &account, name)).await??;
     let found = find(&market, id, &account, deadline).await?;
     let units = Units { market: market.name(), sizes: found.sizes };
-    Ok(v1::GetOrderResponse { order: Some(units.order(&found.order)), position: found.position.0 })
+    let order = units.order_at(&found.order, api.clock_now());
+    Ok(v1::GetOrderResponse { order: Some(order), position: found.position.0 })
 }
 
 /// The order that a command of a session placed, in whatever state.
@@ -196,7 +197,8 @@ pub(super) async fn list(
     let read =
         market.read(move |replica| (live_page(replica, &owner, begin, room), replica.view().position()));
     let (live, position) = deadline.wait(read).await??;
-    let mut orders: Vec<_> = live.orders.iter().map(|order| units.order(order)).collect();
+    let now = api.clock_now();
+    let mut orders: Vec<_> = live.orders.iter().map(|order| units.order_at(order, now)).collect();
     let mut next = live.next;
     if next.is_none() && message.include_closed {
         deadline.wait(market.reached(position)).await??;

@@ -10,6 +10,7 @@ use super::error::Refusal;
 use super::follow::Follower;
 use super::outlet::{self, Outlet, Stop};
 use super::trading::Answers;
+use super::unread::Unread;
 use super::{Api, Stopping};
 use crate::machine::{Account, Change};
 use crate::node::ReplicaHandle;
@@ -19,12 +20,12 @@ use crate::types::Position;
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// Most messages that wait for a reader.
-const BUFFERED: usize = 1_024;
+const BUFFERED: u32 = 1_024;
 
 /// What a stream tells of committed blocks.
 pub(super) trait Story: Send + Sync + 'static {
     /// Its messages.
-    type Message: Send + 'static;
+    type Message: prost::Message + Unpin + 'static;
 
     /// The account whose changes alone matter, if it is one account's stream.
     fn account(&self) -> Option<Account>;
@@ -107,10 +108,11 @@ pub(super) async fn follow<S: Story>(
     market: &ReplicaHandle,
     after: Option<u64>,
     story: S,
+    unread: Unread,
 ) -> Result<Answers<S::Message>, Refusal> {
     let follower = Follower::new(market, story.account(), after.map(Position))?;
     follower.check_beginning().await?;
-    let (outlet, answers) = outlet::channel(BUFFERED);
+    let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
     let (stopping, market) = (api.stopping.clone(), market.clone());
     let task = async move {
         let result = run(follower, market.name(), &story, &outlet, stopping).await;

@@ -27,6 +27,7 @@ use super::error::{Refusal, reason_name};
 use super::outlet::{self, Outlet, Stop};
 use super::submit::{of_market, read_history};
 use super::trading::{Answers, units};
+use super::unread::Unread;
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
 use crate::node::{ReplicaHandle, SessionNews, SubmitError, Waiter};
@@ -41,7 +42,7 @@ const MAX_OUTSTANDING: usize = 65_536;
 const MAX_RESULTS: usize = 4_096;
 
 /// Most messages that wait for a reader.
-const BUFFERED: usize = 16;
+const BUFFERED: u32 = 16;
 
 /// How long a replica without room is asked again, and how often.
 const OVERLOADED_FOR: Duration = Duration::from_secs(10);
@@ -54,8 +55,9 @@ pub(super) fn open(
     api: Api,
     account: Account,
     mut requests: Streaming<v1::TradeRequest>,
-) -> Answers<v1::TradeResponse> {
-    let (outlet, answers) = outlet::channel(BUFFERED);
+    unread: Unread,
+) -> Result<Answers<v1::TradeResponse>, Refusal> {
+    let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
     let task = async move {
         let result = match Box::pin(begin(&api, account, &mut requests, &outlet)).await {
             Ok((intake, first)) => serve(intake, first, requests, &outlet).await,
@@ -64,7 +66,7 @@ pub(super) fn open(
         outlet.end(result);
     };
     tokio::spawn(task.in_current_span());
-    answers
+    Ok(answers)
 }
 
 /// Reads the first message and tells the session's next number.

@@ -168,7 +168,8 @@ impl TradingService for Api {
 
     async fn trade(&self, call: Request<Streaming<v1::TradeRequest>>) -> Answer<Self::TradeStream> {
         let account = call::account(call.metadata())?;
-        Ok(Response::new(trade_session::open(self.clone(), account, call.into_inner())))
+        let unread = self.unread.of_call(&call);
+        Ok(Response::new(trade_session::open(self.clone(), account, call.into_inner(), unread)?))
     }
 
     async fn stream_order_updates(
@@ -176,10 +177,11 @@ impl TradingService for Api {
         call: Request<v1::StreamOrderUpdatesRequest>,
     ) -> Answer<Self::StreamOrderUpdatesStream> {
         let account = call::account(call.metadata())?;
+        let unread = self.unread.of_call(&call);
         let message = call.into_inner();
         let market = self.find_market(&message.market)?;
         let updates = streams::OrderUpdates { account };
-        Ok(Response::new(streams::follow(self, &market, message.after_position, updates).await?))
+        Ok(Response::new(streams::follow(self, &market, message.after_position, updates, unread).await?))
     }
 }
 
@@ -460,10 +462,15 @@ impl Api {
     ///
     /// # Errors
     /// It is quarantined.
-    fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
+    pub(super) fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
         match self.node.market(name) {
             Some(market) => Ok(Some(market.usable()?)),
-            None => Ok(None),
+            None if self.node.knows_directory() => Ok(None),
+            // The first of the two words may have been said just before the second changed.
+            None => match self.node.market(name) {
+                Some(market) => Ok(Some(market.usable()?)),
+                None => Err(Refusal::starting(&format!("a market {name}"))),
+            },
         }
     }
 

@@ -1,23 +1,34 @@
 //! `GetDigest` and `VerifyMarket`: whether all nodes have the same tape, and whether it is right.
+//!
+//! ```text
+//! position, digest here ──┬──> compare: every other node's digest there ──────────┬──> verdict
+//!                         └──> again: the kept generations' tapes matched again ──┘
+//! ```
+//!
+//! What could not be verified is told beside what is wrong: silence is no proof.
 
-use futures::future::join_all;
+mod again;
+mod compare;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
 use tonic::Request;
-use tonic::transport::Endpoint;
 use xbook_proto::v1;
-use xbook_proto::v1::DigestComparison as Comparison;
-use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
+use xbook_proto::v1::{DigestComparison as Comparison, VerifyVerdict as Verdict};
 
 use super::Api;
 use super::call::Deadline;
 use super::error::Refusal;
 use super::trading::units;
-use crate::machine::NodeEntry;
 use crate::node::ReplicaHandle;
-use crate::replica::{Rematch, RematchError};
 use crate::types::{Lots, NodeId, Position};
+use again::Again;
+use compare::Mine;
 
-/// How long another node may take to say what it has.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// How many nodes are asked at a time.
+const ASKED_AT_A_TIME: usize = 64;
 
 impl Api {
     pub(super) async fn digest(
@@ -26,10 +37,15 @@ impl Api {
     ) -> Result<v1::GetDigestResponse, Refusal> {
         let deadline = Deadline::of(call.metadata(), self.clock_now());
         let v1::GetDigestRequest { market, position } = call.into_inner();
-        let market = self.find_market(&market)?;
-        deadline.wait(market.reached(Position(position))).await??;
-        let (position, digest) = deadline.wait(digest_at(&market, Position(position))).await??;
-        Ok(v1::GetDigestResponse { position: position.0, digest: digest.map(hex).unwrap_or_default() })
+        let document = self.document(&market)?;
+        let shown = document.shown();
+        if Position(position) > shown {
+            let words = format!("must be at most {shown}, the last position shown");
+            return Err(Refusal::new(v1::Reason::Position, words).field("position").value(position));
+        }
+        let (position, digest) = deadline.wait(digest_at(&document, Position(position))).await??;
+        let digest = digest.map(hex).unwrap_or_default();
+        Ok(v1::GetDigestResponse { position: position.0, digest, node_id: self.node.id().to_string() })
     }
 
     pub(super) async fn verify(
@@ -37,115 +53,119 @@ impl Api {
         call: Request<v1::VerifyMarketRequest>,
     ) -> Result<v1::VerifyMarketResponse, Refusal> {
         let deadline = Deadline::of(call.metadata(), self.clock_now());
-        let name = call.into_inner().market;
-        let market = self.find_market(&name)?;
-        let (position, digest) = deadline.wait(digest_at(&market, Position(0))).await??;
+        let document = self.document(&call.into_inner().market)?;
+        let (position, digest) = deadline.wait(digest_at(&document, Position(0))).await??;
         let digest = digest.map(hex).unwrap_or_default();
-        let (_, others) = deadline.wait(self.node.directory_nodes()).await??;
-        let me = self.node.id();
-        let others = others.into_values().filter(|entry| entry.node != me);
-        let asked = join_all(others.map(|entry| ask(entry, name.clone(), position, digest.clone())));
-        let (asked, matched) =
-            tokio::join!(deadline.wait(asked), deadline.wait(self.rematch(&name, position)));
-        let mut nodes = vec![v1::NodeDigest {
-            node_id: me.to_string(),
-            comparison: Comparison::Equal.into(),
-            digest: digest.clone(),
-            message: String::new(),
-        }];
-        nodes.extend(asked?);
-        let differing = nodes.iter().filter(|node| node.comparison() == Comparison::Different);
-        let mut findings: Vec<String> = differing
-            .map(|node| format!("node {} has digest {} at position {position}", node.node_id, node.digest))
-            .collect();
-        let rematched = match matched?? {
-            (generation, Ok(matched)) => {
-                // A generation that began meanwhile starts after the position, and has its own digest.
-                if matched.through == position && matched.batches > 0 && hex(matched.digest) != digest {
-                    findings.push(format!("matched again, the digest at position {position} is another one"));
-                }
-                Some(v1::Rematched {
+        let mine = Mine { document: document.name().to_owned(), position, digest };
+        let (compared, again) = tokio::join!(
+            self.compare(&document, &mine, deadline),
+            again::again(&self.node, Arc::clone(&self.verifying), &mine, deadline)
+        );
+        let (nodes, unknown) = compared?;
+        let mut unverified: Vec<String> = unknown.into_iter().collect();
+        unverified.extend(nodes.iter().filter_map(not_compared));
+        let Again { matched, mut findings, unverified: unmatched } = again;
+        unverified.extend(unmatched);
+        let differs = |node: &&v1::NodeDigest| node.comparison() == Comparison::Different;
+        findings.extend(
+            nodes.iter().filter(differs).map(|node| {
+                format!("node {} has digest {} at position {position}", node.node_id, node.digest)
+            }),
+        );
+        let verdict = match (findings.is_empty(), unverified.is_empty()) {
+            (false, _) => Verdict::Wrong,
+            (true, false) => Verdict::Incomplete,
+            (true, true) => Verdict::Passed,
+        };
+        let rematched: Result<Vec<_>, Refusal> = matched
+            .into_iter()
+            .map(|(generation, matched)| {
+                Ok(v1::Rematched {
                     generation,
                     after_position: matched.after.0,
+                    through_position: matched.through.0,
                     batches: matched.batches,
                     intents: matched.intents,
                     fills: matched.fills,
-                    quantity: quantity(&market, matched.quantity)?,
+                    quantity: quantity(&document, matched.quantity)?,
                 })
-            }
-            (_, Err(error)) => {
-                findings.push(error.to_string());
-                None
-            }
-        };
-        let passed = findings.is_empty();
-        Ok(v1::VerifyMarketResponse { position: position.0, passed, nodes, rematched, findings })
+            })
+            .collect();
+        Ok(v1::VerifyMarketResponse {
+            position: position.0,
+            passed: verdict == Verdict::Passed,
+            nodes,
+            rematched: rematched?,
+            findings,
+            verdict: verdict.into(),
+            unverified,
+        })
     }
 
-    /// Matches the market's stored tape again, up to a position.
-    async fn rematch(
+    /// What each node has, this one first, and what keeps this node from knowing them all.
+    async fn compare(
         &self,
-        market: &str,
-        through: Position,
-    ) -> Result<(u64, Result<Rematch, RematchError>), Refusal> {
-        let (node, market) = (self.node.clone(), market.to_owned());
-        let task = tokio::task::spawn_blocking(move || {
-            let copy = node.open_copy(&market)?;
-            Ok::<_, crate::node::NodeError>((copy.generation(), copy.rematch(through, |_| {})))
-        });
-        // The task does not panic; if it is gone, so is the runtime.
-        let matched = task.await.map_err(|_| Refusal::shutting_down())?;
-        matched.map_err(|error| Refusal::new(xbook_proto::v1::Reason::StoreFailed, error.to_string()))
+        document: &ReplicaHandle,
+        mine: &Mine,
+        deadline: Deadline,
+    ) -> Result<(Vec<v1::NodeDigest>, Option<String>), Refusal> {
+        let me = self.node.id();
+        let voters = deadline.wait(document.read(|replica| replica.status().voters)).await??;
+        let mut addresses: BTreeMap<NodeId, String> =
+            voters.iter().map(|voter| (*voter, String::new())).collect();
+        let mut unknown = None;
+        match deadline.wait(self.node.directory_nodes()).await? {
+            Ok((_, entries)) => {
+                addresses.extend(entries.into_iter().map(|(node, entry)| (node, entry.address.to_string())));
+            }
+            Err(error) => unknown = Some(format!("nodes that don't vote on it: they are not known, {error}")),
+        }
+        addresses.remove(&me);
+        let asked = addresses.into_iter().map(|(node, address)| mine.ask(node, address, deadline));
+        let others: Vec<v1::NodeDigest> =
+            stream::iter(asked).buffer_unordered(ASKED_AT_A_TIME).collect().await;
+        let mut nodes = vec![mine.own(me)];
+        nodes.extend(others);
+        let voters: BTreeSet<String> = voters.iter().map(NodeId::to_string).collect();
+        for node in &mut nodes {
+            node.voter = voters.contains(&node.node_id);
+        }
+        nodes[1..].sort_by(|one, other| one.node_id.cmp(&other.node_id));
+        Ok((nodes, unknown))
     }
+}
+
+/// What is said of a node that could not be compared.
+fn not_compared(node: &v1::NodeDigest) -> Option<String> {
+    let why = match node.comparison() {
+        Comparison::Equal | Comparison::Different => return None,
+        Comparison::Unreachable => "was not reached",
+        Comparison::Behind => "is behind",
+        Comparison::Refused => "does not tell",
+        Comparison::NotKept | Comparison::Unspecified => "was not compared",
+    };
+    let voter = if node.voter { ", a voter," } else { "" };
+    Some(format!("node {}{voter} {why}: {}", node.node_id, node.message))
 }
 
 /// The position, or the last one if it is zero, and the digest there.
 async fn digest_at(
-    market: &ReplicaHandle,
+    document: &ReplicaHandle,
     position: Position,
 ) -> Result<(Position, Option<[u8; 32]>), Refusal> {
-    let read = market.read(move |replica| {
+    let read = document.read(move |replica| {
         let position = if position == Position(0) { replica.view().position() } else { position };
-        // At a generation's start the digest is that of its genesis, not of its last batch.
-        let is_last = position == replica.view().position() && replica.view().batches() > 0;
-        (position, replica.digest_at(position).or(is_last.then(|| replica.view().digest())))
+        (position, replica.digest_at(position))
     });
     Ok(read.await?)
 }
 
-/// Asks another node for its digest.
-async fn ask(entry: NodeEntry, market: String, position: Position, digest: String) -> v1::NodeDigest {
-    let NodeEntry { node, address, .. } = entry;
-    let asked = async {
-        let endpoint =
-            Endpoint::from_shared(format!("http://{address}")).map_err(|error| error.to_string())?;
-        let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
-        let mut request = Request::new(v1::GetDigestRequest { market, position: position.0 });
-        request.set_timeout(PATIENCE);
-        let answer = ClusterServiceClient::new(channel).get_digest(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
-    };
-    let answer = tokio::time::timeout(PATIENCE, asked).await;
-    match answer.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
-        Ok(theirs) if theirs.digest.is_empty() || digest.is_empty() => {
-            let whose = if digest.is_empty() { "the answering node does" } else { "it does" };
-            let message = format!("{whose} not keep the digest of this position");
-            compared(node, Comparison::NotKept, theirs.digest, &message)
-        }
-        Ok(theirs) if theirs.digest == digest => compared(node, Comparison::Equal, theirs.digest, ""),
-        Ok(theirs) => compared(node, Comparison::Different, theirs.digest, ""),
-        Err(error) => compared(node, Comparison::Unreachable, String::new(), &error),
+/// A sum of quantities as a decimal; nothing in the directory.
+fn quantity(document: &ReplicaHandle, lots: u128) -> Result<String, Refusal> {
+    if document.rules().is_none() {
+        return Ok(String::new());
     }
-}
-
-fn compared(node: NodeId, comparison: Comparison, digest: String, message: &str) -> v1::NodeDigest {
-    let message = message.to_owned();
-    v1::NodeDigest { node_id: node.to_string(), comparison: comparison.into(), digest, message }
-}
-
-/// A sum of quantities as a decimal.
-fn quantity(market: &ReplicaHandle, lots: u128) -> Result<String, Refusal> {
-    let units = units(market)?;
+    let units = units(document)?;
     Ok(match u64::try_from(lots) {
         Ok(lots) => units.quantity(Lots(lots)),
         // More than a decimal of the API holds.

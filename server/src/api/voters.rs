@@ -115,8 +115,7 @@ impl Api {
         if name == self.node.directory().name() {
             return Ok(self.node.directory().clone().usable()?);
         }
-        let market = self.node.market(name).ok_or_else(|| Refusal::unknown_market(name))?;
-        Ok(market.usable()?)
+        self.listed(name)?.ok_or_else(|| Refusal::unknown_market(name))
     }
 }
 

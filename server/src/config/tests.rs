@@ -17,6 +17,7 @@ fn without_any_source_the_defaults_hold() {
     let config = Config::load(Settings::default(), None).unwrap();
     assert_eq!(config.data.path(), Path::new("xbook-data"));
     assert_eq!(config.listen, "127.0.0.1:7001".parse().unwrap());
+    assert_eq!(config.peer_listen, "127.0.0.1:7101".parse().unwrap());
     assert_eq!(config.log, LogConfig::default());
     assert_eq!(config.document_size.bytes(), 64 << 20);
     assert_eq!(config.shutdown_grace.duration(), Duration::from_secs(10));
@@ -94,20 +95,35 @@ fn who_listens_everywhere_says_where_others_reach_it() {
         let told = file(&format!("listen = \"{listen}\"\nadvertise = \"node2.example:7002\""));
         assert_eq!(Config::load(Settings::default(), Some(told.path())).unwrap().listen.port(), port);
     }
+    let error = refused("peer_listen = \"0.0.0.0:8\"");
+    assert!(error.contains("add --peer-advertise HOST:8"), "{error}");
+    assert!(refused("listen = \"127.0.0.1:65500\"").contains("add --peer-listen IP:PORT"));
+    let free = file("listen = \"127.0.0.1:0\"");
+    assert_eq!(Config::load(Settings::default(), Some(free.path())).unwrap().peer_listen.port(), 0);
+}
+
+#[test]
+fn a_token_is_not_repeated() {
+    let error = refused("join_token = \"c0ffee\"");
+    assert!(error.contains("a join token is 32 hex digits") && !error.contains("but it is"), "{error}");
+    let token = file("join_token = \"00112233445566778899aabbccddeeff\"");
+    let config = Config::load(Settings::default(), Some(token.path())).unwrap();
+    assert_eq!(config.join_token.unwrap().0[..2], [0, 0x11]);
+    assert!(!format!("{config:?}").contains("17"), "{config:?}");
 }
 
 #[test]
 fn a_node_does_not_join_itself() {
     for text in [
-        "join = [\"127.0.0.1:7001\"]",
-        "listen = \"127.0.0.1:9\"\njoin = [\"127.0.0.1:9\"]",
-        "advertise = \"a:9\"\njoin = [\"a:9\", \"127.0.0.1:7001\"]",
+        "join = [\"127.0.0.1:7101\"]",
+        "peer_listen = \"127.0.0.1:9\"\njoin = [\"127.0.0.1:9\"]",
+        "peer_advertise = \"a:9\"\njoin = [\"a:9\", \"127.0.0.1:7101\"]",
     ] {
         let error = refused(text);
         assert!(error.starts_with("join names only this node itself ("), "{error}");
     }
     // The same list on each node is fine.
-    let list = file("listen = \"127.0.0.1:9\"\njoin = [\"127.0.0.1:9\", \"127.0.0.1:8\"]");
+    let list = file("peer_listen = \"127.0.0.1:9\"\njoin = [\"127.0.0.1:9\", \"127.0.0.1:8\"]");
     assert_eq!(Config::load(Settings::default(), Some(list.path())).unwrap().join.len(), 2);
 }
 

@@ -115,20 +115,12 @@ pub enum HistoryError {
 type Result<T> = std::result::Result<T, HistoryError>;
 
 impl HistoryStore {
-    /// Opens the history in a directory, or makes it.
+    /// Opens the history in a directory, or makes it. Its segments are no larger than `most`.
     ///
     /// # Errors
     /// The file system's own. Damage is no error: see the module's text.
-    pub fn open(directory: &Path) -> Result<Self> {
-        Self::with_segments(directory, SEGMENT_BYTES)
-    }
-
-    /// The same with segments of another size.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn with_segments(directory: &Path, bytes: u64) -> Result<Self> {
-        Ok(Self { log: Arc::new(Log::open(directory, bytes)?) })
+    pub fn open(directory: &Path, most: u64) -> Result<Self> {
+        Ok(Self { log: Arc::new(Log::open(directory, SEGMENT_BYTES.min(most))?) })
     }
 
     /// The history of a market.

@@ -175,7 +175,7 @@ impl Maker {
 }
 
 fn store(directory: &Path) -> (HistoryStore, History) {
-    let store = HistoryStore::with_segments(directory, 4_096).unwrap();
+    let store = HistoryStore::open(directory, 4_096).unwrap();
     let history = store.market(MARKET, &rules());
     (store, history)
 }

@@ -20,6 +20,10 @@ pub struct Caps {
     /// Orders that expire in one batch, so that its size is bounded. While more are due nothing else
     /// happens, so none of them trades.
     pub expired: usize,
+    /// Bytes of requests and of their outcomes after which a change ends; the last request's outcome may be larger.
+    /// So a change has at most twice as much (four times more in a generation's last), and what the orders of a
+    /// whole book take, some 20 bytes each: less than a message between nodes holds.
+    pub batch_bytes: usize,
 }
 
 impl Default for Caps {
@@ -31,6 +35,7 @@ impl Default for Caps {
             withdrawn: 65_536,
             open_orders: 500_000,
             expired: 4_096,
+            batch_bytes: 1024 * 1024,
         }
     }
 }

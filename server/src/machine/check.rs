@@ -8,7 +8,7 @@ use xbook_proto::v1::TimeInForce;
 
 use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
-use super::{MAX_VOTERS, Rules};
+use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules};
 use crate::decimal::MAX_STEPS;
 use crate::types::{Lots, NodeId, Ticks};
 
@@ -36,6 +36,16 @@ pub fn is_chosen_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// Whether a text is an address that others can be told: host and port, at most 255 bytes; or empty.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    let plain = text.len() <= MAX_ADDRESS_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let reachable = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(['/', '@']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    text.is_empty() || (plain && reachable)
+}
+
 /// Whether a correct node can have accepted an intent, in the document of a market with these rules
 /// or, without any, in the directory.
 #[must_use]
@@ -46,8 +56,8 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
         Origin::Request(id) => is_chosen_name(id),
         Origin::Command { session, number } => is_chosen_name(&session.name) && *number > 0,
     };
-    let announces = matches!(request.action, Action::Announce(_));
-    let owned = is_account(&request.account) || (announces && request.account.is_empty());
+    let of_node = matches!(request.action, Action::Announce(_) | Action::Invite(_));
+    let owned = is_account(&request.account) || (of_node && request.account.is_empty());
     let names = |target: Target| match target {
         Target::Order(id) => id.node.0 > 0 && id.counter > 0,
         Target::Command(number) => in_session && number > 0,
@@ -64,8 +74,11 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
             matches!(change, Add(node) | Remove(node) if node.0 > 0)
         }
         (Action::CreateMarket(market), None) => is_market(market),
-        (Action::Announce(address), None) => address.len() <= MAX_ADDRESS_BYTES,
+        (Action::Announce(Announcement { address, peer_address, .. }), None) => {
+            is_address(address) && is_address(peer_address)
+        }
         (Action::RemoveNode(node), None) => node.0 > 0,
+        (Action::Invite(invitation), None) => (1..=MAX_TOKEN_USES).contains(&invitation.uses),
         _ => false,
     };
     told_apart && owned && possible
@@ -106,7 +119,7 @@ fn is_price(price: Ticks) -> bool {
 mod tests {
     use super::*;
     use crate::decimal::Grid;
-    use crate::machine::Request;
+    use crate::machine::{Invitation, Request};
     use crate::types::{Micros, OrderId, Side};
 
     fn rules() -> Rules {
@@ -130,6 +143,11 @@ mod tests {
             expires: None,
             sequence_by: None,
         }
+    }
+
+    fn announce(address: &str) -> Action {
+        let peer_address = address.into();
+        Action::Announce(Announcement { address: "".into(), peer_address, key: [0; 32], token: None })
     }
 
     fn in_market(action: Action) -> bool {
@@ -168,10 +186,11 @@ mod tests {
         for id in ["", "a b", "é", &"r".repeat(65)] {
             assert!(!by("main", id), "{id}");
         }
-        let announce =
-            |address: &str| is_admissible(&intent("", "1", Action::Announce(address.into())), None);
-        assert!(announce("host:7001"));
-        assert!(!announce(&"h".repeat(MAX_ADDRESS_BYTES + 1)));
+        assert!(is_admissible(&intent("", "1", announce("host:7001")), None));
+        let long = format!("{}:1", "h".repeat(MAX_ADDRESS_BYTES));
+        for address in ["host", ":1", "host:0", "host:65536", "a b:1", "a\n:1", "a/b:1", "u@a:1", &long] {
+            assert!(!is_admissible(&intent("", "1", announce(address)), None), "{address:?}");
+        }
     }
 
     #[test]
@@ -210,6 +229,9 @@ mod tests {
         assert!(!in_directory(Action::CancelAll(None)));
         assert!(!in_market(market("BTC/USDT", &[1])));
         assert!(!in_market(Action::RemoveNode(NodeId(1))));
-        assert!(!in_market(Action::Announce("host:7001".into())));
+        assert!(!in_market(announce("host:7001")));
+        let invite = |uses| Action::Invite(Invitation { hash: [0; 32], uses, expires: Micros(1) });
+        assert!(in_directory(invite(1)) && !in_market(invite(1)));
+        assert!(!in_directory(invite(0)) && !in_directory(invite(u32::MAX)));
     }
 }

@@ -8,15 +8,17 @@ use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::Reason;
 
 use super::FoldError;
+use super::check::is_address;
 use super::intent::{Action, Intent, NewMarket};
+use super::join::{Announcement, Invitation, PublicKey, Tokens};
 use super::journal::Journal;
 use super::parts::{Part, Writer};
 use super::step::Step;
 use super::{Digest, Rules};
-use crate::types::{NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// Most markets that a directory holds.
-const MAX_MARKETS: usize = 1_000;
+pub const MAX_MARKETS: usize = 1_000;
 
 /// Most nodes that a directory holds: each connects with all others.
 const MAX_NODES: usize = 256;
@@ -29,8 +31,12 @@ pub const MAX_ADDRESS_BYTES: usize = 255;
 pub struct NodeEntry {
     /// The node.
     pub node: NodeId,
-    /// Where other nodes reach it: host and port.
+    /// Where its clients reach it: host and port; empty if it did not say.
     pub address: Arc<str>,
+    /// Where other nodes reach it: host and port; empty if they don't dial it.
+    pub peer_address: Arc<str>,
+    /// Its public key.
+    pub key: PublicKey,
     /// Position on the directory's tape at which it said so.
     pub position: Position,
 }
@@ -53,6 +59,7 @@ pub struct MarketEntry {
 pub struct Directory {
     markets: BTreeMap<Arc<str>, MarketEntry>,
     nodes: BTreeMap<NodeId, NodeEntry>,
+    tokens: Tokens,
 }
 
 impl Directory {
@@ -78,6 +85,12 @@ impl Directory {
         self.nodes.get(&node)
     }
 
+    /// The tokens that let nodes join.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// Decides what becomes of an intent and applies it.
     pub(super) fn sequence(
         &mut self,
@@ -91,25 +104,50 @@ impl Directory {
             }
             Action::CreateMarket(_) if self.markets.len() >= MAX_MARKETS => Step::refused(Reason::TooMany),
             Action::CreateMarket(_) => Step::plain(Outcome::Created, Reason::Unspecified),
-            Action::Announce(address) => match self.check_announced(id.node, address) {
+            Action::Announce(announced) => match self.check_announced(id.node, announced, journal.block.time)
+            {
                 Ok(()) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
                 Err(reason) => Step::refused(reason),
             },
             Action::RemoveNode(node) if !self.nodes.contains_key(node) => Step::refused(Reason::UnknownNode),
             Action::RemoveNode(_) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
+            Action::Invite(invitation) if !self.tokens.has_room(&invitation.hash, journal.block.time) => {
+                Step::refused(Reason::TooMany)
+            }
+            Action::Invite(_) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
             _ => Step::refused(Reason::UnknownValue),
         };
         self.apply(id, intent, &step, journal)?;
         Ok(step)
     }
 
-    fn check_announced(&self, node: NodeId, address: &str) -> Result<(), Reason> {
-        let plain = address.bytes().all(|byte| byte.is_ascii_graphic());
-        if !plain || !(1..=MAX_ADDRESS_BYTES).contains(&address.len()) {
+    /// Whether a node may say so of itself at a tape time. The directory's first node needs no token:
+    /// before it there is nobody who could make one.
+    fn check_announced(&self, node: NodeId, announced: &Announcement, now: Micros) -> Result<(), Reason> {
+        if !is_address(&announced.address) || !is_address(&announced.peer_address) {
             return Err(Reason::MalformedText);
         }
-        let room = self.nodes.len() < MAX_NODES || self.nodes.contains_key(&node);
-        if room { Ok(()) } else { Err(Reason::TooMany) }
+        match self.nodes.get(&node) {
+            Some(known) if known.key == announced.key => Ok(()),
+            Some(_) => Err(Reason::OtherKey),
+            None if self.nodes.is_empty() => Ok(()),
+            None if !announced.token.is_some_and(|token| self.tokens.admit(&token, now)) => {
+                Err(Reason::NotInvited)
+            }
+            None if self.nodes.len() >= MAX_NODES => Err(Reason::TooMany),
+            None => Ok(()),
+        }
+    }
+
+    fn announce(&mut self, node: NodeId, announced: &Announcement, position: Position) {
+        let Announcement { address, peer_address, key, token } = announced;
+        let (address, peer_address) = (Arc::clone(address), Arc::clone(peer_address));
+        let entry = NodeEntry { node, address, peer_address, key: *key, position };
+        if self.nodes.insert(node, entry).is_none()
+            && let Some(token) = token
+        {
+            self.tokens.use_up(token);
+        }
     }
 
     /// Applies a recorded step.
@@ -128,9 +166,12 @@ impl Directory {
                 self.markets.insert(entry.name.clone(), entry);
                 Ok(())
             }
-            (Outcome::NodeChanged, Action::Announce(address)) => {
-                let entry = NodeEntry { node: id.node, address: Arc::clone(address), position };
-                self.nodes.insert(id.node, entry);
+            (Outcome::NodeChanged, Action::Announce(announced)) => {
+                self.announce(id.node, announced, position);
+                Ok(())
+            }
+            (Outcome::NodeChanged, Action::Invite(invitation)) => {
+                self.tokens.add(*invitation, journal.block.time);
                 Ok(())
             }
             (Outcome::NodeChanged, Action::RemoveNode(node)) => {
@@ -144,6 +185,7 @@ impl Directory {
     pub(super) fn write_parts(&self, writer: &mut Writer) {
         self.markets().for_each(|market| writer.market(market));
         self.nodes().for_each(|node| writer.cluster_node(node));
+        self.tokens.iter().for_each(|token| writer.join_token(token));
     }
 
     /// Takes what a part says about the directory; `None` if it can't be.
@@ -155,8 +197,12 @@ impl Directory {
         }
         for entry in part.cluster_nodes()? {
             let ascends = self.nodes.last_key_value().is_none_or(|(node, _)| *node < entry.node);
-            (ascends && self.check_announced(entry.node, &entry.address).is_ok()).then_some(())?;
+            let addresses = is_address(&entry.address) && is_address(&entry.peer_address);
+            (ascends && addresses && self.nodes.len() < MAX_NODES).then_some(())?;
             self.nodes.insert(entry.node, entry);
+        }
+        for token in part.join_tokens()? {
+            self.tokens.read(token)?;
         }
         Some(())
     }
@@ -164,7 +210,8 @@ impl Directory {
     /// Puts what a step left behind into the digest.
     pub(super) fn digest(&self, id: OrderId, step: &Step, digest: &mut Digest) {
         let (markets, nodes) = (self.markets.len() as u64, self.nodes.len() as u64);
-        digest.put([id.node.0, id.counter, step.outcome as u64, step.reason as u64, markets, nodes]);
+        let tokens = self.tokens.iter().map(|Invitation { uses, .. }| u64::from(uses)).sum();
+        digest.put([id.node.0, id.counter, step.outcome as u64, step.reason as u64, markets, nodes, tokens]);
     }
 }
 
@@ -174,32 +221,72 @@ fn entry(new: &NewMarket, position: Position) -> MarketEntry {
 
 #[cfg(test)]
 mod tests {
+    use super::super::join::JoinToken;
     use super::*;
 
     const NODE: NodeId = NodeId(7);
+    const KEY: PublicKey = [7; 32];
+    const TOKEN: JoinToken = JoinToken([3; 16]);
 
-    /// A directory with as many nodes as it holds.
-    fn full() -> Directory {
-        let entry = |node| NodeEntry { node: NodeId(node), address: "host:1".into(), position: Position(1) };
-        let nodes = (1..=MAX_NODES as u64).map(|node| (NodeId(node), entry(node))).collect();
-        Directory { nodes, ..Directory::default() }
+    fn announced(key: PublicKey, token: Option<JoinToken>) -> Announcement {
+        Announcement { address: "host:1".into(), peer_address: "host:2".into(), key, token }
     }
 
-    #[test]
-    fn an_address_is_short_and_plain() {
-        let directory = Directory::default();
-        assert_eq!(directory.check_announced(NODE, "node1.example:7001"), Ok(()));
-        assert_eq!(directory.check_announced(NODE, &"a".repeat(MAX_ADDRESS_BYTES)), Ok(()));
-        for address in ["", "a b:1", "a\n:1", &"a".repeat(MAX_ADDRESS_BYTES + 1)] {
-            assert_eq!(directory.check_announced(NODE, address), Err(Reason::MalformedText), "{address:?}");
+    /// A directory with so many nodes, from 1, and a token for two more until the time 100.
+    fn directory(nodes: u64) -> Directory {
+        let mut directory = Directory::default();
+        for node in 1..=nodes {
+            directory.announce(NodeId(node), &announced([1; 32], None), Position(1));
         }
+        directory.tokens.add(Invitation { hash: TOKEN.hash(), uses: 2, expires: Micros(100) }, Micros(0));
+        directory
+    }
+
+    fn check(directory: &Directory, node: NodeId, announced: &Announcement, now: u64) -> Result<(), Reason> {
+        directory.check_announced(node, announced, Micros(now))
     }
 
     #[test]
-    fn a_full_directory_takes_only_those_that_it_knows() {
-        let full = full();
-        assert_eq!(full.check_announced(NODE, "host:2"), Ok(()));
+    fn the_first_node_needs_no_token_and_later_ones_do() {
+        assert_eq!(check(&Directory::default(), NODE, &announced(KEY, None), 0), Ok(()));
+        let directory = directory(1);
+        assert_eq!(check(&directory, NODE, &announced(KEY, None), 0), Err(Reason::NotInvited));
+        let other = Some(JoinToken([4; 16]));
+        assert_eq!(check(&directory, NODE, &announced(KEY, other), 0), Err(Reason::NotInvited));
+        assert_eq!(check(&directory, NODE, &announced(KEY, Some(TOKEN)), 99), Ok(()));
+        assert_eq!(check(&directory, NODE, &announced(KEY, Some(TOKEN)), 100), Err(Reason::NotInvited));
+    }
+
+    #[test]
+    fn a_token_lets_in_as_many_as_it_says() {
+        let mut directory = directory(1);
+        for node in [NODE, NodeId(8)] {
+            // What the directory knows already uses nothing up.
+            for _ in 0..2 {
+                assert_eq!(check(&directory, node, &announced(KEY, Some(TOKEN)), 0), Ok(()));
+                directory.announce(node, &announced(KEY, Some(TOKEN)), Position(2));
+            }
+        }
+        let third = check(&directory, NodeId(9), &announced(KEY, Some(TOKEN)), 0);
+        assert_eq!(third, Err(Reason::NotInvited));
+    }
+
+    #[test]
+    fn a_known_node_keeps_its_key_and_a_full_directory_takes_only_known_ones() {
+        let full = directory(MAX_NODES as u64);
+        assert_eq!(check(&full, NODE, &announced([1; 32], None), 0), Ok(()));
+        assert_eq!(check(&full, NODE, &announced(KEY, Some(TOKEN)), 0), Err(Reason::OtherKey));
         let another = NodeId(MAX_NODES as u64 + 1);
-        assert_eq!(full.check_announced(another, "host:2"), Err(Reason::TooMany));
+        assert_eq!(check(&full, another, &announced(KEY, Some(TOKEN)), 0), Err(Reason::TooMany));
+    }
+
+    #[test]
+    fn tokens_whose_time_is_over_make_room() {
+        let mut tokens = Tokens::default();
+        for number in 0..64 {
+            assert!(tokens.has_room(&[number; 32], Micros(0)));
+            tokens.add(Invitation { hash: [number; 32], uses: 1, expires: Micros(10) }, Micros(0));
+        }
+        assert!(!tokens.has_room(&[64; 32], Micros(9)) && tokens.has_room(&[64; 32], Micros(10)));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xbook_proto::record::v1 as record;
 use xbook_proto::v1::{Side as WireSide, TimeInForce};
 
-use super::Rules;
+use super::{Announcement, Invitation, JoinToken, Rules};
 use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
 
 /// An account's name; shared, since every order carries one.
@@ -60,6 +60,24 @@ pub struct Request {
     pub action: Action,
 }
 
+impl Request {
+    /// Bytes of its record, to within a few.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let origin = match &self.origin {
+            Origin::Request(id) => id.len(),
+            Origin::Command { session, .. } => session.name.len(),
+        };
+        let texts = match &self.action {
+            Action::CreateMarket(new) => new.name.len() + 9 * new.voters.len(),
+            Action::Announce(entry) => 64 + entry.address.len() + entry.peer_address.len(),
+            Action::Invite(_) => 48,
+            _ => 0,
+        };
+        64 + self.account.len() + origin + texts
+    }
+}
+
 /// What a request asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -78,9 +96,11 @@ pub enum Action {
     /// Change the voters of the next generation.
     ChangeVoters(VoterChange),
     /// Say where this intent's node is reached; only in the directory.
-    Announce(Arc<str>),
+    Announce(Announcement),
     /// Forget a node; only in the directory.
     RemoveNode(NodeId),
+    /// Let nodes join; only in the directory.
+    Invite(Invitation),
     /// A session's command that was not valid: it only uses up its number.
     Invalid,
 }
@@ -302,10 +322,38 @@ fn encode_action(action: &Action) -> record::intent::Action {
                 VoterChange::Remove(node) => record::change_voters::Change::Remove(node.0),
             }),
         }),
-        Action::Announce(address) => Wire::Announce(record::Announce { address: address.to_string() }),
+        Action::Announce(announcement) => Wire::Announce(encode_announcement(announcement)),
         Action::RemoveNode(node) => Wire::RemoveNode(record::RemoveNode { node: node.0 }),
+        Action::Invite(Invitation { hash, uses, expires }) => Wire::Invite(record::Invite {
+            token_hash: hash.to_vec().into(),
+            uses: *uses,
+            expires_us: expires.0,
+        }),
         Action::Invalid => Wire::Invalid(record::Invalid {}),
     }
+}
+
+fn encode_announcement(announcement: &Announcement) -> record::Announce {
+    let Announcement { address, peer_address, key, token } = announcement;
+    record::Announce {
+        address: address.to_string(),
+        peer_address: peer_address.to_string(),
+        key: key.to_vec().into(),
+        join_token: token.map(|token| token.0.to_vec().into()).unwrap_or_default(),
+    }
+}
+
+fn decode_announcement(announce: record::Announce) -> Option<Announcement> {
+    let token = match announce.join_token.as_ref() {
+        [] => None,
+        token => Some(JoinToken(token.try_into().ok()?)),
+    };
+    Some(Announcement {
+        address: announce.address.into(),
+        peer_address: announce.peer_address.into(),
+        key: announce.key.as_ref().try_into().ok()?,
+        token,
+    })
 }
 
 fn encode_target(target: Target) -> record::Target {
@@ -392,8 +440,13 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),
             record::change_voters::Change::Remove(node) => VoterChange::Remove(NodeId(node)),
         }),
-        Wire::Announce(announce) => Action::Announce(announce.address.into()),
+        Wire::Announce(announce) => Action::Announce(decode_announcement(announce)?),
         Wire::RemoveNode(remove) => Action::RemoveNode(NodeId(remove.node)),
+        Wire::Invite(invite) => Action::Invite(Invitation {
+            hash: invite.token_hash.as_ref().try_into().ok()?,
+            uses: invite.uses,
+            expires: Micros(invite.expires_us),
+        }),
         Wire::Invalid(_) => Action::Invalid,
     })
 }

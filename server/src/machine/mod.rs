@@ -12,6 +12,7 @@ mod digest;
 mod directory;
 mod error;
 mod intent;
+mod join;
 mod journal;
 mod ledger;
 mod market;
@@ -23,13 +24,16 @@ mod voters;
 
 pub use caps::Caps;
 pub use chain::{ChainHead, Content, RequestOutcome, chain_start};
-pub use check::{is_account, is_admissible, is_chosen_name, is_market_name};
+pub use check::{is_account, is_address, is_admissible, is_chosen_name, is_market_name};
 pub use digest::Digest;
-pub use directory::{Directory, MAX_ADDRESS_BYTES, MarketEntry, NodeEntry};
+pub use directory::{Directory, MAX_ADDRESS_BYTES, MAX_MARKETS, MarketEntry, NodeEntry};
 pub use error::FoldError;
 pub use intent::{
     Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, Session, SessionId, Target,
     VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
+};
+pub use join::{
+    Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NotAToken, PublicKey, TokenHash, Tokens,
 };
 pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};
 pub use ledger::{Ledger, Unconsumed};

@@ -41,7 +41,7 @@ pub struct State {
 /// A batch that a lease holder is writing.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    weight: usize,
+    bytes: usize,
     most_expired: usize,
     batch: Batch,
     journal: Journal,
@@ -154,7 +154,7 @@ impl State {
             seal: None,
         };
         let journal = Journal::after(self.position, time, false, std::mem::take(&mut self.content));
-        let mut builder = BatchBuilder { weight: 0, most_expired: self.caps.expired, batch, journal };
+        let mut builder = BatchBuilder { bytes: 0, most_expired: self.caps.expired, batch, journal };
         if let Machine::Market(market) = &self.machine {
             let mut market_due = market.due(time);
             while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < builder.most_expired)
@@ -209,7 +209,7 @@ impl State {
         let at = (builder.batch.time, builder.journal.position);
         self.ledger.remember((id, intent), &step, at, target);
         self.put_digest(id, &step);
-        builder.weight += 1 + step.fills.len() + step.orders.len();
+        builder.bytes += step.bytes();
         builder.batch.consumed(id, step);
         Ok(())
     }
@@ -432,10 +432,10 @@ impl BatchBuilder {
         self.batch.steps.len()
     }
 
-    /// How much it records: intents, executions and orders.
+    /// Bytes of what it records of the consumed intents, to within a few each.
     #[must_use]
-    pub fn weight(&self) -> usize {
-        self.weight
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing happened in it.

@@ -1,6 +1,7 @@
 //! Tape batches in the server's words, and their records.
 
 use bytes::Bytes;
+use prost::encoding::encoded_len_varint;
 use xbook_proto::record::v1 as record;
 use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::Reason;
@@ -74,6 +75,18 @@ impl Step {
     /// A refusal.
     pub(super) fn refused(reason: Reason) -> Self {
         Self::plain(Outcome::Refused, reason)
+    }
+}
+
+impl Step {
+    /// Bytes of its record, to within a few.
+    pub(super) fn bytes(&self) -> usize {
+        // Tags, lengths and the small numbers; nodes are few, so an index is a byte.
+        let number = encoded_len_varint;
+        let fill = |fill: &StepFill| 6 + number(fill.maker.counter) + number(fill.quantity.0);
+        let fills: usize = self.fills.iter().map(fill).sum();
+        let orders: usize = self.orders.iter().map(|id| 5 + number(id.counter)).sum();
+        8 + number(self.open.0) + fills + orders
     }
 }
 

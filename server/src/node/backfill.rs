@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
+use tonic::Status;
 use xbook_proto::peer::v1::frame::Content;
-use xbook_proto::peer::v1::{Frame, HistoryPart, HistoryPiece, HistoryRequest};
+use xbook_proto::peer::v1::{HistoryPart, HistoryPiece, HistoryRequest};
 
 use crate::history::{FillError, History, HistoryError, MAX_BLOCK_BYTES, Missing, Piece};
 use crate::peer::{Link, Links};
@@ -116,7 +117,8 @@ impl Filler {
                     Ok(rest) => rest,
                     Err(FillError::Store(error)) => return Err(error),
                     Err(error) => {
-                        peer.close(format!("the history of {}: {error}", self.history.market()));
+                        let words = format!("the history of {}: {error}", self.history.market());
+                        peer.close(Status::invalid_argument(words));
                         return Ok(filled);
                     }
                 };
@@ -154,7 +156,7 @@ impl Filler {
         let market = self.history.market().to_string();
         let (first_position, last_position) = (gap.first.0, gap.last.0);
         let request = HistoryRequest { market, first_position, last_position, offset };
-        peer.send(Frame { content: Some(Content::HistoryRequest(request)) });
+        peer.send(Content::HistoryRequest(request));
         let answer = async {
             loop {
                 let (from, part) = self.parts.recv().await?;
@@ -167,8 +169,11 @@ impl Filler {
     }
 }
 
-/// Answers a peer, if not too many ask at once.
+/// Answers a peer, if not too many ask at once and it reads what it is sent.
 pub(super) fn answer(turns: &Arc<Semaphore>, history: Arc<History>, request: HistoryRequest, peer: Link) {
+    if !peer.has_room_to_answer() {
+        return;
+    }
     let Ok(permit) = Arc::clone(turns).try_acquire_owned() else {
         return;
     };
@@ -188,6 +193,6 @@ pub(super) fn answer(turns: &Arc<Semaphore>, history: Arc<History>, request: His
                 HistoryPart { piece: Some(piece), ..part }
             }
         };
-        peer.send(Frame { content: Some(Content::HistoryPart(part)) });
+        peer.send(Content::HistoryPart(part));
     });
 }

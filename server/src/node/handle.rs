@@ -10,6 +10,7 @@ use super::quarantine::Quarantine;
 use super::task::{Command, Reader};
 use crate::history::History;
 use crate::machine::{Answer, Block, Change, Request, Rules};
+use crate::peer::Received;
 use crate::replica::Replica;
 use crate::replica::message::Envelope;
 use crate::types::{Micros, NodeId, OrderId, Position};
@@ -217,9 +218,9 @@ impl ReplicaHandle {
     }
 
     /// A peer said something.
-    pub(super) async fn hear(&self, from: NodeId, envelope: Envelope) {
+    pub(super) async fn hear(&self, from: NodeId, envelope: Envelope, received: Received) {
         // A replica that has ended hears nothing.
-        let _ = self.shared.commands.send(Command::Hear { from, envelope }).await;
+        let _ = self.shared.commands.send(Command::Hear { from, envelope, received }).await;
     }
 
     /// Takes a part of the history from a peer.

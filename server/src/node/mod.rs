@@ -20,9 +20,10 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use xbook_proto::peer::v1::peer_service_server::PeerServiceServer;
 use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
@@ -30,8 +31,11 @@ pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, Submit
 
 use crate::document::{Actor, DIRECTORY, Genesis};
 use crate::history::HistoryError;
-use crate::machine::NodeEntry;
-use crate::peer::{Dialler, Gate, Identity, Link, LinkEvent, Links, PeerError, Router, fetch_directory};
+use crate::machine::{Announcement, JoinToken, NodeEntry};
+use crate::peer::{
+    self, Dialler, Gate, Identity, Link, LinkEvent, Links, Members, Pace, PeerError, Received, Router,
+    Secret, fetch_directory,
+};
 use crate::replica::message::Envelope;
 use crate::replica::{Remembered, Replica, ReplicaError, Settings};
 use crate::store::{Loaded, Store, StoreError, Written};
@@ -54,8 +58,12 @@ pub struct Start {
     /// Nodes to connect with; one whose data directory is new joins the cluster of the first of
     /// them that answers, and waits for that.
     pub join: Vec<String>,
-    /// Where other nodes reach this one: host and port. Without it they don't dial it.
+    /// Where clients reach this node: host and port. Without it others can't ask it for its digests.
     pub advertise: Option<String>,
+    /// Where other nodes reach this one: host and port. Without it they don't dial it.
+    pub peer_advertise: Option<String>,
+    /// Lets this node join, if the cluster's directory does not know it.
+    pub join_token: Option<JoinToken>,
     /// Size in bytes at which a document is sealed and its next generation begins; without it
     /// [`DOCUMENT_BYTES`].
     pub document_bytes: Option<u64>,
@@ -76,12 +84,15 @@ struct Inner {
     directory: ReplicaHandle,
     markets: watch::Receiver<Markets>,
     links: watch::Receiver<Links>,
+    members: watch::Receiver<Members>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<Option<Ending>>,
     written: watch::Receiver<Written>,
     events: mpsc::Sender<LinkEvent>,
     store: Store,
     history_turns: Arc<Semaphore>,
+    /// Whether the directory was current once.
+    knows_directory: Arc<AtomicBool>,
 }
 
 /// The node's replicas, as peers reach them.
@@ -89,22 +100,24 @@ struct Inner {
 pub struct Documents {
     directory: ReplicaHandle,
     markets: watch::Receiver<Markets>,
+    members: watch::Receiver<Members>,
     history_turns: Arc<Semaphore>,
+    clock: Clock,
 }
 
 impl Router for Documents {
-    async fn deliver(&self, from: NodeId, document: &str, envelope: Envelope) {
+    async fn deliver(&self, from: NodeId, document: &str, envelope: Envelope, received: Received) {
         let handle = match document {
             DIRECTORY => Some(self.directory.clone()),
-            market => self.markets.borrow().get(market).cloned(),
+            market => self.market_of(from, market),
         };
         if let Some(handle) = handle {
-            handle.hear(from, envelope).await;
+            handle.hear(from, envelope, received).await;
         }
     }
 
     fn ask_history(&self, peer: Link, request: HistoryRequest) {
-        let market = self.markets.borrow().get(request.market.as_str()).cloned();
+        let market = self.market_of(peer.peer, &request.market);
         let market = market.filter(|market| market.quarantine().is_none());
         if let Some(history) = market.and_then(|market| market.history().cloned()) {
             backfill::answer(&self.history_turns, history, request, peer);
@@ -112,10 +125,25 @@ impl Router for Documents {
     }
 
     fn deliver_history(&self, from: NodeId, part: HistoryPart) {
-        let market = self.markets.borrow().get(part.market.as_str()).cloned();
-        if let Some(market) = market {
+        if let Some(market) = self.market_of(from, &part.market) {
             market.take_history(from, part);
         }
+    }
+
+    fn members(&self) -> watch::Receiver<Members> {
+        self.members.clone()
+    }
+
+    fn now(&self) -> Micros {
+        self.clock.now()
+    }
+}
+
+impl Documents {
+    /// A market that a peer speaks about, if it may.
+    fn market_of(&self, peer: NodeId, name: &str) -> Option<ReplicaHandle> {
+        let market = self.markets.borrow().get(name).cloned();
+        market.filter(|_| self.members.borrow().contains(peer))
     }
 }
 
@@ -153,7 +181,7 @@ pub enum NodeError {
     /// A new data directory, and nothing said where it belongs.
     #[error(
         "the data directory is new and belongs to no cluster: begin one with --bootstrap, or join one with \
-         --join HOST:PORT"
+         --join HOST:PORT --join-token TOKEN"
     )]
     NoCluster,
     /// The cluster can't be joined.
@@ -181,11 +209,21 @@ impl Node {
     /// # Errors
     /// The directory can't be used or is damaged, or it is new and belongs to no cluster.
     pub async fn start(start: Start) -> Result<Self, NodeError> {
-        let Start { data, bootstrap, join, advertise, document_bytes, trust_directory } = start;
+        let Start {
+            data,
+            bootstrap,
+            join,
+            advertise,
+            peer_advertise,
+            join_token,
+            document_bytes,
+            trust_directory,
+        } = start;
         let clock = Clock::start();
         let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let at = stored.iter().position(|document| document.name == DIRECTORY);
+        let begins = at.is_none() && bootstrap;
         let directory_document = match at {
             Some(at) => stored.swap_remove(at).stored,
             None if bootstrap => Ok(starter.store.enter(&Genesis::directory(starter.node))?),
@@ -198,7 +236,13 @@ impl Node {
             (None, Err(error)) => return Err(error.into()),
         };
         let directory_document = Loaded { name: DIRECTORY.to_owned(), stored: directory_document };
-        let identity = Identity { node: starter.node, cluster };
+        let identity = Identity { node: starter.node, cluster, secret: Secret::new(&starter.secret) };
+        let announcement = Announcement {
+            address: advertise.unwrap_or_default().into(),
+            peer_address: peer_advertise.unwrap_or_default().into(),
+            key: identity.secret.public(),
+            token: join_token,
+        };
         let supervisor = Supervisor::start(starter, directory_document, stored)?;
         let inner = Inner {
             identity: identity.clone(),
@@ -207,41 +251,63 @@ impl Node {
             directory: supervisor.directory.clone(),
             markets: supervisor.markets.subscribe(),
             links: supervisor.links.subscribe(),
+            members: supervisor.members.subscribe(),
             stopping: supervisor.stopping.clone(),
             stopped: supervisor.ended.subscribe(),
             written: supervisor.starter.written()?,
             events: supervisor.events.clone(),
             store: supervisor.starter.store.clone(),
             history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
+            knows_directory: Arc::default(),
         };
+        let members = supervisor.members.clone();
         tokio::spawn(supervisor.run());
         let node = Self { inner: Arc::new(inner) };
         let dialler = Dialler {
             identity,
+            token: join_token,
             links: node.inner.links.clone(),
             events: node.inner.events.clone(),
             router: node.router(),
+            pace: Pace::default(),
         };
-        tokio::spawn(mesh::connect(node.directory().clone(), dialler, join));
         tokio::spawn(clock_watch::watch(node.directory().clone(), clock, node.id()));
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
-        if let Some(address) = advertise {
-            tokio::spawn(mesh::announce(node.directory().clone(), clock, node.id(), address));
-        }
+        tokio::spawn(mesh::learn(node.directory().clone(), Arc::clone(&node.inner.knows_directory)));
+        // And whoever dials this node, that it knows who is in the directory.
+        mesh::note_members(node.directory(), &members).await;
+        tokio::spawn(mesh::connect(node.directory().clone(), members, dialler, join));
+        let (directory, me) = (node.directory().clone(), node.id());
+        tokio::spawn(async move {
+            mesh::announce(directory.clone(), clock, me, announcement).await;
+            if let Some(token) = join_token.filter(|_| begins) {
+                mesh::invite(directory, clock, me, token).await;
+            }
+        });
         Ok(node)
     }
 
-    /// The service by which peers come in.
-    #[must_use]
-    pub fn peer_service(&self) -> PeerServiceServer<Gate<Documents>> {
-        Gate::service(self.inner.identity.clone(), self.inner.events.clone(), self.router())
+    /// Lets peers in through a listener, until the node ends.
+    ///
+    /// # Errors
+    /// The transport's own.
+    pub async fn serve_peers(&self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
+        let gate = Gate::new(self.inner.identity.clone(), self.inner.events.clone(), self.router());
+        let mut stopping = self.inner.stopping.subscribe();
+        let stop = async {
+            // The node has the sender.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        peer::serve(gate, listener, stop).await
     }
 
     fn router(&self) -> Documents {
         Documents {
             directory: self.inner.directory.clone(),
             markets: self.inner.markets.clone(),
+            members: self.inner.members.clone(),
+            clock: self.inner.clock,
             history_turns: Arc::clone(&self.inner.history_turns),
         }
     }
@@ -302,6 +368,13 @@ impl Node {
         mesh::nodes(self.directory()).await
     }
 
+    /// Whether the node has had, since it started, all of the directory that was committed then. Before,
+    /// what it does not find may be there nevertheless.
+    #[must_use]
+    pub fn knows_directory(&self) -> bool {
+        self.inner.knows_directory.load(Ordering::Acquire)
+    }
+
     /// The directory, then all markets by name.
     #[must_use]
     pub fn documents(&self) -> Vec<ReplicaHandle> {
@@ -321,15 +394,22 @@ impl Node {
         found.get(name).cloned().ok_or(Closed::Ended)
     }
 
-    /// A market's newest generation as it is on the disk, opened beside the running replica: its
-    /// tape can be [matched again](Replica::rematch). Blocks, and takes as long as a restart.
+    /// The number of a document's newest generation on the disk. Blocks.
     ///
     /// # Errors
-    /// There is no such market, or what is stored can't be read.
-    pub fn open_copy(&self, market: &str) -> Result<Replica, NodeError> {
-        let document = market.to_owned();
-        let stored = self.inner.store.read(market)?;
-        let stored = stored.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))?;
+    /// There is no such document, or what is stored can't be read.
+    pub fn newest_generation(&self, document: &str) -> Result<u64, NodeError> {
+        let newest = self.inner.store.newest_generation(document)?;
+        newest.ok_or_else(|| NodeError::Task(format!("{document} is not stored")))
+    }
+
+    /// A document's generation as it is on the disk, opened beside the running replica: its tape can be
+    /// [matched again](Replica::rematch). `None` if it is not kept. Blocks, and takes as long as a restart.
+    ///
+    /// # Errors
+    /// What is stored can't be read.
+    pub fn open_copy(&self, document: &str, generation: u64) -> Result<Option<Replica>, NodeError> {
+        let Some(stored) = self.inner.store.read(document, generation)? else { return Ok(None) };
         let now = self.inner.clock.now();
         let settings = Settings { now, lease: LEASE, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
@@ -340,7 +420,8 @@ impl Node {
             stored.loaded,
             Remembered::default(),
         );
-        opened.map_err(|error| NodeError::Replica { document, error: Box::new(error) })
+        let document = document.to_owned();
+        opened.map(Some).map_err(|error| NodeError::Replica { document, error: Box::new(error) })
     }
 
     /// Asks the node to end: requests that were taken are finished, then all is closed.

@@ -121,6 +121,7 @@ impl StoreError {
             Self::Damaged { .. } | Self::Genesis(_) => true,
             Self::Database { error, .. } => !of_disk(error),
             Self::InUse { .. }
+            | Self::Unreadable { .. }
             | Self::Io { .. }
             | Self::Lost { .. }
             | Self::Watermark { .. }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
+use tonic::Status;
 
 use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
@@ -17,7 +18,7 @@ use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
 use crate::history::{History, HistoryStore};
 use crate::machine::{Caps, MarketEntry, NewMarket};
-use crate::peer::{Link, LinkEvent, Links};
+use crate::peer::{Link, LinkEvent, Links, Members, PeerError};
 use crate::replica::{Remembered, Replica, Settings};
 use crate::store::{Identity, Loaded, Store, Stored, Writer, Written};
 use crate::types::{NodeId, Position};
@@ -28,11 +29,14 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most link events that wait.
 const MAX_LINK_EVENTS: usize = 64;
 
+/// Most links to nodes that are not in the directory yet.
+const MAX_GUESTS: usize = 16;
+
 /// What it takes to start replicas.
 pub(super) struct Starter {
     pub node: NodeId,
-    /// What the node's acknowledgements are marked with.
-    secret: [u8; 32],
+    /// What only this node has: it proves who it is, and marks its acknowledgements.
+    pub secret: [u8; 32],
     /// Whether the directory was copied from another place, and may be an old copy.
     restored: bool,
     clock: Clock,
@@ -68,7 +72,7 @@ impl Starter {
                  and it is the newest copy, start with --trust-directory"
             );
         }
-        let history = HistoryStore::open(&directory.join("history"))?;
+        let history = HistoryStore::open(&directory.join("history"), roll_at)?;
         let writer = Some(Writer::start(&store)?);
         let fill_turns = Arc::new(Semaphore::new(MAX_FILLED));
         Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, fill_turns, writer })
@@ -200,7 +204,12 @@ pub(super) struct Supervisor {
     pub ended: watch::Sender<Option<Ending>>,
     /// Where links say that they are up or down.
     pub events: mpsc::Sender<LinkEvent>,
+    /// All links: those that are only for the directory too.
     pub links: watch::Sender<Links>,
+    /// The links to nodes of the directory.
+    member_links: watch::Sender<Links>,
+    /// Who may be spoken with.
+    pub members: watch::Sender<Members>,
     link_events: mpsc::Receiver<LinkEvent>,
     created: publish::CreatedReceiver,
     tasks: Tasks,
@@ -211,7 +220,7 @@ impl Supervisor {
     pub fn start(starter: Starter, directory: Loaded, markets: Vec<Loaded>) -> Result<Self, NodeError> {
         let mut tasks = Tasks::default();
         let (sender, created) = publish::created();
-        let links = watch::Sender::default();
+        let (links, member_links) = (watch::Sender::default(), watch::Sender::default());
         // Until all are started, none is the last.
         if starter.restored {
             starter.store.wait_for_gate();
@@ -219,7 +228,7 @@ impl Supervisor {
         let directory = starter.open(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
         let mut handles = Markets::new();
         for stored in markets {
-            let handle = starter.open(stored, FollowerKind::History, &links, &mut tasks)?;
+            let handle = starter.open(stored, FollowerKind::History, &member_links, &mut tasks)?;
             handles.insert(handle.name().into(), handle);
         }
         if starter.restored {
@@ -234,6 +243,8 @@ impl Supervisor {
             ended: watch::Sender::new(None),
             events,
             links,
+            member_links,
+            members: watch::Sender::default(),
             link_events,
             created,
             tasks,
@@ -243,6 +254,7 @@ impl Supervisor {
     /// Runs until the node is asked to end, or something in it fails.
     pub async fn run(mut self) {
         let mut stopping = self.stopping.subscribe();
+        let mut members = self.members.subscribe();
         let outcome = loop {
             tokio::select! {
                 Some((market, ready)) = self.created.recv() => {
@@ -255,6 +267,7 @@ impl Supervisor {
                 Some(event) = self.link_events.recv() => if let Err(error) = self.link(event) {
                     break Err(error);
                 },
+                Ok(()) = members.changed() => self.sort_links(),
                 Some(ended) = self.tasks.replicas.join_next() => {
                     if let Err(error) = self.replica_ended(ended) {
                         break Err(error);
@@ -288,7 +301,7 @@ impl Supervisor {
         let genesis = Genesis::market(&new);
         let stored = self.starter.store.create(&genesis)?;
         let loaded = Loaded { name: market.name.to_string(), stored: Ok(stored) };
-        let handle = self.starter.open(loaded, FollowerKind::History, &self.links, &mut self.tasks)?;
+        let handle = self.starter.open(loaded, FollowerKind::History, &self.member_links, &mut self.tasks)?;
         self.markets.send_modify(|markets| {
             markets.insert(market.name.clone(), handle);
         });
@@ -325,6 +338,7 @@ impl Supervisor {
         match event {
             LinkEvent::Up(link, agreed) => {
                 let agree = self.admit(&link);
+                self.sort_links();
                 // The link's task waits for the word; if it has gone, its end is reported too.
                 let _ = agreed.send(agree);
             }
@@ -333,6 +347,7 @@ impl Supervisor {
                     let known = links.get(&link.peer).is_some_and(|known| known.is(&link));
                     known && links.remove(&link.peer).is_some()
                 });
+                self.sort_links();
             }
             LinkEvent::Foreign { address, error } => return Err(NodeError::JoinAt { address, error }),
         }
@@ -341,19 +356,48 @@ impl Supervisor {
 
     /// Takes a link unless there is a better one to the same peer. If both dialled each other, both
     /// keep the link that the lower node id dialled.
-    fn admit(&self, link: &Link) -> bool {
+    fn admit(&self, link: &Link) -> Result<(), PeerError> {
+        let members = self.members.borrow();
+        let mut answer = Ok(());
         self.links.send_if_modified(|links| {
             if let Some(known) = links.get(&link.peer) {
                 let better =
                     known.is_closed() || link.dialler == known.dialler || link.dialler < known.dialler;
                 if !better {
+                    answer = Err(PeerError::Connected);
                     return false;
                 }
-                known.close("a newer connection to the same peer".to_owned());
+                known.close(Status::aborted("there is a newer connection to the same peer"));
+            } else if !members.contains(link.peer) {
+                let guests = links.keys().filter(|peer| !members.contains(**peer));
+                if guests.count() >= MAX_GUESTS {
+                    answer = Err(PeerError::Busy);
+                    return false;
+                }
             }
             links.insert(link.peer, link.clone());
             true
-        })
+        });
+        answer
+    }
+
+    /// The directory has other nodes, or there are other links: those of its nodes are for all
+    /// documents, and nobody speaks with a node that it has forgotten.
+    fn sort_links(&self) {
+        let (members, links) = (self.members.borrow(), self.links.borrow());
+        let of_members = links.iter().filter(|(peer, _)| members.contains(**peer));
+        let of_members: Links = of_members.map(|(peer, link)| (*peer, link.clone())).collect();
+        self.member_links.send_if_modified(|known| {
+            for (peer, link) in known.iter().filter(|(peer, _)| !members.contains(**peer)) {
+                tracing::info!(%peer, "the directory has forgotten the peer");
+                link.close(PeerError::NoMember.status());
+            }
+            let same = |(a, b): (&Link, &Link)| a.is(b);
+            let changed =
+                known.len() != of_members.len() || !known.values().zip(of_members.values()).all(same);
+            *known = of_members;
+            changed
+        });
     }
 
     /// Ends all tasks, the directory's first, then the writer.
@@ -380,8 +424,9 @@ impl Supervisor {
             self.tasks.replicas.shutdown().await;
         }
         // None may be left behind: a peer's stream ends once nobody can send on it.
+        self.member_links.send_replace(Links::new());
         for link in self.links.send_replace(Links::new()).into_values() {
-            link.close("the node is shutting down".to_owned());
+            link.close(PeerError::Closing.status());
         }
         let writer =
             self.starter.writer.take().ok_or_else(|| NodeError::Task("the writer has ended".to_owned()))?;

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Sleep, sleep};
+use tonic::Status;
 
 use super::backfill::Parts;
 use super::clock::Clock;
@@ -24,7 +25,7 @@ use super::waiting::Waiting;
 use super::{Closed, LEASE};
 use crate::document::Genesis;
 use crate::machine::Request;
-use crate::peer::{self, Link, Links};
+use crate::peer::{self, Link, Links, Received};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica, ReplicaError};
 use crate::types::{Micros, NodeId, Position};
@@ -40,7 +41,7 @@ pub(super) enum Command {
     Submit { requests: Vec<Request>, waiter: Waiter, taken: oneshot::Sender<Result<(), SubmitError>> },
     Read(Reader),
     HandOver(NodeId),
-    Hear { from: NodeId, envelope: Envelope },
+    Hear { from: NodeId, envelope: Envelope, received: Received },
 }
 
 /// What the task waits for.
@@ -215,12 +216,13 @@ impl Task {
                     self.gather(&mut gathered, requests, waiter, taken);
                 }
                 Command::HandOver(to) => self.step(Input::HandOver(to)).await?,
-                Command::Hear { from, envelope } => {
+                Command::Hear { from, envelope, received } => {
                     // A link is up before anything comes through it.
                     if self.links.has_changed().unwrap_or(false) {
                         self.relink().await?;
                     }
                     self.step(Input::Message { from, envelope }).await?;
+                    drop(received);
                 }
             }
         }
@@ -353,7 +355,7 @@ impl Task {
             Effect::Disconnect { peer, reason } => {
                 if let Some(link) = self.known.get(&peer) {
                     tracing::warn!(document = %self.name, %peer, %reason, "a peer's stream is closed");
-                    link.close(format!("{}: {reason}", self.name));
+                    link.close(Status::invalid_argument(format!("{}: {reason}", self.name)));
                 }
             }
             Effect::WakeAt(at) => self.wake = Some(Box::pin(sleep(self.clock.until(at)))),

@@ -10,9 +10,9 @@ use crate::document::Actor;
 use crate::replica::message::{Ack, Candidacy, Envelope, HeardAck, Message};
 use crate::types::{Micros, NodeId};
 
-/// A message about a document as a frame.
+/// A message about a document as the content of a frame.
 #[must_use]
-pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
+pub fn encode(document: &str, envelope: Envelope) -> Content {
     let message = match envelope.message {
         Message::Hello { genesis, ack, heard, answer } => Wire::Hello(wire::Hello {
             genesis: Bytes::copy_from_slice(&genesis),
@@ -47,8 +47,7 @@ pub fn encode(document: &str, envelope: Envelope) -> wire::Frame {
     };
     let document = document.to_owned();
     let generation = envelope.generation;
-    let message = wire::DocumentMessage { document, generation, message: Some(message) };
-    wire::Frame { content: Some(Content::Message(message)) }
+    Content::Message(wire::DocumentMessage { document, generation, message: Some(message) })
 }
 
 /// The document and the message of a frame; `None` if it is malformed.
@@ -144,7 +143,7 @@ mod tests {
         ];
         for message in messages {
             let envelope = Envelope { generation: 2, message };
-            let Some(Content::Message(frame)) = encode("BTC/USDT", envelope.clone()).content else {
+            let Content::Message(frame) = encode("BTC/USDT", envelope.clone()) else {
                 panic!("a message is no greeting");
             };
             assert_eq!(decode(frame), Some(("BTC/USDT".to_owned(), envelope)));

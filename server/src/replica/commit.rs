@@ -53,21 +53,19 @@ impl Holding {
     }
 }
 
-/// Most intents that a batch consumes, and most that it records, but for those of its last
+/// Most intents that a batch consumes, and most bytes that it records, but for those of its last
 /// intent, which are bounded by the orders of a book.
 type Limits = (usize, usize);
 
-const BATCH: Limits = (MAX_BATCH, 65_536);
-
-/// The last batch of a generation consumes all that there is, if it can.
-const LAST_BATCH: Limits = (16 * MAX_BATCH, 262_144);
+/// How many times more the last batch of a generation may have: it consumes all that there is, if it can.
+const LAST_BATCH: (usize, usize) = (16, 4);
 
 /// Consumes intents, nodes in turn; returns whether none is left.
 fn consume(
     inbox: &Inbox,
     holding: &mut Holding,
     batch: &mut BatchBuilder,
-    (intents, weight): Limits,
+    (intents, bytes): Limits,
 ) -> Result<bool, FoldError> {
     let mut nodes: Vec<NodeId> = inbox.nodes().collect();
     let turn = nodes.partition_point(|node| *node <= holding.last_turn);
@@ -76,7 +74,7 @@ fn consume(
     while !full && !nodes.is_empty() {
         let mut failed = None;
         nodes.retain(|node| {
-            full |= batch.len() >= intents || batch.weight() >= weight;
+            full |= batch.len() >= intents || batch.bytes() >= bytes;
             let next = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
             let after = OrderId { counter: next.counter + 1, ..next };
             let skips = planted(Plant::OutOfOrder) && inbox.get(after).is_some();
@@ -136,7 +134,8 @@ impl Replica {
         }
         let (clock, committed) = (self.tape_clock(now), self.view.position());
         let sealing = self.wants_seal();
-        let limits = if sealing { LAST_BATCH } else { BATCH };
+        let (intents, bytes) = if sealing { LAST_BATCH } else { (1, 1) };
+        let limits = (intents * MAX_BATCH, bytes * self.caps.batch_bytes);
         let Some(holding) = self.lease.holding() else {
             return Ok(None);
         };

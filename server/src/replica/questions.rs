@@ -24,12 +24,33 @@ impl Replica {
         &self.genesis
     }
 
-    /// The running digest after the batch that ended at a position; `None` if none of the last ones
-    /// that this process has shown did.
+    /// The running digest after the batch that ended at a position, or at the very beginning; `None` if
+    /// it was none of the last batches that this process has shown, nor the last of the generation before.
     #[must_use]
     pub fn digest_at(&self, position: Position) -> Option<[u8; 32]> {
+        if position == self.genesis.position() {
+            // The genesis tells the digest of the Seal's batch.
+            let sealed = self.genesis.record().digest.as_ref().try_into().ok();
+            return sealed.or(Some(self.genesis_hash));
+        }
+        if position == self.view.position() {
+            return Some(self.view.digest());
+        }
         let at = self.digests.binary_search_by_key(&position, |(at, _)| *at).ok()?;
         self.digests.get(at).map(|(_, digest)| *digest)
+    }
+
+    /// Whether nobody who can be asked is known to have more than the view shows: this node holds the
+    /// lease, votes alone, or shows all that the peers that it is connected with have.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let alone = self.tape.voters() == [self.node];
+        let mut acks = self.peers.connected.values().filter_map(|peer| peer.acked.as_ref()).peekable();
+        let heard = acks.peek().is_some();
+        let mine = self.document.vector();
+        let has = |(actor, seq): (&Actor, &u64)| mine.get(actor).is_some_and(|has| has >= seq);
+        let has_all = acks.all(|ack| ack.vector.iter().all(has));
+        alone || self.holds_lease() || heard && has_all && self.view.batches() >= self.tape.len()
     }
 
     /// The node whose replica this is.

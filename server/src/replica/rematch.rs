@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
-use super::inbox::Inbox;
+use crate::document::Actor;
 use crate::machine::{Action, Batch, Block, Change, FoldError, State};
 use crate::types::{Lots, OrderId, Position};
 use xbook_proto::record::v1::Outcome;
@@ -30,6 +30,8 @@ pub struct Rematch {
     pub quantity: u128,
     /// Digest at the end.
     pub digest: [u8; 32],
+    /// Digest of the next generation's genesis, if the generation has ended.
+    pub sealed: Option<[u8; 32]>,
 }
 
 /// What is wrong with a tape.
@@ -106,15 +108,17 @@ impl Replica {
         let mut applied = self.view.clone();
         let mut sums = Sums::default();
         let after = matched.position();
-        let mut intents = 0;
+        let (mut intents, mut sealed) = (0, None);
         while let Some(batch) = self.tape.batch(matched.batches()).filter(|batch| batch.first <= through) {
             let before = matched.position();
-            let again = match_again(&self.inbox, &mut matched, batch)
+            let again = self
+                .match_again(&mut matched, batch)
                 .map_err(|error| RematchError::Fold { after: before, error })?;
             compare(batch, &again, before)?;
             let block = applied.apply(batch, |id| self.inbox.get(id));
             sums.add(&block.map_err(|error| RematchError::Fold { after: before, error })?)?;
             intents += batch.steps.len() as u64;
+            sealed = batch.seal.as_ref().map(|seal| seal.genesis);
             progress(matched.position());
         }
         Ok(Rematch {
@@ -125,31 +129,34 @@ impl Replica {
             fills: sums.fills,
             quantity: sums.taken,
             digest: matched.digest(),
+            sealed,
         })
     }
-}
 
-fn match_again(inbox: &Inbox, state: &mut State, batch: &Batch) -> Result<Batch, FoldError> {
-    let mut builder = state.begin(batch.term, batch.time, batch.committed)?;
-    for (id, step) in batch.consumed_ids().zip(&batch.steps) {
-        let intent = inbox.get(id).ok_or(FoldError::OutOfTurn { intent: id })?;
-        // What else the holder had seen by then only the outcome tells: of a place, whether it saw a
-        // withdraw; of a withdraw, whether it saw the order, whatever it made of that.
-        let withdraws = matches!(intent.request.action, Action::Withdraw(_));
-        let saw = step.outcome == Outcome::Withdrawn || withdraws && step.reason != Reason::UnknownOrder;
-        match saw {
-            true => state.sequence(&mut builder, id, intent, inbox)?,
-            false => state.sequence(&mut builder, id, intent, &())?,
+    fn match_again(&self, state: &mut State, batch: &Batch) -> Result<Batch, FoldError> {
+        let inbox = &self.inbox;
+        let mut builder = state.begin(batch.term, batch.time, batch.committed)?;
+        for (id, step) in batch.consumed_ids().zip(&batch.steps) {
+            let intent = inbox.get(id).ok_or(FoldError::OutOfTurn { intent: id })?;
+            // What else the holder had seen by then only the outcome tells: of a place, whether it saw a
+            // withdraw; of a withdraw, whether it saw the order, whatever it made of that.
+            let withdraws = matches!(intent.request.action, Action::Withdraw(_));
+            let saw = step.outcome == Outcome::Withdrawn || withdraws && step.reason != Reason::UnknownOrder;
+            match saw {
+                true => state.sequence(&mut builder, id, intent, inbox)?,
+                false => state.sequence(&mut builder, id, intent, &())?,
+            }
         }
+        let Some(seal) = &batch.seal else {
+            return Ok(state.end(builder));
+        };
+        let mut again = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
+        if let Some(sealed) = &mut again.seal {
+            let lease = (batch.term, Actor(seal.holder));
+            sealed.genesis = self.genesis.after(state, &seal.voters, lease).digest();
+        }
+        Ok(again)
     }
-    let Some(seal) = &batch.seal else {
-        return Ok(state.end(builder));
-    };
-    let mut again = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
-    if let Some(sealed) = &mut again.seal {
-        sealed.genesis = seal.genesis;
-    }
-    Ok(again)
 }
 
 fn compare(recorded: &Batch, again: &Batch, after: Position) -> Result<(), RematchError> {

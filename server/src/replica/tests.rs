@@ -348,3 +348,35 @@ fn tape_time_grows_though_the_clock_was_set_back() {
     machine.sync();
     assert!(machine.blocks[1].time > machine.blocks[0].time);
 }
+
+#[test]
+fn a_change_ends_by_its_bytes_and_only_one_request_goes_beyond() {
+    let mut machine = Machine::new();
+    let caps = Caps { batch_bytes: 2_000, ..Caps::default() };
+    let settings = Settings { now: Micros(1_000), seed: 1, caps, ..Settings::default() };
+    machine.replica = Replica::open(
+        genesis(),
+        Actor::new(Micros(1_000), NODE, 0),
+        settings,
+        Vec::new(),
+        Remembered::default(),
+    )
+    .unwrap();
+    (machine.unsynced, machine.disk) = (Vec::new(), Vec::new());
+    machine.input(Input::Wake);
+    machine.sync();
+    let asks = |from| (from..from + 300).map(|n| limit(&format!("s-{n}"), Side::Sell, 1, 10)).collect();
+    machine.submit(asks(0));
+    machine.sync();
+    machine.submit(asks(300));
+    machine.sync();
+    assert_eq!(machine.book(Side::Sell), [(10, 600)]);
+    let longest = machine.disk.iter().map(Vec::len).max().unwrap();
+    assert!(machine.disk.len() > 20 && longest < 2 * 2_000 + 500, "{} of {longest}", machine.disk.len());
+    // A sweep is one step, however large.
+    machine.submit(vec![limit("sweep", Side::Buy, 600, 10), limit("after", Side::Buy, 1, 5)]);
+    machine.sync();
+    assert_eq!(machine.book(Side::Sell), []);
+    let [.., sweep, after] = &machine.blocks[..] else { panic!("no blocks") };
+    assert_eq!((sweep.changes.len(), after.changes.len()), (1 + 2 * 600, 1));
+}

@@ -32,7 +32,13 @@ impl Replica {
         if self.gathering.is_empty() {
             return Ok(None);
         }
-        let count = self.gathering.len().min(MAX_BATCH);
+        let (mut bytes, most) = (0, self.caps.batch_bytes);
+        let fits = |request: &&Request| {
+            let fits = bytes < most;
+            bytes += request.bytes();
+            fits
+        };
+        let count = self.gathering.iter().take(MAX_BATCH).take_while(fits).count();
         let requests: Vec<Request> = self.gathering.drain(..count).collect();
         let first = self.inbox.last(self.node) + 1;
         let based_on = self.view.time();

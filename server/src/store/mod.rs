@@ -18,6 +18,7 @@ mod place;
 mod watermark;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// From fjall.
-    #[error("the database in {path} failed: {error}")]
+    #[error("the database in {path} failed: {}", words(error))]
     Database {
         /// Where.
         path: PathBuf,
@@ -109,6 +110,12 @@ pub enum StoreError {
         path: PathBuf,
         /// What.
         error: std::io::Error,
+    },
+    /// The journal of the database makes no sense.
+    #[error("the database in {path} is damaged: its journal can't be read")]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
     },
     /// A record whose checksum is wrong.
     #[error("record {record} of {document} is damaged: its checksum is wrong")]
@@ -171,7 +178,10 @@ impl Store {
             fjall::Error::Locked => StoreError::InUse { path: path.clone() },
             error => StoreError::Database { path: path.clone(), error },
         };
-        let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
+        // The database panics on some damages of its journal.
+        let open = || Database::builder(&path).manual_journal_persist(true).open();
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        let database = opened.map_err(|_| StoreError::Unreadable { path: path.clone() })?.map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         // Before anything else is written it is made, so a store with an id has had one.
         let is_new = !meta.contains_key(NODE_KEY).map_err(failed)?;
@@ -253,17 +263,42 @@ impl Store {
         Ok(Changes { keyspace, generation, before: old.before + stored })
     }
 
-    /// Reads a document's newest generation as it is stored now; `None` if there is no such document.
+    /// The number of a document's newest generation; `None` if there is no such document.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn newest_generation(&self, document: &str) -> Result<Option<u64>, StoreError> {
+        let found = self.genesis(&genesis_key(document))?;
+        Ok(found.map(|(genesis, _)| genesis.generation()))
+    }
+
+    /// Reads a generation of a document as it is stored now, the newest or one of the archive; `None` if
+    /// it is not kept.
     ///
     /// # Errors
     /// It is damaged.
-    pub fn read(&self, document: &str) -> Result<Option<Stored>, StoreError> {
-        let key = genesis_key(document);
-        let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? else {
-            return Ok(None);
+    pub fn read(&self, document: &str, generation: u64) -> Result<Option<Stored>, StoreError> {
+        let (newest, archive) = (genesis_key(document), archive_key(document, generation));
+        let is_it = |found: &(Genesis, u64)| found.0.generation() == generation;
+        let found = match self.genesis(&newest)?.filter(is_it) {
+            None => self.genesis(&archive)?,
+            newest => newest,
         };
-        let (genesis, before) = decode_genesis(&framed, &key)?;
-        self.load_document(genesis, before).map(Some)
+        let Some((genesis, before)) = found else { return Ok(None) };
+        let stored = self.load_document(genesis, before)?;
+        // It may have been given up meanwhile, and then not all of it was read.
+        let kept = self.genesis(&newest)?.is_some_and(|found| is_it(&found)) || self.has(&archive)?;
+        Ok(kept.then_some(stored))
+    }
+
+    /// A stored genesis, and how many changes were stored before it.
+    fn genesis(&self, key: &str) -> Result<Option<(Genesis, u64)>, StoreError> {
+        let framed = self.meta.get(key).map_err(|error| self.failed(error))?;
+        framed.map(|framed| decode_genesis(&framed, key)).transpose()
+    }
+
+    fn has(&self, key: &str) -> Result<bool, StoreError> {
+        self.meta.contains_key(key).map_err(|error| self.failed(error))
     }
 
     /// Loads all documents, each or what is wrong with it, and checks that nothing that was synced is
@@ -380,6 +415,23 @@ fn decode_genesis(framed: &[u8], key: &str) -> Result<(Genesis, u64), StoreError
         stored.ok_or_else(|| damaged("meta", key))?;
     let genesis = genesis.ok_or_else(|| damaged("meta", key))?;
     Ok((Genesis::from_record(genesis, parts)?, changes_before))
+}
+
+/// What is wrong with a database, and what to do where that is known.
+pub(crate) fn words(error: &fjall::Error) -> String {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    match kind {
+        Some(std::io::ErrorKind::FileTooLarge) => {
+            format!("{cause}: a file would grow beyond this process' limit on its size; raise it (ulimit -f)")
+        }
+        Some(std::io::ErrorKind::StorageFull) => format!("{cause}: make room on the disk"),
+        Some(_) => cause.to_string(),
+        None => error.to_string(),
+    }
 }
 
 fn damaged(document: &str, record: &str) -> StoreError {

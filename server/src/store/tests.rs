@@ -122,7 +122,7 @@ fn what_was_heard_is_stored_with_a_write() {
         writer.sender().send(Write { what, remembered, done: Box::new(|| {}) }).unwrap();
     }
     assert!(writer.finish().unwrap().syncs <= 3, "it needs no sync of its own");
-    let stored = store.read(genesis().name()).unwrap().unwrap();
+    let stored = store.read(genesis().name(), 0).unwrap().unwrap();
     assert_eq!((stored.count, stored.remembered), (3, remembered(2)));
 }
 
@@ -190,7 +190,7 @@ fn roll(store: &Store, from: &Stored, to: u64) -> Stored {
     };
     writer.sender().send(Write { what, remembered: None, done: Box::new(|| ()) }).unwrap();
     writer.finish().unwrap();
-    store.read("directory").unwrap().unwrap()
+    store.read("directory", to).unwrap().unwrap()
 }
 
 #[test]

@@ -6,7 +6,9 @@ use prost_types::Timestamp;
 use tonic::{Code, Request};
 use xbook_proto::v1::{self, OrderType, Side, TimeInForce};
 
-use super::support::{MARKET, Served, assert_refused, buy, by, create_request, new_order, order, within};
+use super::support::{
+    MARKET, Served, assert_refused, buy, by, create_request, new_order, order, reason, within,
+};
 
 const INVALID: Code = Code::InvalidArgument;
 
@@ -362,5 +364,36 @@ async fn an_expired_deadline_is_told() {
     assert_eq!(served.book(0).await.position, placed.position);
     let other = by("main", at(placed.position));
     assert!(served.data.get_order_book(other).await.is_ok());
+    served.end().await;
+}
+
+/// Each call by its path, with a number where its first field is another thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_message_of_a_call_is_the_callers_fault() {
+    let served = Served::start().await;
+    let paths = [
+        "/xbook.v1.TradingService/PlaceOrder",
+        "/xbook.v1.TradingService/ListOrders",
+        "/xbook.v1.TradingService/StreamOrderUpdates",
+        "/xbook.v1.MarketDataService/GetOrderBook",
+        "/xbook.v1.MarketDataService/StreamTrades",
+        "/xbook.v1.ClusterService/VerifyMarket",
+        "/grpc.health.v1.Health/Check",
+    ];
+    for path in paths {
+        let channel = super::support::connect(served.address).await;
+        let mut client = tonic::client::Grpc::new(channel);
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<v1::Heartbeat, v1::Heartbeat>::default();
+        let path = tonic::codegen::http::uri::PathAndQuery::from_static(path);
+        let answer = client.unary(Request::new(v1::Heartbeat { position: 7 }), path.clone(), codec).await;
+        let status = answer.unwrap_err();
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (INVALID, "MALFORMED_TEXT"),
+            "{path}: {status:?}"
+        );
+        assert!(status.message().starts_with("request: must be a message of this call: "), "{status:?}");
+    }
     served.end().await;
 }

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by a panic, its helpers too")]
 #![allow(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 
+mod backfill;
 mod bad_input;
 mod calls;
+mod damage;
 mod lease;
+mod limits;
 mod peers;
 mod quarantine;
 mod repeats;
@@ -13,4 +16,5 @@ mod service;
 mod session;
 mod streams;
 mod support;
+mod verify;
 mod voters;

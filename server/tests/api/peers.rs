@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tonic::Code;
+use tonic_types::StatusExt;
 use xbook::node::{Node, Start};
 use xbook::types::NodeId;
 use xbook_proto::v1::{self, OrderStatus, Reason};
@@ -10,7 +11,7 @@ use xbook_proto::v1::{self, OrderStatus, Reason};
 use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, sell, within};
 
 async fn joined(first: &Served) -> Served {
-    let served = Served::joined(&[first.address]).await;
+    let served = Served::joined(&[first.peer_address]).await;
     tokio::time::timeout(Duration::from_secs(10), served.node.market_ready(MARKET)).await.unwrap().unwrap();
     served
 }
@@ -49,13 +50,13 @@ async fn a_request_repeated_through_another_node_has_one_effect() {
 #[tokio::test]
 async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back() {
     let first = Served::start().await;
-    let address = first.address;
+    let addresses = first.addresses();
     let mut second = joined(&first).await;
     let directory = first.end().await;
     let order = within(Duration::from_secs(2), buy("a", "10", "100"));
     let pending = second.trading.place_order(order).await.unwrap().into_inner();
     assert_eq!(pending.order.unwrap().status(), OrderStatus::Pending);
-    let mut first = Served::at(directory, address).await;
+    let mut first = Served::at(directory, addresses).await;
     let placed = second.place(buy("a", "10", "100")).await.unwrap();
     assert_eq!(placed.order.unwrap().status(), OrderStatus::Open);
     assert_eq!(levels(&first.book(placed.position).await.bids), [("10", "100")]);
@@ -65,8 +66,8 @@ async fn without_the_lease_holder_orders_are_pending_and_matched_when_it_is_back
 /// other through the directory.
 pub async fn three_voters() -> [Served; 3] {
     let mut first = Served::empty().await;
-    let second = Served::joined(&[first.address]).await;
-    let third = Served::joined(&[first.address]).await;
+    let second = Served::joined(&[first.peer_address]).await;
+    let third = Served::joined(&[first.peer_address]).await;
     let ids = [&first, &second, &third].map(|served| served.node.id().to_string());
     let request = v1::CreateMarketRequest { voters: ids.to_vec(), ..create_request(MARKET) };
     let known = async {
@@ -119,7 +120,7 @@ async fn three_voters_commit_orders_of_each_and_two_go_on_without_the_holder() {
 async fn a_pending_order_is_withdrawn_before_it_can_fill() {
     let mut first = Served::start().await;
     first.place(sell("ask", "10", "100")).await.unwrap();
-    let address = first.address;
+    let addresses = first.addresses();
     let mut second = joined(&first).await;
     let directory = first.end().await;
     let order = within(Duration::from_secs(1), buy("a", "10", "100"));
@@ -137,7 +138,7 @@ async fn a_pending_order_is_withdrawn_before_it_can_fill() {
     let late = late.unwrap().into_inner();
     assert!(late.withdrawn && late.order.is_none());
 
-    let mut first = Served::at(directory, address).await;
+    let mut first = Served::at(directory, addresses).await;
     for node in [&mut second, &mut first] {
         let done = node.trading.cancel_order(withdraw.clone()).await.unwrap().into_inner();
         let order = done.order.unwrap();
@@ -157,7 +158,7 @@ async fn a_pending_order_is_withdrawn_before_it_can_fill() {
 #[tokio::test]
 async fn a_market_created_anywhere_is_everywhere() {
     let mut first = Served::empty().await;
-    let mut second = Served::joined(&[first.address]).await;
+    let mut second = Served::joined(&[first.peer_address]).await;
     second.create("ETH/USDT").await.unwrap();
     let ready = tokio::time::timeout(Duration::from_secs(10), first.node.market_ready("ETH/USDT")).await;
     ready.unwrap().unwrap();
@@ -167,12 +168,13 @@ async fn a_market_created_anywhere_is_everywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_are_listed_and_one_that_is_gone_can_be_forgotten() {
     let mut first = Served::empty().await;
-    let second = Served::joined(&[first.address]).await;
+    let second = Served::joined(&[first.peer_address]).await;
     let expected = |connected| {
         let mut nodes: Vec<v1::ClusterNode> = [(&first, true), (&second, false)]
             .map(|(served, this_node)| v1::ClusterNode {
                 node_id: served.node.id().to_string(),
                 address: served.address.to_string(),
+                peer_address: served.peer_address.to_string(),
                 this_node,
                 connected: this_node || connected,
                 voter: this_node,
@@ -231,7 +233,7 @@ async fn a_new_directory_needs_a_cluster() {
 }
 
 /// Places orders until the market's document has begun a generation.
-async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
+pub async fn place_until_generation(served: &mut Served, name: &str, generation: u64) -> u64 {
     let mut placed = 0;
     let mut last = 0;
     while document(served, MARKET).await.generation < generation {
@@ -248,12 +250,12 @@ async fn place_until_generation(served: &mut Served, name: &str, generation: u64
 async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
     let mut first = Served::start().await;
     let mut second = joined(&first).await;
-    let address = second.address;
+    let addresses = second.addresses();
     let order = within(Duration::from_secs(5), buy("early", "10", "1"));
     let early = second.trading.place_order(order).await.unwrap().into_inner();
     let directory = second.end().await;
     place_until_generation(&mut first, "while-away", 3).await;
-    let mut second = Served::at(directory, address).await;
+    let mut second = Served::at(directory, addresses).await;
     let last = place_until_generation(&mut first, "after", 4).await;
     assert_eq!(levels(&second.book(last).await.bids), levels(&first.book(last).await.bids));
 
@@ -288,9 +290,9 @@ async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
 async fn a_restart_after_generations_finds_everything() {
     let mut first = Served::start().await;
     let last = place_until_generation(&mut first, "before", 4).await;
-    let (address, levels_before) = (first.address, first.book(last).await.bids);
+    let (addresses, levels_before) = (first.addresses(), first.book(last).await.bids);
     let directory = first.end().await;
-    let mut first = Served::at(directory, address).await;
+    let mut first = Served::at(directory, addresses).await;
     assert_eq!(levels(&first.book(last).await.bids), levels(&levels_before));
     let again = first.place(buy("before-0", "10", "1")).await.unwrap();
     assert!(again.position < last, "a repeat across generations has the first's result");
@@ -298,30 +300,90 @@ async fn a_restart_after_generations_finds_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_market_is_verified_on_all_nodes() {
-    let mut nodes = three_voters().await;
-    for (at, node) in nodes.iter_mut().enumerate() {
-        node.place(buy(&format!("b{at}"), "10", "3")).await.unwrap();
-        node.place(sell(&format!("s{at}"), "10", "2")).await.unwrap();
+async fn an_order_past_its_time_is_not_told_as_open_while_nobody_can_close_it() {
+    let [mut left, second, third] = three_voters().await;
+    let now = left.node.clock().now().0;
+    let at = now + 3_000_000;
+    let expire_time = prost_types::Timestamp {
+        seconds: i64::try_from(at / 1_000_000).unwrap(),
+        nanos: i32::try_from(at % 1_000_000 * 1_000).unwrap(),
+    };
+    let mut ids = Vec::new();
+    for (name, expires) in [("gtd", Some(expire_time)), ("gtc", None)] {
+        let mut request = buy(name, "10", "1");
+        let order = request.order.as_mut().unwrap();
+        order.expire_time = expires;
+        if expires.is_some() {
+            order.set_time_in_force(v1::TimeInForce::Gtd);
+        }
+        let order = left.place(request).await.unwrap().order.unwrap();
+        assert_eq!(order.status(), OrderStatus::Open);
+        ids.push(order.order_id);
     }
-    let request = v1::VerifyMarketRequest { market: MARKET.to_owned() };
-    let verified = nodes[1].cluster.verify_market(request.clone()).await.unwrap().into_inner();
-    assert!(verified.passed, "{verified:?}");
-    assert_eq!(verified.nodes.len(), 3);
-    for node in &verified.nodes {
-        assert_eq!(node.comparison(), v1::DigestComparison::Equal, "{node:?}");
-    }
-    let matched = verified.rematched.unwrap();
-    assert_eq!((matched.intents, matched.fills, matched.quantity.as_str()), (6, 4, "6"));
+    let (at_second, data_of_second) = (second.addresses(), second.end().await);
+    let _third = third.end().await;
+    tokio::time::sleep(left.node.clock().until(xbook::types::Micros(at))).await;
+    assert_eq!(left.order(&ids[0]).await.status(), OrderStatus::Expiring);
+    assert_eq!(left.order(&ids[1]).await.status(), OrderStatus::Open);
+    let list = v1::ListOrdersRequest { market: MARKET.into(), ..Default::default() };
+    let listed = left.trading.list_orders(list).await.unwrap().into_inner().orders;
+    let told: Vec<_> = listed.iter().map(|order| (order.order_id.clone(), order.status())).collect();
+    let expected = [OrderStatus::Expiring, OrderStatus::Open];
+    assert_eq!(told, ids.clone().into_iter().zip(expected).collect::<Vec<_>>());
 
-    let [gone, mut left, _third] = nodes;
-    let id = gone.node.id().to_string();
-    gone.end().await;
-    let verified = left.cluster.verify_market(request).await.unwrap().into_inner();
-    assert!(verified.passed, "a node that can't be asked is not wrong: {verified:?}");
-    let silent = verified.nodes.iter().find(|node| node.node_id == id).unwrap();
-    assert_eq!(silent.comparison(), v1::DigestComparison::Unreachable);
+    // A majority closes it.
+    let _second = Served::at(data_of_second, at_second).await;
+    let closed = async {
+        while left.order(&ids[0]).await.status() == OrderStatus::Expiring {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        left.order(&ids[0]).await.status()
+    };
+    let closed = tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+    assert_eq!(closed, OrderStatus::Expired);
+}
 
-    let unknown = v1::VerifyMarketRequest { market: "ETH/USDT".to_owned() };
-    assert_eq!(left.cluster.verify_market(unknown).await.unwrap_err().code(), Code::NotFound);
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hears_of_nobody_does_not_deny_a_market() {
+    let first = Served::start().await;
+    let second = joined(&first).await;
+    let (at_first, at_second) = (first.addresses(), second.addresses());
+    let (data_of_first, data_of_second) = (first.end().await, second.end().await);
+    let mut second = Served::at(data_of_second, at_second).await;
+    let other = || v1::GetMarketRequest { market: "ETH/USDT".into() };
+    let words = "this node has just started or joined, and does not know of a market ETH/USDT yet: ask another \
+                 node, or again";
+    let refused = second.data.get_market(other()).await;
+    assert!(refused.as_ref().unwrap_err().get_error_details().retry_info().is_some());
+    assert_refused(refused, Code::Unavailable, "STARTING", words);
+    let place = v1::PlaceOrderRequest { market: "ETH/USDT".into(), ..buy("a", "10", "1") };
+    assert_refused(second.place(place).await, Code::Unavailable, "STARTING", words);
+    let lease = v1::ListLeasesRequest { market: "ETH/USDT".into() };
+    assert_refused(second.cluster.list_leases(lease).await, Code::Unavailable, "STARTING", words);
+    // What it has it tells.
+    assert_eq!(
+        second.data.list_markets(v1::ListMarketsRequest {}).await.unwrap().into_inner().markets.len(),
+        1
+    );
+
+    let mut first = Served::at(data_of_first, at_first).await;
+    let known = async {
+        while let Err(status) = second.data.get_market(other()).await {
+            if status.code() == Code::NotFound {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), known).await.unwrap();
+    assert_eq!(first.data.get_market(other()).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn joining_what_takes_a_connection_and_is_silent_goes_on_to_the_next() {
+    let first = Served::start().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peers = [silent.local_addr().unwrap(), first.address];
+    let joined = tokio::time::timeout(Duration::from_secs(15), Served::joined(&peers)).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), joined.node.market_ready(MARKET)).await.unwrap().unwrap();
 }

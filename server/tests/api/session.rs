@@ -12,14 +12,14 @@ use xbook_proto::v1::{self, CommandOutcome, OrderStatus, Reason, Side, TimeInFor
 use super::support::{MARKET, Served, assert_refused, by, new_order, reason};
 
 /// A client of one session.
-struct Session {
+pub struct Session {
     requests: Option<mpsc::Sender<v1::TradeRequest>>,
     answers: Streaming<v1::TradeResponse>,
     next: u64,
 }
 
 impl Session {
-    async fn open(served: &Served, name: &str) -> Result<Self, Status> {
+    pub async fn open(served: &Served, name: &str) -> Result<Self, Status> {
         let mut session =
             Self::begin(served, v1::TradeRequest { open: Some(opening(name)), ..Default::default() }).await?;
         let first = session.answers.message().await?.unwrap();
@@ -48,7 +48,7 @@ impl Session {
         results
     }
 
-    async fn run(&mut self, commands: Vec<v1::TradeCommand>) -> Vec<v1::TradeResult> {
+    pub async fn run(&mut self, commands: Vec<v1::TradeCommand>) -> Vec<v1::TradeResult> {
         let count = commands.len();
         self.send(self.next, commands).await;
         self.next += count as u64;
@@ -73,7 +73,7 @@ fn opening(name: &str) -> v1::TradeSession {
     v1::TradeSession { market: MARKET.into(), session: name.into() }
 }
 
-fn place(side: Side, price: &str, quantity: &str) -> v1::TradeCommand {
+pub fn place(side: Side, price: &str, quantity: &str) -> v1::TradeCommand {
     v1::TradeCommand { command: Some(Command::Place(new_order(side, price, quantity))) }
 }
 

@@ -13,7 +13,7 @@ use xbook_proto::v1::{self, Side};
 use super::support::{MARKET, Served, assert_refused, buy, by, new_order, reason, sell};
 
 /// Sends commands on a session of their own and waits for their results.
-async fn trade(served: &Served, account: &str, orders: Vec<v1::NewOrder>) {
+pub async fn trade(served: &Served, account: &str, orders: Vec<v1::NewOrder>) {
     let count = orders.len();
     let open =
         v1::TradeSession { market: MARKET.into(), session: format!("s{}", served.node.clock().now().0) };

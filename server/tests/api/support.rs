@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
-use xbook::node::{Node, Start};
+use xbook::api::Limits;
+use xbook::machine::JoinToken;
+use xbook::node::{Node, NodeError, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
@@ -22,6 +24,8 @@ pub const MARKET: &str = "BTC/USDT";
 pub struct Served {
     pub node: Node,
     pub address: SocketAddr,
+    /// Where other nodes reach it.
+    pub peer_address: SocketAddr,
     pub trading: TradingServiceClient<Channel>,
     pub data: MarketDataServiceClient<Channel>,
     pub cluster: ClusterServiceClient<Channel>,
@@ -29,6 +33,9 @@ pub struct Served {
     serving: JoinHandle<anyhow::Result<()>>,
     directory: TempDir,
 }
+
+/// Lets all nodes of these tests join.
+pub const TOKEN: JoinToken = JoinToken([7; 16]);
 
 /// Small, so that tests see many generations.
 const DOCUMENT_BYTES: u64 = 16 * 1024;
@@ -57,42 +64,81 @@ impl Served {
 
     /// A node on its data directory, with peers that it dials.
     pub async fn with(directory: TempDir, peers: &[SocketAddr]) -> Self {
-        let peers: Vec<String> = peers.iter().map(SocketAddr::to_string).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::serve(directory, &peers, listener).await
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serve(directory, peers, [free, free], Limits::default()).await
     }
 
-    /// The node of a data directory, back at its address.
-    pub async fn at(directory: TempDir, address: SocketAddr) -> Self {
-        Self::serve(directory, &[], TcpListener::bind(address).await.unwrap()).await
+    /// The node of a data directory, back at its addresses: for clients, and for other nodes.
+    pub async fn at(directory: TempDir, addresses: [SocketAddr; 2]) -> Self {
+        Self::serve(directory, &[], addresses, Limits::default()).await
     }
 
-    async fn serve(directory: TempDir, peers: &[String], listener: TcpListener) -> Self {
-        let address = listener.local_addr().unwrap();
+    /// A new node with the market BTC/USDT, of which clients may take no more than this.
+    pub async fn limited(limits: Limits) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut served = Self::serve(tempfile::tempdir().unwrap(), &[], [free, free], limits).await;
+        served.create(MARKET).await.unwrap();
+        served
+    }
+
+    async fn serve(
+        directory: TempDir,
+        peers: &[SocketAddr],
+        addresses: [SocketAddr; 2],
+        limits: Limits,
+    ) -> Self {
+        Self::try_serve(directory, peers, addresses, limits).await.unwrap()
+    }
+
+    /// A node on a data directory that may be damaged.
+    pub async fn try_with(directory: TempDir, peers: &[SocketAddr]) -> Result<Self, NodeError> {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::try_serve(directory, peers, [free, free], Limits::default()).await
+    }
+
+    async fn try_serve(
+        directory: TempDir,
+        peers: &[SocketAddr],
+        addresses: [SocketAddr; 2],
+        limits: Limits,
+    ) -> Result<Self, NodeError> {
+        let [listener, peer_listener] =
+            [TcpListener::bind(addresses[0]).await.unwrap(), TcpListener::bind(addresses[1]).await.unwrap()];
+        let [address, peer_address] = [listener.local_addr().unwrap(), peer_listener.local_addr().unwrap()];
         let start = Start {
             data: directory.path().to_owned(),
             bootstrap: peers.is_empty(),
-            join: peers.to_vec(),
+            join: peers.iter().map(SocketAddr::to_string).collect(),
             advertise: Some(address.to_string()),
+            peer_advertise: Some(peer_address.to_string()),
+            join_token: Some(TOKEN),
             document_bytes: Some(DOCUMENT_BYTES),
             trust_directory: false,
         };
-        let node = Node::start(start).await.unwrap();
+        let node = Node::start(start).await?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, async {
+        let serving = tokio::spawn(xbook::api::serve(node.clone(), listener, limits, async {
             let _ = stopped.await;
         }));
+        let door = node.clone();
+        tokio::spawn(async move { door.serve_peers(peer_listener).await });
         let channel = connect(address).await;
-        Self {
+        Ok(Self {
             node,
             address,
+            peer_address,
             trading: TradingServiceClient::new(channel.clone()),
             data: MarketDataServiceClient::new(channel.clone()),
             cluster: ClusterServiceClient::new(channel),
             stop: Some(stop),
             serving,
             directory,
-        }
+        })
+    }
+
+    /// Where it is reached, to come back there.
+    pub fn addresses(&self) -> [SocketAddr; 2] {
+        [self.address, self.peer_address]
     }
 
     /// Asks the services to end.

@@ -32,7 +32,7 @@ async fn remove(asked: &mut Served, node: NodeId, market: &str) -> Vec<(String, 
 }
 
 async fn joined(first: &Served) -> Served {
-    let served = Served::joined(&[first.address]).await;
+    let served = Served::joined(&[first.peer_address]).await;
     tokio::time::timeout(PATIENCE, served.node.market_ready(MARKET)).await.unwrap().unwrap();
     served
 }
@@ -53,8 +53,8 @@ async fn a_cluster_grows_and_a_dead_voter_is_replaced() {
     // A market gets the directory's voters.
     third.create("ETH/USDT").await.unwrap();
     // A restarted node begins where the generation does, and needs nobody for that.
-    let (address, data) = (second.address, second.end().await);
-    let back = tokio::time::timeout(PATIENCE, Served::at(data, address));
+    let (addresses, data) = (second.addresses(), second.end().await);
+    let back = tokio::time::timeout(PATIENCE, Served::at(data, addresses));
     let mut second = back.await.unwrap();
     let dead = first.node.id();
     first.end().await;

@@ -112,7 +112,8 @@ impl World {
         if goes_on { Err(Violation::Unrefused { node }) } else { Ok(()) }
     }
 
-    /// Whether every copy was refused, or has what it lacked.
+    /// Whether every copy was refused, or has what it lacked. One that has left the generations in which it
+    /// had acknowledged, its node being no voter meanwhile, lacks nothing that counts.
     pub(super) fn copies_are_settled(&self) -> bool {
         let voters = self.generations.voters();
         let open = |machine: &Machine| machine.replica().is_some_and(Replica::may_vote);

@@ -49,6 +49,11 @@ fn every_outcome_is_a_sentence() {
             "has expired because its time ran out [EXPIRE_TIME]: buy 100 BTC/USDT at 10; nothing was filled.",
         ),
         (
+            order(Expiring, "25", "245", "75", none),
+            "is past its time and not closed yet: buy 100 BTC/USDT at 10; bought 25 for 245 (9.8 on average). \
+             It is closed once a majority of the market's voters is back.",
+        ),
+        (
             order(Pending, "0", "0", "100", none),
             "is on the node's disk and waits for its turn: buy 100 BTC/USDT at 10.\n\
              It may still trade, until it is withdrawn. Withdraw it with \

@@ -19,7 +19,7 @@ use prost::Message;
 use xbook_proto::v1::{self, Reason};
 
 pub use body::body_hash;
-pub use cluster::{add_voter, remove_node, remove_voter};
+pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
 pub use text::{market_name, node_id, order_id, session_name};

@@ -14,12 +14,13 @@ Exit codes:
 Examples:
   xnode demo --port 7001
   xnode run --bootstrap --data /var/lib/xbook --listen 10.0.0.1:7001
-  xnode run --join 10.0.0.1:7001 --data /var/lib/xbook --listen 10.0.0.2:7001
+  xnode run --join 10.0.0.1:7101 --join-token TOKEN --data /var/lib/xbook --listen 10.0.0.2:7001
   XNODE_LOG_FORMAT=json xnode run --config xnode.toml";
 
 const AFTER_RUN_HELP: &str = "\
-A new data directory begins a cluster with --bootstrap, or joins one with --join; later starts need
-neither. Each node connects with every other one in the cluster's directory.
+A new data directory begins a cluster with --bootstrap, or joins one with --join and a token that
+`xcli invite` makes; later starts need none of these. Each node connects with every other one in the
+cluster's directory, and speaks with no others.
 
 Where it serves is printed on stdout, as one line (of JSON, if the logs are); logs go to stderr.
 SIGTERM or SIGINT (Ctrl-C) ends it: it stops to take requests, finishes those that it took, writes
@@ -29,7 +30,7 @@ The configuration file is TOML and knows the same settings:
   data = \"/var/lib/xbook\"
   listen = \"0.0.0.0:7001\"
   advertise = \"node2.example:7001\"
-  join = [\"node1.example:7001\"]
+  join = [\"node1.example:7101\"]
   log_format = \"json\"
   log_filter = \"info\"
   shutdown_grace = \"10s\"
@@ -48,7 +49,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a node until it is told to end
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Try it out: start three nodes, play an example on them, and go on serving
     Demo(DemoArgs),
 }
@@ -75,8 +76,9 @@ pub struct DemoArgs {
     /// How many nodes, all voters
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     pub nodes: u8,
-    /// Port of the first node; the others take the next ones [default: free ones]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_529))]
+    /// Port of the first node; the others take the next ones, and each one 100 higher for the others
+    /// [default: free ones]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_429))]
     pub port: Option<u16>,
     /// End after the example
     #[arg(long)]

@@ -6,6 +6,7 @@
 
 mod args;
 mod demo;
+mod descriptors;
 mod run;
 mod service;
 mod signals;
@@ -22,7 +23,7 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::run(&args),
     };
     let Err(error) = ended else { return ExitCode::SUCCESS };

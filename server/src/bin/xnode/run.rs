@@ -7,7 +7,7 @@ use xbook::config::{Config, LogFormat};
 use xbook::node::Start;
 
 use crate::args::RunArgs;
-use crate::service::Service;
+use crate::service::{Listen, Service};
 use crate::signals::Signals;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -31,10 +31,13 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
         bootstrap: config.bootstrap,
         join: config.join.iter().map(|address| address.text().to_owned()).collect(),
         advertise: config.advertise.as_ref().map(|address| address.text().to_owned()),
+        peer_advertise: config.peer_advertise.as_ref().map(|address| address.text().to_owned()),
+        join_token: config.join_token,
         document_bytes: Some(config.document_size.bytes()),
         trust_directory,
     };
-    let starting = tokio::spawn(Service::start(config.listen, start));
+    let listen = Listen { clients: config.listen, peers: config.peer_listen };
+    let starting = tokio::spawn(Service::start(listen, start));
     let mut service = tokio::select! {
         started = starting => started.context("the start ended unexpectedly")?.inspect_err(|error| {
             tracing::error!(error = format!("{error:#}"), "ending: the node can't start");
@@ -62,20 +65,24 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
 
 /// Says where the node serves, whatever is logged.
 fn announce(config: &Config, service: &Service) {
-    let (node, address) = (service.node_id(), service.address());
+    let (node, address, peers) = (service.node_id(), service.address(), service.peer_address());
     let line = match config.log.format {
         LogFormat::Text => {
-            format!("xnode {VERSION}: node {node} serves on http://{address}, data in {}", config.data)
+            format!(
+                "xnode {VERSION}: node {node} serves on http://{address} and other nodes on {peers}, data in {}",
+                config.data
+            )
         }
         LogFormat::Json => serde_json::json!({
             "version": VERSION,
             "node_id": node.to_string(),
             "listen": address.to_string(),
+            "peer_listen": peers.to_string(),
             "data": config.data.path(),
         })
         .to_string(),
     };
     // It serves also if nobody reads this.
     let _ = writeln!(io::stdout(), "{line}");
-    tracing::info!(%node, %address, data = %config.data, version = VERSION, "serving");
+    tracing::info!(%node, %address, %peers, data = %config.data, version = VERSION, "serving");
 }

@@ -1,4 +1,4 @@
-//! A node and its API on one address, from start to end.
+//! A node, its API and its door for other nodes, from start to end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,43 +7,69 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use xbook::api::Limits;
 use xbook::node::{Ending, Node, Start};
 use xbook::store::Written;
 use xbook::types::NodeId;
+
+use crate::descriptors;
 
 /// A node that serves.
 pub struct Service {
     node: Node,
     address: SocketAddr,
+    peer_address: SocketAddr,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<()>>,
+    /// Ends with the node.
+    peers: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy)]
+pub struct Listen {
+    /// For clients.
+    pub clients: SocketAddr,
+    /// For other nodes.
+    pub peers: SocketAddr,
 }
 
 impl Service {
-    /// Starts a node and serves its API on an address, which is also where other nodes reach it
-    /// unless `start` names another one.
+    /// Starts a node, serves its API on an address and lets other nodes in on another one, which are also
+    /// where it is reached unless `start` names others.
     ///
     /// # Errors
-    /// The address is not free, the directory can't be used, or there is no node to join.
-    pub async fn start(listen: SocketAddr, mut start: Start) -> Result<Self> {
-        // The address first: it is told at once if another process has it, and nothing is written.
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
-        let address = listener.local_addr().context("the listening socket has no address")?;
+    /// An address is not free, the directory can't be used, or there is no node to join.
+    pub async fn start(listen: Listen, mut start: Start) -> Result<Self> {
+        // The addresses first: it is told at once if another process has one, and nothing is written.
+        let (listener, address) = bind(listen.clients).await?;
+        let (peer_listener, peer_address) = bind(listen.peers).await?;
         if start.advertise.is_none() && !address.ip().is_unspecified() {
             start.advertise = Some(address.to_string());
         }
-        start.join = others(start.join, address).await?;
+        if start.peer_advertise.is_none() {
+            let host = start.advertise.as_ref().and_then(|advertised| advertised.rsplit_once(':'));
+            start.peer_advertise = match host {
+                Some((host, _)) if peer_address.ip().is_unspecified() => {
+                    Some(format!("{host}:{}", peer_address.port()))
+                }
+                _ => Some(peer_address.to_string()),
+            };
+        }
+        start.join = others(start.join, [address, peer_address]).await?;
         let data = start.data.clone();
         let node = Node::start(start)
             .await
             .with_context(|| format!("can't start on the data directory {}", data.display()))?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(xbook::api::serve(node.clone(), listener, async move {
+        let limits = Limits { connections: descriptors::connections(), ..Limits::default() };
+        let server = tokio::spawn(xbook::api::serve(node.clone(), listener, limits, async move {
             // A sender that is gone says the same.
             let _ = stopped.await;
         }));
-        Ok(Self { node, address, stop, server })
+        let door = node.clone();
+        let peers = tokio::spawn(async move { door.serve_peers(peer_listener).await });
+        Ok(Self { node, address, peer_address, stop, server, peers })
     }
 
     /// The node's id.
@@ -51,9 +77,14 @@ impl Service {
         self.node.id()
     }
 
-    /// Where it listens.
+    /// Where it listens for clients.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens for other nodes.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.peer_address
     }
 
     /// Waits until it ends by itself, which is a failure; says why.
@@ -67,6 +98,12 @@ impl Service {
                 Ok(Err(error)) => error.context("the API failed"),
                 Err(error) => anyhow!(error).context("the API's task ended"),
             },
+            ended = &mut self.peers => match ended {
+                // It ends with the node, which is about to say why.
+                Ok(Ok(())) => failure(self.node.ended().await),
+                Ok(Err(error)) => anyhow!(error).context("the door for other nodes failed"),
+                Err(error) => anyhow!(error).context("the door's task ended"),
+            },
         }
     }
 
@@ -76,7 +113,7 @@ impl Service {
     /// # Errors
     /// The node failed at that.
     pub async fn stop(self, grace: Duration) -> Result<Written> {
-        let Self { node, stop, mut server, .. } = self;
+        let Self { node, stop, mut server, peers, .. } = self;
         // A server that has ended needs no word.
         let _ = stop.send(());
         // The node beside the calls: what was taken may need its peers, whose streams end with it.
@@ -85,6 +122,7 @@ impl Service {
             tracing::warn!(?grace, "calls were not done in time and are cut off");
             server.abort();
         }
+        peers.abort();
         match ending {
             Ending::Shutdown(written) => Ok(written),
             failed @ Ending::Failed(_) => Err(failure(failed)),
@@ -92,14 +130,20 @@ impl Service {
     }
 }
 
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
+    let address = listener.local_addr().context("the listening socket has no address")?;
+    Ok((listener, address))
+}
+
 /// The addresses of other nodes among those to join: the same list may be given to all. A name that
 /// can't be resolved is left for later, if there is another one.
-async fn others(join: Vec<String>, myself: SocketAddr) -> Result<Vec<String>> {
+async fn others(join: Vec<String>, myself: [SocketAddr; 2]) -> Result<Vec<String>> {
     let (mut others, mut faults) = (Vec::new(), Vec::new());
     for address in join {
         let found = tokio::net::lookup_host(&address).await.map(|found| found.collect::<Vec<_>>());
         match found {
-            Ok(found) if found.iter().any(|found| is_same(*found, myself)) => {
+            Ok(found) if found.iter().any(|found| myself.iter().any(|mine| is_same(*found, *mine))) => {
                 faults.push(format!("{address} is this node itself"));
             }
             Ok(_) => others.push((address, true)),

@@ -8,7 +8,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A file would become larger than the system allows this process. Listened for and not waited for:
+    /// the write fails then and says so, instead of ending the process without a word.
+    _file_size: Signal,
 }
+
+/// SIGXFSZ, which has this number on each system that has it.
+const FILE_SIZE: i32 = 25;
 
 /// One that came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +31,11 @@ impl Signals {
     /// # Errors
     /// The system has no handler to give.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
+        })
     }
 
     /// Waits for the next one.

@@ -149,6 +149,7 @@ impl Ledger {
             | Action::CancelAll(_)
             | Action::ChangeVoters(_)
             | Action::RemoveNode(_)
+            | Action::Invite(_)
                 if forgotten =>
             {
                 expired(Reason::Forgotten)

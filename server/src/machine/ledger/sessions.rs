@@ -191,6 +191,7 @@ fn content(action: &Action) -> u32 {
         | Action::ChangeVoters(_)
         | Action::Announce(_)
         | Action::RemoveNode(_)
+        | Action::Invite(_)
         | Action::Invalid => return INVALID,
     };
     // FNV-1a over words, folded; the same on every machine.

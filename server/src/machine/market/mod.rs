@@ -136,6 +136,7 @@ impl Market {
             | Action::ChangeVoters(_)
             | Action::Announce(_)
             | Action::RemoveNode(_)
+            | Action::Invite(_)
             | Action::Invalid => Step::refused(Reason::UnknownValue),
         };
         self.settle(id, intent, &step, journal)?;

@@ -10,7 +10,7 @@ use crate::machine::intent::side_from_wire;
 use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::table::joined;
 use crate::machine::{
-    Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
+    Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
 };
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
 
@@ -190,7 +190,22 @@ impl Part {
         let read = entries.into_iter().map(|entry| {
             let (position, _) = self.before_start(entry.position, 0)?;
             (entry.node > 0).then_some(())?;
-            Some(NodeEntry { node: NodeId(entry.node), address: entry.address.into(), position })
+            Some(NodeEntry {
+                node: NodeId(entry.node),
+                address: entry.address.into(),
+                peer_address: entry.peer_address.into(),
+                key: entry.key.as_ref().try_into().ok()?,
+                position,
+            })
+        });
+        read.collect()
+    }
+
+    pub fn join_tokens(&mut self) -> Option<Vec<Invitation>> {
+        let tokens = std::mem::take(&mut self.rest.join_tokens);
+        let read = tokens.into_iter().map(|token| {
+            let hash = token.hash.as_ref().try_into().ok()?;
+            Some(Invitation { hash, uses: token.uses, expires: Micros(token.expires_us) })
         });
         read.collect()
     }

@@ -10,8 +10,8 @@ use xbook_proto::v1::TimeInForce;
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{
-    Action, Amend, Batch, Directory, Intent, Market, NewMarket, NewSize, Origin, Place, Request, Rules,
-    Session, Target, Unconsumed, VoterChange,
+    Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
+    Place, Request, Rules, Session, Target, Unconsumed, VoterChange,
 };
 use crate::types::{Lots, OrderId, Side, Ticks};
 
@@ -137,7 +137,17 @@ impl World {
                 Some(order) => Action::Withdraw(*order),
                 None => Action::Withdraw(resting.unwrap_or_default()),
             },
-            18 => Action::Announce(format!("host-{c}:7001").into()),
+            18 if d % 4 == 0 => Action::Invite(Invitation {
+                hash: [d; 32],
+                uses: 1 + u32::from(c),
+                expires: Micros(u64::from(d) * 1_000),
+            }),
+            18 => Action::Announce(Announcement {
+                address: "".into(),
+                peer_address: format!("host-{c}:7001").into(),
+                key: [1; 32],
+                token: None,
+            }),
             19 if d % 4 == 0 => Action::RemoveNode(NODES[usize::from(c) % NODES.len()]),
             8 => Action::CreateMarket(NewMarket {
                 name: format!("M{}/X", d % 16).into(),

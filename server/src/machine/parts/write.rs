@@ -8,7 +8,7 @@ use super::MAX_PART_BYTES;
 use crate::machine::intent::side_to_wire;
 use crate::machine::table::{Table, halves};
 use crate::machine::{
-    Account, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
+    Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
 };
 use crate::types::{Micros, NodeId, OrderId, Position, Ticks};
 
@@ -172,12 +172,20 @@ impl Writer {
     }
 
     pub fn cluster_node(&mut self, entry: &NodeEntry) {
-        self.make_room(SMALL_BYTES + entry.address.len());
+        self.make_room(SMALL_BYTES + entry.key.len() + entry.address.len() + entry.peer_address.len());
         self.part.cluster_nodes.push(record::DirectoryNode {
             node: entry.node.0,
             address: entry.address.to_string(),
             position: entry.position.0,
+            peer_address: entry.peer_address.to_string(),
+            key: Bytes::copy_from_slice(&entry.key),
         });
+    }
+
+    pub fn join_token(&mut self, Invitation { hash, uses, expires }: Invitation) {
+        self.make_room(SMALL_BYTES);
+        let (hash, expires_us) = (Bytes::copy_from_slice(&hash), expires.0);
+        self.part.join_tokens.push(record::DirectoryToken { hash, uses, expires_us });
     }
 
     pub fn finish(mut self) -> Vec<record::StatePart> {

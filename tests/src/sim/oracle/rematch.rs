@@ -240,7 +240,10 @@ impl Rematch {
                 order.is_some_and(|order| self.cancel(order))
             }
             (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
-            (Recall::New, Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_)) => false,
+            (
+                Recall::New,
+                Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),
+            ) => false,
             (Recall::New, Action::ChangeVoters(change)) => self.change_voters(*change),
             // It only uses up its number, and is shown without a reason.
             (Recall::New, Action::Invalid) => true,

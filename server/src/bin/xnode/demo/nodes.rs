@@ -9,13 +9,14 @@ use anyhow::{Context, Result, anyhow};
 use futures::future::{join_all, select_all};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
+use xbook::machine::JoinToken;
 use xbook::node::Start;
 use xbook::types::NodeId;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::{AddVoterRequest, ListNodesRequest};
 
 use super::play::failed;
-use crate::service::Service;
+use crate::service::{Listen, Service};
 
 /// How long a call may take, and how long nodes may take to find each other.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,15 +53,20 @@ impl Nodes {
             .tempdir()
             .context("can't make a temporary directory")?;
         let mut services: Vec<Service> = Vec::new();
+        let mut token = [0; 16];
+        getrandom::fill(&mut token).map_err(|error| anyhow!("no random numbers: {error}"))?;
         for number in 1..=count {
             let start = Start {
                 data: directory.path().join(format!("node-{number}")),
                 bootstrap: number == 1,
-                join: services.first().iter().map(|first| first.address().to_string()).collect(),
+                join: services.first().iter().map(|first| first.peer_address().to_string()).collect(),
+                join_token: Some(JoinToken(token)),
                 ..Start::default()
             };
             let port = port.map_or(0, |first| first.saturating_add(u16::from(number) - 1));
-            services.push(Service::start(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), start).await?);
+            let clients = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let peers = xbook::config::peer_listen(clients).context("no port is left for the other nodes")?;
+            services.push(Service::start(Listen { clients, peers }, start).await?);
         }
         Ok(Self { services, directory })
     }

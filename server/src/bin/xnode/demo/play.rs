@@ -86,7 +86,9 @@ async fn has_market(node: &Channel) -> Result<()> {
         loop {
             match client.get_market(GetMarketRequest { market: MARKET.into() }).await {
                 Ok(_) => return Ok(()),
-                Err(status) if status.code() == Code::NotFound => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(status) if matches!(status.code(), Code::NotFound | Code::Unavailable) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
                 Err(status) => return Err(failed("waiting for the market", &status)),
             }
         }

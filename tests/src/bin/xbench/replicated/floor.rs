@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -76,7 +77,7 @@ async fn stream(channel: &Channel, span: Duration) -> Result<Row> {
             // The frame says when it was sent.
             let message =
                 DocumentMessage { document: "x".repeat(40), generation: all.elapsed_ns(), message: None };
-            let frame = Some(Frame { content: Some(Content::Message(message)) });
+            let frame = Frame { content: Some(Content::Message(message)) }.encode_to_vec().into();
             if frames.send(SyncRequest { frame }).await.is_err() {
                 return;
             }
@@ -87,7 +88,7 @@ async fn stream(channel: &Channel, span: Duration) -> Result<Row> {
         let mut latencies = Histogram::<u64>::new(3)?;
         let mut echoes = client.sync(ReceiverStream::new(outgoing)).await?.into_inner();
         while let Some(echo) = echoes.message().await? {
-            let Some(Content::Message(message)) = echo.frame.and_then(|frame| frame.content) else {
+            let Some(Content::Message(message)) = Frame::decode(echo.frame)?.content else {
                 anyhow::bail!("not an echo");
             };
             latencies.record(all.elapsed_ns().saturating_sub(message.generation))?;
