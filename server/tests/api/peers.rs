@@ -383,7 +383,7 @@ async fn a_node_that_hears_of_nobody_does_not_deny_a_market() {
 async fn joining_what_takes_a_connection_and_is_silent_goes_on_to_the_next() {
     let first = Served::start().await;
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let peers = [silent.local_addr().unwrap(), first.address];
+    let peers = [silent.local_addr().unwrap(), first.peer_address];
     let joined = tokio::time::timeout(Duration::from_secs(15), Served::joined(&peers)).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), joined.node.market_ready(MARKET)).await.unwrap().unwrap();
 }
