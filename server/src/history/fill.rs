@@ -73,6 +73,26 @@ pub enum FillError {
 }
 
 impl History {
+    /// Reads what is stored after a position up to another one, and checks that the chain leads through it to a
+    /// head; returns the last position of a block that is not what happened.
+    ///
+    /// # Errors
+    /// The store's own, or it is not here.
+    pub fn check(&self, after: Position, through: Position, head: ChainHead) -> Result<Option<Position>> {
+        let (mut end, mut head) = (through, head);
+        for stored in self.blocks_before(through.next()) {
+            if end <= after {
+                break;
+            }
+            let stored = stored?;
+            if stored.block.last != end || stored.after() != head {
+                return Ok(Some(stored.block.last));
+            }
+            (end, head) = (Position(stored.block.first.0 - 1), stored.before);
+        }
+        Ok((end > after).then_some(end))
+    }
+
     /// What is missing and can be asked for, the newest first; not more than a few at a time.
     ///
     /// # Errors

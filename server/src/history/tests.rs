@@ -455,7 +455,12 @@ fn a_history_that_is_not_what_the_document_says_is_a_gap() {
     blocks.iter().for_each(|block| history.append(block).unwrap());
     history.reach_to(blocks[4].last, blocks[4].chain.1).unwrap();
     assert_eq!(history.gaps(), []);
+    let (after, through) = (blocks[2].last, blocks[7].last);
+    assert_eq!(history.check(after, through, blocks[7].chain.1).unwrap(), None);
+    assert_eq!(history.check(after, through, [7; 32]).unwrap(), Some(through));
+    assert_eq!(history.check(after, blocks[8].last.next(), blocks[8].chain.1).unwrap(), Some(blocks[8].last));
     history.reach_to(blocks[4].last, [7; 32]).unwrap();
+    assert!(matches!(history.check(after, through, blocks[7].chain.1), Err(HistoryError::Away { .. })));
     assert_eq!(history.gaps(), [(Position(1), blocks[4].last)]);
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use crate::document::Actor;
-use crate::machine::{Action, Batch, Block, Change, FoldError, State};
+use crate::machine::{Action, Batch, Block, ChainHead, Change, FoldError, State};
 use crate::types::{Lots, OrderId, Position};
 use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::{Liquidity, Reason};
@@ -30,6 +30,8 @@ pub struct Rematch {
     pub quantity: u128,
     /// Digest at the end.
     pub digest: [u8; 32],
+    /// Head of the chain over the market's history at the end.
+    pub chain: ChainHead,
     /// Digest of the next generation's genesis, if the generation has ended.
     pub sealed: Option<[u8; 32]>,
 }
@@ -129,6 +131,7 @@ impl Replica {
             fills: sums.fills,
             quantity: sums.taken,
             digest: matched.digest(),
+            chain: matched.chain(),
             sealed,
         })
     }

@@ -1,5 +1,7 @@
 //! The kept generations of a document matched again, from the newest one back.
 //!
+//! What the history has of each is checked too: the chain of hashes has to lead through it to the tape's head.
+//!
 //! A generation of the archive counts only if it ends with a Seal that names the genesis of the one
 //! after it: else this node was away at its end, and what its copy has may never have been committed.
 
@@ -46,6 +48,10 @@ pub(super) async fn again(node: &Node, turns: Arc<Semaphore>, mine: &Mine, deadl
             return again;
         }
     };
+    if let Some(market) = node.market(&mine.document) {
+        // The history follows the view by a moment. One that is closing says so elsewhere.
+        let _ = deadline.wait(market.reached(mine.position)).await;
+    }
     let (found, mut results) = mpsc::channel(1);
     let (node, document, through) = (node.clone(), mine.document.clone(), mine.position);
     tokio::task::spawn_blocking(move || {
@@ -133,10 +139,27 @@ fn walk_back(
         }
         next = Some(copy.genesis().digest());
         if matched.batches > 0 {
+            let history = check_history(node, document, &matched);
             let _ = found.blocking_send(Found::Matched(generation, matched));
+            if let Some(wrong) = history {
+                let _ = found.blocking_send(wrong);
+            }
         }
         let Some(before) = generation.checked_sub(1) else { return Ok(()) };
         generation = before;
     }
     Ok(())
+}
+
+/// Whether the history says of a generation what its tape, matched again, did; `None` if it does.
+fn check_history(node: &Node, document: &str, matched: &Rematch) -> Option<Found> {
+    let market = node.market(document)?;
+    let checked = market.history()?.check(matched.after, matched.through, matched.chain);
+    match checked {
+        Ok(None) => None,
+        Ok(Some(last)) => {
+            Some(Found::Wrong(format!("the history up to position {last} is not what the tape leads to")))
+        }
+        Err(error) => Some(Found::Apart(format!("the history is not checked: {error}"))),
+    }
 }
