@@ -8,7 +8,7 @@ use xbook_tests::sim::{self, Bug, Options};
 
 /// Runs seeds, each of which must hold.
 fn hold(seeds: std::ops::Range<u64>) {
-    let (mut withdrawn, mut generations, mut snapshots, mut lost_disks) = (0, 0, 0, 0);
+    let (mut withdrawn, mut generations, mut snapshots, mut lost_disks, mut refused) = (0, 0, 0, 0, 0);
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
@@ -21,10 +21,12 @@ fn hold(seeds: std::ops::Range<u64>) {
         generations += report.generations;
         snapshots += report.snapshots;
         lost_disks += report.lost_disks;
+        refused += report.copies.1;
     }
     assert!(withdrawn > 0, "no order was withdrawn before its turn");
-    let roughly = (generations, snapshots, lost_disks);
-    assert!(generations > 500 && snapshots > 300 && lost_disks > 30, "too little happens: {roughly:?}");
+    let roughly = (generations, snapshots, lost_disks, refused);
+    let enough = generations > 500 && snapshots > 300 && lost_disks > 30 && refused > 20;
+    assert!(enough, "too little happens: {roughly:?}");
 }
 
 /// A planted bug must be found within so many seeds.
@@ -81,7 +83,7 @@ proptest! {
 
 #[test]
 fn an_acknowledgement_counted_across_generations_is_found() {
-    found(Bug::AckAcross, 20);
+    found(Bug::AckAcross, 60);
 }
 
 #[test]
@@ -147,6 +149,11 @@ fn an_order_matched_after_its_time_is_found() {
 #[test]
 fn a_restart_that_takes_back_what_was_shown_is_found() {
     found(Bug::TakenBack, 20);
+}
+
+#[test]
+fn an_old_copy_that_goes_on_though_it_was_told_is_found() {
+    found(Bug::ForgottenAck, 40);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A node's clock: off by an offset and drifting within bounds. It never goes back while a process
-//! lives; a restart may find another offset, as after a jump.
+//! lives; a restart may find another offset, as after a jump, or one that is wrong by hours.
 
 use xbook::types::Micros;
 
@@ -8,7 +8,7 @@ use super::random::Random;
 /// When simulated time begins, in microseconds since 1970.
 const EPOCH: u64 = 1_800_000_000_000_000;
 
-/// Furthest that a clock is off.
+/// Furthest that a clock is off which is right.
 const MAX_OFFSET: u64 = 400_000;
 
 /// Fastest drift, in millionths.
@@ -28,6 +28,27 @@ impl Clock {
         let offset = random.between(0, 2 * MAX_OFFSET);
         let rate = 1_000_000 - MAX_DRIFT + random.between(0, 2 * MAX_DRIFT);
         Self { base: EPOCH - MAX_OFFSET + offset, rate }
+    }
+
+    /// A clock that is wrong by seconds to hours, ahead or behind.
+    pub fn wrong(random: &mut Random) -> Self {
+        let most = [20_000_000, 300_000_000, 20_000_000_000][random.index(3)];
+        let by = random.between(10_000_000, most);
+        let right = Self::new(random);
+        let base = if random.percent(50) { right.base + by } else { right.base - by };
+        Self { base, ..right }
+    }
+
+    /// The most that a clock shows which is right.
+    #[must_use]
+    pub fn latest(time: u64) -> Micros {
+        Self { base: EPOCH + MAX_OFFSET, rate: 1_000_000 + MAX_DRIFT }.at(time)
+    }
+
+    /// The least that a clock shows which is right.
+    #[must_use]
+    pub fn earliest(time: u64) -> Micros {
+        Self { base: EPOCH - MAX_OFFSET, rate: 1_000_000 - MAX_DRIFT }.at(time)
     }
 
     /// What it shows at a simulated time.

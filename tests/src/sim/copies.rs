@@ -79,7 +79,7 @@ impl World {
     /// Whether a node gave up because its disk is an old copy, which it is.
     pub(super) fn is_refused(&self, at: usize, error: &ReplicaError) -> bool {
         let tells = matches!(error, ReplicaError::Outdated { .. } | ReplicaError::Forgotten { .. });
-        tells && self.machines[at].copy.is_some()
+        tells && self.machines[at].lacks_through.is_some()
     }
 
     /// It comes back as a new node.
@@ -118,9 +118,8 @@ impl World {
         let voters = self.generations.voters();
         let open = |machine: &Machine| machine.replica().is_some_and(Replica::may_vote);
         self.machines.iter().all(|machine| {
-            let generation = machine.disk.genesis().generation();
-            let lacks = machine.copy.is_some_and(|copy| copy.noticed || generation <= copy.through);
-            let settled = !lacks || !voters.contains(&machine.id);
+            // Of whom did not vote in between, nobody remembers anything.
+            let settled = machine.copy.is_none() || !voters.contains(&machine.id) || !machine.may_lack();
             settled && open(machine)
         })
     }

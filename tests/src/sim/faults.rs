@@ -1,7 +1,8 @@
 //! What goes wrong: each seed draws which faults it likes, and how often they strike.
 
 use super::World;
-use super::network::Direction;
+use super::machine::Machine;
+use super::network::{Direction, pair};
 use super::oracle::Violation;
 use super::random::Random;
 use super::world::Event;
@@ -40,9 +41,13 @@ enum Fault {
     FailDisk,
     /// The holder is asked to hand its lease over.
     HandOver,
+    /// A clock is wrong.
+    WrongClock,
+    /// All clocks are.
+    WrongClocks,
 }
 
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 17] = [
     Fault::Crash,
     Fault::CrashHolder,
     Fault::Storm,
@@ -58,6 +63,8 @@ const FAULTS: [Fault; 15] = [
     Fault::SlowDisk,
     Fault::FailDisk,
     Fault::HandOver,
+    Fault::WrongClock,
+    Fault::WrongClocks,
 ];
 
 /// What a seed likes.
@@ -118,6 +125,13 @@ impl World {
             Fault::SlowDisk => {
                 self.machines[machine].disk.slowness = self.random.between(10, 300);
                 self.plan(self.time + span, Event::Hasten(machine));
+            }
+            Fault::WrongClock => self.turn_clocks(false),
+            // What expires early is matched by nobody: not too often.
+            Fault::WrongClocks => {
+                if self.random.percent(10) {
+                    self.turn_clocks(true);
+                }
             }
             Fault::HandOver => {
                 let voters = self.generations.voters();
@@ -253,13 +267,43 @@ impl World {
         all.filter(|(from, to)| from != to && fits(*from, *to)).collect()
     }
 
-    /// Makes everything whole: links, disks, processes.
+    /// Leaves only some links, and returns whether: a tree in which one voter reaches a majority of them.
+    pub(super) fn leave_tree(&mut self) -> bool {
+        let all = self.generations.voters();
+        let mut voters: Vec<usize> = all.iter().filter_map(|voter| self.find(*voter)).collect();
+        // Who may be an old copy asks a majority itself, and voters change only where most are in reach.
+        let waits = |machine: &Machine| {
+            machine.copy.is_some()
+                || machine.replica().is_some_and(|replica| replica.view().next_voters().is_some())
+        };
+        let changes = voters.len() < all.len() || self.promises.changes_voters();
+        if voters.is_empty() || changes || self.machines.iter().any(waits) {
+            return false;
+        }
+        self.random.shuffle(&mut voters);
+        let near = voters.len() / 2;
+        let mut tree = vec![voters[0]];
+        let mut edges: Vec<Direction> = Vec::new();
+        let mut rest: Vec<usize> = (0..self.machines.len()).filter(|at| *at != voters[0]).collect();
+        rest.sort_by_key(|at| !voters[..=near].contains(at));
+        for (number, at) in rest.into_iter().enumerate() {
+            let to = if number < near { voters[0] } else { tree[self.random.index(tree.len())] };
+            edges.push(pair(at, to));
+            tree.push(at);
+        }
+        let links = self.links_where(|from, to| !edges.contains(&pair(from, to)));
+        self.block(&links, 1);
+        true
+    }
+
+    /// Makes everything whole: links, disks, clocks, processes.
     ///
     /// # Errors
     /// An oracle is violated by what was held back.
     pub fn heal(&mut self) -> Result<(), Violation> {
         self.note(|| "heal".to_owned());
         self.forget_faults();
+        self.set_clocks_right();
         let blocked = self.network.blocked();
         self.open(&blocked)?;
         for link in self.links_where(|_, _| true) {

@@ -23,6 +23,8 @@ pub struct Machine {
     pub life: u64,
     /// Its clock.
     pub clock: Clock,
+    /// Whether that is wrong.
+    pub is_wrong: bool,
     /// Its disk.
     pub disk: Disk,
     setup: Setup,
@@ -88,6 +90,7 @@ impl Machine {
             process: None,
             life: 0,
             clock,
+            is_wrong: false,
             disk,
             setup,
             history: Position(0),
@@ -115,7 +118,7 @@ impl Machine {
     /// The replica can't open what is on the disk.
     pub fn start(&mut self, time: u64, reuse_actor: bool, random: &mut Random) -> Result<(), ReplicaError> {
         self.life += 1;
-        if random.percent(30) {
+        if !self.is_wrong && random.percent(30) {
             self.clock = Clock::new(random);
         }
         let now = self.clock.at(time);
@@ -185,6 +188,13 @@ impl Machine {
     #[must_use]
     pub fn has_shown(&self) -> Position {
         self.history
+    }
+
+    /// Whether its disk may lack what its node acknowledged in its generation. In a later one it has
+    /// acknowledged nothing yet when the copy is put back.
+    #[must_use]
+    pub fn may_lack(&self) -> bool {
+        self.lacks_through.is_some_and(|through| self.disk.genesis().generation() <= through)
     }
 
     /// Whether all that it has is on its disk, and it waits for no other voters.

@@ -48,6 +48,10 @@ impl World {
             self.lose_disk();
             return Ok(());
         }
+        // A voter less may be one too many if a copy is refused.
+        if self.machines.iter().any(|machine| machine.copy.is_some() || machine.may_lack()) {
+            return Ok(());
+        }
         let voters = self.generations.voters();
         let gone: Vec<NodeId> = voters.iter().copied().filter(|voter| self.find(*voter).is_none()).collect();
         let outside: Vec<NodeId> =
@@ -111,7 +115,7 @@ impl World {
             let steady = |replica: &xbook::replica::Replica| {
                 replica.generation() == newest && replica.view().next_voters().is_none()
             };
-            let whole = machine.copy.is_none() && machine.disk.genesis().generation() == newest;
+            let whole = !machine.may_lack() && machine.disk.genesis().generation() == newest;
             whole && machine.replica().is_none_or(steady)
         });
         let steady = settled && self.voters_are_there() && !self.promises.changes_voters();

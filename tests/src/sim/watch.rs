@@ -31,6 +31,8 @@ impl World {
         if let Some(log) = &mut self.log {
             log.push(format!("{:>10} {} commits up to position {}", self.time, at + 1, block.last));
         }
+        self.excuse_clocks();
+        self.times.committed(block.last, block.time, self.time)?;
         self.promises.consumed(block)?;
         let promises = &self.promises;
         let withdrawn = |order: OrderId, account: &Account| promises.is_withdrawn(order, account);

@@ -27,6 +27,7 @@ use super::oracle::lease::Leases;
 use super::oracle::partition::Cut;
 use super::oracle::promise::Promises;
 use super::oracle::rematch::Rematch;
+use super::oracle::time::Times;
 use super::plant::Bug;
 use super::random::{Random, Trace};
 
@@ -53,6 +54,7 @@ pub(super) enum Event {
     Strike(usize),
     Kill(usize),
     Operate,
+    SetRight,
     Restore(usize, Box<Backup>),
     Probe,
 }
@@ -77,6 +79,9 @@ pub struct World {
     pub(super) committed: Committed,
     pub(super) promises: Promises,
     pub(super) leases: Leases,
+    pub(super) times: Times,
+    /// When all clocks were last set right.
+    pub(super) clocks_right: u64,
     /// Whether faults happen.
     pub(super) chaos: bool,
     /// Whether clients ask for anything new.
@@ -137,6 +142,8 @@ impl World {
             committed: Committed::default(),
             promises: Promises::default(),
             leases: Leases::default(),
+            times: Times::default(),
+            clocks_right: 0,
             chaos: true,
             fresh: true,
             trace: Trace::default(),
@@ -253,6 +260,10 @@ impl World {
                 Ok(())
             }
             Event::Operate => self.operate(),
+            Event::SetRight => {
+                self.set_clocks_right();
+                Ok(())
+            }
             Event::Restore(machine, backup) => {
                 self.restore(machine, *backup);
                 Ok(())

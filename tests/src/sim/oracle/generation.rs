@@ -119,6 +119,12 @@ impl Generations {
         self.ends().1.voters()
     }
 
+    /// Whether any of them had a single voter.
+    #[must_use]
+    pub fn had_sole_voter(&self) -> bool {
+        self.geneses.iter().any(|(_, genesis)| genesis.voters().len() == 1)
+    }
+
     /// How many there were, the first included.
     #[must_use]
     pub fn count(&self) -> usize {

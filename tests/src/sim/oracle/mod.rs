@@ -11,6 +11,7 @@ pub mod memory;
 pub mod partition;
 pub mod promise;
 pub mod rematch;
+pub mod time;
 
 use xbook::types::NodeId;
 
@@ -35,6 +36,9 @@ pub enum Violation {
     /// The naive matcher finds something else.
     #[error("rematch: {0}")]
     Rematch(#[from] rematch::RematchViolation),
+    /// Tape time is where no clocks are.
+    #[error("time: {0}")]
+    Time(#[from] time::TimeViolation),
     /// The nodes do not come together again.
     #[error("convergence: {0}")]
     Convergence(#[from] convergence::ConvergenceViolation),
@@ -87,6 +91,7 @@ impl Violation {
             Self::Promise(_) => "promise",
             Self::Lease(_) => "lease",
             Self::Rematch(_) => "rematch",
+            Self::Time(_) => "time",
             Self::Convergence(_) => "convergence",
             Self::Partition(_) => "partition",
             Self::Buffers(_) => "buffers",
