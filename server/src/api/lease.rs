@@ -50,6 +50,13 @@ impl Api {
             let words = format!("must vote on {}", document.name());
             return Err(Refusal::new(Reason::NotVoter, words).field("node_id").value(to));
         }
+        if !lease.voters.contains(&self.node.id().to_string()) {
+            let words = format!(
+                "the answering node does not vote on {}, so it has no say in its lease: ask one of its voters",
+                document.name()
+            );
+            return Err(Refusal::new(Reason::NotVoter, words));
+        }
         let transferred = async {
             for look in 0.. {
                 let lease = self.lease(&document).await?;

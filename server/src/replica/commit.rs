@@ -252,8 +252,10 @@ impl Replica {
         let Some(head) = self.tape.head() else {
             return;
         };
-        // Whoever has no vote may have heard it from anyone.
-        let may_know = |node: &NodeId| *node == head.actor.node() || self.tape.voters().contains(node);
+        // Whoever has no vote may have heard it from anyone, and need not say what the holder would say itself.
+        let holder = head.actor.node();
+        let relayed = !self.peers.connected.contains_key(&holder);
+        let may_know = |node: &NodeId| *node == holder || relayed || self.tape.voters().contains(node);
         let voices = self.peers.connected.iter().filter(|(node, _)| may_know(node));
         let heard = voices.map(|(_, peer)| peer.told);
         let known = heard.filter(|(term, _)| head.term >= *term || planted(Plant::CommitWithoutTerm));

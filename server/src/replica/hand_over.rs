@@ -51,7 +51,7 @@ impl Replica {
     }
 
     /// Hands the lease to another voter: stops matching, and asks it to stand. Not under the lease,
-    /// asks the holder to do so.
+    /// asks the holder to do so, which listens to voters only.
     pub(super) fn hand_over(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
         if !self.holds_lease() {
             if let Some(head) = self.tape.head().filter(|head| head.actor.node() != self.node) {

@@ -84,6 +84,12 @@ async fn only_a_voter_can_get_a_lease() {
     let words = "node_id is \"00000000000000ff\": must vote on BTC/USDT";
     let refused = first.cluster.transfer_lease(ask(MARKET, "00000000000000ff")).await;
     assert_refused(refused, Code::FailedPrecondition, "NOT_VOTER", words);
+    let mut observer = Served::joined(&[first.peer_address]).await;
+    tokio::time::timeout(PATIENCE, observer.node.market_ready(MARKET)).await.unwrap().unwrap();
+    let refused = observer.cluster.transfer_lease(ask(MARKET, &held.holder)).await;
+    let words =
+        "the answering node does not vote on BTC/USDT, so it has no say in its lease: ask one of its voters";
+    assert_refused(refused, Code::FailedPrecondition, "NOT_VOTER", words);
     let refused = first.cluster.transfer_lease(ask("A/B", "00000000000000ff")).await;
     assert_refused(refused, Code::NotFound, "UNKNOWN_MARKET", "market is \"A/B\": no such market");
     let all = first.cluster.list_leases(v1::ListLeasesRequest::default()).await.unwrap().into_inner();

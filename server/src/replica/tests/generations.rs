@@ -171,6 +171,8 @@ impl Group {
                     Effect::Send { to, envelope } => self.sent.push_back((node, to, envelope)),
                     Effect::Committed(block) => member.blocks.push(block),
                     Effect::Skipped { start, .. } => member.skipped.push(start.position),
+                    // A stranger may be accused.
+                    Effect::Disconnect { peer, .. } if peer == hostile::LIAR => {}
                     Effect::Disconnect { peer, reason } => panic!("{node:?} accuses {peer:?}: {reason}"),
                     Effect::Report(what) => panic!("{what}"),
                     Effect::Accepted { .. } | Effect::WakeAt(_) => {}

@@ -1,10 +1,15 @@
 //! A peer that says what it may not: the others go on as if it had said nothing.
 
+use bytes::Bytes;
+use xbook_proto::record::v1 as record;
+
 use super::super::super::message::{Ack, Candidacy, Message};
 use super::*;
+use crate::document::Entry;
+use crate::machine::encode_batch;
 
 /// The liar: connected, and in no document.
-const LIAR: NodeId = NodeId(9);
+pub(super) const LIAR: NodeId = NodeId(9);
 
 /// Three voters and an observer with a few orders in the book.
 fn trading() -> Group {
@@ -34,6 +39,17 @@ fn numbered(number: u64) -> Vec<Message> {
     ]
 }
 
+/// A message of the liar to one node.
+fn lie(group: &mut Group, to: u64, generation: u64, message: Message) {
+    let envelope = Envelope { generation, message };
+    group.input(id(to), Input::Message { from: LIAR, envelope });
+}
+
+/// Whether a node has ended the liar's connection.
+fn is_cut_off(group: &Group, node: u64) -> bool {
+    !group.replica(node).peers.connected.contains_key(&LIAR)
+}
+
 fn tell(group: &mut Group, generation: u64, messages: &[Message]) {
     for node in 1..=4 {
         group.input(id(node), Input::PeerUp(LIAR));
@@ -55,7 +71,6 @@ fn assert_goes_on(mut group: Group, (holder, term): (Option<u64>, u64)) {
 
 #[test]
 fn no_number_of_a_stranger_moves_anything() {
-    // A wish to hand over to a voter is a member's to make: who is one is checked at the door.
     for number in [0, 7, 1 << 40, u64::MAX - 1, u64::MAX] {
         let mut group = trading();
         let lease = (group.holder(), group.replica(1).status().term);
@@ -112,4 +127,110 @@ fn an_older_hello_is_answered_by_who_is_ahead() {
         *to == LIAR && envelope.generation >= 2 && matches!(envelope.message, Message::Hello { .. })
     });
     assert!(answered, "it hears that there is a newer generation");
+}
+
+#[test]
+fn a_made_up_generation_empties_no_book() {
+    for voters in [vec![LIAR.0], vec![4, LIAR.0], vec![1, 2, 3]] {
+        for generation in [1, 7, u64::MAX] {
+            let mut group = trading();
+            let lease = (group.holder(), group.replica(1).status().term);
+            let first = group.replica(1).genesis.record().clone();
+            let (position, time_us) = (1_000_000, group.now * 2);
+            let (term, holder) = (9, Actor::new(Micros(1), LIAR, 1).0.to_vec().into());
+            let header = record::Genesis {
+                generation,
+                voters: voters.clone(),
+                term,
+                holder,
+                position,
+                time_us,
+                digest: vec![7; 32].into(),
+                ..first
+            };
+            let genesis = Genesis::digest_of(&header);
+            let part = Message::GenesisPart { genesis: Box::new(header), part: 0, content: Bytes::new() };
+            for node in 1..=4 {
+                group.input(id(node), Input::PeerUp(LIAR));
+                let hello = Message::Hello { genesis, ack: Ack::default(), heard: None, answer: false };
+                lie(&mut group, node, generation, hello);
+            }
+            for _ in 0..20 {
+                group.run(LEASE / 1_000);
+                (1..=4).for_each(|node| lie(&mut group, node, generation, part.clone()));
+            }
+            assert!((1..=4).all(|node| group.replica(node).generation() == 0));
+            assert_goes_on(group, lease);
+        }
+    }
+}
+
+#[test]
+fn who_claims_a_nodes_changes_must_show_one_that_it_made() {
+    let mut group = trading();
+    let lease = (group.holder(), group.replica(1).status().term);
+    let voter = group.holder().map_or(1, |holder| holder % 3 + 1);
+    group.input(id(voter), Input::PeerUp(LIAR));
+    let older = Actor::new(Micros(1_000), id(voter), 1);
+    let ack = Ack { vector: [(older, 5)].into(), ..Ack::default() };
+    lie(&mut group, voter, 0, Message::Ack(ack.clone()));
+    assert!(!group.replica(voter).may_vote(), "it waits for the proof");
+    group.run(LEASE / 1_000);
+    assert!(group.replica(voter).may_vote() && is_cut_off(&group, voter), "and no longer");
+    // A change with somebody else's mark is none.
+    group.input(id(voter), Input::PeerUp(LIAR));
+    let mut document = Document::new(&group.replica(voter).genesis, older).unwrap();
+    let promise = record::Promise { term: 9, candidate: older.0.to_vec().into(), voter };
+    let change = document.append_marked(&[Entry::Promise(promise)], Some("0".repeat(16))).unwrap();
+    lie(&mut group, voter, 0, Message::Changes(vec![change.bytes]));
+    assert!(is_cut_off(&group, voter));
+    // Again and again, it is not waited for.
+    for _ in 0..5 {
+        group.input(id(voter), Input::PeerUp(LIAR));
+        lie(&mut group, voter, 0, Message::Ack(ack.clone()));
+        group.run(LEASE / 1_000);
+    }
+    group.input(id(voter), Input::PeerUp(LIAR));
+    lie(&mut group, voter, 0, Message::Ack(ack));
+    assert!(group.replica(voter).may_vote());
+    // What this very process did not make it need not be shown.
+    let mine = group.replica(voter).document.me();
+    let ack = Ack { vector: [(mine, u64::MAX)].into(), ..Ack::default() };
+    group.input(id(voter), Input::PeerUp(LIAR));
+    lie(&mut group, voter, 0, Message::Ack(ack));
+    assert!(is_cut_off(&group, voter));
+    assert_goes_on(group, lease);
+}
+
+#[test]
+fn a_wish_of_who_has_no_vote_moves_no_lease() {
+    let mut group = trading();
+    let lease = (group.holder(), group.replica(1).status().term);
+    for node in 1..=4 {
+        group.input(id(node), Input::PeerUp(LIAR));
+        for to in 1..=3 {
+            lie(&mut group, node, 0, Message::HandOverWish { to: id(to) });
+        }
+    }
+    assert_goes_on(group, lease);
+}
+
+#[test]
+fn no_node_has_more_intents_waiting_than_it_may() {
+    let mut group = trading();
+    let requests = rest(0, 4_096);
+    let actor = Actor::new(Micros(group.now), LIAR, 1);
+    let mut document = Document::new(&group.replica(1).genesis, actor).unwrap();
+    // Nobody sequences them, so that they wait.
+    let holder = group.holder().unwrap();
+    let other = if holder == 2 { 3 } else { 2 };
+    group.input(id(other), Input::PeerUp(LIAR));
+    for batch in 0..=MAX_PENDING as u64 / 4_096 {
+        let intents = encode_batch(LIAR, 1 + batch * 4_096, Micros(0), Micros(1), &requests);
+        let change = document.append(&[Entry::Intents(intents)]).unwrap();
+        lie(&mut group, other, 0, Message::Changes(vec![change.bytes]));
+        group.sent.clear();
+    }
+    assert_eq!(group.replica(other).inbox.len_of(LIAR), MAX_PENDING);
+    assert!(is_cut_off(&group, other));
 }
