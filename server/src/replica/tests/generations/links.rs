@@ -4,7 +4,7 @@ use super::*;
 
 impl Group {
     /// Leaves only these links.
-    fn leave(&mut self, links: &[(u64, u64)]) {
+    pub(super) fn leave(&mut self, links: &[(u64, u64)]) {
         let all: Vec<_> = self.links.iter().copied().collect();
         let stays =
             |a: NodeId, b: NodeId| links.iter().any(|(c, d)| [(a.0, b.0), (b.0, a.0)].contains(&(*c, *d)));
