@@ -19,19 +19,23 @@ use super::{Api, Stopping};
 use crate::book::{Book, LevelView, Resting};
 use crate::machine::{Block, LevelChange};
 use crate::node::ReplicaHandle;
-use crate::types::{Position, Side};
+use crate::types::{Position, Side, Ticks};
 
 const DEFAULT_DEPTH: u32 = 50;
 const MAX_DEPTH: u32 = 1_000;
 
-/// Most orders of a side that one answer lists. A level's count tells if some are left out.
+/// Most orders of a side that one answer lists. It says where it left some out.
 const MAX_ORDERS: usize = 20_000;
 
 /// Most messages that wait for a reader of a book.
 const BUFFERED: u32 = 256;
 
 /// The levels of a side, with their orders if they are wanted.
-type Levels = Vec<(LevelView, Vec<Resting>)>;
+struct Levels {
+    levels: Vec<(LevelView, Vec<Resting>)>,
+    /// Price of the first level of which some are left out.
+    cut_at: Option<Ticks>,
+}
 
 /// `GetOrderBook`.
 pub(super) async fn get(
@@ -46,13 +50,17 @@ pub(super) async fn get(
     })?;
     let depth = depth(message.depth)?;
     let market = api.market_at(&message.market, message.at_least, deadline).await?;
-    let orders = if detail == BookDetail::Orders { MAX_ORDERS } else { 0 };
+    let orders = (detail == BookDetail::Orders).then_some(MAX_ORDERS);
     let read =
         read_book(&market, move |book| [Side::Buy, Side::Sell].map(|side| levels(book, side, depth, orders)));
     let (sides, position) = deadline.wait(read).await??;
     let units = units(&market)?;
-    let [bids, asks] = sides.map(|levels| levels.into_iter().map(|level| level_of(&units, level)).collect());
-    Ok(v1::GetOrderBookResponse { market: message.market, position: position.0, bids, asks })
+    let cut_at = |side: &Levels| side.cut_at.map(|price| units.price(price)).unwrap_or_default();
+    let [bids_cut_at, asks_cut_at] = [cut_at(&sides[0]), cut_at(&sides[1])];
+    let [bids, asks] =
+        sides.map(|side| side.levels.into_iter().map(|level| level_of(&units, level)).collect());
+    let (market, position) = (message.market, position.0);
+    Ok(v1::GetOrderBookResponse { market, position, bids, asks, bids_cut_at, asks_cut_at })
 }
 
 fn depth(asked: u32) -> Result<usize, Refusal> {
@@ -79,13 +87,19 @@ where
     found.await?.ok_or_else(|| Refusal::unknown_market(market.name()))
 }
 
-fn levels(book: &Book, side: Side, depth: usize, mut orders: usize) -> Levels {
+/// The best levels of a side, with at most so many orders if they are wanted.
+fn levels(book: &Book, side: Side, depth: usize, orders: Option<usize>) -> Levels {
+    let (mut left, mut cut_at) = (orders.unwrap_or(0), None);
     let level = |level: LevelView| {
-        let resting: Vec<_> = book.orders_at(side, level.price).take(orders).collect();
-        orders -= resting.len();
+        let resting: Vec<_> = book.orders_at(side, level.price).take(left).collect();
+        left -= resting.len();
+        if orders.is_some() && resting.len() < level.orders as usize {
+            cut_at.get_or_insert(level.price);
+        }
         (level, resting)
     };
-    book.levels(side).take(depth).map(level).collect()
+    let levels = book.levels(side).take(depth).map(level).collect();
+    Levels { levels, cut_at }
 }
 
 fn level_of(units: &Units<'_>, (level, resting): (LevelView, Vec<Resting>)) -> v1::Level {
@@ -180,5 +194,39 @@ fn delta(units: &Units<'_>, block: &Block, previous: Position) -> v1::BookDelta 
         position: block.last.0,
         bids: side(Side::Buy),
         asks: side(Side::Sell),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::book::{Command, Style};
+    use crate::types::{Lots, NodeId, OrderId};
+
+    #[test]
+    fn a_side_with_more_orders_than_an_answer_lists_says_where_it_is_cut() {
+        let mut book = Book::new();
+        // Two orders at 10, three at 9, one at 8.
+        for (counter, price) in [10, 10, 9, 9, 9, 8].into_iter().enumerate() {
+            let id = OrderId { node: NodeId(1), counter: counter as u64 + 1 };
+            let command = Command::Place {
+                id,
+                side: Side::Buy,
+                limit: Some(Ticks(price)),
+                quantity: Lots(1),
+                style: Style::Rest,
+            };
+            book.apply(&command, &mut Vec::new());
+        }
+        let listed = |depth, orders| {
+            let side = levels(&book, Side::Buy, depth, orders);
+            let counts: Vec<usize> = side.levels.iter().map(|(_, resting)| resting.len()).collect();
+            (counts, side.cut_at)
+        };
+        assert_eq!(listed(9, Some(6)), (vec![2, 3, 1], None));
+        assert_eq!(listed(9, Some(5)), (vec![2, 3, 0], Some(Ticks(8))));
+        assert_eq!(listed(9, Some(3)), (vec![2, 1, 0], Some(Ticks(9))));
+        assert_eq!(listed(1, Some(2)), (vec![2], None));
+        assert_eq!(listed(9, None), (vec![0, 0, 0], None));
     }
 }

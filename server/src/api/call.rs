@@ -62,12 +62,6 @@ impl Deadline {
         Self { answer_by: tokio::time::sleep(left - margin).deadline(), client }
     }
 
-    /// That of a stream's look-up.
-    #[must_use]
-    pub fn patient() -> Self {
-        Self { answer_by: tokio::time::sleep(DEFAULT_TIMEOUT).deadline(), client: None }
-    }
-
     /// The client's deadline by this node's clock, if it set one.
     #[must_use]
     pub fn of_client(&self) -> Option<Micros> {

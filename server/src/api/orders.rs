@@ -17,7 +17,7 @@ use super::submit::read_history;
 use super::trading::units;
 use crate::history::Sizes;
 use crate::layers;
-use crate::machine::{Account, Action, Change, Order, Origin, Session, SessionId};
+use crate::machine::{Account, Action, Change, Order, Origin, Session, SessionId, Target};
 use crate::node::ReplicaHandle;
 use crate::replica::Replica;
 use crate::types::{NodeId, OrderId, Position};
@@ -36,6 +36,26 @@ pub(super) fn resolve(replica: &Replica, id: OrderId) -> OrderId {
 pub(super) fn live_order(replica: &Replica, id: OrderId) -> Option<Order> {
     let market = replica.view().machine.market()?;
     market.order(&id).cloned().or_else(|| pending_order(replica, id))
+}
+
+/// The order that a command of a session names, resting or waiting here: its id, and it.
+pub(super) fn named_by(
+    replica: &Replica,
+    session: SessionId,
+    name: Target,
+) -> (Option<OrderId>, Option<Order>) {
+    let id = match name {
+        Target::Order(id) => Some(resolve(replica, id)),
+        Target::Command(number) => live_of_command(replica, session, number),
+    };
+    (id, id.and_then(|id| live_order(replica, id)))
+}
+
+/// The order that a command of a session placed, if it rests or waits here.
+fn live_of_command(replica: &Replica, session: SessionId, number: u64) -> Option<OrderId> {
+    let market = replica.view().machine.market();
+    let resting = market.and_then(|market| market.order_of_command(session, number));
+    resting.map(|order| order.id).or_else(|| replica.waiting_command(session, number))
 }
 
 fn pending_order(replica: &Replica, id: OrderId) -> Option<Order> {
@@ -70,17 +90,13 @@ pub(super) async fn get(
 }
 
 /// The order that a command of a session placed, in whatever state.
-pub(super) async fn of_command(
+async fn of_command(
     market: &ReplicaHandle,
     session: SessionId,
     number: u64,
 ) -> Result<Option<OrderId>, Refusal> {
-    let read = market.read(move |replica| {
-        let view = replica.view();
-        let resting = view.machine.market().and_then(|market| market.order_of_command(session, number));
-        let waiting = || replica.waiting_command(session, number);
-        (resting.map(|order| order.id).or_else(waiting), view.position())
-    });
+    let read =
+        market.read(move |replica| (live_of_command(replica, session, number), replica.view().position()));
     let (live, position) = read.await?;
     match (live, market.history()) {
         (None, Some(history)) => {

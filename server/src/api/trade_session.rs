@@ -339,25 +339,41 @@ impl Results {
                 // The session's next number tells what was done once it is opened again.
                 Some(SessionNews::Away) => return Err(Refusal::away(market.name()).into()),
             };
-            let mut outcomes = outcomes.iter().peekable();
-            while outcomes.peek().is_some() {
-                let mut results = Vec::with_capacity(outcomes.len().min(MAX_RESULTS));
-                let mut size = 0;
-                while let Some(outcome) = outcomes.next_if(|_| size < MAX_RESULTS) {
+            for outcomes in outcomes.chunks(MAX_RESULTS) {
+                let mut answered = Vec::with_capacity(outcomes.len());
+                for outcome in outcomes {
                     let Some(told) = self.next_told().await else {
                         return Err(Stop::Gone);
                     };
-                    let result = results::of(market, &units, &self.owner, told, outcome).await?;
-                    size += 1 + result.fills.len();
-                    results.push(result);
+                    answered.push((told, outcome));
                 }
-                let answered = results.len();
-                outlet.send(v1::TradeResponse { opened: None, results }).await?;
-                self.room.add_permits(answered);
+                self.send(results::of(market, &units, &self.owner, answered).await?, outlet).await?;
             }
         }
         // The replica drops who waits only when it ends.
         Ok(if self.next_told().await.is_some() { Written::Partly } else { Written::All })
+    }
+
+    /// Sends results, in messages of a bounded size.
+    async fn send(
+        &self,
+        results: Vec<v1::TradeResult>,
+        outlet: &Outlet<v1::TradeResponse>,
+    ) -> Result<(), Stop> {
+        let (mut message, mut size) = (Vec::new(), 0);
+        let mut results = results.into_iter().peekable();
+        while let Some(result) = results.next() {
+            size += 1 + result.fills.len();
+            message.push(result);
+            if size >= MAX_RESULTS || results.peek().is_none() {
+                let answered = message.len();
+                let results = std::mem::take(&mut message);
+                outlet.send(v1::TradeResponse { opened: None, results }).await?;
+                self.room.add_permits(answered);
+                size = 0;
+            }
+        }
+        Ok(())
     }
 
     /// The command that the next outcome belongs to.

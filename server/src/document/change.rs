@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::layout::Offence;
 use super::{Actor, Vector, framing};
+use crate::types::NodeId;
 
 /// Largest change that is accepted, in bytes.
 pub const MAX_CHANGE_BYTES: usize = 8 * 1024 * 1024;
@@ -71,6 +72,24 @@ pub enum ChangeError {
         /// The kind of the entry.
         what: &'static str,
     },
+    /// It says that this node made it, which it did not.
+    #[error("change {seq} of {actor} says that this node made it, which it did not")]
+    NotMade {
+        /// The actor.
+        actor: Actor,
+        /// The change's number.
+        seq: u64,
+    },
+    /// A node has more waiting intents than it may.
+    #[error("node {node} has {waiting} intents that wait to be sequenced, above the limit of {most}")]
+    TooManyWaiting {
+        /// The node.
+        node: NodeId,
+        /// How many there would be.
+        waiting: u64,
+        /// The limit.
+        most: u64,
+    },
     /// It depends on a change that the document does not have.
     #[error("change {seq} of {actor} depends on a change that is not there")]
     Dependency {
@@ -126,6 +145,12 @@ impl RawChange {
     #[must_use]
     pub fn len(&self) -> usize {
         self.change.raw_bytes().len()
+    }
+
+    /// By which its author knows it again.
+    #[must_use]
+    pub fn mark(&self) -> Option<&str> {
+        self.change.message()
     }
 
     /// What it holds in memory, decoded: its bytes and its operations.

@@ -22,6 +22,9 @@ const MAX_ACTORS: u64 = 1_024;
 const MAGIC: [u8; 4] = [0x85, 0x6F, 0x4A, 0x83];
 const CHANGE: u8 = 1;
 const HASH_BYTES: u64 = 32;
+
+/// Length of what an author puts into its changes to know them again.
+const MARK_BYTES: u64 = 16;
 const DEFLATED: u64 = 8;
 
 /// The columns of a change's operations, ascending, and what their runs are of.
@@ -78,8 +81,10 @@ pub fn check(bytes: &[u8]) -> Result<(), ChangeError> {
     let (mut rest, _) = start(bytes)?;
     rest.number("its first operation's number")?;
     rest.signed("its time")?;
-    if rest.number("its message's length")? != 0 {
-        return Err(malformed("it has a message"));
+    match rest.number("its message's length")? {
+        0 => {}
+        MARK_BYTES => _ = rest.take(MARK_BYTES)?,
+        _ => return Err(malformed("it has a message that is no mark")),
     }
     let actors = rest.at_most("its other actors", MAX_ACTORS)?;
     for _ in 0..actors {

@@ -21,8 +21,8 @@ use crate::types::{Micros, NodeId, Position};
 /// Version of the genesis' encoding.
 const FORMAT: u32 = 1;
 
-/// Most parts of a genesis.
-const MAX_PARTS: u32 = 4_096;
+/// Most parts of a genesis: more than the largest state has, and 256 MiB at most.
+const MAX_PARTS: u32 = 1_024;
 
 /// The name of the directory's document.
 pub const DIRECTORY: &str = "directory";
@@ -172,7 +172,13 @@ impl Genesis {
     /// A hash of all that is in it: the header covers the parts.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        blake3::hash(&encode(&self.record)).into()
+        Self::digest_of(&self.record)
+    }
+
+    /// The same, of a header.
+    #[must_use]
+    pub fn digest_of(record: &record::Genesis) -> [u8; 32] {
+        blake3::hash(&encode(record)).into()
     }
 
     /// Its size in bytes.

@@ -143,6 +143,18 @@ impl Document {
     /// # Errors
     /// Only by a defect: the layout's operations are always possible.
     pub fn append(&mut self, entries: &[Entry]) -> Result<LocalChange, DocumentError> {
+        self.append_marked(entries, None)
+    }
+
+    /// The same, with 16 letters in it by which the author knows the change again.
+    ///
+    /// # Errors
+    /// Only by a defect: the layout's operations are always possible.
+    pub fn append_marked(
+        &mut self,
+        entries: &[Entry],
+        mark: Option<String>,
+    ) -> Result<LocalChange, DocumentError> {
         let actor = self.me;
         let writer = self.writers.entry(actor).or_default();
         let mut transaction = begin(&mut self.automerge, self.below.take())?;
@@ -157,7 +169,11 @@ impl Document {
             writer.wrote(slot, &map, number);
             self.mine[slot] = Some(map);
         }
-        transaction.commit_with(CommitOptions::default().with_time(0));
+        let options = CommitOptions::default().with_time(0);
+        transaction.commit_with(match mark {
+            Some(mark) => options.with_message(mark),
+            None => options,
+        });
         let change = self.automerge.get_last_local_change().ok_or(DocumentError::Layout("change"))?;
         writer.wrote_through(change.max_op());
         let local = LocalChange { seq: change.seq(), bytes: Bytes::copy_from_slice(change.raw_bytes()) };

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::{History, HistoryError, Reach, Result, StoredBlock, record};
-use crate::machine::{ChainHead, chain_start};
+use crate::machine::{Block, ChainHead, chain_start};
 use crate::types::Position;
 
 /// Bytes of blocks after which no more are handed over at a time, and of a piece.
@@ -125,6 +125,12 @@ impl History {
             end = Position(begin.0.saturating_sub(1));
         }
         Ok(Piece::Blocks(blocks))
+    }
+
+    /// The record of a block, as another node would hand it over.
+    #[must_use]
+    pub fn record_of(&self, block: &Block) -> Vec<u8> {
+        record::encode(&self.market, block, self.sizes)
     }
 
     /// Takes a block that ends where a gap ends; returns what is still missing of the gap.

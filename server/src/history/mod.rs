@@ -208,8 +208,7 @@ impl History {
             return if last == stored { self.agree(block) } else { Ok(()) };
         }
         let follows = first == stored.next() && head.is_none_or(|head| head == block.chain.0);
-        let fills = self.gaps().iter().any(|gap| gap.0 == first && gap.1 >= last);
-        if !follows && !fills {
+        if !follows && !self.gaps().iter().any(|gap| gap.0 == first && gap.1 >= last) {
             return Err(self.misfit(block, stored));
         }
         self.store(block, &record::encode(&self.market, block, self.sizes))?;

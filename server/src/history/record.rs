@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
+use prost::encoding::{WireType, decode_key, decode_varint};
 use rust_decimal::Decimal;
 use xbook_proto::record::v1 as wire;
 
@@ -61,11 +62,52 @@ pub(super) fn encode_stored(market: &str, stored: &StoredBlock) -> Vec<u8> {
     wire::HistoryRecord { market: market.to_owned(), before, block }.encode_to_vec()
 }
 
+/// Most entries of a block: twice as many changes as a book has orders, and what one batch has beside.
+const MAX_ENTRIES: usize = 1_500_000;
+
 /// Reads what [`encode`] wrote: the market, and its block; `None` if it is none.
 pub(super) fn decode(record: &[u8]) -> Option<(String, StoredBlock)> {
+    // An entry takes a hundred times as much as its two bytes here.
+    (entries(record)? <= MAX_ENTRIES).then_some(())?;
     let wire::HistoryRecord { market, before, block } = wire::HistoryRecord::decode(record).ok()?;
     let before = before.as_ref().try_into().ok()?;
     Some((market, from_record(block?, before)?))
+}
+
+/// How many fields a record's block has, which are all that repeats.
+fn entries(record: &[u8]) -> Option<usize> {
+    let mut block = 0;
+    each_field(record, |number, content| {
+        if number == BLOCK_FIELD {
+            each_field(content, |_, _| {
+                block += 1;
+                Some(())
+            })?;
+        }
+        Some(())
+    })?;
+    Some(block)
+}
+
+/// The number of the block in its record.
+const BLOCK_FIELD: u32 = 3;
+
+/// Calls for each field of a message, with its bytes if it has a length.
+fn each_field(mut message: &[u8], mut each: impl FnMut(u32, &[u8]) -> Option<()>) -> Option<()> {
+    while !message.is_empty() {
+        let (number, kind) = decode_key(&mut message).ok()?;
+        let length = match kind {
+            WireType::Varint => decode_varint(&mut message).ok().map(|_| 0)?,
+            WireType::SixtyFourBit => 8,
+            WireType::ThirtyTwoBit => 4,
+            WireType::LengthDelimited => usize::try_from(decode_varint(&mut message).ok()?).ok()?,
+            WireType::StartGroup | WireType::EndGroup => return None,
+        };
+        let (content, rest) = message.split_at_checked(length)?;
+        each(number, content)?;
+        message = rest;
+    }
+    Some(())
 }
 
 struct Writer {
@@ -247,5 +289,25 @@ impl Reader {
 
     fn order_id(&self, node: u32, counter: u64) -> Option<OrderId> {
         Some(OrderId { node: *self.nodes.get(node as usize)?, counter })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_counted_before_they_are_decoded() {
+        let block = wire::HistoryBlock {
+            nodes: vec![7, 8],
+            accounts: vec!["a".to_owned()],
+            changes: vec![wire::OrderChange::default(); 5],
+            ..wire::HistoryBlock::default()
+        };
+        let record = wire::HistoryRecord { block: Some(block), ..wire::HistoryRecord::default() };
+        // Packed numbers are one field.
+        assert_eq!(entries(&record.encode_to_vec()), Some(1 + 1 + 5));
+        assert_eq!(entries(b"\x1a\x02\x0a"), None, "cut off");
+        assert_eq!(entries(b"\x0b"), None, "a group");
     }
 }

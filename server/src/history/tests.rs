@@ -400,6 +400,27 @@ fn only_what_the_chain_leads_through_is_taken() {
 }
 
 #[test]
+fn a_record_with_too_many_entries_is_not_decoded() {
+    use prost::Message;
+    use xbook_proto::record::v1 as wire;
+    let with = |changes: usize| {
+        let block =
+            wire::HistoryBlock { changes: vec![wire::OrderChange::default(); changes], ..Default::default() };
+        wire::HistoryRecord { market: MARKET.into(), before: vec![0; 32].into(), block: Some(block) }
+            .encode_to_vec()
+    };
+    // Neither is a block; of the small one that is found by decoding it.
+    assert_eq!(record::decode(&with(1)), None);
+    assert_eq!(record::decode(&with(1_500_001)), None);
+    let block = &some_blocks(3)[2];
+    let whole = record::encode(MARKET, block, Sizes { tick: rules().tick, lot: rules().lot });
+    assert!(record::decode(&whole).is_some());
+    for length in 0..whole.len() {
+        assert_eq!(record::decode(&whole[..length]), None, "{length}");
+    }
+}
+
+#[test]
 fn a_large_block_comes_in_pieces() {
     let directory = tempfile::tempdir().unwrap();
     let (_store, history) = store(directory.path());

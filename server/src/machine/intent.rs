@@ -134,7 +134,7 @@ pub struct Place {
 }
 
 /// Names an order of the same account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Target {
     /// By id.
     Order(OrderId),

@@ -1,9 +1,10 @@
-//! Fills what a market's history lacks: asks one peer after another for the blocks that are missing, and
-//! answers peers that ask.
+//! Fills what a market's history lacks, from the node's own documents if they reach so far back, else from one peer after
+//! another; and answers peers that ask.
 //!
 //! Trading does not wait for it. Until a gap is closed, readers of it are told that this node does not have
 //! it. A gap that nobody can fill now holds none of the others up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,11 @@ use tonic::Status;
 use xbook_proto::peer::v1::frame::Content;
 use xbook_proto::peer::v1::{HistoryPart, HistoryPiece, HistoryRequest};
 
+use super::refill::refill;
 use crate::history::{FillError, History, HistoryError, MAX_BLOCK_BYTES, Missing, Piece};
+
 use crate::peer::{Link, Links};
+use crate::store::Store;
 use crate::types::{NodeId, Position};
 
 /// How long a peer may take to answer.
@@ -24,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait when no peer could help; twice as long each time after.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Most gaps that are remembered as beyond the node's own documents.
+const MAX_BEYOND: usize = 1_024;
 
 /// Most parts that wait to be stored: only one is ever asked for.
 const MAX_WAITING: usize = 2;
@@ -43,13 +50,21 @@ pub(super) struct Filler {
     links: watch::Receiver<Links>,
     parts: mpsc::Receiver<(NodeId, HistoryPart)>,
     turns: Arc<Semaphore>,
+    store: Store,
+    /// Ends of the gaps that the node's own documents can't fill.
+    beyond: BTreeSet<Position>,
 }
 
 impl Filler {
     /// The filler of a market, and where parts for it go.
-    pub fn new(history: Arc<History>, links: watch::Receiver<Links>, turns: Arc<Semaphore>) -> (Self, Parts) {
+    pub fn new(
+        history: Arc<History>,
+        store: Store,
+        links: watch::Receiver<Links>,
+        turns: Arc<Semaphore>,
+    ) -> (Self, Parts) {
         let (sender, parts) = mpsc::channel(MAX_WAITING);
-        (Self { history, links, parts, turns }, sender)
+        (Self { history, links, parts, turns, store, beyond: BTreeSet::new() }, sender)
     }
 
     /// Runs until the node ends.
@@ -93,12 +108,35 @@ impl Filler {
         let peers: Vec<Link> = self.links.borrow_and_update().values().cloned().collect();
         let mut filled = false;
         for gap in missing {
+            if self.refill(gap).await? {
+                filled = true;
+                continue;
+            }
             for peer in peers.iter().filter(|peer| !peer.is_closed()) {
                 if self.fill_from(peer, gap).await? {
                     filled = true;
                     break;
                 }
             }
+        }
+        Ok(filled)
+    }
+
+    /// Fills a gap from the node's own documents; returns whether they had anything.
+    async fn refill(&mut self, gap: Missing) -> Result<bool, HistoryError> {
+        if self.beyond.contains(&gap.last) {
+            return Ok(false);
+        }
+        let (store, history) = (self.store.clone(), Arc::clone(&self.history));
+        let filled = tokio::task::spawn_blocking(move || refill(&store, &history, gap)).await;
+        // A panic is no reason to ask nobody else.
+        let filled = filled.unwrap_or(Ok(false))?;
+        if !filled {
+            // Gaps are few; what is forgotten here is only looked at once more.
+            if self.beyond.len() >= MAX_BEYOND {
+                self.beyond.clear();
+            }
+            self.beyond.insert(gap.last);
         }
         Ok(filled)
     }

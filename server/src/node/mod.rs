@@ -13,6 +13,7 @@ mod handle;
 mod mesh;
 mod publish;
 mod quarantine;
+mod refill;
 mod supervisor;
 mod task;
 mod waiting;
@@ -203,6 +204,28 @@ pub enum NodeError {
     Task(String),
 }
 
+/// Takes the directory out of what is stored, or begins or fetches one; and the genesis that names the cluster.
+async fn directory(
+    starter: &Starter,
+    stored: &mut Vec<Loaded>,
+    begins: bool,
+    join: &[String],
+) -> Result<(Genesis, Loaded), NodeError> {
+    let at = stored.iter().position(|document| document.name == DIRECTORY);
+    let document = match at {
+        Some(at) => stored.swap_remove(at).stored,
+        None if begins => Ok(starter.store.enter(&Genesis::directory(starter.node))?),
+        None if join.is_empty() => return Err(NodeError::NoCluster),
+        None => Ok(starter.store.enter(&fetch_directory(join).await?)?),
+    };
+    let (cluster, stored) = match (starter.store.cluster()?, document) {
+        (Some(cluster), document) => (cluster, document),
+        (None, Ok(document)) => (document.genesis.clone(), Ok(document)),
+        (None, Err(error)) => return Err(error.into()),
+    };
+    Ok((cluster, Loaded { name: DIRECTORY.to_owned(), stored }))
+}
+
 impl Node {
     /// Starts a node.
     ///
@@ -222,20 +245,8 @@ impl Node {
         let clock = Clock::start();
         let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
         let mut stored = starter.store.load()?;
-        let at = stored.iter().position(|document| document.name == DIRECTORY);
-        let begins = at.is_none() && bootstrap;
-        let directory_document = match at {
-            Some(at) => stored.swap_remove(at).stored,
-            None if bootstrap => Ok(starter.store.enter(&Genesis::directory(starter.node))?),
-            None if join.is_empty() => return Err(NodeError::NoCluster),
-            None => Ok(starter.store.enter(&fetch_directory(&join).await?)?),
-        };
-        let (cluster, directory_document) = match (starter.store.cluster()?, directory_document) {
-            (Some(cluster), document) => (cluster, document),
-            (None, Ok(document)) => (document.genesis.clone(), Ok(document)),
-            (None, Err(error)) => return Err(error.into()),
-        };
-        let directory_document = Loaded { name: DIRECTORY.to_owned(), stored: directory_document };
+        let begins = bootstrap && stored.iter().all(|document| document.name != DIRECTORY);
+        let (cluster, directory_document) = directory(&starter, &mut stored, begins, &join).await?;
         let identity = Identity { node: starter.node, cluster, secret: Secret::new(&starter.secret) };
         let announcement = Announcement {
             address: advertise.unwrap_or_default().into(),

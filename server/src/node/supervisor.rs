@@ -134,8 +134,8 @@ impl Starter {
                 // The document has nothing of what was before.
                 history.reach_to(start, chain)?;
                 let history = Arc::new(history);
-                let (fills, parts) =
-                    Filler::new(Arc::clone(&history), links.subscribe(), Arc::clone(&self.fill_turns));
+                let (store, turns) = (self.store.clone(), Arc::clone(&self.fill_turns));
+                let (fills, parts) = Filler::new(Arc::clone(&history), store, links.subscribe(), turns);
                 filler = Some(fills);
                 (Follower::History(history), Some(parts))
             }

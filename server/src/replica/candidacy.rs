@@ -122,7 +122,8 @@ impl Replica {
                 released || self.lease.believes(now).is_none_or(|holder| holder == from)
             }
         };
-        let granted = votes && free && term > self.lease.promised;
+        // A term far above any known one is a lie, and would be the last one.
+        let granted = votes && free && term > self.lease.promised && term <= self.reachable_term();
         if granted && !trial {
             self.step_down(now);
             self.promise(now, term, actor, effects)?;

@@ -3,8 +3,11 @@
 //! Whoever is only one generation behind usually has the Seal already, or gets it in a moment, and
 //! goes on by itself; it asks only if that takes too long. A genesis comes part by part, each asked
 //! for, so a slow receiver is never flooded.
+//!
+//! A genesis replaces all that this node has of a document, so one peer's word is not enough: see
+//! [`Replica::stand_of`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use xbook_proto::record::v1 as record;
@@ -12,51 +15,89 @@ use xbook_proto::record::v1 as record;
 use super::message::Message;
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{Genesis, GenesisDraft, GenesisError};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Position};
+
+/// Most generations of a peer that are remembered: others may hear of them a little later.
+const MAX_WORDS: usize = 8;
+
+/// A generation, by its number and the hash of its genesis.
+type Word = (u64, [u8; 32]);
 
 /// What is known of newer generations.
 #[derive(Default, Debug)]
 pub(super) struct CatchUp {
-    /// Peers that are in one, and which.
-    ahead: BTreeMap<NodeId, u64>,
-    /// Since when there is one.
+    /// The generations that each connected peer said it was in, the newest last.
+    words: BTreeMap<NodeId, VecDeque<Word>>,
+    /// Since when there is a newer one.
     since: Micros,
     fetch: Option<Fetch>,
+    /// When a genesis was last asked for in vain, and whom.
+    failed: Option<(Micros, NodeId)>,
 }
 
 /// A genesis on its way.
 #[derive(Debug)]
 struct Fetch {
     from: NodeId,
+    word: Word,
     asked: Micros,
     draft: Option<GenesisDraft>,
+}
+
+/// What speaks for a genesis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stand {
+    /// Enough.
+    Proven,
+    /// Nothing against it; its own voters may be asked.
+    Possible,
+    /// It can't be.
+    Refuted,
 }
 
 impl CatchUp {
     /// A connection is gone.
     pub fn lose(&mut self, peer: NodeId) {
-        self.ahead.remove(&peer);
+        self.words.remove(&peer);
         if self.fetch.as_ref().is_some_and(|fetch| fetch.from == peer) {
             self.fetch = None;
         }
     }
 
-    /// A generation begins: who is in a newer one still is.
-    pub fn begin_generation(&mut self, now: Micros, generation: u64) {
-        self.ahead.retain(|_, theirs| *theirs > generation);
-        self.since = now;
-        self.fetch = None;
+    /// A generation begins.
+    pub fn begin_generation(&mut self, now: Micros) {
+        (self.since, self.fetch, self.failed) = (now, None, None);
     }
 
-    fn note(&mut self, now: Micros, peer: NodeId, generation: u64) {
-        if self.ahead.is_empty() {
-            self.since = now;
+    /// A peer said in which generation it is.
+    fn note(&mut self, peer: NodeId, word: Word) {
+        let words = self.words.entry(peer).or_default();
+        // A process that has started again may be where it was before.
+        words.retain(|(generation, _)| *generation < word.0);
+        if words.len() == MAX_WORDS {
+            words.pop_front();
         }
-        self.ahead.insert(peer, generation);
+        words.push_back(word);
+    }
+
+    fn is_there(&self, generation: u64) -> bool {
+        self.newest().any(|(_, (theirs, _))| theirs > generation)
+    }
+
+    fn newest(&self) -> impl Iterator<Item = (NodeId, Word)> {
+        self.words.iter().filter_map(|(peer, words)| Some((*peer, *words.back()?)))
     }
 }
 
 impl Replica {
+    /// A peer said in which generation it is, whichever that is.
+    pub(super) fn note_generation(&mut self, now: Micros, from: NodeId, word: Word) {
+        if word.0 > self.generation() && !self.catch_up.is_there(self.generation()) {
+            self.catch_up.since = now;
+        }
+        self.catch_up.note(from, word);
+    }
+
     /// A peer speaks from another generation.
     pub(super) fn hear_other_generation(
         &mut self,
@@ -75,19 +116,16 @@ impl Replica {
             }
             return Ok(());
         }
-        self.catch_up.note(now, from, generation);
-        match message {
-            Message::GenesisPart { genesis, part, content } => {
-                match self.take_part(now, from, *genesis, (part, content), effects) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(genesis)) => self.adopt(now, from, genesis, effects),
-                    Err(error) => {
-                        self.disconnect(from, error.to_string(), effects);
-                        Ok(())
-                    }
-                }
+        let Message::GenesisPart { genesis, part, content } = message else {
+            return Ok(());
+        };
+        match self.take_part(now, from, *genesis, (part, content), effects) {
+            Ok(None) => Ok(()),
+            Ok(Some(genesis)) => self.adopt(now, from, genesis, effects),
+            Err(error) => {
+                self.disconnect(from, error.to_string(), effects);
+                Ok(())
             }
-            _ => Ok(()),
         }
     }
 
@@ -97,33 +135,94 @@ impl Replica {
         self.send(to, Message::GenesisPart { genesis, part, content }, effects);
     }
 
+    /// What speaks for a genesis of a newer generation. It is proven if
+    ///
+    /// - the Seal in this node's own document names it, and is known to be committed, or one of the
+    ///   document's voters says that it is in it; or
+    /// - a majority of the voters that this node knows say that they are in it, or were; or
+    /// - the voters that this node knows may have sealed it without this node's hearing so, and a
+    ///   majority of its own other voters, given some time to come, say that they are in it: whoever was
+    ///   away while voters were replaced has nobody else to ask; or
+    /// - this node has nothing yet of the directory, and goes by the node that it was told to join.
+    ///
+    /// Each says so on its own connection. `voters` are those of the genesis, if they are known.
+    fn stand_of(&self, now: Micros, word: Word, voters: Option<&[u64]>) -> Stand {
+        let says = |voter: &NodeId| self.catch_up.words.get(voter).map(|words| words.contains(&word));
+        let (known, next) = (self.tape.voters(), word.0 == self.generation().saturating_add(1));
+        let vouching = known.iter().filter(|voter| says(voter) == Some(true)).count();
+        let named = next && self.tape.seal().is_some_and(|seal| seal.genesis == word.1);
+        if named && (vouching > 0 || self.tape.has_ended()) {
+            return Stand::Proven;
+        }
+        if vouching >= self.tape.majority() {
+            return Stand::Proven;
+        }
+        let joins = self.genesis.rules().is_none() && self.generation() == 0;
+        if joins && self.view.position() == Position(0) && !known.contains(&self.node) {
+            return Stand::Proven;
+        }
+        // A voter that is connected and says otherwise has not sealed what leads there, nor has this one; or
+        // its Seal comes here any moment.
+        let may_have_sealed = |voter: &&NodeId| **voter != self.node && says(voter) != Some(false);
+        let may = known.iter().filter(may_have_sealed).count() >= self.tape.majority();
+        if !may && !self.tape.is_sealed() {
+            return Stand::Refuted;
+        }
+        let vouch = |voters: &[u64]| {
+            let others = voters.iter().map(|voter| NodeId(*voter)).filter(|voter| *voter != self.node);
+            let (all, vouching) = others
+                .fold((0, 0), |(all, some), voter| (all + 1, some + usize::from(says(&voter) == Some(true))));
+            vouching > all / 2
+        };
+        let waited = now >= self.catch_up.since.plus(self.slow_patience());
+        if waited && voters.is_some_and(vouch) { Stand::Proven } else { Stand::Possible }
+    }
+
+    /// How long the voters of a generation are waited for, of whom none is known here.
+    fn slow_patience(&self) -> Micros {
+        Micros(self.lease.duration.0.saturating_mul(2))
+    }
+
+    /// The newest genesis that there may be, and who is in it: what is proven comes first.
+    fn best_word(&self, now: Micros) -> Option<(Stand, Word, NodeId)> {
+        let newer = self.catch_up.newest().filter(|(_, (generation, _))| *generation > self.generation());
+        let found = newer.map(|(peer, word)| (self.stand_of(now, word, None), word, peer));
+        let failed = self.catch_up.failed.map(|(_, peer)| peer);
+        found
+            .filter(|(stand, ..)| *stand != Stand::Refuted)
+            .max_by_key(|(stand, word, peer)| (*stand == Stand::Proven, word.0, Some(*peer) != failed))
+    }
+
     /// Asks for a newer genesis if there is one and this node does not get there by itself.
     pub(super) fn fetch_genesis(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        if self.next_fetch().is_none_or(|at| now < at) {
+        if self.next_fetch(now).is_none_or(|at| now < at) {
             return;
         }
         if let Some(silent) = self.catch_up.fetch.take() {
-            self.catch_up.ahead.remove(&silent.from);
+            self.catch_up.failed = Some((now, silent.from));
         }
-        // The newest one.
-        let newest = self.catch_up.ahead.iter().max_by_key(|(_, generation)| **generation);
-        if let Some((from, _)) = newest.map(|(peer, generation)| (*peer, *generation)) {
-            self.catch_up.fetch = Some(Fetch { from, asked: now, draft: None });
+        if let Some((_, word, from)) = self.best_word(now) {
+            self.catch_up.fetch = Some(Fetch { from, word, asked: now, draft: None });
             self.send(from, Message::Fetch { part: 0 }, effects);
         }
     }
 
     /// When a genesis is next to be asked for.
-    pub(super) fn next_fetch(&self) -> Option<Micros> {
+    pub(super) fn next_fetch(&self, now: Micros) -> Option<Micros> {
         let patience = self.lease.duration;
         if let Some(fetch) = &self.catch_up.fetch {
             return Some(fetch.asked.plus(patience));
         }
-        let newest = self.catch_up.ahead.values().max()?;
+        let (stand, (newest, _), _) = self.best_word(now)?;
+        let since = self.catch_up.since;
+        if stand == Stand::Possible {
+            let failed = self.catch_up.failed.map_or(since, |(at, _)| at.max(since));
+            return Some(failed.plus(self.slow_patience()));
+        }
         // The next generation may begin here any moment; one after it will not.
         let wait =
-            if *newest > self.generation().saturating_add(1) { Micros(0) } else { Micros(patience.0 / 2) };
-        Some(self.catch_up.since.plus(wait))
+            if newest > self.generation().saturating_add(1) { Micros(0) } else { Micros(patience.0 / 2) };
+        Some(since.plus(wait))
     }
 
     /// Takes a part; returns the genesis once it is whole.
@@ -135,16 +234,30 @@ impl Replica {
         (part, content): (u32, Bytes),
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Genesis>, GenesisError> {
-        let (name, generation) = (self.genesis.name(), self.generation());
-        let Some(fetch) = self.catch_up.fetch.as_mut().filter(|fetch| fetch.from == from) else {
+        let Some(word) =
+            self.catch_up.fetch.as_ref().filter(|fetch| fetch.from == from).map(|fetch| fetch.word)
+        else {
             return Ok(None);
         };
-        if header.name != name || header.generation <= generation {
-            return Err(GenesisError::Malformed { name: header.name });
+        let asked_for = Genesis::digest_of(&header) == word.1 && header.generation == word.0;
+        let stays = self.catch_up.words.get(&from).and_then(VecDeque::back) == Some(&word);
+        if stays && !asked_for {
+            return Err(GenesisError::Parts { name: header.name });
         }
+        if !asked_for || self.stand_of(now, word, Some(&header.voters)) != Stand::Proven {
+            // The peer has gone on to another generation, or there is not enough that speaks for it yet.
+            self.catch_up.fetch = None;
+            self.catch_up.failed = Some((now, from));
+            return Ok(None);
+        }
+        let Some(fetch) = &mut self.catch_up.fetch else {
+            return Ok(None);
+        };
         fetch.asked = now;
-        if !fetch.draft.as_ref().is_some_and(|draft| draft.is_of(&header)) {
-            // The first one, or the peer has gone on to another generation.
+        if fetch.draft.is_none() {
+            if header.name != self.genesis.name() {
+                return Err(GenesisError::Malformed { name: header.name });
+            }
             fetch.draft = Some(GenesisDraft::new(header)?);
         }
         let Some(draft) = &mut fetch.draft else {

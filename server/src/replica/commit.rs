@@ -236,6 +236,9 @@ impl Replica {
             // Nobody knows more of its own term than the holder.
             return;
         }
+        if term > self.reachable_term() {
+            return;
+        }
         if let Some(peer) = self.peers.connected.get_mut(&from) {
             peer.told = peer.told.max((term, batches));
         }
@@ -249,7 +252,10 @@ impl Replica {
         let Some(head) = self.tape.head() else {
             return;
         };
-        let heard = self.peers.connected.values().map(|peer| peer.told);
+        // Whoever has no vote may have heard it from anyone.
+        let may_know = |node: &NodeId| *node == head.actor.node() || self.tape.voters().contains(node);
+        let voices = self.peers.connected.iter().filter(|(node, _)| may_know(node));
+        let heard = voices.map(|(_, peer)| peer.told);
         let known = heard.filter(|(term, _)| head.term >= *term || planted(Plant::CommitWithoutTerm));
         let best = known.map(|(term, batches)| (term, batches.min(self.tape.end_of(term)))).max();
         if let Some(told) = best {

@@ -3,8 +3,8 @@
 //! Reading comes first and changes nothing, so that a change with an entry that its actor can't have
 //! written is refused whole, before the document has it.
 
-use super::Replica;
-use crate::document::{Actor, Entry};
+use super::{MAX_PENDING, Replica};
+use crate::document::{Actor, ChangeError, Entry};
 use crate::machine::{Intent, MAX_VOTERS, Market, decode_batch, is_admissible};
 use crate::types::NodeId;
 
@@ -52,10 +52,15 @@ impl Replica {
         read.collect()
     }
 
+    /// The highest term that anyone can stand for.
+    pub(super) fn reachable_term(&self) -> u64 {
+        self.tape.highest_term().saturating_add(MAX_TERM_STEP)
+    }
+
     /// Whether a record of the lease fits what the document has of its writer's past. Terms rise by
     /// promises, one step after another.
     fn is_plausible(&self, actor: Actor, entry: &Entry) -> bool {
-        let reachable = self.tape.highest_term().saturating_add(MAX_TERM_STEP);
+        let reachable = self.reachable_term();
         match entry {
             Entry::Promise(promise) => promise.term <= reachable,
             Entry::Activation(activation) => {
@@ -73,6 +78,22 @@ impl Replica {
         }
     }
 
+    /// Whether a change's intents are no more than its node may have waiting. What its node had seen
+    /// sequenced when it accepted them is in their past, and so in this document.
+    pub(super) fn has_room_for(&self, entries: &[Read]) -> Result<(), ChangeError> {
+        for entry in entries {
+            if let Read::Intents { node, first, intents } = entry {
+                let last = first.saturating_add(intents.len() as u64).saturating_sub(1);
+                let waiting = last.saturating_sub(self.inbox.settled(*node));
+                let most = MAX_PENDING as u64;
+                if waiting > most {
+                    return Err(ChangeError::TooManyWaiting { node: *node, waiting, most });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes what was read of a change, now that the document has it.
     pub(super) fn take(&mut self, (actor, seq): (Actor, u64), entries: Vec<Read>) {
         for entry in entries {
@@ -84,7 +105,15 @@ impl Replica {
                 Read::Record(Entry::Promise(promise)) => self.tape.add_promise(actor, &promise),
                 Read::Record(Entry::Activation(activation)) => self.tape.add_activation(actor, &activation),
                 Read::Record(Entry::SealAck(ack)) => self.tape.add_seal_ack(actor, &ack),
-                Read::Record(Entry::Tape(batch)) => self.tape.add_batch((actor, seq), batch),
+                Read::Record(Entry::Tape(batch)) => {
+                    if self.tape.may_hold(batch.term, actor.node()) {
+                        let runs = batch.runs.iter();
+                        runs.for_each(|(node, first, count)| {
+                            self.inbox.sequenced(*node, first.saturating_add(*count))
+                        });
+                    }
+                    self.tape.add_batch((actor, seq), batch);
+                }
                 Read::Record(Entry::Intents(_)) => {}
             }
         }

@@ -20,10 +20,11 @@ pub(super) struct Gate {
 }
 
 impl Replica {
-    /// Whether the gate lets this node promise, acknowledge and stand.
+    /// Whether this node may promise, acknowledge and stand: the gate lets it, and nobody claims that its
+    /// disk is an old copy.
     #[must_use]
     pub fn may_vote(&self) -> bool {
-        self.gate.is_none()
+        self.gate.is_none() && !self.claims.hold()
     }
 
     /// Whether this node is a voter and may vote.
@@ -57,7 +58,6 @@ impl Replica {
             self.gate = None;
             self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
             effects.push(Effect::GateOpened);
-            self.acknowledge(effects);
         }
     }
 

@@ -19,12 +19,14 @@ struct Queue {
     /// Counter before the first intent that is kept.
     released: u64,
     intents: VecDeque<Intent>,
+    /// Counter after the last intent that a tape of this document consumed, applied here or not.
+    sequenced: u64,
 }
 
 impl Inbox {
     /// An inbox that goes on after the intents that were consumed.
     pub fn after(counters: impl Iterator<Item = (NodeId, u64)>) -> Self {
-        let queue = |(node, released)| (node, Queue { released, intents: VecDeque::new() });
+        let queue = |(node, released)| (node, Queue { released, ..Queue::default() });
         Self { queues: counters.map(queue).collect(), withdraws: BTreeMap::new() }
     }
 
@@ -47,6 +49,17 @@ impl Inbox {
     /// Counter of the last intent of a node; zero before the first.
     pub fn last(&self, node: NodeId) -> u64 {
         self.queues.get(&node).map_or(0, Queue::last)
+    }
+
+    /// A tape of the document consumed a node's intents before this counter.
+    pub fn sequenced(&mut self, node: NodeId, before: u64) {
+        let queue = self.queues.entry(node).or_default();
+        queue.sequenced = queue.sequenced.max(before);
+    }
+
+    /// Counter of the last intent of a node that a tape of the document consumed.
+    pub fn settled(&self, node: NodeId) -> u64 {
+        self.queues.get(&node).map_or(0, |queue| queue.released.max(queue.sequenced.saturating_sub(1)))
     }
 
     /// An intent that is still kept.

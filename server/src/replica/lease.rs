@@ -229,7 +229,8 @@ impl Replica {
         }
     }
 
-    /// The holder of a term lives. A voter counts the lease from here; everyone answers.
+    /// The holder of a term lives. A voter counts the lease from here; everyone answers. A newer term's
+    /// holder is heard once its promises have come.
     pub(super) fn take_heartbeat(
         &mut self,
         now: Micros,
@@ -238,10 +239,6 @@ impl Replica {
         sent: Micros,
         effects: &mut Vec<Effect>,
     ) {
-        // A newer term's holder is asked again once its promises have come.
-        if !self.tape.may_hold(term, from) {
-            return;
-        }
         if term >= self.lease.promised.max(self.tape.head().map_or(0, |head| head.term)) {
             self.lease.believed = Some((term, from, now.plus(self.lease.duration)));
             if !matches!(self.lease.role, Role::Holder(_)) {
@@ -268,7 +265,8 @@ impl Replica {
             && label <= holder.holding.term
         {
             let ahead = i64::try_from(clock.0).unwrap_or(i64::MAX).saturating_sub_unsigned(now.0);
-            holder.echoes.insert(from, (sent, ahead));
+            // No answer is newer than now, whatever it says.
+            holder.echoes.insert(from, (sent.min(now), ahead));
         }
         if self.tape.voters().contains(&from) { self.hear_label(now, label, effects) } else { Ok(()) }
     }

@@ -103,7 +103,7 @@ pub(super) struct Memory {
     /// Whether some of it waits for the next write.
     unstored: bool,
     /// What this node's marks are keyed with.
-    secret: [u8; 32],
+    pub secret: [u8; 32],
 }
 
 impl Memory {

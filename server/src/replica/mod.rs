@@ -14,6 +14,7 @@
 //! - `commit`: matching under the lease, and what acknowledgements commit.
 //! - `seal`: the end of a generation and the beginning of the next one; `catch_up`: a node that
 //!   was away gets the newest genesis from a peer.
+//! - `claims`: peers that say they have more of this node than its disk.
 //! - `memory`: what is remembered of the others' acknowledgements; `gate`: what holds a restored
 //!   directory's node back.
 //! - `questions`: what others may know of it.
@@ -24,6 +25,7 @@
 
 mod candidacy;
 mod catch_up;
+mod claims;
 mod clocks;
 mod commit;
 mod entries;
@@ -56,6 +58,7 @@ pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
 use catch_up::CatchUp;
+use claims::Claims;
 use gate::Gate;
 use inbox::Inbox;
 use lease::Lease;
@@ -98,6 +101,7 @@ pub struct Replica {
     lease: Lease,
     peers: Peers,
     catch_up: CatchUp,
+    claims: Claims,
     memory: Memory,
     /// What holds this node back while its directory may be an old copy.
     gate: Option<Gate>,
@@ -151,6 +155,7 @@ impl Replica {
             lease: Lease::new(lease, now, seed, 0),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
+            claims: Claims::default(),
             memory: Memory::new(secret, remembered),
             gate: restored.then(Gate::default),
             roll_at,
@@ -206,7 +211,7 @@ impl Replica {
         input: Input,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let had = (self.generation(), self.log.durable());
+        let (had, voted) = ((self.generation(), self.log.durable()), self.may_vote());
         match input {
             Input::Submit(requests) => self.gathering.extend(requests),
             // What was stored of an earlier generation is settled.
@@ -220,6 +225,7 @@ impl Replica {
             Input::HandOver(to) => self.hand_over(to, effects),
             Input::Wake => {}
         }
+        self.tend_claims(now, effects);
         self.tend_gate(now, effects);
         self.hear_told(now);
         self.recall_told();
@@ -229,7 +235,9 @@ impl Replica {
             self.tend_lease(now, effects)?;
             self.tick(now, effects)?;
         }
-        if self.generation() == had.0 && self.log.durable() > had.1 {
+        // What was said while this node did not vote counts for nobody.
+        let more = self.log.durable() > had.1 || (!voted && self.may_vote());
+        if self.generation() == had.0 && more {
             self.acknowledge(effects);
         }
         self.fetch_genesis(now, effects);
@@ -252,7 +260,8 @@ impl Replica {
             return Ok(());
         }
         self.remember(from, generation, &message);
-        if let Message::Hello { ack, heard, .. } = &message {
+        if let Message::Hello { genesis, ack, heard, .. } = &message {
+            self.note_generation(now, from, (generation, *genesis));
             // Before anything is taken from the peer, or promised to it.
             heard.as_ref().map_or(Ok(()), |heard| self.check_memory(from, heard))?;
             self.pass_by(from, generation, ack);
@@ -265,8 +274,9 @@ impl Replica {
                 self.disconnect(from, "its genesis is another one".to_owned(), effects);
             }
             Message::Hello { ack, answer, .. } => {
-                self.check_own_past(from, &ack)?;
-                self.peer_has(from, ack);
+                if self.bears_out(now, from, &ack, effects) {
+                    self.peer_has(from, ack);
+                }
                 // The peer may have missed this side's hello: it opened the document or began the
                 // generation later.
                 if !answer {
@@ -274,15 +284,21 @@ impl Replica {
                 }
                 self.greet_as_holder(now, from, effects);
             }
-            Message::Ack(ack) => self.peer_has(from, ack),
+            Message::Ack(ack) => {
+                if self.bears_out(now, from, &ack, effects) {
+                    self.peer_has(from, ack);
+                }
+            }
             Message::Changes(changes) => {
-                if let Err(error) = self.take_changes(now, changes, effects)? {
+                if let Err(error) = self.take_changes(now, from, changes, effects)? {
                     self.disconnect(from, error.to_string(), effects);
                 }
             }
             Message::Heartbeat { term, sent, majority } => {
-                self.hear_clocks(now, from, sent, majority);
-                self.take_heartbeat(now, from, term, sent, effects);
+                if self.tape.may_hold(term, from) {
+                    self.hear_clocks(now, from, sent, majority);
+                    self.take_heartbeat(now, from, term, sent, effects);
+                }
             }
             Message::Echo { label, sent, clock } => {
                 self.take_echo(now, from, (label, sent, clock), effects)?
@@ -293,8 +309,11 @@ impl Replica {
             }
             Message::Committed { term, batches } => self.take_committed(now, from, term, batches),
             Message::HandOver { term } => self.take_over(now, from, term, effects)?,
-            // Asked once more by someone who is wrong about the holder, it ends here.
-            Message::HandOverWish { to } if self.holds_lease() => self.hand_over(to, effects),
+            // Asked once more by someone who is wrong about the holder, it ends here. Whoever has no vote has
+            // no say in it.
+            Message::HandOverWish { to } if self.holds_lease() && self.tape.voters().contains(&from) => {
+                self.hand_over(to, effects);
+            }
             Message::HandOverWish { .. } => {}
             // Only of use between generations.
             Message::Fetch { .. } | Message::GenesisPart { .. } => {}
@@ -388,7 +407,8 @@ impl Replica {
             self.next_relay(),
             self.next_tell(),
             self.next_attest(),
-            self.next_fetch(),
+            self.next_fetch(now),
+            self.next_claim(),
         ];
         if let Some(at) = wishes.into_iter().flatten().min() {
             effects.push(Effect::WakeAt(at.max(now)));

@@ -163,7 +163,7 @@ impl Replica {
         self.inbox = Inbox::after(self.view.ledger.counters());
         self.peers.begin_generation();
         self.memory.begin_generation(self.tape.voters());
-        self.catch_up.begin_generation(now, genesis.generation());
+        self.catch_up.begin_generation(now);
         self.committed = 0;
         self.told = (0, 0);
         self.told_since = now;

@@ -31,8 +31,16 @@ pub const MAX_EARLY_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Default, Debug)]
 pub(super) struct Peers {
     pub connected: BTreeMap<NodeId, Peer>,
-    early: BTreeMap<(Actor, u64), RawChange>,
+    early: BTreeMap<(Actor, u64), Early>,
     early_bytes: usize,
+}
+
+/// A change that came too early.
+#[derive(Debug)]
+struct Early {
+    raw: RawChange,
+    /// Who sent it; nobody once that connection is gone.
+    from: Option<NodeId>,
 }
 
 /// A connected peer.
@@ -40,7 +48,7 @@ pub(super) struct Peers {
 pub(super) struct Peer {
     /// What its disk has, by its word; `None` before its hello.
     pub acked: Option<Ack>,
-    /// What it has or was sent on this connection.
+    /// What it was sent on this connection.
     sent: Vector,
     /// Every change before this index was sent to it, or it has it.
     scanned: usize,
@@ -53,15 +61,45 @@ pub(super) struct Peer {
 }
 
 impl Peers {
-    fn keep_early(&mut self, actor: Actor, raw: RawChange) -> Result<(), ChangeError> {
+    /// Keeps a change that came too early. If there is no room, that of whoever has taken most of it is
+    /// made free: it is returned if it is another one than the sender, whom the error tells.
+    fn keep_early(
+        &mut self,
+        from: NodeId,
+        actor: Actor,
+        raw: RawChange,
+    ) -> Result<Option<NodeId>, ChangeError> {
         let (seq, len) = (raw.seq(), raw.held_bytes());
+        let mut freed = None;
         if self.early_bytes + len > MAX_EARLY_BYTES {
-            return Err(ChangeError::Dependency { actor, seq });
+            let most = self.takes_most();
+            if most == Some(from) || len > MAX_EARLY_BYTES {
+                return Err(ChangeError::Dependency { actor, seq });
+            }
+            self.early.retain(|_, early| early.from != most);
+            self.count_early();
+            freed = most;
+            if self.early_bytes + len > MAX_EARLY_BYTES {
+                return Err(ChangeError::Dependency { actor, seq });
+            }
         }
-        if self.early.insert((actor, seq), raw).is_none() {
-            self.early_bytes += len;
+        self.early_bytes += len;
+        self.early.insert((actor, seq), Early { raw, from: Some(from) });
+        Ok(freed)
+    }
+
+    /// Whose early changes take most; those of connections that are gone come first.
+    fn takes_most(&self) -> Option<NodeId> {
+        let mut taken: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
+        for early in self.early.values() {
+            *taken.entry(early.from).or_default() += early.raw.held_bytes();
         }
-        Ok(())
+        let most = taken.into_iter().max_by_key(|(from, bytes)| (from.is_none(), *bytes));
+        most.and_then(|(from, _)| from)
+    }
+
+    fn count_early(&mut self) {
+        self.early_bytes = self.early.values().map(|early| early.raw.held_bytes()).sum();
     }
 
     /// Bytes of changes that wait for one they depend on.
@@ -84,7 +122,7 @@ impl Peers {
     /// What waited here may have come another way.
     fn drop_known(&mut self, applied: &Vector) {
         self.early.retain(|(actor, seq), _| applied.get(actor).is_none_or(|have| have < seq));
-        self.early_bytes = self.early.values().map(RawChange::held_bytes).sum();
+        self.count_early();
     }
 }
 
@@ -94,7 +132,8 @@ impl Peer {
     }
 
     fn has_been_sent(&self, actor: Actor, seq: u64) -> bool {
-        self.sent.get(&actor).is_some_and(|sent| *sent >= seq)
+        let has = self.acked.as_ref().and_then(|ack| ack.vector.get(&actor));
+        [has, self.sent.get(&actor)].into_iter().flatten().any(|through| *through >= seq)
     }
 }
 
@@ -115,7 +154,11 @@ impl Replica {
     /// A connection is gone.
     pub(super) fn peer_down(&mut self, peer: NodeId) {
         self.peers.connected.remove(&peer);
+        for early in self.peers.early.values_mut().filter(|early| early.from == Some(peer)) {
+            early.from = None;
+        }
         self.catch_up.lose(peer);
+        self.claims.lose(peer);
     }
 
     /// A peer said what its disk has.
@@ -123,24 +166,8 @@ impl Replica {
         let Some(peer) = self.peers.connected.get_mut(&from) else {
             return;
         };
-        for (actor, seq) in &ack.vector {
-            let sent = peer.sent.entry(*actor).or_insert(0);
-            *sent = (*sent).max(*seq);
-        }
         peer.unacked.retain(|(actor, seq, _)| ack.vector.get(actor).is_none_or(|have| have < seq));
         peer.acked = Some(ack);
-    }
-
-    /// What a peer has of this node came from this node's disk; if it is not there, the disk is an
-    /// old copy, and whatever this node wrote would contradict what it wrote before.
-    ///
-    /// # Errors
-    /// It is so; the node must not go on.
-    pub(super) fn check_own_past(&self, peer: NodeId, ack: &Ack) -> Result<(), ReplicaError> {
-        let own = ack.vector.iter().filter(|(actor, _)| actor.node() == self.node);
-        let known =
-            |(actor, seq): (&Actor, &u64)| self.log.ack().vector.get(actor).is_some_and(|have| have >= seq);
-        if own.into_iter().all(known) { Ok(()) } else { Err(ReplicaError::Forgotten { peer }) }
     }
 
     /// A peer needs everything at once.
@@ -155,6 +182,7 @@ impl Replica {
     pub(super) fn take_changes(
         &mut self,
         now: Micros,
+        from: NodeId,
         changes: Vec<Bytes>,
         effects: &mut Vec<Effect>,
     ) -> Result<Result<(), ChangeError>, ReplicaError> {
@@ -165,20 +193,31 @@ impl Replica {
                 Err(error) => return Ok(Err(error)),
             };
             let known = self.document.vector().get(&actor).copied().unwrap_or(0);
-            // Nobody else can have newer changes of this node than this node itself.
-            if seq <= known || actor.node() == self.node || self.peers.early.contains_key(&(actor, seq)) {
+            if seq <= known || self.peers.early.contains_key(&(actor, seq)) {
                 continue;
             }
             let raw = match RawChange::parse(bytes.to_vec()) {
                 Ok(raw) => raw,
                 Err(error) => return Ok(Err(error)),
             };
-            if self.document.can_apply(&raw) {
+            // Nobody else can have newer changes of this node than this node itself.
+            if actor.node() == self.node {
+                if let Err(error) = self.judge_own(from, &raw)? {
+                    return Ok(Err(error));
+                }
+            } else if self.document.can_apply(&raw) {
                 if let Err(error) = self.apply_change(now, raw, effects)? {
                     return Ok(Err(error));
                 }
-            } else if let Err(error) = self.peers.keep_early(actor, raw) {
-                return Ok(Err(error));
+            } else {
+                match self.peers.keep_early(from, actor, raw) {
+                    Ok(None) => {}
+                    Ok(Some(other)) => {
+                        let words = "its changes depend on others that do not come, and take all the room";
+                        self.disconnect(other, words.to_owned(), effects);
+                    }
+                    Err(error) => return Ok(Err(error)),
+                }
             }
         }
         while let Some(raw) = self.next_applicable() {
@@ -192,11 +231,15 @@ impl Replica {
 
     /// A change that waited and whose dependencies are all there now.
     fn next_applicable(&mut self) -> Option<RawChange> {
-        let found =
-            self.peers.early.iter().find(|(_, raw)| self.document.can_apply(raw)).map(|(key, _)| *key);
-        let raw = self.peers.early.remove(&found?)?;
-        self.peers.early_bytes -= raw.held_bytes();
-        Some(raw)
+        let found = self
+            .peers
+            .early
+            .iter()
+            .find(|(_, early)| self.document.can_apply(&early.raw))
+            .map(|(key, _)| *key);
+        let early = self.peers.early.remove(&found?)?;
+        self.peers.early_bytes -= early.raw.held_bytes();
+        Some(early.raw)
     }
 
     fn apply_change(
@@ -215,6 +258,9 @@ impl Replica {
         let Some(read) = self.read(actor, entries) else {
             return Ok(Err(ChangeError::Content { actor, seq, what }));
         };
+        if let Err(error) = self.has_room_for(&read) {
+            return Ok(Err(error));
+        }
         self.document.apply_examined(examined)?;
         self.take((actor, seq), read);
         let through = self.inbox.last(actor.node());

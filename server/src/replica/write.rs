@@ -90,8 +90,9 @@ impl Replica {
     /// Puts entries into the document, the log and what they are for; returns the change and its
     /// index in the log.
     fn append(&mut self, now: Micros, entries: Vec<Entry>) -> Result<(u64, LocalChange), ReplicaError> {
-        let change = self.document.append(&entries)?;
         let actor = self.document.me();
+        let seq = self.document.vector().get(&actor).copied().unwrap_or(0) + 1;
+        let change = self.document.append_marked(&entries, Some(self.mark_of(actor, seq)))?;
         let promises = entries.iter().filter_map(|entry| match entry {
             Entry::Promise(promise) => Some(promise.term),
             _ => None,

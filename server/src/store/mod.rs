@@ -30,7 +30,7 @@ pub use watermark::WatermarkDamage;
 pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
-use crate::types::NodeId;
+use crate::types::{NodeId, Position};
 use place::Place;
 use watermark::Watermark;
 
@@ -270,6 +270,19 @@ impl Store {
     pub fn newest_generation(&self, document: &str) -> Result<Option<u64>, StoreError> {
         let found = self.genesis(&genesis_key(document))?;
         Ok(found.map(|(genesis, _)| genesis.generation()))
+    }
+
+    /// Position after which a kept generation of a document begins; `None` if it is not kept.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn starts_after(&self, document: &str, generation: u64) -> Result<Option<Position>, StoreError> {
+        let newest = self.genesis(&genesis_key(document))?;
+        let found = match newest.filter(|(genesis, _)| genesis.generation() == generation) {
+            None => self.genesis(&archive_key(document, generation))?,
+            newest => newest,
+        };
+        Ok(found.map(|(genesis, _)| genesis.position()))
     }
 
     /// Reads a generation of a document as it is stored now, the newest or one of the archive; `None` if

@@ -3,6 +3,8 @@
 //! Most are told by the outcome alone. A repeat is told the first outcome, from the history; a cancel or
 //! amend of an order that does not rest is told how that ended, as the unary calls are.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
 
 use super::Told;
@@ -10,27 +12,32 @@ use crate::api::convert::Units;
 use crate::api::error::Refusal;
 use crate::api::orders;
 use crate::api::submit::read_history;
-use crate::history::StoredOutcome;
-use crate::machine::{Account, Change, Order, Repeated, SessionId, Target};
+use crate::api::trading::units;
+use crate::history::{History, HistoryError, Sizes, StoredOutcome};
+use crate::machine::{Account, Change, Order, SessionId, Target};
 use crate::node::{Outcome, ReplicaHandle};
 use crate::types::{OrderId, Position};
 
-/// The result of a command of an account's session.
+/// The results of commands of an account's session, in their order.
 pub(super) async fn of(
     market: &ReplicaHandle,
     units: &Units<'_>,
     owner: &(Account, SessionId),
-    told: Told,
-    outcome: &Outcome,
-) -> Result<v1::TradeResult, Refusal> {
+    answered: Vec<(Told, &Outcome)>,
+) -> Result<Vec<v1::TradeResult>, Refusal> {
+    let past = Past::look_up(market, owner, &answered).await?;
+    Ok(answered.into_iter().map(|(told, outcome)| one(units, &past, told, outcome)).collect())
+}
+
+fn one(units: &Units<'_>, past: &Past, told: Told, outcome: &Outcome) -> v1::TradeResult {
     let answer = outcome.answer();
     let number = told.number;
     let mut result = match &answer.repeats {
         None => {
-            let result = result(units, told.number, answer.refused, outcome.changes());
+            let result = result(units, number, answer.refused, outcome.changes());
             v1::TradeResult { position: answer.position.0, ..result }
         }
-        Some(first) => match first_outcome(market, first).await? {
+        Some(first) => match past.outcomes.get(&first.position) {
             Some(first) => {
                 let units = Units { sizes: first.sizes, ..*units };
                 let result = result(&units, number, first.outcome.refused, &first.changes);
@@ -41,19 +48,19 @@ pub(super) async fn of(
                 }
                 result
             }
-            None => repeated(market, units, owner, &told).await?,
+            None => repeated(units, past, &told),
         },
     };
     if result.reason() == Reason::UnknownOrder
         && let Some(target) = told.target
     {
-        tell_closed(market, units, owner, target, &mut result).await?;
+        tell_closed(units, past, target, &mut result);
     } else if let Some(refusal) = told.invalid.filter(|_| !result.repeated && result.reason == 0) {
         result.set_outcome(CommandOutcome::Invalid);
         result.set_reason(refusal.reason());
         result.message = refusal.to_string();
     }
-    Ok(result)
+    result
 }
 
 fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -> v1::TradeResult {
@@ -83,64 +90,111 @@ fn tell_order(units: &Units<'_>, order: &Order, result: &mut v1::TradeResult) {
     result.set_reason(order.reason);
 }
 
-/// What the first of a repeated command led to, if that is remembered.
-async fn first_outcome(market: &ReplicaHandle, first: &Repeated) -> Result<Option<StoredOutcome>, Refusal> {
-    let position = first.position;
-    match market.history().filter(|_| position > Position(0)) {
-        Some(history) => read_history(history, move |history| history.outcome(position)).await,
-        None => Ok(None),
-    }
-}
-
 /// A repeat whose first outcome is not remembered: the order that it placed, or that it names, as it is
 /// now.
-async fn repeated(
-    market: &ReplicaHandle,
-    units: &Units<'_>,
-    owner: &(Account, SessionId),
-    told: &Told,
-) -> Result<v1::TradeResult, Refusal> {
+fn repeated(units: &Units<'_>, past: &Past, told: &Told) -> v1::TradeResult {
     let mut result = v1::TradeResult { number: told.number, repeated: true, ..v1::TradeResult::default() };
     result.set_outcome(CommandOutcome::Repeated);
-    let target = told.target.unwrap_or(Target::Command(told.number));
-    if let Some(found) = find(market, owner, target).await? {
-        tell_order(&Units { sizes: found.sizes, ..*units }, &found.order, &mut result);
-        result.position = found.order.position.0;
+    if let Some((order, sizes)) = past.orders.get(&told.names()) {
+        tell_order(&Units { sizes: *sizes, ..*units }, order, &mut result);
+        result.position = order.position.0;
     }
-    Ok(result)
+    result
 }
 
 /// Says how an order ended that a command could not change.
-async fn tell_closed(
-    market: &ReplicaHandle,
-    units: &Units<'_>,
-    owner: &(Account, SessionId),
-    target: Target,
-    result: &mut v1::TradeResult,
-) -> Result<(), Refusal> {
-    if let Some(found) = find(market, owner, target).await?.filter(|found| !found.order.is_live()) {
-        tell_order(&Units { sizes: found.sizes, ..*units }, &found.order, result);
+fn tell_closed(units: &Units<'_>, past: &Past, target: Target, result: &mut v1::TradeResult) {
+    if let Some((order, sizes)) = past.orders.get(&target).filter(|(order, _)| !order.is_live()) {
+        tell_order(&Units { sizes: *sizes, ..*units }, order, result);
         result.set_reason(Reason::OrderClosed);
     }
-    Ok(())
 }
 
-/// An order of the session's account, in whatever state.
-async fn find(
-    market: &ReplicaHandle,
-    (account, session): &(Account, SessionId),
-    target: Target,
-) -> Result<Option<orders::Found>, Refusal> {
-    let id = match target {
-        Target::Order(id) => Some(id),
-        Target::Command(number) => orders::of_command(market, *session, number).await?,
-    };
-    let Some(id) = id else { return Ok(None) };
-    match orders::find(market, id, account, crate::api::call::Deadline::patient()).await {
-        Ok(found) => Ok(Some(found)),
-        Err(refusal) if matches!(refusal.reason(), Reason::UnknownOrder | Reason::OtherAccount) => Ok(None),
-        Err(refusal) => Err(refusal),
+impl Told {
+    /// The order that the command names, or that it placed.
+    fn names(&self) -> Target {
+        self.target.unwrap_or(Target::Command(self.number))
     }
+}
+
+/// What is needed from before: first outcomes of repeats, and orders that commands name.
+#[derive(Default)]
+struct Past {
+    outcomes: BTreeMap<Position, StoredOutcome>,
+    /// The session's account's own, in whatever state, with what they count in.
+    orders: BTreeMap<Target, (Order, Sizes)>,
+}
+
+impl Past {
+    /// Looks all up at once: one question to the replica, one to the history.
+    async fn look_up(
+        market: &ReplicaHandle,
+        (account, session): &(Account, SessionId),
+        answered: &[(Told, &Outcome)],
+    ) -> Result<Self, Refusal> {
+        let (mut outcomes, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for (told, outcome) in answered {
+            let answer = outcome.answer();
+            if let Some(first) = &answer.repeats {
+                outcomes.insert(first.position);
+                names.insert(told.names());
+            } else if answer.refused == Reason::UnknownOrder {
+                names.extend(told.target);
+            }
+        }
+        if names.is_empty() {
+            return Ok(Self::default());
+        }
+        let session = *session;
+        let read = market.read(move |replica| {
+            let seen = names.into_iter().map(|name| (name, orders::named_by(replica, session, name)));
+            (seen.collect::<Vec<_>>(), replica.view().position())
+        });
+        let (seen, position) = read.await?;
+        let sizes = units(market)?.sizes;
+        let mut past = Self::default();
+        let mut closed = Vec::new();
+        for (name, (id, live)) in seen {
+            match live {
+                Some(order) => drop(past.orders.insert(name, (order, sizes))),
+                None => closed.push((name, id)),
+            }
+        }
+        if let Some(history) = market.history() {
+            market.reached(position).await?;
+            let read = move |history: &History| from_history(history, session, &outcomes, &closed);
+            let (outcomes, closed) = read_history(history, read).await?;
+            past.outcomes = outcomes;
+            past.orders.extend(closed);
+        }
+        past.orders.retain(|_, (order, _)| order.account == *account);
+        Ok(past)
+    }
+}
+
+type FromHistory = (BTreeMap<Position, StoredOutcome>, Vec<(Target, (Order, Sizes))>);
+
+fn from_history(
+    history: &History,
+    session: SessionId,
+    outcomes: &BTreeSet<Position>,
+    closed: &[(Target, Option<OrderId>)],
+) -> Result<FromHistory, HistoryError> {
+    let mut found = FromHistory::default();
+    // Position 0 stands for a first that is not remembered.
+    for position in outcomes.iter().filter(|position| **position > Position(0)) {
+        found.0.extend(history.outcome(*position)?.map(|outcome| (*position, outcome)));
+    }
+    for (name, id) in closed {
+        let id = match (id, name) {
+            (None, Target::Command(number)) => history.order_of_command(session, *number)?,
+            (id, _) => *id,
+        };
+        if let Some(id) = id {
+            found.1.extend(history.closed_order(id)?.map(|order| (*name, order)));
+        }
+    }
+    Ok(found)
 }
 
 /// The fills that an outcome brought an order as a taker.

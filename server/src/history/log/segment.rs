@@ -103,6 +103,8 @@ impl Segment {
             None if is_last => {
                 let runs = segment.scan()?;
                 segment.cut_tail()?;
+                // It was of what is not there any more.
+                remove(&index_path(directory, number))?;
                 runs
             }
             None => segment.index_again(directory)?,
@@ -216,6 +218,13 @@ impl Segment {
             Order::Ascending => within.take(limit).collect(),
             Order::Descending => within.rev().take(limit).collect(),
         })
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
