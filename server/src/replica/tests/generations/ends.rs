@@ -61,7 +61,7 @@ fn a_generation_that_begins_keeps_who_is_further() {
     let mut effects = Vec::new();
     replica.begin(now, next, &mut effects).unwrap();
     effects.clear();
-    let later = now.plus(Micros(LEASE));
+    let later = now.plus(Micros(100 * LEASE));
     replica.handle(later, Input::Wake, &mut effects).unwrap();
     let asks = |effect: &Effect| matches!(effect, Effect::Send { to, envelope } if *to == id(2) && matches!(envelope.message, Message::Fetch { .. }));
     assert!(effects.iter().any(asks), "{effects:?}");
