@@ -30,6 +30,8 @@ pub struct Tape {
     seal_acks: BTreeSet<(u64, NodeId)>,
     batches: BTreeMap<Actor, Written>,
     effective: Vec<Segment>,
+    /// How many batches there are up to the first Seal of the effective tape: what comes after it is void.
+    end: Option<u64>,
     /// The Seal was applied: nothing counts after it.
     ended: bool,
 }
@@ -90,6 +92,7 @@ impl Tape {
             seal_acks: BTreeSet::new(),
             batches: BTreeMap::new(),
             effective: Vec::new(),
+            end: None,
             ended: false,
         };
         tape.choose();
@@ -189,7 +192,11 @@ impl Tape {
 
     /// Takes a writer's next batch, with the number of the change that carries it.
     pub fn add_batch(&mut self, (writer, change): (Actor, u64), batch: Arc<Batch>) {
+        let seals = batch.seal.is_some();
         self.batches.entry(writer).or_default().batches.push_back((change, batch));
+        if seals {
+            self.find_end();
+        }
     }
 
     /// The valid activations in the document: term and holder, ascending.
@@ -238,11 +245,7 @@ impl Tape {
     #[must_use]
     pub fn head(&self) -> Option<Head> {
         let head = self.effective.last()?;
-        Some(Head {
-            term: head.term,
-            actor: head.actor,
-            batches: self.written(head.actor) - head.first_batch,
-        })
+        Some(Head { term: head.term, actor: head.actor, batches: self.len().saturating_sub(head.start) })
     }
 
     /// How many batches of the effective tape the holder of a term, or one before it, can have
@@ -265,7 +268,21 @@ impl Tape {
     /// How many batches the effective tape has.
     #[must_use]
     pub fn len(&self) -> u64 {
+        let all = self.all();
+        self.end.map_or(all, |end| end.min(all))
+    }
+
+    /// The same with what comes after a Seal.
+    fn all(&self) -> u64 {
         self.effective.last().map_or(0, |head| head.start + self.written(head.actor) - head.first_batch)
+    }
+
+    /// Looks for the Seal; one that was applied stays where it is.
+    fn find_end(&mut self) {
+        if !self.ended {
+            let seals = |at: &u64| self.batch(*at).is_some_and(|batch| batch.seal.is_some());
+            self.end = (0..self.all()).find(seals).map(|at| at + 1);
+        }
     }
 
     /// Whether it has none.
@@ -354,5 +371,6 @@ impl Tape {
             start += segment.adopted.unwrap_or(0);
         }
         self.effective = chain;
+        self.find_end();
     }
 }

@@ -324,15 +324,16 @@ impl Store {
         for item in self.meta.prefix(GENESIS_PREFIX) {
             let (key, framed) = item.into_inner().map_err(|error| self.failed(error))?;
             let key = String::from_utf8_lossy(&key);
+            let name = key.strip_prefix(GENESIS_PREFIX).unwrap_or(&key);
             let (count, stored) = match decode_genesis(&framed, &key) {
                 Ok((genesis, before)) => match self.load_document(genesis.clone(), before) {
                     Ok(stored) => (Some(before + stored.count), Ok(stored)),
                     Err(error) => (self.count(&genesis).ok().map(|count| before + count), Err(error)),
                 },
-                Err(error) => (None, Err(error)),
+                Err(error) => (self.count_without_genesis(name).ok(), Err(error)),
             };
             found = found.zip(count).map(|(found, count)| found + count);
-            let name = key.strip_prefix(GENESIS_PREFIX).unwrap_or(&key).to_owned();
+            let name = name.to_owned();
             documents.push(Loaded { name, stored });
         }
         if let Some(found) = found {
@@ -376,6 +377,29 @@ impl Store {
             count += 1;
         }
         Ok(count)
+    }
+
+    /// How many changes of a document were stored, whose genesis can't be read: the generation before has
+    /// what it knew.
+    fn count_without_genesis(&self, name: &str) -> Result<u64, StoreError> {
+        let first = changes_name(name, 0);
+        let prefix = first.trim_end_matches('0');
+        let names = self.database.list_keyspace_names();
+        let mut generations: Vec<u64> =
+            names.iter().filter_map(|of| of.strip_prefix(prefix)?.parse().ok()).collect();
+        generations.sort_unstable();
+        let mut count = 0;
+        for generation in generations.into_iter().rev() {
+            count += self.keyspace(name, generation)?.len().map_err(|error| self.failed(error))? as u64;
+            let key = archive_key(name, generation);
+            if let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? {
+                return Ok(decode_genesis(&framed, &key)?.1 + count);
+            }
+            if generation == 0 {
+                return Ok(count);
+            }
+        }
+        Err(damaged("meta", &genesis_key(name)))
     }
 
     fn keyspace(&self, name: &str, generation: u64) -> Result<Keyspace, StoreError> {

@@ -34,6 +34,20 @@ fn genesis() -> Genesis {
     Genesis::directory(NodeId(7))
 }
 
+/// The next generation's.
+fn next_genesis() -> Genesis {
+    let mut state = genesis().state(crate::machine::Caps::default()).unwrap();
+    let voters = genesis().voters();
+    state.next_generation(voters.clone(), [0; 32]);
+    genesis().after(&state, &voters, (1, crate::document::Actor([7; 16])))
+}
+
+fn market_genesis() -> Genesis {
+    let one = crate::decimal::Grid::new("1".parse().unwrap()).unwrap();
+    let rules = crate::machine::Rules::new(one, one);
+    Genesis::market(&crate::machine::NewMarket { name: "BTC/USDT".into(), rules, voters: vec![NodeId(7)] })
+}
+
 #[test]
 fn what_was_written_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
@@ -155,6 +169,41 @@ fn a_directory_that_was_found_to_be_an_old_copy_is_not_opened_again() {
     Store::open(directory.path()).unwrap().condemn("peer 7 remembers more").unwrap();
     let error = Store::open(directory.path()).err().unwrap().to_string();
     assert_eq!(error, "this data directory was refused before: peer 7 remembers more");
+}
+
+#[test]
+fn a_lost_record_is_noticed_beside_a_genesis_that_cannot_be_read() {
+    let rolls = |store: &Store, document: &Stored| {
+        let next = next_genesis();
+        let to = store.next_generation(&document.changes, 2, &next).unwrap();
+        let what =
+            What::Roll { from: 0, to, genesis: next.into(), changes: vec![b"three".as_slice().into()] };
+        let writer = Writer::start(store).unwrap();
+        writer.sender().send(Write { what, remembered: None, done: Box::new(|| {}) }).unwrap();
+        writer.finish().unwrap();
+    };
+    for (rolled, lost) in [(false, false), (false, true), (true, false), (true, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let market = store.create(&market_genesis()).unwrap();
+        write(&store, &market, &[b"one"]);
+        let damaged = store.create(&genesis()).unwrap();
+        write(&store, &damaged, &[b"one", b"two"]);
+        if rolled {
+            rolls(&store, &damaged);
+        }
+        store.meta.insert(genesis_key(genesis().name()), frame::close(b"?")).unwrap();
+        if lost {
+            market.changes.keyspace.remove(0_u64.to_be_bytes()).unwrap();
+        }
+        match store.load() {
+            Ok(documents) => {
+                assert!(!lost, "rolled: {rolled}");
+                assert_eq!(documents.iter().filter(|document| document.stored.is_err()).count(), 1);
+            }
+            Err(error) => assert!(lost && matches!(error, StoreError::Lost { .. }), "{error}"),
+        }
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

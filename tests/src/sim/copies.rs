@@ -57,6 +57,10 @@ impl World {
     /// What the node of a copy may see; `None` if it must not be put back.
     fn judge_copy(&mut self, at: usize, copy: &Disk) -> Option<Copied> {
         let (node, real) = (self.machines[at].id, &self.machines[at].disk);
+        // A sole voter has nobody to ask.
+        if copy.genesis().voters() == [node] {
+            return None;
+        }
         let newest = real.genesis().generation();
         let own = |disk: &Disk, generation| {
             let changes = disk.of(generation).unwrap_or_default();

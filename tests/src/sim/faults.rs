@@ -282,14 +282,15 @@ impl World {
         }
         self.random.shuffle(&mut voters);
         let near = voters.len() / 2;
+        // Nobody takes an observer's word for what is committed, so none is between two others.
         let mut tree = vec![voters[0]];
         let mut edges: Vec<Direction> = Vec::new();
         let mut rest: Vec<usize> = (0..self.machines.len()).filter(|at| *at != voters[0]).collect();
-        rest.sort_by_key(|at| !voters[..=near].contains(at));
+        rest.sort_by_key(|at| (!voters[..=near].contains(at), !voters.contains(at)));
         for (number, at) in rest.into_iter().enumerate() {
             let to = if number < near { voters[0] } else { tree[self.random.index(tree.len())] };
             edges.push(pair(at, to));
-            tree.push(at);
+            tree.extend(Some(at).filter(|at| voters.contains(at)));
         }
         let links = self.links_where(|from, to| !edges.contains(&pair(from, to)));
         self.block(&links, 1);

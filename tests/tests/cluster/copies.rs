@@ -82,7 +82,7 @@ async fn a_moved_directory_votes_after_it_has_heard_the_others_or_is_trusted() -
     // Both are.
     cluster.restart(holder).await?;
     check(&cluster, &mut clients).await?;
-    cluster.wait_until("it votes", async || Ok(votes(cluster.home(moved).log()) == 2)).await?;
+    cluster.wait_until("it votes", async || Ok(votes(&cluster.home(moved).log()) == 2)).await?;
 
     // It belongs there now, and one is enough again.
     for node in [moved, holder] {
@@ -106,6 +106,6 @@ async fn a_moved_directory_votes_after_it_has_heard_the_others_or_is_trusted() -
 }
 
 /// How many of its documents a node votes in, having been held back.
-fn votes(log: String) -> usize {
+fn votes(log: &str) -> usize {
     log.matches("a majority of the other voters was heard").count()
 }

@@ -1,6 +1,7 @@
 //! Generations: several replicas on a perfect network seal, roll over, change voters and catch up.
 
 mod copies;
+mod ends;
 mod hostile;
 mod links;
 
