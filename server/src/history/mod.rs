@@ -109,7 +109,13 @@ pub enum Damage {
 }
 
 /// Bytes that wait in memory before they are flushed to tables.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes in journals beyond which what waits in memory is flushed; the least there is.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of tables that are kept in memory.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
 type Result<T> = std::result::Result<T, HistoryError>;
 
@@ -119,7 +125,8 @@ impl HistoryStore {
     /// # Errors
     /// The database's own.
     pub fn open(directory: &Path) -> std::result::Result<Self, fjall::Error> {
-        let database = Database::builder(directory).open()?;
+        let database =
+            Database::builder(directory).max_journaling_size(JOURNAL_BYTES).cache_size(CACHE_BYTES).open()?;
         // Blocks are large and written once: kept apart from the keys they need not be rewritten.
         let options = || {
             KeyspaceCreateOptions::default()

@@ -121,7 +121,13 @@ pub enum StoreError {
 
 /// Bytes of a generation that wait in memory before they are flushed to tables: they are on the disk
 /// already, in the journal.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes in journals beyond which what waits in memory of any generation is flushed; the least there is.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of tables that are kept in memory.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 const NODE_KEY: &str = "node";
 const CLUSTER_KEY: &str = "cluster";
@@ -139,7 +145,12 @@ impl Store {
             fjall::Error::Locked => StoreError::InUse { path: path.clone() },
             error => StoreError::Database { path: path.clone(), error },
         };
-        let database = Database::builder(&path).manual_journal_persist(true).open().map_err(failed)?;
+        let database = Database::builder(&path)
+            .manual_journal_persist(true)
+            .max_journaling_size(JOURNAL_BYTES)
+            .cache_size(CACHE_BYTES)
+            .open()
+            .map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         let watermark = Watermark::open(&directory.join("watermark"))?;
         Ok(Self { database, meta, watermark: Arc::new(watermark) })
