@@ -165,11 +165,20 @@ async fn measure(orders: u32, size: &str, open: u32, format: Format) -> Result<(
         ));
     }
     ensure!(verified, "the report is not what it must be");
-    let (_, before) = usage()?;
+    measure_resting(&cluster, open, format).await
+}
+
+/// What orders cost that only rest, in a market of their own.
+async fn measure_resting(cluster: &Cluster, open: u32, format: Format) -> Result<()> {
+    let resident = || -> Result<u64> {
+        let all = cluster.processes().into_iter().map(|process| Ok(Usage::of(process)?.resident));
+        Ok(all.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default())
+    };
+    let before = resident()?;
     let voters = (0..cluster.len()).map(|node| cluster.id(node).to_owned()).collect();
     let market = rest(cluster.connect(THROUGH).await?, voters, open).await?;
     cluster.agree(&market).await?;
-    let (_, after) = usage()?;
+    let after = resident()?;
     let documents = cluster.describe(THROUGH).await?.documents;
     let document = documents.iter().find(|status| status.name == market).context("no market")?;
     let resting = Resting {
