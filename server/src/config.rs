@@ -100,7 +100,7 @@ pub struct Settings {
     #[arg(long, value_name = "FILTER", env = "XNODE_LOG_FILTER")]
     pub log_filter: Option<LogFilter>,
     /// Size at which a document is sealed and its next generation begins; memory and the time of a
-    /// restart grow with it [default: 64MiB]
+    /// restart grow with it [default: 8MiB]
     #[arg(long, value_name = "SIZE", env = "XNODE_DOCUMENT_SIZE")]
     pub document_size: Option<DocumentSize>,
     /// How long to wait, when told to end, for calls that were taken [default: 10s]

@@ -26,7 +26,7 @@ use super::error::Refusal;
 use super::unread::Unread;
 
 /// How many connections above the limit are told so at a time, and how long each may stay.
-const MAX_TOLD: usize = 64;
+const MAX_TOLD: usize = 16;
 const TOLD_FOR: Duration = Duration::from_secs(1);
 
 /// How long to wait after a connection could not be accepted.

@@ -19,7 +19,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.listen, "127.0.0.1:7001".parse().unwrap());
     assert_eq!(config.peer_listen, "127.0.0.1:7101".parse().unwrap());
     assert_eq!(config.log, LogConfig::default());
-    assert_eq!(config.document_size.bytes(), 64 << 20);
+    assert_eq!(config.document_size.bytes(), 8 << 20);
     assert_eq!(config.shutdown_grace.duration(), Duration::from_secs(10));
 }
 

@@ -47,7 +47,7 @@ use supervisor::{Starter, Supervisor};
 const LEASE: Micros = Micros(1_000_000);
 
 /// Size in bytes at which a document is sealed and its next generation begins, by default.
-pub const DOCUMENT_BYTES: u64 = 64 * 1024 * 1024;
+pub const DOCUMENT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What a node starts with.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

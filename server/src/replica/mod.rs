@@ -73,7 +73,7 @@ use tape::Tape;
 pub const MAX_BATCH: usize = 4_096;
 
 /// A document is sealed when it is this many times as large as its genesis, and not before.
-const GENESIS_SHARE: u64 = 8;
+const GENESIS_SHARE: u64 = 3;
 
 /// Most changes that may be on their way to the disk. While they are, requests gather.
 const MAX_IN_FLIGHT: usize = 2;

@@ -160,7 +160,13 @@ pub enum StoreError {
 
 /// Bytes of a generation that wait in memory before they are flushed to tables: they are on the disk
 /// already, in the journal.
-const MEMTABLE_BYTES: u64 = 16 * 1024 * 1024;
+const MEMTABLE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes in journals beyond which what waits in memory of any generation is flushed; the least there is.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of tables that are kept in memory.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 const NODE_KEY: &str = "node";
 const CLUSTER_KEY: &str = "cluster";
@@ -179,7 +185,10 @@ impl Store {
             error => StoreError::Database { path: path.clone(), error },
         };
         // The database panics on some damages of its journal.
-        let open = || Database::builder(&path).manual_journal_persist(true).open();
+        let open = || {
+            let builder = Database::builder(&path).manual_journal_persist(true);
+            builder.max_journaling_size(JOURNAL_BYTES).cache_size(CACHE_BYTES).open()
+        };
         let opened = catch_unwind(AssertUnwindSafe(open));
         let database = opened.map_err(|_| StoreError::Unreadable { path: path.clone() })?.map_err(failed)?;
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;

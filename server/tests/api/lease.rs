@@ -76,7 +76,7 @@ async fn only_a_voter_can_get_a_lease() {
     let mut first = Served::start().await;
     let me = first.node.id().to_string();
     let held = transfer(&mut first, &me).await;
-    assert_eq!((held.holder, held.promised_by), (me.clone(), vec![me]));
+    assert_eq!((held.holder.clone(), held.promised_by), (me.clone(), vec![me]));
     let ask = |market: &str, node_id: &str| v1::TransferLeaseRequest {
         market: market.into(),
         node_id: node_id.into(),

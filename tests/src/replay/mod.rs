@@ -13,6 +13,7 @@
 mod command;
 mod kill;
 mod reader;
+mod rest;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -35,12 +36,16 @@ use crate::workload::e1::Message;
 use command::Commands;
 pub use kill::{THROUGH, replay_killing};
 use reader::Reader;
+pub use rest::rest;
 
 /// The workload's tick, in the quote currency.
 const TICK: &str = "0.005";
 
 /// The session's name; each replay has a market of its own.
 const SESSION: &str = "replay";
+
+/// How often a node that has just joined is asked.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Messages that wait for the transport.
 const BUFFERED: usize = 2;
@@ -81,6 +86,8 @@ pub async fn create_market(channel: Channel, voters: Vec<String>) -> Result<Stri
         match data.get_market(GetMarketRequest { market: market.clone() }).await {
             Ok(_) => number += 1,
             Err(status) if status.code() == tonic::Code::NotFound => break market,
+            // It has just joined, and does not know yet.
+            Err(status) if status.code() == tonic::Code::Unavailable => tokio::time::sleep(ASK_AGAIN).await,
             Err(status) => return Err(status).context("can't ask for markets"),
         }
     };

@@ -1,6 +1,7 @@
 //! `xbench grow`: workload E1 through three real nodes whose documents are sealed when they are still
 //! small, so that there are many generations on the way. Its book stays small, so the cost of a
-//! command and the memory should stay what they were.
+//! command and the memory should stay what they were. Then orders are added that only rest: what each
+//! costs, and what a node needs with all of them.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use xbook::book::Book;
 use xbook_tests::clock::Stopwatch;
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::{Home, Usage};
-use xbook_tests::replay::{Pace, THROUGH, replay_killing};
+use xbook_tests::replay::{Pace, THROUGH, replay_killing, rest};
 use xbook_tests::workload::e1::{Scenario, messages};
 use xbook_tests::workload::report::report_hash;
 
@@ -30,6 +31,9 @@ pub struct Args {
     /// At which size documents are sealed.
     #[arg(long, default_value = "4MiB")]
     document_size: String,
+    /// How many orders rest at the end, in a market of their own.
+    #[arg(long, default_value = "100000", value_parser = clap::value_parser!(u32).range(1_000..=500_000))]
+    open: u32,
     /// How results are printed.
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
@@ -52,6 +56,19 @@ struct Row {
     generations: u64,
     /// Whether the report has the hash that it must have and all nodes agree.
     verified: bool,
+}
+
+/// What orders cost that only rest.
+#[derive(Serialize)]
+struct Resting {
+    workload: &'static str,
+    open_orders: u32,
+    /// What the largest node's memory grew by, for each: its document's part included.
+    bytes_an_order: u64,
+    /// Size of the market's document.
+    document_bytes: u64,
+    /// The largest node's memory with all of them, in bytes.
+    resident_bytes: u64,
 }
 
 /// How it was at one moment.
@@ -83,10 +100,11 @@ pub fn run(args: &Args) -> Result<()> {
         ));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(orders, size, args.output))
+    let open = if args.quick { 2_000 } else { args.open };
+    runtime.block_on(measure(orders, size, open, args.output))
 }
 
-async fn measure(orders: u32, size: &str, format: Format) -> Result<()> {
+async fn measure(orders: u32, size: &str, open: u32, format: Format) -> Result<()> {
     let homes = (0..3).map(|_| Ok(Home::new()?.with_document_size(size))).collect::<Result<_>>()?;
     let mut cluster = Cluster::start_at(homes).await?;
     let messages = messages(Scenario::Normal, orders);
@@ -147,6 +165,38 @@ async fn measure(orders: u32, size: &str, format: Format) -> Result<()> {
         ));
     }
     ensure!(verified, "the report is not what it must be");
+    measure_resting(&cluster, open, format).await
+}
+
+/// What orders cost that only rest, in a market of their own.
+async fn measure_resting(cluster: &Cluster, open: u32, format: Format) -> Result<()> {
+    let resident = || -> Result<u64> {
+        let all = cluster.processes().into_iter().map(|process| Ok(Usage::of(process)?.resident));
+        Ok(all.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default())
+    };
+    let before = resident()?;
+    let voters = (0..cluster.len()).map(|node| cluster.id(node).to_owned()).collect();
+    let market = rest(cluster.connect(THROUGH).await?, voters, open).await?;
+    cluster.agree(&market).await?;
+    let after = resident()?;
+    let documents = cluster.describe(THROUGH).await?.documents;
+    let document = documents.iter().find(|status| status.name == market).context("no market")?;
+    let resting = Resting {
+        workload: "grow resting",
+        open_orders: open,
+        bytes_an_order: after.saturating_sub(before) / u64::from(open),
+        document_bytes: document.bytes,
+        resident_bytes: after,
+    };
+    match format {
+        Format::Json => print(&serde_json::to_string(&resting).unwrap_or_default()),
+        Format::Table => print(&format!(
+            "{open} orders rest: {} bytes each, in a document of {} kB; RSS {} MB",
+            resting.bytes_an_order,
+            resting.document_bytes / 1_000,
+            resting.resident_bytes / 1_000_000
+        )),
+    }
     Ok(())
 }
 
