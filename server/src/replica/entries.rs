@@ -94,8 +94,9 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes what was read of a change, now that the document has it.
+    /// Takes what was read of the change that arrives next, now that the document has it.
     pub(super) fn take(&mut self, (actor, seq): (Actor, u64), entries: Vec<Read>) {
+        let head = self.tape.head().map(|head| head.term);
         for entry in entries {
             match entry {
                 Read::Intents { node, first, intents } => {
@@ -116,6 +117,9 @@ impl Replica {
                 }
                 Read::Record(Entry::Intents(_)) => {}
             }
+        }
+        if self.tape.head().map(|head| head.term) != head {
+            self.head_at = self.log.len() + 1;
         }
     }
 }

@@ -110,6 +110,8 @@ pub struct Replica {
     caps: Caps,
     /// Size in bytes below which no Seal is tried, since the last one could not have been read back.
     seal_from: u64,
+    /// How many changes had arrived when the tape's head did.
+    head_at: usize,
     /// Since when the tape has ended with a Seal.
     sealed_since: Option<Micros>,
     /// How many batches of the effective tape are known to be committed.
@@ -161,6 +163,7 @@ impl Replica {
             roll_at,
             caps,
             seal_from: 0,
+            head_at: 0,
             sealed_since: None,
             genesis,
             committed: 0,
@@ -194,6 +197,7 @@ impl Replica {
             replica.lease.begin_fresh(now);
         }
         replica.log.opened(promised);
+        replica.head_at = 0;
         replica.accepted = replica.inbox.last(replica.node);
         // An earlier process may have sent all that it had.
         replica.sent_through = replica.accepted;
@@ -382,12 +386,13 @@ impl Replica {
         Ok(self.view.batches() >= self.committed)
     }
 
-    /// A batch of the tape, if it is on this node's own disk. Others' disks may have committed it before,
-    /// but what this node shows it must show after a restart too.
+    /// A batch of the tape, if it is on this node's own disk, and so is the head, without which it might not
+    /// be on the tape. Others' disks may have committed it before, but what this node shows it must show
+    /// after a restart too.
     fn showable(&self, at: u64) -> Option<&Arc<Batch>> {
         let (actor, seq) = self.tape.change_of(at)?;
         let stored = self.log.ack().vector.get(&actor).copied().unwrap_or(0);
-        self.tape.batch(at).filter(|_| stored >= seq)
+        self.tape.batch(at).filter(|_| stored >= seq && self.log.durable() >= self.head_at)
     }
 
     /// Asks to be woken when there is something to do that nothing else would bring up.

@@ -170,6 +170,7 @@ impl Replica {
         self.told = (0, 0);
         self.told_since = now;
         self.sealed_since = None;
+        self.head_at = 0;
         self.seal_from = 0;
         self.accepted = self.accepted.max(consumed);
         self.in_flight.clear();
