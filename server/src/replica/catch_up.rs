@@ -140,9 +140,9 @@ impl Replica {
     /// - the Seal in this node's own document names it, and is known to be committed, or one of the
     ///   document's voters says that it is in it; or
     /// - a majority of the voters that this node knows say that they are in it, or were; or
-    /// - the voters that this node knows may have sealed it without this node's hearing so, and a
-    ///   majority of its own other voters, given some time to come, say that they are in it: whoever was
-    ///   away while voters were replaced has nobody else to ask; or
+    /// - the voters that this node knows may have sealed it without this node's hearing so, as still seems
+    ///   after some time, and one of its own voters says that it is in it: whoever was away while voters
+    ///   were replaced, or reaches few of them, has nobody else to ask; or
     /// - this node has nothing yet of the directory, and goes by the node that it was told to join.
     ///
     /// Each says so on its own connection. `voters` are those of the genesis, if they are known.
@@ -168,17 +168,12 @@ impl Replica {
         if !may && !self.tape.is_sealed() {
             return Stand::Refuted;
         }
-        let vouch = |voters: &[u64]| {
-            let others = voters.iter().map(|voter| NodeId(*voter)).filter(|voter| *voter != self.node);
-            let (all, vouching) = others
-                .fold((0, 0), |(all, some), voter| (all + 1, some + usize::from(says(&voter) == Some(true))));
-            vouching > all / 2
-        };
+        let vouch = |voters: &[u64]| voters.iter().any(|voter| says(&NodeId(*voter)) == Some(true));
         let waited = now >= self.catch_up.since.plus(self.slow_patience());
         if waited && voters.is_some_and(vouch) { Stand::Proven } else { Stand::Possible }
     }
 
-    /// How long the voters of a generation are waited for, of whom none is known here.
+    /// How long the voters that this node knows are waited for.
     fn slow_patience(&self) -> Micros {
         Micros(self.lease.duration.0.saturating_mul(2))
     }
