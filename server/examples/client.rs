@@ -4,9 +4,7 @@
 //! order by the request that placed it.
 #![allow(clippy::print_stdout, reason = "it shows what it does")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tonic::Request;
 use tonic::transport::Channel;
 use xbook_proto::v1;
@@ -22,7 +20,7 @@ async fn main() -> Result<()> {
     let mut cluster = ClusterServiceClient::new(channel.clone());
     let mut trading = TradingServiceClient::new(channel);
     // Names that nobody used before: a repeated request has the first one's answer and no effect of its own.
-    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+    let run = getrandom::u64().map_err(|error| anyhow!("no random numbers: {error}"))?;
 
     // The same request again creates nothing and gets the first answer.
     let rules = v1::MarketRules { tick_size: "0.01".into(), lot_size: "0.1".into(), ..Default::default() };

@@ -139,7 +139,9 @@ impl Replica {
             return Ok(());
         }
         // The last word in this generation: the Seal, which nobody else has yet if one voter's disk was
-        // enough to commit it, and that it is committed, so that the others can go on as well.
+        // enough to commit it, and that it is committed, so that the others can go on as well; also who
+        // reaches nobody else, and would get it from here only when its time has come.
+        self.hurry_all();
         self.push_changes(now, effects);
         self.tell(effects);
         self.view.next_generation(genesis.voters(), genesis.digest());

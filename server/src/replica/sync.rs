@@ -177,6 +177,11 @@ impl Replica {
         }
     }
 
+    /// All peers do.
+    pub(super) fn hurry_all(&mut self) {
+        self.peers.connected.values_mut().for_each(|peer| peer.urgent = true);
+    }
+
     /// Takes changes from a peer: applies what can be, keeps what came early. The inner error is
     /// the peer's fault: it sent what no correct node sends.
     pub(super) fn take_changes(

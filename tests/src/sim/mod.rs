@@ -142,23 +142,38 @@ fn history(world: &mut World, chaos: u64, resumed: &mut Option<u64>) -> Result<(
         world.run_until(world.time + chaos / 10)?;
         world.check_merge()?;
     }
-    let some = world.random.percent(40);
-    settle(world, some)?;
-    world.heal()?;
+    settle(world)?;
+    if world.random.percent(40) {
+        trade_in_a_tree(world)?;
+    }
     let healed = world.time;
     *resumed = clean_partition(world)?;
-    let some = world.random.percent(40);
-    settle(world, some)?;
+    settle(world)?;
     // All clocks were right, and clients traded.
     world.times.ended(healed + 1_000_000)?;
     world.check_merge()
 }
 
-/// Heals everything, or all but some links, and waits until all is quiet.
-fn settle(world: &mut World, some_links: bool) -> Result<(), Violation> {
-    (world.chaos, world.fresh) = (false, false);
+/// Clients trade while only a tree of links works, and all nodes come to the same in it.
+fn trade_in_a_tree(world: &mut World) -> Result<(), Violation> {
+    if world.leave_tree() {
+        world.fresh = true;
+        world.run_until(world.time + 3_000_000)?;
+        come_to_rest(world, 3)?;
+    }
+    world.heal()
+}
+
+/// Heals everything and waits until all is quiet.
+fn settle(world: &mut World) -> Result<(), Violation> {
+    world.chaos = false;
     world.heal()?;
-    let patience = if some_links && world.leave_tree() { 3 } else { 1 };
+    come_to_rest(world, 1)
+}
+
+/// Waits until all is quiet.
+fn come_to_rest(world: &mut World, patience: u64) -> Result<(), Violation> {
+    world.fresh = false;
     let begun = world.time;
     world.run_until(begun + 100_000)?;
     while !convergence::converged(&world.machines, world.committed.end())

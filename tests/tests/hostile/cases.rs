@@ -24,7 +24,7 @@ pub enum Act {
     /// Opens a stream with this frame.
     Open(Bytes),
     /// Greets, and answers the node's greeting with what is made of both.
-    Greet(Greeting, Answer),
+    Greet(Box<Greeting>, Answer),
     /// Says these frames as a member.
     Say(Vec<Bytes>),
 }
@@ -62,7 +62,7 @@ impl Case {
                 Err(status) => Some(status),
             }),
             Act::Greet(greeting, answer) => {
-                let first = frame(Content::Greeting(greeting.clone()));
+                let first = frame(Content::Greeting((**greeting).clone()));
                 match Fake::open(target.peer_address(), first).await {
                     Ok(mut fake) => {
                         answer(greeting, &fake.greeting).into_iter().for_each(|content| fake.say(content));
@@ -85,6 +85,7 @@ pub fn of_strangers(target: &Target) -> Vec<Case> {
     let mut cases = openings(target);
     cases.extend(greetings(target));
     cases.extend(proofs(target));
+    cases.extend(invitations(target));
     cases
 }
 
@@ -150,7 +151,9 @@ fn greetings(target: &Target) -> Vec<Case> {
         ("no key", greet(&|greeting| greeting.key = Bytes::new()), Code::InvalidArgument),
     ];
     let nothing = || -> Answer { Box::new(|_, _| Vec::new()) };
-    let case = |(name, greeting, code)| Case::new(name, Act::Greet(greeting, nothing()), End::Refused(code));
+    let case = |(name, greeting, code)| {
+        Case::new(name, Act::Greet(Box::new(greeting), nothing()), End::Refused(code))
+    };
     cases.into_iter().map(case).collect()
 }
 
@@ -203,6 +206,14 @@ fn proofs(target: &Target) -> Vec<Case> {
         Box::new(|_, _| vec![proof(vec![0; 64].into())]),
         Code::Unauthenticated,
     );
+    cases.into_iter().map(greeted).collect()
+}
+
+/// Who shows a token that lets nobody in, or claims to be a node that has another key.
+fn invitations(target: &Target) -> Vec<Case> {
+    let good = |who: &Who| who.greeting(&target.directory);
+    let mut cases: Vec<(&str, Greeting, Answer, Code)> = Vec::new();
+    let mut add = |name, greeting, answer, code| cases.push((name, greeting, answer, code));
     for (name, token) in [
         ("no token", Vec::new()),
         ("a made-up token", vec![4; 16]),
@@ -227,9 +238,11 @@ fn proofs(target: &Target) -> Vec<Case> {
         Box::new(move |mine, theirs| vec![zero.proof(mine, theirs)]),
         Code::PermissionDenied,
     );
-    let case =
-        |(name, greeting, answer, code)| Case::new(name, Act::Greet(greeting, answer), End::Refused(code));
-    cases.into_iter().map(case).collect()
+    cases.into_iter().map(greeted).collect()
+}
+
+fn greeted((name, greeting, answer, code): (&str, Greeting, Answer, Code)) -> Case {
+    Case::new(name, Act::Greet(Box::new(greeting), answer), End::Refused(code))
 }
 
 /// A message about the market, as a member says it.

@@ -40,7 +40,7 @@ fn impersonations(target: &Target) -> Vec<Case> {
     let answer: Answer = Box::new(move |mine, theirs| vec![shown.proof(mine, theirs)]);
     let mut cases = vec![Case::new(
         "a member's id with another key",
-        Act::Greet(liar.greeting(&target.directory), answer),
+        Act::Greet(Box::new(liar.greeting(&target.directory)), answer),
         End::Refused(Code::PermissionDenied),
     )];
     // Its key is public; its signature is not to be had.
@@ -49,7 +49,7 @@ fn impersonations(target: &Target) -> Vec<Case> {
     let answer: Answer = Box::new(move |mine, theirs| vec![other.proof(mine, theirs)]);
     cases.push(Case::new(
         "a member's id and key, another's signature",
-        Act::Greet(known, answer),
+        Act::Greet(Box::new(known), answer),
         End::Refused(Code::Unauthenticated),
     ));
     cases

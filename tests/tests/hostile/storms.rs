@@ -1,6 +1,6 @@
 //! Much at once, and for long.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -15,9 +15,10 @@ use xbook::types::{Micros, NodeId};
 use xbook_proto::peer::v1::Changes;
 use xbook_proto::peer::v1::document_message::Message as Said;
 use xbook_proto::v1::Side;
+use xbook_tests::clock::Stopwatch;
 
 use super::fake::{Fake, about};
-use super::target::{DIRECTORY, MARKET, Target, own_change};
+use super::target::{DIRECTORY, Target, own_change};
 
 /// Callers that say nothing are turned away in time, and members come in meanwhile.
 pub async fn silent_callers(target: &mut Target) -> Result<()> {
@@ -123,7 +124,7 @@ pub async fn announcements(target: &mut Target) -> Result<()> {
     fake.say(about(DIRECTORY, 0, Said::Changes(Changes { changes: vec![change] })));
     ensure!(fake.ended().await.is_none(), "its announcements are not taken");
     drop(fake);
-    let (began, mut connections) = (Instant::now(), 0);
+    let (began, mut connections) = (Stopwatch::start(), 0);
     while began.elapsed() < Duration::from_secs(8) {
         if let Ok(accepted) = timeout(Duration::from_millis(100), third.accept()).await {
             drop(accepted?);
@@ -131,6 +132,5 @@ pub async fn announcements(target: &mut Target) -> Result<()> {
         }
     }
     ensure!(connections <= 16, "{connections} connections to a third party within 8 s");
-    println!("{connections} connections to a third party; the market is {MARKET}");
     target.check().await.context("after announcements")
 }

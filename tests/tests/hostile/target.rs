@@ -1,7 +1,7 @@
 //! The attacked node.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
 use xbook_proto::v1::{self, OrderStatus, Side};
+use xbook_tests::clock::Stopwatch;
 use xbook_tests::process::{Home, JOIN_TOKEN, Usage, Xnode};
 
 use super::fake::{Fake, PROTOCOL, Who, about, frame};
@@ -106,7 +107,7 @@ impl Target {
 
     /// Orders are placed and cancelled in time, memory is bounded, and the book is as it was.
     pub async fn check(&mut self) -> Result<()> {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let order = self.place(Side::Buy, "1", "probe").await?;
         ensure!(order.status() == OrderStatus::Open, "the order is {:?}", order.status());
         let cancel = v1::CancelOrderRequest {
