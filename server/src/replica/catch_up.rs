@@ -140,9 +140,9 @@ impl Replica {
     /// - the Seal in this node's own document names it, and is known to be committed, or one of the
     ///   document's voters says that it is in it; or
     /// - a majority of the voters that this node knows say that they are in it, or were; or
-    /// - the voters that this node knows may have sealed it without this node's hearing so, and those of
-    ///   its own voters that are connected, given some time to come, all say that they are in it: whoever
-    ///   was away while voters were replaced, or reaches few of them, has nobody else to ask; or
+    /// - the voters that this node knows may have sealed it without this node's hearing so, as still seems
+    ///   after some time, and one of its own voters says that it is in it: whoever was away while voters
+    ///   were replaced, or reaches few of them, has nobody else to ask; or
     /// - this node has nothing yet of the directory, and goes by the node that it was told to join.
     ///
     /// Each says so on its own connection. `voters` are those of the genesis, if they are known.
@@ -168,15 +168,12 @@ impl Replica {
         if !may && !self.tape.is_sealed() {
             return Stand::Refuted;
         }
-        let vouch = |voters: &[u64]| {
-            let words: Vec<bool> = voters.iter().filter_map(|voter| says(&NodeId(*voter))).collect();
-            !words.is_empty() && words.into_iter().all(|word| word)
-        };
+        let vouch = |voters: &[u64]| voters.iter().any(|voter| says(&NodeId(*voter)) == Some(true));
         let waited = now >= self.catch_up.since.plus(self.slow_patience());
         if waited && voters.is_some_and(vouch) { Stand::Proven } else { Stand::Possible }
     }
 
-    /// How long the voters of a generation are waited for, of whom none is known here.
+    /// How long the voters that this node knows are waited for.
     fn slow_patience(&self) -> Micros {
         Micros(self.lease.duration.0.saturating_mul(2))
     }
