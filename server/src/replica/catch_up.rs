@@ -162,8 +162,10 @@ impl Replica {
             return Stand::Proven;
         }
         // A voter that is connected and says otherwise has not sealed what leads there, nor has this one; or
-        // its Seal comes here any moment.
-        let may_have_sealed = |voter: &&NodeId| **voter != self.node && says(voter) != Some(false);
+        // its Seal comes here any moment. An old copy may have sealed it and forgotten that.
+        let mine = self.gate.is_some();
+        let may_have_sealed =
+            |voter: &&NodeId| if **voter == self.node { mine } else { says(voter) != Some(false) };
         let may = known.iter().filter(may_have_sealed).count() >= self.tape.majority();
         if !may && !self.tape.is_sealed() {
             return Stand::Refuted;
