@@ -103,7 +103,7 @@ fn a_promise_below_what_was_applied_is_found() {
 
 #[test]
 fn an_acknowledgement_without_a_label_is_found() {
-    found(Bug::AckUnlabelled, 100);
+    found(Bug::AckUnlabelled, 300);
 }
 
 #[test]
