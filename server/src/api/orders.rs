@@ -101,7 +101,7 @@ async fn of_command(
     match (live, market.history()) {
         (None, Some(history)) => {
             market.reached(position).await?;
-            read_history(history, move |history| history.order_of_command(session, number)).await
+            read_history(history, move |history| history.lookup().order_of_command(session, number)).await
         }
         (live, _) => Ok(live),
     }
@@ -184,7 +184,7 @@ pub(super) async fn find(
         None => {
             deadline.wait(market.reached(position)).await??;
             let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
-            let closed = read_history(history, move |history| history.closed_order(id)).await?;
+            let closed = read_history(history, move |history| history.lookup().closed_order(id)).await?;
             closed.ok_or_else(|| Refusal::unknown_order(id))?
         }
     };

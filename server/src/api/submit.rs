@@ -243,7 +243,7 @@ impl Api {
         let Some(history) = market.history() else {
             return Ok(Settled { intent, refused: Reason::Unspecified, position, source: Source::Unknown });
         };
-        let found = read_history(history, move |history| history.outcome(position)).await?;
+        let found = read_history(history, move |history| history.lookup().outcome(position)).await?;
         let outcome = found.ok_or_else(|| {
             let words = "the first request's outcome is no longer kept";
             Refusal::new(Reason::Position, words).field("position").value(position)

@@ -403,7 +403,7 @@ async fn below_filled(market: &ReplicaHandle, id: OrderId) -> Result<Refusal, Re
 /// Why an order that does not rest can't be changed.
 async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -> Result<Refusal, Refusal> {
     let history = market.history().ok_or_else(Refusal::shutting_down)?;
-    let closed = read_history(history, move |history| history.closed_order(id)).await?;
+    let closed = read_history(history, move |history| history.lookup().closed_order(id)).await?;
     Ok(match closed {
         None => Refusal::unknown_order(id),
         Some((order, _)) if *order.account != *account => Refusal::other_account(id),

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! A market's history reaches from position 1 to what is shown, and its document says how far that has
-//! to be at least: to where its generation begins. What is not in the [log](log) between is a *gap*, whatever
+//! to be at least: to where its generation begins. What is not in the `log` between is a *gap*, whatever
 //! made it: this node was away, a file was lost, a record can't be read. A reader that would touch a
 //! gap is told so ([`HistoryError::Away`]) and never gets less instead. A gap is filled with the blocks of another
-//! node ([`fill`](fill)); in the current generation the replay of the document fills it at the start.
+//! node (`fill`); in the current generation the replay of the document fills it at the start.
 //!
 //! What is in the log follows from documents, so it is synced only before a document is given up.
 //!
@@ -21,6 +21,7 @@ mod fill;
 mod index;
 mod keys;
 mod log;
+mod lookup;
 mod outcome;
 mod read;
 mod record;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 pub use fill::{FillError, MAX_BLOCK_BYTES, Missing, Piece};
+pub use lookup::Lookup;
 pub use outcome::StoredOutcome;
 pub use record::{Sizes, StoredBlock};
 

@@ -1,10 +1,8 @@
 //! The outcome of a request that was answered before, for its repeats.
 
-use xbook_proto::v1::Reason;
-
-use super::{History, Result, Sizes};
+use super::Sizes;
 use crate::machine::{Block, Change, Order, RequestOutcome};
-use crate::types::{OrderId, Position};
+use crate::types::OrderId;
 
 /// How a request ended, and what it changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,23 +13,6 @@ pub struct StoredOutcome {
     pub changes: Vec<Change>,
     /// What they count in.
     pub sizes: Sizes,
-}
-
-impl History {
-    /// The outcome that ended at a position; `None` if it is not stored.
-    ///
-    /// # Errors
-    /// The store's own, or a damaged block.
-    pub fn outcome(&self, last: Position) -> Result<Option<StoredOutcome>> {
-        let Some(mut stored) = self.block_at(last)? else {
-            return Ok(None);
-        };
-        let kept = stored.outcomes.iter().find(|outcome| outcome.last == last);
-        let single = RequestOutcome { first: last, last, refused: Reason::Unspecified };
-        let outcome = *kept.unwrap_or(&single);
-        stored.block.changes.retain(|change| (outcome.first..=last).contains(&change.position()));
-        Ok(Some(StoredOutcome { outcome, changes: stored.block.changes, sizes: stored.sizes }))
-    }
 }
 
 impl StoredOutcome {

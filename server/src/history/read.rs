@@ -1,11 +1,11 @@
-//! Reading: by position, by account, by order, by session's command. No reader passes a gap.
+//! Reading by position and by account. No reader passes a gap.
 
 use std::collections::VecDeque;
 
 use super::log::{Gap, Order, Range, Run};
-use super::{History, HistoryError, Keys, Result, Sizes, StoredBlock, record};
-use crate::machine::{self, Change, Origin, SessionId};
-use crate::types::{OrderId, Position};
+use super::{History, HistoryError, Keys, Result, StoredBlock, record};
+use crate::machine::{Change, SessionId};
+use crate::types::Position;
 
 /// Most index entries that are looked up at a time.
 const ENTRIES: usize = 64;
@@ -100,7 +100,7 @@ impl History {
     }
 
     /// An error if anything is not here.
-    fn whole(&self) -> Result<()> {
+    pub(super) fn whole(&self) -> Result<()> {
         let gap = self.gaps().first().copied();
         gap.map_or(Ok(()), |(first, last)| Err(self.away((first, Some(last)))))
     }
@@ -176,7 +176,11 @@ impl History {
         if position > self.last() || position == Position(0) {
             return Ok(None);
         }
-        self.blocks_before(position.next()).next().transpose()
+        let begin =
+            |run: Run| Range { from: self.keys.block(run.first), to: self.keys.block(position.next()) };
+        let (_, entries) = self.stretch(position, (Order::Descending, 1), begin)?;
+        let first = entries.first().and_then(|(key, _)| Keys::position(key));
+        self.read_block(first.unwrap_or(position)).map(Some)
     }
 
     /// The blocks with events after a position, in order, read one by one. They end with the first error.
@@ -233,53 +237,6 @@ impl History {
         Blocks { history: self, wanted, order, next, last: self.last(), found: VecDeque::new() }
     }
 
-    /// A closed order, with the sizes that it counts in.
-    ///
-    /// # Errors
-    /// The store's own, or it may be in what is not here.
-    pub fn closed_order(&self, id: OrderId) -> Result<Option<(machine::Order, Sizes)>> {
-        let key = self.keys.closed(id);
-        let mut to = key.clone();
-        to.push(0);
-        let found = self.log.find_last(&self.market, &Range { from: key, to })?;
-        for (_, position) in found {
-            if let Some(block) = self.block_at(Position(position))? {
-                let changes = block.block.changes.iter().rev().filter_map(Change::order);
-                if let Some(order) = changes.clone().find(|order| order.id == id && !order.is_live()) {
-                    return Ok(Some((order.clone(), block.sizes)));
-                }
-            }
-        }
-        self.whole().map(|()| None)
-    }
-
-    /// The order that a command of a session placed; `None` if it placed none.
-    ///
-    /// # Errors
-    /// The store's own, or it may be in what is not here.
-    pub fn order_of_command(&self, session: SessionId, number: u64) -> Result<Option<OrderId>> {
-        let (from, mut to) = (self.keys.session(session, 0), self.keys.session(session, number));
-        to.push(0);
-        let found = self.log.find_last(&self.market, &Range { from, to })?;
-        let Some((_, first)) = found.into_iter().max() else {
-            return self.whole().map(|()| None);
-        };
-        let block = self.block_at(Position(first))?;
-        let placed = block.iter().flat_map(|block| &block.block.changes).find_map(|change| match change {
-            Change::Order { order, placed: true, .. } => match &order.origin {
-                Origin::Command { session: of, number: at } if of.id == session && *at == number => {
-                    Some(order.id)
-                }
-                _ => None,
-            },
-            _ => None,
-        });
-        if placed.is_none() {
-            self.whole()?;
-        }
-        Ok(placed)
-    }
-
     /// Whether a session ever placed an order.
     ///
     /// # Errors
@@ -287,7 +244,7 @@ impl History {
     pub fn knows_session(&self, session: SessionId) -> Result<bool> {
         let (from, mut to) = (self.keys.session(session, 0), self.keys.session(session, u64::MAX));
         to.push(0);
-        if self.log.find_last(&self.market, &Range { from, to })?.is_empty() {
+        if self.log.find_last(&self.market, &Range { from, to }, 1)?.is_empty() {
             return self.whole().map(|()| false);
         }
         Ok(true)

@@ -263,15 +263,15 @@ fn away_in(history: &History, (first, last): (Position, Position)) {
     };
     is_away(history.block_at(first).transpose());
     is_away(history.block_at(last).transpose());
-    is_away(history.outcome(last).map(|found| found.map(|_| unreachable!())).transpose());
+    is_away(history.lookup().outcome(last).map(|found| found.map(|_| unreachable!())).transpose());
     is_away(history.blocks_after(Position(first.0 - 1)).next());
     is_away(history.blocks_before(last.next()).next());
     is_away(history.account_blocks_after("nobody", Position(0)).last());
     is_away(history.account_blocks_before("nobody", Position(u64::MAX)).last());
     let unknown = OrderId { node: NodeId(9), counter: 1 };
-    assert!(matches!(history.closed_order(unknown), Err(HistoryError::Away { .. })));
+    assert!(matches!(history.lookup().closed_order(unknown), Err(HistoryError::Away { .. })));
     let session = Session::new("nobody", "s").id;
-    assert!(matches!(history.order_of_command(session, 1), Err(HistoryError::Away { .. })));
+    assert!(matches!(history.lookup().order_of_command(session, 1), Err(HistoryError::Away { .. })));
     assert!(matches!(history.knows_session(session), Err(HistoryError::Away { .. })));
 }
 
@@ -313,17 +313,17 @@ fn by_account(history: &History, blocks: &[Block], pivot: Position) {
 
 fn by_order(history: &History, blocks: &[Block]) {
     for order in blocks.iter().flat_map(|block| &block.changes).filter_map(Change::order) {
-        let found = history.closed_order(order.id).unwrap();
+        let found = history.lookup().closed_order(order.id).unwrap();
         let closed = found.filter(|_| !order.is_live()).map(|(order, _)| order);
         assert_eq!(closed.as_ref(), (!order.is_live()).then_some(order));
     }
-    assert_eq!(history.closed_order(OrderId { node: NodeId(9), counter: 1 }).unwrap(), None);
+    assert_eq!(history.lookup().closed_order(OrderId { node: NodeId(9), counter: 1 }).unwrap(), None);
 }
 
 fn outcomes(history: &History, blocks: &[Block]) {
     for block in blocks {
         for answer in &block.answers {
-            let found = history.outcome(answer.position).unwrap().unwrap();
+            let found = history.lookup().outcome(answer.position).unwrap().unwrap();
             assert_eq!(found.changes, block.changes_of(answer));
             // A rejected order tells itself why.
             let refused = if found.changes.is_empty() { answer.refused } else { Reason::Unspecified };
@@ -517,7 +517,7 @@ mod damage {
             }
         }
         for order in blocks.iter().flat_map(|block| &block.changes).filter_map(Change::order) {
-            match history.closed_order(order.id) {
+            match history.lookup().closed_order(order.id) {
                 Ok(found) => {
                     let found = found.map(|(order, _)| order);
                     assert!(found.is_some() || order.is_live());
@@ -526,7 +526,7 @@ mod damage {
                 Err(error) => told(error),
             }
             if let Origin::Command { session, number } = &order.origin {
-                match history.order_of_command(session.id, *number) {
+                match history.lookup().order_of_command(session.id, *number) {
                     Ok(found) => assert!(found.is_none_or(|found| found == order.id)),
                     Err(error) => told(error),
                 }

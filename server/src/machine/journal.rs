@@ -79,7 +79,7 @@ pub struct Repeated {
     /// Its intent.
     pub intent: OrderId,
     /// Position of the last event of its outcome; the changes of that outcome are in the block
-    /// that contains it. Zero for a session's command, whose outcome is not kept.
+    /// that contains it. Zero if the first is not remembered.
     pub position: Position,
 }
 

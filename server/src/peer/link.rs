@@ -65,7 +65,9 @@ pub enum LinkEvent {
 
 /// The place that a peer's message takes until it has been dealt with.
 #[derive(Debug)]
-pub struct Received(#[allow(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
+pub struct Received {
+    _place: OwnedSemaphorePermit,
+}
 
 /// Brings a peer's messages to the replica of their document, and knows who is a peer.
 pub trait Router: Clone + Send + Sync + 'static {
@@ -201,10 +203,10 @@ impl Link {
                         return PeerError::Malformed("a message");
                     };
                     // The semaphore is never closed.
-                    let Ok(place) = Arc::clone(&room).acquire_many_owned(bytes).await else {
+                    let Ok(_place) = Arc::clone(&room).acquire_many_owned(bytes).await else {
                         return PeerError::Closing;
                     };
-                    router.deliver(self.peer, &document, envelope, Received(place)).await;
+                    router.deliver(self.peer, &document, envelope, Received { _place }).await;
                 }
                 Content::HistoryRequest(request) => router.ask_history(self.clone(), request),
                 Content::HistoryPart(part) => router.deliver_history(self.peer, part),

@@ -9,8 +9,8 @@
 //!
 //! A node dials the addresses that it was given and all nodes in the directory, and again with
 //! back-off when a connection is lost ([`Dialler`]); it is dialled through [`Gate`], the gRPC service, on
-//! a [listener](serve) of its own. Each side learns [who](identity) the other is, and speaks with the
-//! [nodes of the directory](members) only, or about the directory only with one that shows a token. The
+//! a [listener](serve) of its own. Each side learns who the other is (`identity`), and speaks with the
+//! nodes of the directory only (`members`), or about the directory only with one that shows a token. The
 //! supervisor then hands the [`Link`] to every replica, whose messages go out
 //! through it, and what comes in is [delivered](Router) to the replica of its document.
 //!

@@ -136,9 +136,7 @@ impl Original {
         let placed = trade(&mut served, ROUNDS).await;
         let truth = tell(&mut served, &placed).await.unwrap();
         assert!(truth.trades.len() >= ROUNDS);
-        let data = served.end().await;
-        // The database's own threads end a moment after the node.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let data = released(served.end().await).await;
         Self { data: copy(data.path()), truth }
     }
 
@@ -152,8 +150,7 @@ impl Original {
         let shown = served.node.market(MARKET).unwrap().shown();
         observer.node.market_ready(MARKET).await.unwrap().reached(shown).await.unwrap();
         assert_eq!(tell_whole(&mut observer, &placed).await, truth);
-        let (data, observers) = (served.end().await, observer.end().await);
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (data, observers) = (released(served.end().await).await, released(observer.end().await).await);
         (Self { data: copy(data.path()), truth }, copy(observers.path()))
     }
 
@@ -183,6 +180,18 @@ impl Original {
         std::fs::write(path, bytes).unwrap();
         copy
     }
+}
+
+/// The directory of a node that has ended, once its database's own threads have ended too.
+async fn released(directory: TempDir) -> TempDir {
+    let lock = std::fs::File::open(directory.path().join("documents/lock")).unwrap();
+    let released = async {
+        while lock.try_lock().is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), released).await.unwrap();
+    directory
 }
 
 fn copy(directory: &Path) -> TempDir {

@@ -118,7 +118,9 @@ impl World {
             let whole = !machine.may_lack() && machine.disk.genesis().generation() == newest;
             whole && machine.replica().is_none_or(steady)
         });
-        let steady = settled && self.voters_are_there() && !self.promises.changes_voters();
+        // A change of voters that is committed may be sealed in, also while all who know of it are down.
+        let lasting = !self.promises.changes_voters() && self.rematch.voters() == voters;
+        let steady = settled && lasting && self.voters_are_there();
         steady && (!voters.contains(&node) || voters.len() >= 3)
     }
 

@@ -180,18 +180,21 @@ fn from_history(
     outcomes: &BTreeSet<Position>,
     closed: &[(Target, Option<OrderId>)],
 ) -> Result<FromHistory, HistoryError> {
-    let mut found = FromHistory::default();
+    let (mut lookup, mut found) = (history.lookup(), FromHistory::default());
     // Position 0 stands for a first that is not remembered.
     for position in outcomes.iter().filter(|position| **position > Position(0)) {
-        found.0.extend(history.outcome(*position)?.map(|outcome| (*position, outcome)));
+        found.0.extend(lookup.outcome(*position)?.map(|outcome| (*position, outcome)));
     }
+    let mut ids = Vec::with_capacity(closed.len());
     for (name, id) in closed {
-        let id = match (id, name) {
-            (None, Target::Command(number)) => history.order_of_command(session, *number)?,
+        ids.push(match (id, name) {
+            (None, Target::Command(number)) => lookup.order_of_command(session, *number)?,
             (id, _) => *id,
-        };
+        });
+    }
+    for ((name, _), id) in closed.iter().zip(ids) {
         if let Some(id) = id {
-            found.1.extend(history.closed_order(id)?.map(|order| (*name, order)));
+            found.1.extend(lookup.closed_order(id)?.map(|order| (*name, order)));
         }
     }
     Ok(found)

@@ -172,8 +172,9 @@ impl Log {
         })
     }
 
-    /// The last entry in a range in each segment that has something of a market, the newest first.
-    pub fn find_last(&self, market: &str, range: &Range) -> Result<Vec<Entry>> {
+    /// The last entry in a range in each segment that has something of a market, the newest first and at most
+    /// so many.
+    pub fn find_last(&self, market: &str, range: &Range, most: usize) -> Result<Vec<Entry>> {
         self.query(|state| {
             let Some(runs) = state.markets.get(market) else {
                 return Ok(Vec::new());
@@ -182,6 +183,9 @@ impl Log {
             let mut found = Vec::new();
             for number in segments.into_iter().rev() {
                 found.extend(state.entries(number, range, Order::Descending, 1)?);
+                if found.len() >= most {
+                    break;
+                }
             }
             Ok(found)
         })

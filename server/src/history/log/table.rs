@@ -105,42 +105,52 @@ impl Table {
         // The page before the first that begins in the range may have some of it too.
         let begin = pages.partition_point(|page| *page.first_key <= *range.from).saturating_sub(1);
         let end = pages.partition_point(|page| *page.first_key < *range.to);
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), Vec::new());
         let mut take = |page: &record::IndexPage| {
-            let mut entries = self.page(page)?;
-            entries.retain(|(key, _)| **key >= *range.from && **key < *range.to);
+            self.read_page(page, &mut bytes)?;
+            let mut within = entries(&bytes)?;
+            within.retain(|(key, _)| *key >= &*range.from && *key < &*range.to);
             if order == Order::Descending {
-                entries.reverse();
+                within.reverse();
             }
-            found.extend(entries);
+            let within = within.into_iter().take(limit - found.len());
+            found.extend(within.map(|(key, value)| (Box::from(key), value)));
             Ok::<_, TableError>(found.len() >= limit)
         };
         let pages = &pages[begin.min(end)..end];
         match order {
             Order::Ascending => {
-                pages.iter().try_fold(false, |full, page| if full { Ok(true) } else { take(page) })?
+                pages.iter().try_fold(limit == 0, |full, page| if full { Ok(true) } else { take(page) })?
             }
-            Order::Descending => {
-                pages.iter().rev().try_fold(false, |full, page| if full { Ok(true) } else { take(page) })?
-            }
+            Order::Descending => pages
+                .iter()
+                .rev()
+                .try_fold(limit == 0, |full, page| if full { Ok(true) } else { take(page) })?,
         };
-        found.truncate(limit);
         Ok(found)
     }
 
-    fn page(&self, page: &record::IndexPage) -> Result<Vec<Entry>, TableError> {
-        let mut bytes = vec![0; page.bytes as usize];
-        if !read_whole(&self.file, &mut bytes, page.offset)? || crc32fast::hash(&bytes) != page.checksum {
+    fn read_page(&self, page: &record::IndexPage, bytes: &mut Vec<u8>) -> Result<(), TableError> {
+        bytes.resize(page.bytes as usize, 0);
+        if !read_whole(&self.file, bytes, page.offset)? || crc32fast::hash(bytes) != page.checksum {
             return Err(TableError::Damaged);
         }
-        let (mut entries, mut rest) = (Vec::new(), &bytes[..]);
-        while !rest.is_empty() {
-            let (entry, after) = entry(rest).ok_or(TableError::Damaged)?;
-            entries.push(entry);
-            rest = after;
-        }
-        Ok(entries)
+        Ok(())
     }
+}
+
+/// An entry as it lies in a page: its key, and what that leads to.
+type Slot<'a> = (&'a [u8], u64);
+
+/// The entries of a page.
+fn entries(mut page: &[u8]) -> Result<Vec<Slot<'_>>, TableError> {
+    let mut entries = Vec::new();
+    while !page.is_empty() {
+        let (entry, after) = entry(page).ok_or(TableError::Damaged)?;
+        entries.push(entry);
+        page = after;
+    }
+    Ok(entries)
 }
 
 fn close(directory: &mut record::SegmentIndex, first: Vec<u8>, offset: &mut u64, page: &mut Vec<u8>) {
@@ -150,11 +160,11 @@ fn close(directory: &mut record::SegmentIndex, first: Vec<u8>, offset: &mut u64,
     page.clear();
 }
 
-fn entry(bytes: &[u8]) -> Option<(Entry, &[u8])> {
+fn entry(bytes: &[u8]) -> Option<(Slot<'_>, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let (value, rest) = rest.split_first_chunk::<8>()?;
-    Some(((key.into(), u64::from_be_bytes(*value)), rest))
+    Some(((key, u64::from_be_bytes(*value)), rest))
 }
 
 fn read_directory(file: &File) -> io::Result<Option<record::SegmentIndex>> {
