@@ -369,8 +369,8 @@ impl Replica {
                 return Ok(true);
             };
             let block = self.view.apply(&batch, |id| self.inbox.get(id))?;
-            for (node, first, count) in &batch.runs {
-                self.inbox.release(*node, first + count - 1);
+            for (node, first, count) in batch.runs() {
+                self.inbox.release(node, first + count - 1);
             }
             self.tape.release(at);
             if self.digests.len() == KEPT_DIGESTS {

@@ -135,7 +135,7 @@ impl Replica {
         let ahead = self.lease.held().map_or(0, |holding| holding.ahead.consumed(self.node));
         let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
         let consumed = ahead >= order.counter
-            || batches.flat_map(|batch| &batch.runs).any(|&(node, first, count)| {
+            || batches.flat_map(|batch| batch.runs()).any(|(node, first, count)| {
                 node == order.node && (first..first.saturating_add(count)).contains(&order.counter)
             });
         mine && !consumed && order.counter > self.sent_through

@@ -1,6 +1,7 @@
 //! A market as records, and back.
 
 use super::{Market, Order};
+use crate::book::Event;
 use crate::machine::intent::Origin;
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
@@ -33,7 +34,9 @@ impl Market {
         if let Origin::Command { session, number } = &order.origin {
             (!self.by_command.contains_key(&(session.id, *number))).then_some(())?;
         }
-        self.book.rest(order.id, order.side, order.limit?, order.open).ok()?;
+        let rested =
+            Event::Rested { order: order.id, side: order.side, price: order.limit?, open: order.open };
+        self.book.replay(&rested).ok()?;
         self.enter(order);
         Some(())
     }

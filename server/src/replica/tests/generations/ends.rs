@@ -9,17 +9,8 @@ use crate::machine::{Batch, Seal};
 
 fn batch(first: u64, seals: bool) -> Arc<Batch> {
     let seal = Seal { voters: vec![NODE], holder: [1; 16], genesis: [2; 32] };
-    Arc::new(Batch {
-        term: 1,
-        first: Position(first),
-        time: Micros(first),
-        committed: Position(0),
-        runs: Vec::new(),
-        expired: Vec::new(),
-        steps: Vec::new(),
-        digest: [0; 32],
-        seal: seals.then_some(seal),
-    })
+    let batch = Batch::new(1, Position(first), Micros(first), Position(0));
+    Arc::new(Batch { seal: seals.then_some(seal), ..batch })
 }
 
 #[test]
