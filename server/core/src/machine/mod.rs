@@ -40,6 +40,6 @@ pub use ledger::{Ledger, Unconsumed};
 pub use market::{Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
-pub(crate) use table::{Table, halves, joined};
+pub use table::{Table, halves, joined};
 pub use tape::{Batch, Cause, Event, Seal, Step, is_withdrawn, refused};
 pub use voters::MAX_VOTERS;
