@@ -216,7 +216,7 @@ mod tests {
                 quantity: Lots(1),
                 style: Style::Rest,
             };
-            book.apply(&command, &mut Vec::new());
+            let _ = book.apply(&command, &mut Vec::new());
         }
         let listed = |depth, orders| {
             let side = levels(&book, Side::Buy, depth, orders);

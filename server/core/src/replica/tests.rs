@@ -148,7 +148,8 @@ fn the_worked_example_leaves_one_order() {
         })
         .collect();
     assert_eq!(status, [OrderStatus::Open, OrderStatus::Open, OrderStatus::Filled, OrderStatus::Filled]);
-    assert_eq!(machine.replica.view().position(), Position(7));
+    // Accepted four times, rested twice, traded three times.
+    assert_eq!(machine.replica.view().position(), Position(9));
 }
 
 #[test]

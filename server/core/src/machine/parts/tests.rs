@@ -329,7 +329,7 @@ fn what_no_state_has_is_refused() {
         |part| part.orders[0].side = 99,
         |part| part.orders[0].time_in_force = TimeInForce::Ioc.into(),
         |part| part.orders[0].position = 0,
-        |part| part.orders[0].position = 3,
+        |part| part.orders[0].position = 5,
         |part| part.orders[0].updated_us = 51,
         |part| part.orders[0].session = 1,
         |part| part.orders[0].number = 1,
