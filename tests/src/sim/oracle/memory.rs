@@ -155,7 +155,12 @@ impl Memory {
         let first = self.first(&request.origin, request)?;
         let sure = match &request.origin {
             Origin::Request(_) => self.kept - first.at < self.caps.requests as u64,
-            Origin::Command { .. } => self.commanded - first.at < self.caps.commands as u64,
+            // With its session the commands of it are forgotten too.
+            Origin::Command { session, .. } => {
+                let session = self.sessions.get(&session.id)?;
+                self.commanded - first.at < self.caps.commands as u64
+                    && self.commanded - session.at <= self.caps.sessions as u64
+            }
         };
         Some((first.first, sure))
     }
