@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
 
 use super::FoldError;
 use super::check::is_address;
@@ -15,7 +14,7 @@ use super::journal::Journal;
 use super::parts::{Part, Writer};
 use super::step::Step;
 use super::{Digest, Rules};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 /// Most markets that a directory holds.
 pub const MAX_MARKETS: usize = 1_000;

@@ -1,7 +1,6 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::{OrderStatus, Reason};
 
 use super::chain::{ChainHead, Content, chain_start};
 use super::intent::{Action, VoterChange};
@@ -9,7 +8,7 @@ use super::journal::{Block, Journal};
 use super::step::{Batch, Seal, Step};
 use super::voters::Voters;
 use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, OrderStatus, Position, Reason};
 
 /// What is replicated: a market's book or the directory.
 #[derive(Clone, Debug)]

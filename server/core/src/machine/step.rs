@@ -4,9 +4,8 @@ use bytes::Bytes;
 use prost::encoding::encoded_len_varint;
 use xbook_proto::record::v1 as record;
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
 
-use crate::types::{Lots, Micros, NodeId, OrderId, Position};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason};
 
 /// What became of one intent.
 #[derive(Clone, PartialEq, Eq, Debug)]

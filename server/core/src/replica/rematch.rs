@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 use super::Replica;
 use crate::document::Actor;
 use crate::machine::{Action, Batch, Block, ChainHead, Change, FoldError, State};
-use crate::types::{Lots, OrderId, Position};
+use crate::types::{Liquidity, Lots, OrderId, Position, Reason};
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::{Liquidity, Reason};
 
 /// What was matched again.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -16,14 +16,13 @@ mod withdraw;
 use std::collections::BTreeMap;
 
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
 
 use super::caps::Caps;
 use super::intent::{Action, Intent, Origin, Session, SessionId};
 use super::journal::Repeated;
 use super::step::Step;
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 pub(in crate::machine) use requests::Kept;
 use requests::Requests;

@@ -9,13 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
 
 use super::requests::{RequestKey, request_key};
 use super::{Known, Ledger};
 use crate::machine::intent::{Account, Action, Intent, Origin, key};
 use crate::machine::step::Step;
-use crate::types::{NodeId, OrderId};
+use crate::types::{NodeId, OrderId, Reason};
 
 /// Intents in a document that are not consumed.
 pub trait Unconsumed {

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::{Reason, TimeInForce};
 
 pub use order::{Order, OrderStatus};
 pub use rules::Rules;
@@ -24,7 +23,7 @@ use super::journal::{Journal, LevelChange};
 use super::step::{Step, StepFill};
 use crate::book::{self, Book, Command, Refusal, Style};
 use crate::machine::{Caps, FoldError, Ledger};
-use crate::types::{Lots, Micros, OrderId, Side, Ticks};
+use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@
 //! amend. Every consumed intent has at least one event, so it has a position.
 
 use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::{Liquidity, Reason};
 
 use super::{Market, Order, OrderStatus};
 use crate::machine::FoldError;
@@ -13,7 +12,7 @@ use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Amend, Intent, Origin};
 use crate::machine::journal::{FillOf, Journal};
 use crate::machine::step::{Step, StepFill};
-use crate::types::{Lots, OrderId};
+use crate::types::{Liquidity, Lots, OrderId, Reason};
 
 impl Market {
     pub(super) fn settle(
