@@ -5,18 +5,18 @@ use std::pin::Pin;
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use xbook_proto::v1::trading_service_server::TradingService;
-use xbook_proto::v1::{self, AnswerWhen, Liquidity, Reason};
+use xbook_proto::v1::{self, AnswerWhen, Reason};
 
 use super::admission::{self, Caller, NotAdmitted, Times};
 use super::call::{self, Deadline};
-use super::convert::Units;
+use super::convert::{self, Units};
 use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
 use super::{Api, orders, streams, trade_session};
 use crate::layers;
 use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
-use crate::types::{Micros, OrderId, Position};
+use crate::types::{Liquidity, Micros, OrderId, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -408,7 +408,7 @@ async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -
         None => Refusal::unknown_order(id),
         Some((order, _)) if *order.account != *account => Refusal::other_account(id),
         Some((order, _)) => {
-            let status = order.status.as_str_name().trim_start_matches("ORDER_STATUS_");
+            let status = convert::status(order.status).as_str_name().trim_start_matches("ORDER_STATUS_");
             Refusal::new(Reason::OrderClosed, format!("the order is closed: {status}"))
                 .field("order_id")
                 .value(id)

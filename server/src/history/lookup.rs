@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
-use xbook_proto::v1::Reason;
-
 use super::log::Range;
 use super::{History, Result, Sizes, StoredBlock, StoredOutcome};
 use crate::machine::{Change, Order, Origin, RequestOutcome, SessionId};
-use crate::types::{OrderId, Position};
+use crate::types::{OrderId, Position, Reason};
 
 /// Blocks that are kept for the next question.
 const KEPT: usize = 4;

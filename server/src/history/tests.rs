@@ -1,12 +1,11 @@
 //! Blocks that were appended are found again by every index, and damage is told, not believed.
 
 use proptest::prelude::*;
-use xbook_proto::v1::{Liquidity, OrderStatus, Reason, TimeInForce};
 
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session};
-use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Reason, Side, Ticks, TimeInForce};
 
 const MARKET: &str = "BTC/USDT";
 const ACCOUNTS: [&str; 4] = ["main", "a", "a.b", "Z_9-z"];

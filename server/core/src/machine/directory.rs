@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xbook_proto::v1::Reason;
-
 use super::check::is_address;
 use super::intent::{Action, Intent, NewMarket};
 use super::join::{Announcement, Invitation, PublicKey, Tokens};
@@ -13,7 +11,7 @@ use super::journal::Journal;
 use super::parts::{Part, Writer};
 use super::tape::Event;
 use super::{Digest, Rules};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 /// Most markets that a directory holds.
 pub const MAX_MARKETS: usize = 1_000;

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use xbook_proto::v1::{Liquidity, Reason};
-
 use super::chain::{ChainHead, Content, RequestOutcome};
 use super::tape::{Batch, Event};
 use super::{MarketEntry, Order};
-use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, OrderId, Position, Reason, Side, Ticks};
 
 /// What one committed batch did.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]

@@ -1,14 +1,12 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
-use xbook_proto::v1::Reason;
-
 use super::chain::{ChainHead, Content, chain_start};
 use super::intent::Action;
 use super::journal::{Block, Journal};
 use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
 use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 /// What is replicated: a market's book or the directory.
 #[derive(Clone, Debug)]

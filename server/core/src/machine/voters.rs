@@ -1,9 +1,7 @@
 //! Who votes in a document, and who will in its next generation.
 
-use xbook_proto::v1::Reason;
-
 use super::intent::VoterChange;
-use crate::types::NodeId;
+use crate::types::{NodeId, Reason};
 
 /// Most voters of a document. More would make each commit wait for more disks and protect against
 /// little that seven do not.

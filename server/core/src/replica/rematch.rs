@@ -11,8 +11,7 @@ use crate::document::Actor;
 use crate::machine::{
     Action, Batch, Block, Cause, ChainHead, Change, FoldError, State, is_withdrawn, refused,
 };
-use crate::types::{Lots, OrderId, Position};
-use xbook_proto::v1::{Liquidity, Reason};
+use crate::types::{Liquidity, Lots, OrderId, Position, Reason};
 
 /// What was matched again.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -9,8 +9,7 @@ use crate::machine::{
     Action, Amend, Block, Change, Intent, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
     Unconsumed,
 };
-use crate::types::{Lots, OrderId, Side, Ticks};
-use xbook_proto::v1::{Reason, TimeInForce};
+use crate::types::{Lots, OrderId, Reason, Side, Ticks, TimeInForce};
 
 const NODE: NodeId = NodeId(1);
 

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
+use xbook_proto::v1::{self, CommandOutcome};
 
 use super::Told;
-use crate::api::convert::Units;
+use crate::api::convert::{self, Units};
 use crate::api::error::Refusal;
 use crate::api::orders;
 use crate::api::submit::read_history;
@@ -16,7 +16,7 @@ use crate::api::trading::units;
 use crate::history::{History, HistoryError, Sizes, StoredOutcome};
 use crate::machine::{Account, Change, Order, SessionId, Target};
 use crate::node::{Outcome, ReplicaHandle};
-use crate::types::{OrderId, Position};
+use crate::types::{Liquidity, OrderId, Position, Reason};
 
 /// The results of commands of an account's session, in their order.
 pub(super) async fn of(
@@ -51,7 +51,7 @@ fn one(units: &Units<'_>, past: &Past, told: Told, outcome: &Outcome) -> v1::Tra
             None => repeated(units, past, &told),
         },
     };
-    if result.reason() == Reason::UnknownOrder
+    if result.reason() == v1::Reason::UnknownOrder
         && let Some(target) = told.target
     {
         tell_closed(units, past, target, &mut result);
@@ -78,7 +78,7 @@ fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -
     }
     if refused != Reason::Unspecified {
         result.set_outcome(CommandOutcome::Refused);
-        result.set_reason(refused);
+        result.set_reason(convert::reason(refused));
     }
     result
 }
@@ -86,8 +86,8 @@ fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -
 fn tell_order(units: &Units<'_>, order: &Order, result: &mut v1::TradeResult) {
     result.order_id = order.id.to_string();
     result.open_quantity = units.quantity(order.open);
-    result.set_status(order.status);
-    result.set_reason(order.reason);
+    result.set_status(convert::status(order.status));
+    result.set_reason(convert::reason(order.reason));
 }
 
 /// A repeat whose first outcome is not remembered: the order that it placed, or that it names, as it is
@@ -106,7 +106,7 @@ fn repeated(units: &Units<'_>, past: &Past, told: &Told) -> v1::TradeResult {
 fn tell_closed(units: &Units<'_>, past: &Past, target: Target, result: &mut v1::TradeResult) {
     if let Some((order, sizes)) = past.orders.get(&target).filter(|(order, _)| !order.is_live()) {
         tell_order(&Units { sizes: *sizes, ..*units }, order, result);
-        result.set_reason(Reason::OrderClosed);
+        result.set_reason(v1::Reason::OrderClosed);
     }
 }
 

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use xbook::document::{Actor, Genesis, RawChange};
 use xbook::machine::{Block, Caps, Change, State};
 use xbook::replica::{Remembered, Replica, Settings};
-use xbook::types::{Micros, NodeId, OrderId};
-use xbook_proto::v1::Liquidity;
+use xbook::types::{Liquidity, Micros, NodeId, OrderId};
 
 use super::committed::{Committed, CommittedViolation};
 use super::{Violation, rematch};

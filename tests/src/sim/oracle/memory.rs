@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use xbook::machine::{Action, Answer, Caps, Origin, Request, SessionId};
-use xbook::types::OrderId;
-use xbook_proto::v1::Reason;
+use xbook::types::{OrderId, Reason};
 
 /// All requests that ever had their turn.
 #[derive(Debug)]

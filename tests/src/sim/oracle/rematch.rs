@@ -8,8 +8,7 @@ use xbook::machine::{
     Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
     SessionId, Target, VoterChange,
 };
-use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
-use xbook_proto::v1::{Liquidity, Reason, TimeInForce};
+use xbook::types::{Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks, TimeInForce};
 
 use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;

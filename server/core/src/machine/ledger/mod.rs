@@ -15,14 +15,12 @@ mod withdraw;
 
 use std::collections::BTreeMap;
 
-use xbook_proto::v1::Reason;
-
 use super::caps::Caps;
 use super::intent::{Action, Intent, Origin, Session, SessionId};
 use super::journal::Repeated;
 use super::tape::{Event, is_repeated, refused};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 pub(in crate::machine) use requests::Kept;
 use requests::Requests;

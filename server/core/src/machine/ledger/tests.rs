@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use xbook_proto::v1::{Reason, TimeInForce};
 
 use crate::decimal::Grid;
 use crate::machine::{
     Action, Caps, Event, Intent, Machine, Market, Origin, Place, Request, Rules, Session, State, Target,
     Unconsumed,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks, TimeInForce};
 
 const ORDER: OrderId = OrderId { node: NodeId(1), counter: 1 };
 const OTHER_NODE: OrderId = OrderId { node: NodeId(2), counter: 1 };

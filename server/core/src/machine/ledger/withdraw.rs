@@ -8,13 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook_proto::v1::Reason;
-
 use super::requests::{RequestKey, request_key};
 use super::{Known, Ledger};
 use crate::machine::intent::{Account, Action, Intent, Origin, key};
 use crate::machine::tape::{Event, is_withdrawn};
-use crate::types::{NodeId, OrderId};
+use crate::types::{NodeId, OrderId, Reason};
 
 /// Intents in a document that are not consumed.
 pub trait Unconsumed {

@@ -1,14 +1,12 @@
 //! What becomes of an intent: the book matches it, and events say what happened. Only whoever holds the
 //! lease decides.
 
-use xbook_proto::v1::{Reason, TimeInForce};
-
 use super::{Market, Order};
 use crate::book::{self, Command, Refusal, Style};
 use crate::machine::Ledger;
 use crate::machine::intent::{Action, Amend, Intent, NewSize, Origin, Place, Target};
 use crate::machine::tape::Event;
-use crate::types::{Lots, OrderId, Side};
+use crate::types::{Lots, OrderId, Reason, Side, TimeInForce};
 
 impl Market {
     /// Decides what becomes of an intent. The book has then done what the events say, the orders have not.

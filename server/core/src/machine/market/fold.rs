@@ -4,15 +4,13 @@
 //! was filled of it, what is open and how it ends stands in the events; here it is only checked that
 //! they fit, and noted for those who are to be told.
 
-use xbook_proto::v1::{Liquidity, Reason};
-
 use super::{Hand, Market, Order, OrderStatus};
 use crate::book::Trade;
 use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Intent, Origin};
 use crate::machine::journal::{FillOf, Journal};
 use crate::machine::tape::{Event, closes_as};
-use crate::types::{Lots, Micros, OrderId, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks};
 
 impl Market {
     /// Has the book do what an event says, without matching; `None` if it does not fit.

@@ -1,11 +1,9 @@
 //! An order's life: what it asked for and what has become of it.
 
-use xbook_proto::v1::{Reason, TimeInForce};
-
 use crate::machine::{Account, Intent, Origin, Place};
-use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use crate::types::{Lots, Micros, OrderId, Position, Reason, Side, Ticks, TimeInForce};
 
-pub use xbook_proto::v1::OrderStatus;
+pub use crate::types::OrderStatus;
 
 /// An order as of an event.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use prost::Message;
 use rust_decimal::Decimal;
 use xbook_proto::record::v1::{self as record, StatePart};
-use xbook_proto::v1::TimeInForce;
 
 use super::*;
 use crate::decimal::Grid;
@@ -13,7 +12,7 @@ use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
     Place, Request, Rules, Session, Target, Unconsumed, VoterChange,
 };
-use crate::types::{Lots, OrderId, Side, Ticks};
+use crate::types::{Lots, OrderId, Side, Ticks, TimeInForce};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
 const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
@@ -333,7 +332,7 @@ fn what_no_state_has_is_refused() {
         |part| part.orders[0].updated_us = 51,
         |part| part.orders[0].session = 1,
         |part| part.orders[0].number = 1,
-        |part| part.orders[1].side = xbook_proto::v1::Side::Sell.into(),
+        |part| part.orders[1].side = record::Side::Sell.into(),
         |part| part.orders[1].quantity = u64::MAX,
         |part| part.orders.push(part.orders[0].clone()),
         |part| {

@@ -1,11 +1,10 @@
 //! The words of a tape: why a step was taken, and what happened in it.
 
 use prost::encoding::encoded_len_varint;
-use xbook_proto::v1::Reason;
 
 use super::super::OrderStatus;
 use crate::book::{self, Trade};
-use crate::types::{Lots, Micros, OrderId, Side, Ticks};
+use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks};
 
 /// Why a step was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

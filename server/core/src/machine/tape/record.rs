@@ -3,11 +3,10 @@
 
 use bytes::Bytes;
 use xbook_proto::record::v1 as record;
-use xbook_proto::v1::Reason;
 
 use super::{Batch, Cause, Event, Seal, Step};
 use crate::book::Trade;
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks};
 
 /// The kinds of events, as the comment of the record's `steps` lists them.
 mod kind {
