@@ -73,6 +73,25 @@ async fn a_rejected_order_is_an_answer_with_exit_code_1() {
 }
 
 #[tokio::test]
+async fn a_book_is_read_to_its_last_page() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "book A/B --orders --all").await;
+    let expected = "\
+A/B at position 6
+side  price  quantity  priority  order
+buy      10         1         1  a
+buy      10         1         2  b
+buy       9         1         1  c
+buy       9         1         2  d
+It was read in 2 pages, from position 5 to 6: what changed meanwhile may be missing.
+";
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
+    let run = xcli(&node, "book A/B --orders --depth 1 -o json").await;
+    assert_eq!(json(&run.out)["bids"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&run.out)["bids"][0]["orders"][1]["order_id"], "b");
+}
+
+#[tokio::test]
 async fn an_invalid_order_is_explained() {
     let node = fake_node::start().await;
     let run = xcli(&node, "buy 5 OFF/TICK 10.005").await;

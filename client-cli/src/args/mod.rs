@@ -278,8 +278,11 @@ pub struct BookArgs {
     /// The market.
     pub market: String,
     /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub depth: Option<u32>,
+    /// Show all levels.
+    #[arg(long, conflicts_with_all = ["depth", "watch"])]
+    pub all: bool,
     /// Show each order, in time priority.
     #[arg(long, conflicts_with = "watch")]
     pub orders: bool,

@@ -187,8 +187,20 @@ impl MarketDataService for Fake {
         }
     }
 
-    async fn get_order_book(&self, _: Request<GetOrderBookRequest>) -> Answer<GetOrderBookResponse> {
-        Err(Status::unimplemented(""))
+    /// Two pages, of which the second goes on within the first's last level.
+    async fn get_order_book(&self, request: Request<GetOrderBookRequest>) -> Answer<GetOrderBookResponse> {
+        let GetOrderBookRequest { market, page_token, .. } = request.into_inner();
+        let level = |price: &str, orders: &[&str], continued| {
+            let id = |id: &&str| BookOrder { order_id: (*id).to_owned(), quantity: "1".to_owned() };
+            let orders = orders.iter().map(id).collect();
+            Level { price: price.to_owned(), quantity: "2".to_owned(), order_count: 2, orders, continued }
+        };
+        let (position, bids, next_page_token) = match page_token.as_str() {
+            "" => (5, vec![level("10", &["a"], false)], "second".to_owned()),
+            "second" => (6, vec![level("10", &["b"], true), level("9", &["c", "d"], false)], String::new()),
+            other => return Err(Status::internal(format!("the token {other}"))),
+        };
+        Ok(Response::new(GetOrderBookResponse { market, position, bids, asks: Vec::new(), next_page_token }))
     }
 
     type StreamOrderBookStream = Items<StreamOrderBookResponse>;
@@ -207,15 +219,16 @@ impl MarketDataService for Fake {
             price: "10".to_owned(),
             quantity: quantity.to_owned(),
             order_count: 1,
-            orders: Vec::new(),
+            ..Level::default()
         };
         let event = |event| Ok(StreamOrderBookResponse { event: Some(event) });
         let snapshot = |position, quantity| {
-            event(Event::Snapshot(BookSnapshot { position, bids: vec![level(quantity)], asks: Vec::new() }))
+            let bids = vec![level(quantity)];
+            event(Event::Snapshot(BookSnapshot { position, bids, ..BookSnapshot::default() }))
         };
         let delta = |previous_position, position, quantity| {
             let bids = vec![level(quantity)];
-            event(Event::Delta(BookDelta { previous_position, position, bids, asks: Vec::new() }))
+            event(Event::Delta(BookDelta { previous_position, position, bids, ..BookDelta::default() }))
         };
         if self.opened.fetch_add(1, Ordering::Relaxed) == 0 {
             items(vec![snapshot(5, "75"), delta(5, 6, "60"), delta(7, 8, "1")])
