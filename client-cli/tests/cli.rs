@@ -92,6 +92,23 @@ It was read in 2 pages, from position 5 to 6: what changed meanwhile may be miss
 }
 
 #[tokio::test]
+async fn what_an_answer_had_no_room_for_is_told_with_the_way_to_it() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "buy 5 SWEEP/X 10").await;
+    let line = format!(
+        "It has more fills than are shown: see all with `xcli fills SWEEP/X --order 0000000000007f3a-1 --limit \
+         500000 --node {node}`.\n"
+    );
+    assert!(run.exit == Exit::Done && run.out.ends_with(&line), "{}", run.out);
+    let run = xcli(&node, "cancel-all A/B").await;
+    let expected = format!(
+        "Cancelled 30000 orders in A/B:\n  a-1\n  a-2\nand 29998 more: see them with `xcli orders A/B --all --limit \
+         30000 --node {node}`.\n"
+    );
+    assert_eq!((run.exit, run.out), (Exit::Done, expected));
+}
+
+#[tokio::test]
 async fn an_invalid_order_is_explained() {
     let node = fake_node::start().await;
     let run = xcli(&node, "buy 5 OFF/TICK 10.005").await;

@@ -101,7 +101,9 @@ impl TradingService for Fake {
             }
             _ => {}
         }
-        Ok(Response::new(PlaceOrderResponse { order: Some(order), fills: Vec::new(), position: 7 }))
+        let more_fills = order.market == "SWEEP/X";
+        let order = Some(order);
+        Ok(Response::new(PlaceOrderResponse { order, fills: Vec::new(), position: 7, more_fills }))
     }
 
     async fn list_orders(&self, _: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
@@ -126,7 +128,8 @@ impl TradingService for Fake {
     }
 
     async fn cancel_all_orders(&self, _: Request<CancelAllOrdersRequest>) -> Answer<CancelAllOrdersResponse> {
-        Err(Status::unimplemented(""))
+        let order_ids = vec!["a-1".to_owned(), "a-2".to_owned()];
+        Ok(Response::new(CancelAllOrdersResponse { order_ids, count: 30_000, position: 7 }))
     }
 
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {

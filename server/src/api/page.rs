@@ -8,7 +8,7 @@ use crate::machine::Change;
 use crate::types::Position;
 
 const DEFAULT_SIZE: u32 = 100;
-const MAX_SIZE: u32 = 1_000;
+pub(super) const MAX_SIZE: u32 = 1_000;
 
 /// Most blocks that one call reads. A page that ends because of it is shorter than asked for, and
 /// the next one goes on there.
