@@ -4,6 +4,8 @@
 
 mod fake_node;
 
+use std::time::Duration;
+
 use xcli::{Exit, Terminal};
 
 struct Run {
@@ -132,6 +134,31 @@ async fn a_lost_answer_tells_how_to_repeat_the_order() {
         let repeat = format!("repeat: xcli {line} --node {node} --request-id ");
         assert!(run.err.contains(&repeat), "{}", run.err);
     }
+}
+
+#[tokio::test]
+async fn a_node_that_has_just_started_is_asked_again_for_a_while() {
+    let node = fake_node::start().await;
+    let note = "note: this node has just started: ask again; it is asked again for up to 10s\n";
+    let run = xcli(&node, "buy 5 SOON/X 10").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Done, note), "told once, however often it is asked");
+    assert!(run.out.contains("is open"), "{}", run.out);
+
+    let least = std::pin::pin!(tokio::time::sleep(Duration::from_millis(600)));
+    let run = xcli(&node, "buy 5 NEVER/X 10 --patience 600ms");
+    let run = tokio::time::timeout(Duration::from_secs(9), run).await.unwrap();
+    assert!(tokio::time::timeout(Duration::ZERO, least).await.is_ok(), "it gave up early");
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Unreachable, ""));
+    assert!(run.err.contains("up to 600ms\nerror: this node has just started"), "{}", run.err);
+    // It took nothing, so there is nothing to resolve.
+    assert!(!run.err.contains("outcome"), "{}", run.err);
+
+    let run = xcli(&node, "buy 5 NEVER/X 10 --patience 0s").await;
+    assert!(run.exit == Exit::Unreachable && !run.err.contains("note:"), "{}", run.err);
+    let run = xcli(&node, "buy 5 NEVER/X 10 --patience 300ms -o json").await;
+    let lines: Vec<_> = run.err.lines().map(json).collect();
+    assert!(lines[0]["note"].as_str().unwrap().ends_with("up to 300ms"), "{}", run.err);
+    assert_eq!(lines[1]["error"]["reason"], "STARTING");
 }
 
 #[tokio::test]

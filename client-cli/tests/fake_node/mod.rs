@@ -18,7 +18,7 @@ use xbook_proto::v1::*;
 type Answer<T> = Result<Response<T>, Status>;
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The fake's services share how often a stream was opened.
+/// The fake's services share how often a stream was opened, or a call made that is counted.
 #[derive(Clone, Default)]
 struct Fake {
     opened: Arc<AtomicU32>,
@@ -42,6 +42,13 @@ fn off_tick(price: &str) -> Status {
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
     let details = ErrorDetails::with_error_info("OFF_TICK", "xbook", metadata);
     Status::with_error_details(Code::InvalidArgument, "the price is off the market's grid", details)
+}
+
+/// What a node says that waits for a majority.
+fn starting() -> Status {
+    let none: [(String, String); 0] = [];
+    let details = ErrorDetails::with_error_info("STARTING", "xbook", none);
+    Status::with_error_details(Code::Unavailable, "this node has just started: ask again", details)
 }
 
 /// The end of a test's stream: an error that `xcli` does not try to mend.
@@ -90,6 +97,8 @@ impl TradingService for Fake {
             "OFF/TICK" => return Err(off_tick(&order.price)),
             "SLOW/X" => tokio::time::sleep(Duration::from_secs(60)).await,
             "LOST/X" => return Err(Status::unavailable("")),
+            "NEVER/X" => return Err(starting()),
+            "SOON/X" if self.opened.fetch_add(1, Ordering::Relaxed) < 2 => return Err(starting()),
             "POST/ONLY" => {
                 order.status = OrderStatus::Rejected.into();
                 order.reason = Reason::WouldTake.into();
