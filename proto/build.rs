@@ -20,7 +20,10 @@ fn main() -> anyhow::Result<()> {
     let mut config = tonic_prost_build::Config::new();
     // A message knows its name in the descriptors: this is how `xcli` prints any message as JSON.
     config.enable_type_names();
+    let services = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     tonic_prost_build::configure()
+        .build_client(services)
+        .build_server(services)
         .bytes(".xbook.record.v1")
         .bytes(".xbook.peer.v1")
         .compile_fds_with_config(descriptors, config)?;

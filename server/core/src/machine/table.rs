@@ -7,7 +7,7 @@ use rustc_hash::FxBuildHasher;
 
 /// The distinct values of a record, in the order in which they were met.
 #[derive(Debug)]
-pub(crate) struct Table<T> {
+pub struct Table<T> {
     values: Vec<T>,
     index: HashMap<T, u32, FxBuildHasher>,
 }
@@ -38,12 +38,12 @@ impl<T: Clone + Eq + Hash> Table<T> {
 }
 
 /// The low and the high 64 bits of a sum.
-pub(crate) fn halves(value: u128) -> (u64, u64) {
+pub fn halves(value: u128) -> (u64, u64) {
     let low = u64::try_from(value & u128::from(u64::MAX)).unwrap_or(u64::MAX);
     (low, u64::try_from(value >> 64).unwrap_or(u64::MAX))
 }
 
 /// The sum that has these low and high 64 bits.
-pub(crate) fn joined(low: u64, high: u64) -> u128 {
+pub fn joined(low: u64, high: u64) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }

@@ -41,5 +41,5 @@ pub use market::{Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
 pub use step::{Batch, Seal, Step, StepFill};
-pub(crate) use table::{Table, halves, joined};
+pub use table::{Table, halves, joined};
 pub use voters::MAX_VOTERS;
