@@ -84,6 +84,7 @@ fn assert_equal(book: &Book, naive: &NaiveBook) {
         let by_level: Vec<_> =
             book.levels(side).flat_map(|level| book.orders_at(side, level.price)).collect();
         assert_eq!(by_level, found);
+        assert_reads_from_within(book, side);
         for level in book.levels(side) {
             let orders: Vec<_> = book.orders_at(side, level.price).collect();
             let open = Lots(orders.iter().map(|order| order.open.0).sum());
@@ -91,6 +92,26 @@ fn assert_equal(book: &Book, naive: &NaiveBook) {
         }
     }
     assert_eq!(book.digest(), naive.digest());
+}
+
+/// What is beyond a price and behind an order is what follows it when all is read.
+fn assert_reads_from_within(book: &Book, side: Side) {
+    let levels: Vec<LevelView> = book.levels(side).collect();
+    for level in &levels {
+        let near = [level.price.0.checked_sub(1), Some(level.price.0), level.price.0.checked_add(1)];
+        for price in near.into_iter().flatten().map(Ticks) {
+            let is_beyond = |other: Ticks| if side == Side::Buy { other < price } else { other > price };
+            let expected: Vec<_> = levels.iter().copied().filter(|other| is_beyond(other.price)).collect();
+            let found: Vec<_> = book.levels_beyond(side, price).collect();
+            assert_eq!(found, expected, "{side:?} {price:?}");
+        }
+        let orders: Vec<_> = book.orders_at(side, level.price).collect();
+        for (place, order) in orders.iter().enumerate() {
+            assert_eq!(book.orders_behind(order.id).collect::<Vec<_>>(), orders[place + 1..]);
+        }
+    }
+    let nobody = OrderId { node: NodeId(77), counter: 1 };
+    assert_eq!(book.orders_behind(nobody).count(), 0);
 }
 
 /// An event of any kind, about what may or may not be there.

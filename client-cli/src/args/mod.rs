@@ -30,7 +30,7 @@ Examples:
   xcli orders BTC/USDT --output json";
 
 /// Trades on an xbook exchange and shows its markets.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "xcli", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// What every command takes.
@@ -42,7 +42,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct Global {
     /// The node to talk to; a host is enough if its port is 7001.
@@ -60,6 +60,10 @@ pub struct Global {
     /// How long to wait for an answer.
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = values::timeout)]
     pub timeout: Duration,
+    /// For how long a node is asked again that has just started and waits for the others; 0s for not
+    /// at all.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
+    pub patience: Duration,
     /// Tables for people, or JSON for programs: the API's messages, one a line.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -75,7 +79,7 @@ pub enum Format {
 }
 
 /// The verbs.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Place an order to buy.
     Buy(PlaceArgs),
@@ -132,7 +136,7 @@ pub enum Command {
 }
 
 /// How a request that changes something is named.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RequestArgs {
     /// Name of the request; a repeat with the same name has no further effect and gets the first
     /// answer. Drawn at random if not given.
@@ -141,7 +145,7 @@ pub struct RequestArgs {
 }
 
 /// `buy` and `sell`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct PlaceArgs {
     /// How much, in base currency.
     #[arg(allow_negative_numbers = true)]
@@ -182,7 +186,7 @@ pub enum Tif {
 }
 
 /// `amend`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
 pub struct AmendArgs {
     /// The market.
@@ -204,7 +208,7 @@ pub struct AmendArgs {
 }
 
 /// `cancel`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CancelArgs {
     /// The market.
     pub market: String,
@@ -216,7 +220,7 @@ pub struct CancelArgs {
 }
 
 /// `cancel-all`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CancelAllArgs {
     /// The market.
     pub market: String,
@@ -238,7 +242,7 @@ pub enum SideArg {
 }
 
 /// `order`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OrderArgs {
     /// The market.
     pub market: String,
@@ -247,7 +251,7 @@ pub struct OrderArgs {
 }
 
 /// `orders`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OrdersArgs {
     /// The market.
     pub market: String,
@@ -260,7 +264,7 @@ pub struct OrdersArgs {
 }
 
 /// `fills`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct FillsArgs {
     /// The market.
     pub market: String,
@@ -273,13 +277,16 @@ pub struct FillsArgs {
 }
 
 /// `book`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BookArgs {
     /// The market.
     pub market: String,
     /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub depth: Option<u32>,
+    /// Show all levels.
+    #[arg(long, conflicts_with_all = ["depth", "watch"])]
+    pub all: bool,
     /// Show each order, in time priority.
     #[arg(long, conflicts_with = "watch")]
     pub orders: bool,
@@ -289,7 +296,7 @@ pub struct BookArgs {
 }
 
 /// `trades`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TradesArgs {
     /// The market.
     pub market: String,
@@ -305,7 +312,7 @@ pub struct TradesArgs {
 }
 
 /// `market ...`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum MarketCommand {
     /// Create a market.
     Create(CreateMarketArgs),
@@ -319,7 +326,7 @@ pub enum MarketCommand {
 }
 
 /// `market create`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CreateMarketArgs {
     /// Base and quote currency, such as BTC/USDT.
     pub name: String,
@@ -344,7 +351,7 @@ pub struct CreateMarketArgs {
 }
 
 /// `lease`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LeaseArgs {
     /// The market, or `directory`.
     pub market: Option<String>,
@@ -354,7 +361,7 @@ pub struct LeaseArgs {
 }
 
 /// `lease ...`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum LeaseCommand {
     /// Hand a lease to another voter.
     Transfer {
@@ -367,7 +374,7 @@ pub enum LeaseCommand {
 }
 
 /// `voter ...`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum VoterCommand {
     /// Make a node a voter.
     Add(AddVoterArgs),
@@ -376,7 +383,7 @@ pub enum VoterCommand {
 }
 
 /// `voter add`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct AddVoterArgs {
     /// Which node, and of which documents.
     #[command(flatten)]
@@ -387,7 +394,7 @@ pub struct AddVoterArgs {
 }
 
 /// `voter add` and `voter remove`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct VoterArgs {
     /// The node's id.
     #[arg(value_name = "NODE")]
@@ -401,14 +408,14 @@ pub struct VoterArgs {
 }
 
 /// `verify`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// The market, such as BTC/USDT, or "directory".
     pub market: String,
 }
 
 /// `invite`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct InviteArgs {
     /// How many nodes it lets in.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -419,7 +426,7 @@ pub struct InviteArgs {
 }
 
 /// `remove-node`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RemoveNodeArgs {
     /// The node's id.
     #[arg(value_name = "NODE")]
@@ -430,7 +437,7 @@ pub struct RemoveNodeArgs {
 }
 
 /// `updates`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct UpdatesArgs {
     /// The market.
     pub market: String,

@@ -80,16 +80,7 @@ pub fn book_orders(book: &GetOrderBookResponse, steps: &Steps, terminal: Termina
     for (side, level) in asks.chain(bids) {
         add_level(&mut grid, side, level, steps);
     }
-    let mut text = format!("{title}{}", grid.render(terminal));
-    for (what, cut_at) in [("Bids", &book.bids_cut_at), ("Asks", &book.asks_cut_at)] {
-        if !cut_at.is_empty() {
-            text.push_str(&format!(
-                "{what} are not all listed from {} on: there are too many.\n",
-                steps.price(cut_at)
-            ));
-        }
-    }
-    text
+    format!("{title}{}", grid.render(terminal))
 }
 
 /// What to do about an empty book.
@@ -218,7 +209,6 @@ BTC/USDT  10.00       3  0.01  0.001
             market: "BTC/USDT".to_owned(),
             position: 4,
             bids: vec![level],
-            bids_cut_at: "10".to_owned(),
             ..GetOrderBookResponse::default()
         };
         let expected = "\
@@ -226,7 +216,6 @@ BTC/USDT at position 4
 side  price  quantity  priority  order
 buy    10.0        75         1  0000000000007f3a-75
 buy    10.0         5         2  0000000000007f3a-5
-Bids are not all listed from 10.0 on: there are too many.
 ";
         assert_eq!(book_orders(&book, &steps("0.5", "1"), Terminal::NONE), expected);
     }

@@ -121,6 +121,7 @@ impl<'a> Units<'a> {
             quantity: self.quantity(open),
             order_count: orders,
             orders: Vec::new(),
+            continued: false,
         }
     }
 }

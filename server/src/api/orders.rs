@@ -139,6 +139,7 @@ pub(super) async fn named(
     match (order_id, request_id, session) {
         (id, "", "") => admission::order_id(id),
         ("", id, "") => {
+            admission::placed_by_request_id(id)?;
             let found = of_request(market, account, id).await?;
             found.ok_or_else(|| {
                 let words = "no such request is remembered in this market";

@@ -29,6 +29,7 @@ use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
 pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
+pub(crate) use quarantine::cut;
 
 use crate::document::{Actor, DIRECTORY, Genesis};
 use crate::history::HistoryError;

@@ -18,6 +18,18 @@ use crate::history::HistoryError;
 use crate::replica::ReplicaError;
 use crate::store::StoreError;
 
+/// Most characters that are told of why a document is quarantined, or of what another node said: many
+/// documents' words are in one answer. The log has them whole.
+const MAX_WORDS: usize = 500;
+
+/// The first words of a text.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Whether a document is quarantined, and why. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Quarantine(watch::Sender<Option<Arc<str>>>);
@@ -28,7 +40,7 @@ impl Quarantine {
         self.0.send_if_modified(|known| {
             let first = known.is_none();
             if first {
-                *known = Some(reason.into());
+                *known = Some(cut(reason).into());
             }
             first
         });

@@ -291,7 +291,7 @@ async fn the_book_shows_levels_and_orders() {
         market: MARKET.into(),
         depth: 1,
         detail: v1::BookDetail::Orders.into(),
-        at_least: 0,
+        ..Default::default()
     };
     let book = served.data.get_order_book(request).await.unwrap().into_inner();
     assert_eq!((levels(&book.asks), book.asks[0].order_count), (vec![("10.5", "2")], 4));

@@ -7,6 +7,8 @@ mod backfill;
 mod bad_input;
 mod calls;
 mod damage;
+mod field_limits;
+mod large;
 mod lease;
 mod limits;
 mod peers;

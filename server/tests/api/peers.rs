@@ -10,7 +10,7 @@ use xbook_proto::v1::{self, OrderStatus, Reason};
 
 use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, sell, within};
 
-async fn joined(first: &Served) -> Served {
+pub async fn joined(first: &Served) -> Served {
     let served = Served::joined(&[first.peer_address]).await;
     tokio::time::timeout(Duration::from_secs(10), served.node.market_ready(MARKET)).await.unwrap().unwrap();
     served

@@ -60,8 +60,10 @@ fn target(order: Option<&v1::OrderRef>) -> Result<Target, Refusal> {
     use v1::order_ref::Order;
     match order.and_then(|order| order.order.as_ref()) {
         None => Err(text::missing("order")),
-        Some(Order::OrderId(id)) => text::order_id(id).map(Target::Order),
-        Some(Order::CommandNumber(0)) => Err(not_positive("command_number", "0")),
+        Some(Order::OrderId(id)) => {
+            text::order_id(id).map(Target::Order).map_err(|refusal| refusal.within("order"))
+        }
+        Some(Order::CommandNumber(0)) => Err(not_positive("command_number", "0").within("order")),
         Some(Order::CommandNumber(number)) => Ok(Target::Command(*number)),
     }
 }

@@ -10,9 +10,9 @@ use xbook_proto::v1::{self, CommandOutcome};
 use super::Told;
 use crate::api::convert::{self, Units};
 use crate::api::error::Refusal;
-use crate::api::orders;
 use crate::api::submit::read_history;
 use crate::api::trading::units;
+use crate::api::{orders, size};
 use crate::history::{History, HistoryError, Sizes, StoredOutcome};
 use crate::machine::{Account, Change, Order, SessionId, Target};
 use crate::node::{Outcome, ReplicaHandle};
@@ -67,11 +67,8 @@ fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -
     // The first change is that of the command's own order.
     let concerned = changes.first().and_then(Change::order).map(|order| order.id);
     let order = changes.iter().rev().filter_map(Change::order).find(|order| Some(order.id) == concerned);
-    let mut result = v1::TradeResult {
-        number,
-        fills: concerned.map(|id| fills(units, id, changes)).unwrap_or_default(),
-        ..v1::TradeResult::default()
-    };
+    let (fills, more_fills) = concerned.map(|id| fills(units, id, changes)).unwrap_or_default();
+    let mut result = v1::TradeResult { number, fills, more_fills, ..v1::TradeResult::default() };
     result.set_outcome(CommandOutcome::Done);
     if let Some(order) = order {
         tell_order(units, order, &mut result);
@@ -200,8 +197,8 @@ fn from_history(
     Ok(found)
 }
 
-/// The fills that an outcome brought an order as a taker.
-fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFill> {
+/// The first fills that an outcome brought an order as a taker, and whether there are more.
+fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> (Vec<v1::TradeFill>, bool) {
     let fills = changes.iter().filter_map(|change| match change {
         Change::Order { order, fill: Some(fill), .. }
             if order.id == id && fill.liquidity == Liquidity::Taker =>
@@ -215,5 +212,5 @@ fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFil
         }
         _ => None,
     });
-    fills.collect()
+    size::first(fills, size::MAX_FILLS)
 }
