@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
 use rust_decimal::Decimal;
-use xbook_proto::record::v1::Outcome;
+use xbook_proto::record::v1::{Outcome, StatePart};
 use xbook_proto::v1::{Reason, TimeInForce};
 
 use crate::decimal::Grid;
@@ -64,7 +65,7 @@ impl Document {
         let batch = state.end(batch);
         follower.apply(&batch, |id| self.intents.get(&id)).unwrap();
         assert_eq!(state.to_parts(), follower.to_parts());
-        assert!(state.survives(&[NodeId(1)]));
+        assert!(state.surviving_parts(&[NodeId(1)]).is_some());
         batch.steps
     }
 }
@@ -96,7 +97,8 @@ fn resting(state: &State) -> usize {
 }
 
 fn marks(state: &State) -> usize {
-    state.to_parts().iter().map(|part| part.withdrawn.len()).sum()
+    let parts = state.to_parts().into_iter().map(|part| StatePart::decode(part).unwrap());
+    parts.map(|part| part.withdrawn.len()).sum()
 }
 
 const WITHDRAWN: (Outcome, Reason) = (Outcome::Withdrawn, Reason::Requested);

@@ -21,7 +21,8 @@ const ORDER_BYTES: usize = 204;
 /// Gathers a state into parts.
 #[derive(Default)]
 pub(in crate::machine) struct Writer {
-    done: Vec<record::StatePart>,
+    done: Vec<Bytes>,
+    /// The open part. Its room is kept for the next one.
     part: record::StatePart,
     /// At least what the open part takes.
     bytes: usize,
@@ -188,7 +189,7 @@ impl Writer {
         self.part.join_tokens.push(record::DirectoryToken { hash, uses, expires_us });
     }
 
-    pub fn finish(mut self) -> Vec<record::StatePart> {
+    pub fn finish(mut self) -> Vec<Bytes> {
         self.close();
         self.done
     }
@@ -204,16 +205,18 @@ impl Writer {
 
     fn close(&mut self) {
         let mut part = std::mem::take(&mut self.part);
-        part.nodes = self.nodes.values().iter().map(|node| node.0).collect();
-        part.accounts = self.accounts.values().iter().map(|account| account.to_string()).collect();
-        part.sessions = self.sessions.values().iter().map(|session| session.name.to_string()).collect();
+        part.nodes.extend(self.nodes.values().iter().map(|node| node.0));
+        part.accounts.extend(self.accounts.values().iter().map(|account| account.to_string()));
+        part.sessions.extend(self.sessions.values().iter().map(|session| session.name.to_string()));
         let commanding = self.commanding.values().iter();
-        part.commanding_sessions = commanding.map(|id| Bytes::copy_from_slice(&id.0)).collect();
-        if part != record::StatePart::default() {
-            self.done.push(part);
+        part.commanding_sessions.extend(commanding.map(|id| Bytes::copy_from_slice(&id.0)));
+        let encoded = part.encode_to_vec();
+        let mut done = std::mem::take(&mut self.done);
+        if !encoded.is_empty() {
+            done.push(encoded.into());
         }
-        let done = std::mem::take(&mut self.done);
-        *self = Self { done, ..Self::default() };
+        part.clear();
+        *self = Self { done, part, ..Self::default() };
     }
 }
 
