@@ -5,6 +5,7 @@
 //! orders change, positions are counted, changes are noted.
 
 mod order;
+mod orders;
 mod parts;
 mod rules;
 mod settle;
@@ -12,15 +13,17 @@ mod settle;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use rustc_hash::FxBuildHasher;
 use xbook_proto::record::v1::Outcome;
 use xbook_proto::v1::{Reason, TimeInForce};
 
 pub use order::{Order, OrderStatus};
 pub use rules::Rules;
 
+use orders::Orders;
+
 use super::intent::{Account, Action, Amend, Intent, NewSize, Origin, Place, SessionId, Target};
 use super::journal::{Journal, LevelChange};
+use super::near::BuildNearHasher;
 use super::step::{Step, StepFill};
 use crate::book::{self, Book, Command, Refusal, Style};
 use crate::machine::{Caps, FoldError, Ledger};
@@ -32,9 +35,9 @@ pub struct Market {
     name: Arc<str>,
     rules: Rules,
     book: Book,
-    orders: HashMap<OrderId, Order, FxBuildHasher>,
+    orders: Orders,
     by_account: BTreeMap<Account, BTreeSet<OrderId>>,
-    by_command: HashMap<(SessionId, u64), OrderId, FxBuildHasher>,
+    by_command: HashMap<(SessionId, u64), OrderId, BuildNearHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     last_price: Option<Ticks>,
     touched: Vec<(Side, Ticks)>,
@@ -49,7 +52,7 @@ impl Market {
             name,
             rules,
             book: Book::new().with_max_orders(Caps::default().open_orders),
-            orders: HashMap::default(),
+            orders: Orders::default(),
             by_account: BTreeMap::new(),
             by_command: HashMap::default(),
             by_expiry: BTreeSet::new(),
