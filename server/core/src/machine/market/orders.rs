@@ -29,6 +29,28 @@ impl Orders {
         self.places.get_mut(*self.index.get(id)?)?.as_mut()
     }
 
+    /// All, in the order of their places.
+    pub fn iter(&self) -> impl Iterator<Item = &Order> {
+        self.places.iter().flatten()
+    }
+
+    /// Adds an order that can't be found before it is filed.
+    pub fn push(&mut self, order: Order) {
+        self.places.push(Some(order));
+    }
+
+    /// Files all orders that were pushed; `false` if two have one id. In the order of their ids, so that
+    /// neighbours in the index come one after the other.
+    pub fn file(&mut self) -> bool {
+        let places = self.places.iter().enumerate();
+        let mut ids: Vec<_> = places.filter_map(|(at, order)| Some((order.as_ref()?.id, at))).collect();
+        ids.sort_unstable();
+        let count = ids.len();
+        self.index.clear();
+        self.index.extend(ids);
+        self.index.len() == count
+    }
+
     /// Adds an order, in place of one with the same id.
     pub fn insert(&mut self, id: OrderId, order: Order) {
         if let Some(same) = self.get_mut(&id) {

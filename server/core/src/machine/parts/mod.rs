@@ -82,6 +82,9 @@ impl State {
             }
             part.is_read().then_some(())?;
         }
+        if let Machine::Market(market) = &mut state.machine {
+            market.file_orders()?;
+        }
         Some(state)
     }
 
