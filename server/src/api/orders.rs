@@ -38,7 +38,8 @@ pub(super) fn live_order(replica: &Replica, id: OrderId) -> Option<Order> {
     market.order(&id).cloned().or_else(|| pending_order(replica, id))
 }
 
-/// The order that a command of a session names, resting or waiting here: its id, and it.
+/// The order that a command of a session names: its id, if that is remembered here, and it, if it rests or
+/// waits here. What placed no order has the id of its own intent, which no order has.
 pub(super) fn named_by(
     replica: &Replica,
     session: SessionId,
@@ -46,7 +47,10 @@ pub(super) fn named_by(
 ) -> (Option<OrderId>, Option<Order>) {
     let id = match name {
         Target::Order(id) => Some(resolve(replica, id)),
-        Target::Command(number) => live_of_command(replica, session, number),
+        Target::Command(number) => {
+            let known = || replica.view().ledger.command(&session, number).map(|first| first.intent);
+            live_of_command(replica, session, number).or_else(known)
+        }
     };
     (id, id.and_then(|id| live_order(replica, id)))
 }

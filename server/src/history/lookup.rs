@@ -1,10 +1,11 @@
 //! Looking up orders and outcomes, many at a time: what is asked for together mostly lies together.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::log::Range;
-use super::{History, Result, Sizes, StoredBlock, StoredOutcome};
-use crate::machine::{Change, Order, Origin, RequestOutcome, SessionId};
+use super::{History, Result, Sizes, StoredBlock, StoredOutcome, outcome};
+use crate::machine::{Block, Change, Order, Origin, RequestOutcome, SessionId};
 use crate::types::{OrderId, Position, Reason};
 
 /// Blocks that are kept for the next question.
@@ -14,7 +15,32 @@ const KEPT: usize = 4;
 pub struct Lookup<'a> {
     history: &'a History,
     /// The one that was read last at the end.
-    blocks: VecDeque<StoredBlock>,
+    blocks: VecDeque<Known>,
+}
+
+/// A block that questions are about.
+enum Known {
+    /// From memory.
+    Recent(Arc<Block>),
+    /// From the log.
+    Stored(Box<StoredBlock>),
+}
+
+impl Known {
+    fn block(&self) -> &Block {
+        match self {
+            Self::Recent(block) => block,
+            Self::Stored(stored) => &stored.block,
+        }
+    }
+
+    /// The outcome that ended at a position, if the position alone does not tell it.
+    fn outcome(&self, last: Position) -> Option<RequestOutcome> {
+        match self {
+            Self::Recent(block) => outcome::kept(block).find(|outcome| outcome.last == last),
+            Self::Stored(stored) => stored.outcomes.iter().find(|outcome| outcome.last == last).copied(),
+        }
+    }
 }
 
 impl History {
@@ -26,20 +52,32 @@ impl History {
 }
 
 impl Lookup<'_> {
-    /// The block that contains a position; `None` if that is beyond all.
-    fn block_at(&mut self, position: Position) -> Result<Option<&StoredBlock>> {
-        let contains = |stored: &StoredBlock| (stored.block.first..=stored.block.last).contains(&position);
-        if let Some(at) = self.blocks.iter().position(contains) {
-            return Ok(self.blocks.get(at));
-        }
-        let Some(block) = self.history.block_at(position)? else {
-            return Ok(None);
+    /// The block that contains a position, with the sizes that it counts in; `None` if that is beyond all.
+    fn block_at(&mut self, position: Position) -> Result<Option<(&Known, Sizes)>> {
+        let contains = |known: &Known| (known.block().first..=known.block().last).contains(&position);
+        let at = match self.blocks.iter().position(contains) {
+            Some(at) => at,
+            None => {
+                let History { recent, market, .. } = self.history;
+                let block = match recent.block_at(market, position) {
+                    Some(block) => Known::Recent(block),
+                    None => match self.history.block_at(position)? {
+                        Some(stored) => Known::Stored(Box::new(stored)),
+                        None => return Ok(None),
+                    },
+                };
+                if self.blocks.len() == KEPT {
+                    self.blocks.pop_front();
+                }
+                self.blocks.push_back(block);
+                self.blocks.len() - 1
+            }
         };
-        if self.blocks.len() == KEPT {
-            self.blocks.pop_front();
-        }
-        self.blocks.push_back(block);
-        Ok(self.blocks.back())
+        let sizes = |known: &Known| match known {
+            Known::Recent(_) => self.history.sizes,
+            Known::Stored(stored) => stored.sizes,
+        };
+        Ok(self.blocks.get(at).map(|known| (known, sizes(known))))
     }
 
     /// A closed order, with the sizes that it counts in.
@@ -52,11 +90,13 @@ impl Lookup<'_> {
         to.push(0);
         let found = self.history.log.find_last(&self.history.market, &Range { from, to }, 1)?;
         if let Some((_, position)) = found.first()
-            && let Some(stored) = self.block_at(Position(*position))?
+            && let Some((known, sizes)) = self.block_at(Position(*position))?
         {
-            let mut orders = stored.block.changes.iter().rev().filter_map(Change::order);
+            let changes = &known.block().changes;
+            let from = changes.partition_point(|change| change.position().0 < *position);
+            let mut orders = changes[from..].iter().map_while(Change::order);
             if let Some(order) = orders.find(|order| order.id == id && !order.is_live()) {
-                return Ok(Some((order.clone(), stored.sizes)));
+                return Ok(Some((order.clone(), sizes)));
             }
         }
         self.history.whole().map(|()| None)
@@ -72,9 +112,9 @@ impl Lookup<'_> {
         to.push(0);
         let found = self.history.log.find_last(&self.history.market, &Range { from, to }, usize::MAX)?;
         if let Some(first) = found.iter().map(|(_, first)| *first).max()
-            && let Some(stored) = self.block_at(Position(first))?
+            && let Some((known, _)) = self.block_at(Position(first))?
         {
-            let placed = stored.block.changes.iter().find_map(|change| match change {
+            let placed = known.block().changes.iter().find_map(|change| match change {
                 Change::Order { order, placed: true, .. } => match &order.origin {
                     Origin::Command { session: of, number: at } if of.id == session && *at == number => {
                         Some(order.id)
@@ -95,14 +135,13 @@ impl Lookup<'_> {
     /// # Errors
     /// The store's own, or it is not here.
     pub fn outcome(&mut self, last: Position) -> Result<Option<StoredOutcome>> {
-        let Some(stored) = self.block_at(last)? else {
+        let Some((known, sizes)) = self.block_at(last)? else {
             return Ok(None);
         };
-        let kept = stored.outcomes.iter().find(|outcome| outcome.last == last);
         let single = RequestOutcome { first: last, last, refused: Reason::Unspecified };
-        let outcome = *kept.unwrap_or(&single);
+        let outcome = known.outcome(last).unwrap_or(single);
         let within = |change: &&Change| (outcome.first..=last).contains(&change.position());
-        let changes = stored.block.changes.iter().filter(within).cloned().collect();
-        Ok(Some(StoredOutcome { outcome, changes, sizes: stored.sizes }))
+        let changes = known.block().changes.iter().filter(within).cloned().collect();
+        Ok(Some(StoredOutcome { outcome, changes, sizes }))
     }
 }

@@ -6,6 +6,8 @@
 //! lists, GetOrder, resumed streams <─┴── read by position, account, order or outcome; AWAY at a gap
 //! ```
 //!
+//! The newest blocks are also kept in memory (`recent`).
+//!
 //! A market's history reaches from position 1 to what is shown, and its document says how far that has
 //! to be at least: to where its generation begins. What is not in the `log` between is a *gap*, whatever
 //! made it: this node was away, a file was lost, a record can't be read. A reader that would touch a
@@ -24,6 +26,7 @@ mod log;
 mod lookup;
 mod outcome;
 mod read;
+mod recent;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -42,6 +45,7 @@ use crate::machine::{Block, ChainHead, Rules, chain_start};
 use crate::types::Position;
 use keys::Keys;
 use log::{Append, Log};
+use recent::Recent;
 
 /// Bytes after which a segment of the log is full. Its index is in memory until then.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -50,6 +54,7 @@ const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Clone)]
 pub struct HistoryStore {
     log: Arc<Log>,
+    recent: Arc<Recent>,
 }
 
 /// The history of one market.
@@ -57,6 +62,7 @@ pub struct HistoryStore {
 /// Reads block on the disk: call them where that is allowed.
 pub struct History {
     log: Arc<Log>,
+    recent: Arc<Recent>,
     market: Arc<str>,
     keys: Keys,
     sizes: Sizes,
@@ -122,7 +128,8 @@ impl HistoryStore {
     /// # Errors
     /// The file system's own. Damage is no error: see the module's text.
     pub fn open(directory: &Path, most: u64) -> Result<Self> {
-        Ok(Self { log: Arc::new(Log::open(directory, SEGMENT_BYTES.min(most))?) })
+        let log = Log::open(directory, SEGMENT_BYTES.min(most))?;
+        Ok(Self { log: Arc::new(log), recent: Arc::default() })
     }
 
     /// The history of a market.
@@ -131,6 +138,7 @@ impl HistoryStore {
         let last = self.log.last(name);
         History {
             log: Arc::clone(&self.log),
+            recent: Arc::clone(&self.recent),
             market: name.into(),
             keys: Keys::new(name),
             sizes: Sizes { tick: rules.tick, lot: rules.lot },
@@ -219,6 +227,11 @@ impl History {
             (reach.last, reach.head) = (last, Some(block.chain.1));
         }
         Ok(())
+    }
+
+    /// Keeps a committed block that was appended in memory for a while, for questions about it.
+    pub fn keep(&self, block: Arc<Block>) {
+        self.recent.keep(&self.market, block);
     }
 
     /// The last stored block is replayed: with it the chain, and so all before it, has to be the same.

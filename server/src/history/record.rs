@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use prost::encoding::{WireType, decode_key, decode_varint};
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, message};
 use rust_decimal::Decimal;
 use xbook_proto::record::v1 as wire;
 
@@ -52,16 +52,25 @@ impl StoredBlock {
 
 /// The record of a market's block.
 pub(super) fn encode(market: &str, block: &Block, sizes: Sizes) -> Vec<u8> {
-    let before = Bytes::copy_from_slice(&block.chain.0);
-    let block = Some(wire_block(block, outcome::kept(block), sizes));
-    wire::HistoryRecord { market: market.to_owned(), before, block }.encode_to_vec()
+    let content = encode_block(block, outcome::kept(block), sizes);
+    encode_record(market, &block.chain.0, &content)
 }
 
 /// The record of a block that was read.
 pub(super) fn encode_stored(market: &str, stored: &StoredBlock) -> Vec<u8> {
-    let before = Bytes::copy_from_slice(&stored.before);
-    let block = Some(wire_block(&stored.block, stored.outcomes.iter().copied(), stored.sizes));
-    wire::HistoryRecord { market: market.to_owned(), before, block }.encode_to_vec()
+    let content = encode_block(&stored.block, stored.outcomes.iter().copied(), stored.sizes);
+    encode_record(market, &stored.before, &content)
+}
+
+fn encode_record(market: &str, before: &ChainHead, block: &[u8]) -> Vec<u8> {
+    let before = Bytes::copy_from_slice(before);
+    let head = wire::HistoryRecord { market: market.to_owned(), before, block: None };
+    let mut record = Vec::with_capacity(head.encoded_len() + MOST_FRAMING + block.len());
+    head.encode_raw(&mut record);
+    encode_key(BLOCK_FIELD, WireType::LengthDelimited, &mut record);
+    encode_varint(block.len() as u64, &mut record);
+    record.extend_from_slice(block);
+    record
 }
 
 /// Most entries of a block: twice as many changes as a book has orders, and what one batch has beside.
@@ -94,6 +103,15 @@ fn entries(record: &[u8]) -> Option<usize> {
 /// The number of the block in its record.
 const BLOCK_FIELD: u32 = 3;
 
+/// The number of a change in its block.
+const CHANGE_FIELD: u32 = 9;
+
+/// Most bytes of a field's key and length.
+const MOST_FRAMING: usize = 15;
+
+/// About as much as a change takes.
+const CHANGE_BYTES: usize = 64;
+
 /// Calls for each field of a message, with its bytes if it has a length.
 fn each_field(mut message: &[u8], mut each: impl FnMut(u32, &[u8]) -> Option<()>) -> Option<()> {
     while !message.is_empty() {
@@ -120,11 +138,9 @@ struct Writer {
     sessions: Table<Session>,
 }
 
-fn wire_block(
-    block: &Block,
-    outcomes: impl Iterator<Item = RequestOutcome>,
-    sizes: Sizes,
-) -> wire::HistoryBlock {
+/// A block's message. Its changes are many, so they are written one by one; the rest follows, whose tables are
+/// known by then. The order of fields means nothing.
+fn encode_block(block: &Block, outcomes: impl Iterator<Item = RequestOutcome>, sizes: Sizes) -> Vec<u8> {
     let mut writer = Writer {
         time: block.time,
         position: block.first,
@@ -132,19 +148,19 @@ fn wire_block(
         accounts: Table::default(),
         sessions: Table::default(),
     };
-    let changes = block.changes.iter().filter_map(|change| match change {
-        Change::Order { order, fill, placed } => {
-            Some(wire::OrderChange { placed: *placed, ..writer.change(order, fill.as_ref()) })
+    let mut bytes = Vec::with_capacity(CHANGE_BYTES * (2 + block.changes.len()));
+    for change in &block.changes {
+        if let Change::Order { order, fill, placed } = change {
+            let change = wire::OrderChange { placed: *placed, ..writer.change(order, fill.as_ref()) };
+            message::encode(CHANGE_FIELD, &change, &mut bytes);
         }
-        Change::Market(_) => None,
-    });
-    let changes = changes.collect();
+    }
     let outcomes = outcomes.map(|outcome| wire::RequestOutcome {
         last_position: outcome.last.0,
         first_position: outcome.first.0,
         refused: outcome.refused.into(),
     });
-    wire::HistoryBlock {
+    let rest = wire::HistoryBlock {
         first_position: block.first.0,
         last_position: block.last.0,
         time_us: block.time.0,
@@ -153,9 +169,11 @@ fn wire_block(
         nodes: writer.nodes.values().iter().map(|node| node.0).collect(),
         accounts: writer.accounts.values().iter().map(|account| account.to_string()).collect(),
         sessions: writer.sessions.values().iter().map(|session| session.name.to_string()).collect(),
-        changes,
+        changes: Vec::new(),
         outcomes: outcomes.collect(),
-    }
+    };
+    rest.encode_raw(&mut bytes);
+    bytes
 }
 
 impl Writer {

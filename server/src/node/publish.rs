@@ -76,9 +76,12 @@ impl Follower {
         }
     }
 
-    async fn follow(&self, block: &Block) -> Result<(), HistoryError> {
+    async fn follow(&self, block: &Arc<Block>) -> Result<(), HistoryError> {
         match self {
-            Self::History(history) => history.append(block)?,
+            Self::History(history) => {
+                history.append(block)?;
+                history.keep(Arc::clone(block));
+            }
             Self::Directory(created) => {
                 for change in &block.changes {
                     if let Change::Market(market) = change {

@@ -39,7 +39,7 @@ fn next_genesis() -> Genesis {
     let mut state = genesis().state(crate::machine::Caps::default()).unwrap();
     let voters = genesis().voters();
     state.next_generation(voters.clone(), [0; 32]);
-    genesis().after(&state, &voters, (1, crate::document::Actor([7; 16])))
+    genesis().after((&state, state.to_parts()), &voters, (1, crate::document::Actor([7; 16])))
 }
 
 fn market_genesis() -> Genesis {

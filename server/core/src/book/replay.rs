@@ -75,11 +75,11 @@ impl Book {
             Event::Rested { order, side, price, open } => self.rest(order, side, price, open),
             Event::Reduced { order, open } => self.reduce(order, open),
             Event::Lifted { order, open, .. } => {
-                let (hash, handle) = self.resting(order, open)?;
+                let (hash, handle) = self.find_resting(order, open)?;
                 self.take_out(hash, handle);
                 Ok(())
             }
-            Event::Removed { order, open } => match self.resting(order, open) {
+            Event::Removed { order, open } => match self.find_resting(order, open) {
                 Err(Misfit::UnknownOrder(_)) => Ok(()),
                 Err(misfit) => Err(misfit),
                 Ok((hash, handle)) => {
@@ -118,7 +118,7 @@ impl Book {
     /// A maker traded: its open quantity shrinks in its place, and at zero it is gone.
     fn trade(&mut self, trade: &Trade) -> Result<(), Misfit> {
         let id = trade.maker;
-        let (hash, handle) = self.resting(id, trade.quantity)?;
+        let (hash, handle) = self.find_resting(id, trade.quantity)?;
         let number = self.level_of(handle);
         let rests = Ticks(self.levels[number].price);
         if rests != trade.price {
@@ -136,7 +136,7 @@ impl Book {
     }
 
     fn reduce(&mut self, id: OrderId, open: Lots) -> Result<(), Misfit> {
-        let (_, handle) = self.resting(id, open)?;
+        let (_, handle) = self.find_resting(id, open)?;
         let before = self.queues.entry(handle).open;
         if open.0 > before {
             return Err(Misfit::Amount { id, recorded: open, open: Lots(before) });
@@ -146,7 +146,7 @@ impl Book {
     }
 
     /// Where an order rests of which an event tells this quantity.
-    fn resting(&self, id: OrderId, quantity: Lots) -> Result<(Hash, Handle), Misfit> {
+    fn find_resting(&self, id: OrderId, quantity: Lots) -> Result<(Hash, Handle), Misfit> {
         let hash = Hash::of(id);
         let handle = self.find(hash, id).ok_or(Misfit::UnknownOrder(id))?;
         if quantity.is_zero() { Err(Misfit::ZeroQuantity(id)) } else { Ok((hash, handle)) }

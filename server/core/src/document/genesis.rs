@@ -79,11 +79,15 @@ impl Genesis {
         Self { record, parts: Vec::new() }
     }
 
-    /// The genesis that follows a Seal: made from the state that the Seal left behind and from what
-    /// the Seal says, and so from the Seal's past alone.
+    /// The genesis that follows a Seal: made from the state that the Seal left behind, with its parts, and
+    /// from what the Seal says, and so from the Seal's past alone.
     #[must_use]
-    pub fn after(&self, sealed: &State, voters: &[NodeId], (term, holder): (u64, Actor)) -> Self {
-        let parts: Vec<Bytes> = sealed.to_parts().iter().map(|part| encode(part).into()).collect();
+    pub fn after(
+        &self,
+        (sealed, parts): (&State, Vec<Bytes>),
+        voters: &[NodeId],
+        (term, holder): (u64, Actor),
+    ) -> Self {
         let record = record::Genesis {
             format: FORMAT,
             name: self.record.name.clone(),

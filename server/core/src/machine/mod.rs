@@ -16,6 +16,7 @@ mod join;
 mod journal;
 mod ledger;
 mod market;
+mod near;
 mod parts;
 mod state;
 mod table;

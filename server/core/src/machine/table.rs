@@ -9,26 +9,31 @@ use rustc_hash::FxBuildHasher;
 #[derive(Debug)]
 pub struct Table<T> {
     values: Vec<T>,
+    /// The index that was told last: the same value mostly comes in rows.
+    last: u32,
     index: HashMap<T, u32, FxBuildHasher>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), index: HashMap::default() }
+        Self { values: Vec::new(), last: 0, index: HashMap::default() }
     }
 }
 
 impl<T: Clone + Eq + Hash> Table<T> {
     /// The index of a value, which is added if it is not there.
     pub fn index(&mut self, value: &T) -> u32 {
-        if let Some(at) = self.index.get(value) {
-            return *at;
+        if self.values.get(self.last as usize) == Some(value) {
+            return self.last;
         }
         // A record has far fewer than 2^32 values.
-        let at = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.values.push(value.clone());
-        self.index.insert(value.clone(), at);
-        at
+        let next = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        self.last = self.index.get(value).copied().unwrap_or(next);
+        if self.last == next {
+            self.values.push(value.clone());
+            self.index.insert(value.clone(), next);
+        }
+        self.last
     }
 
     /// The values, by index.

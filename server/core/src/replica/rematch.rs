@@ -159,7 +159,8 @@ impl Replica {
         let mut again = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
         if let Some(sealed) = &mut again.seal {
             let lease = (batch.term, Actor(seal.holder));
-            sealed.genesis = self.genesis.after(state, &seal.voters, lease).digest();
+            let parts = state.to_parts();
+            sealed.genesis = self.genesis.after((state, parts), &seal.voters, lease).digest();
         }
         Ok(again)
     }

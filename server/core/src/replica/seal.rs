@@ -65,8 +65,12 @@ impl Replica {
         if !fresh {
             return Some(Entry::Tape(Arc::new(holding.ahead.end(batch))));
         }
-        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0, |state| state.survives(&voters));
-        if batch.seal.is_none() {
+        let mut survivors = None;
+        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0, |state| {
+            survivors = state.surviving_parts(&voters);
+            survivors.is_some()
+        });
+        let Some(parts) = survivors.filter(|_| batch.seal.is_some()) else {
             // Tried again when there is a quarter more.
             let size = self.document.bytes();
             self.seal_from = size.saturating_add(size / 4);
@@ -75,8 +79,8 @@ impl Replica {
                 "generation {generation} is not sealed: its state, written and read back, is another one"
             )));
             return Some(Entry::Tape(Arc::new(batch)));
-        }
-        let genesis = self.genesis.after(&holding.ahead, &voters, (holding.term, me));
+        };
+        let genesis = self.genesis.after((&holding.ahead, parts), &voters, (holding.term, me));
         if let Some(seal) = &mut batch.seal {
             seal.genesis = genesis.digest();
         }
@@ -128,7 +132,10 @@ impl Replica {
         let made = self.lease.holding().and_then(|holding| holding.sealed.take());
         let genesis = match made {
             Some(genesis) if genesis.digest() == seal.genesis => *genesis,
-            _ => self.genesis.after(&self.view, &seal.voters, (term, Actor(seal.holder))),
+            _ => {
+                let sealed = (&self.view, self.view.to_parts());
+                self.genesis.after(sealed, &seal.voters, (term, Actor(seal.holder)))
+            }
         };
         if genesis.digest() != seal.genesis && !more {
             // Another version of the encoder: who wrote the Seal has the right one.
@@ -144,6 +151,12 @@ impl Replica {
         self.hurry_all();
         self.push_changes(now, effects);
         self.tell(effects);
+        if let Some(holding) = self.lease.holding()
+            && holding.ahead.digest() == self.view.digest()
+        {
+            // It ends in the same Seal, and goes on as the view does.
+            holding.ahead.next_generation(genesis.voters(), genesis.digest());
+        }
         self.view.next_generation(genesis.voters(), genesis.digest());
         self.begin(now, genesis, effects)
     }
@@ -200,8 +213,11 @@ impl Replica {
             && goes_on
         {
             // The last heartbeats' echoes still count: it is the same lease.
-            let holding = Holding::new(term, self.view.clone(), 0, self.node);
             let (echoes, renewed) = (held.echoes, held.renewed);
+            // What it matched on goes on too, if it is at the beginning of this generation.
+            let ahead = Some(held.holding.ahead).filter(|ahead| ahead.digest() == self.view.digest());
+            let ahead = ahead.unwrap_or_else(|| self.view.clone());
+            let holding = Holding::new(term, ahead, 0, self.node);
             let holder = Holder { holding, echoes, handed_over: false, renewed };
             self.lease.role = Role::Holder(Box::new(holder));
             self.lease.believed = None;

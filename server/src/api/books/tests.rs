@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use prost::Message;
 use rust_decimal::Decimal;
-use xbook_proto::v1::TimeInForce;
 
 use super::pages::{Begin, PageSide};
 use super::*;
@@ -14,7 +13,7 @@ use crate::machine::{
     Action, Amend, Intent, Machine, NewSize, Order, Origin, Place as NewOrder, Request, Rules, State, Target,
     Unconsumed,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, Ticks, TimeInForce};
 
 /// A market whose requests have their turn at once.
 struct Exchange {

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
 use rust_decimal::Decimal;
+use xbook_proto::record::v1::StatePart;
 
 use crate::decimal::Grid;
 use crate::machine::{
@@ -62,7 +64,7 @@ impl Document {
         let batch = state.end(batch);
         follower.apply(&batch, |id| self.intents.get(&id)).unwrap();
         assert_eq!(state.to_parts(), follower.to_parts());
-        assert!(state.survives(&[NodeId(1)]));
+        assert!(state.surviving_parts(&[NodeId(1)]).is_some());
         batch.steps().map(|(_, events)| events.to_vec()).collect()
     }
 }
@@ -113,7 +115,8 @@ fn resting(state: &State) -> usize {
 }
 
 fn marks(state: &State) -> usize {
-    state.to_parts().iter().map(|part| part.withdrawn.len()).sum()
+    let parts = state.to_parts().into_iter().map(|part| StatePart::decode(part).unwrap());
+    parts.map(|part| part.withdrawn.len()).sum()
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod decide;
 mod fold;
 mod order;
+mod orders;
 mod parts;
 mod rules;
 
@@ -15,10 +16,12 @@ use std::sync::Arc;
 
 pub use order::{Order, OrderStatus};
 pub use rules::Rules;
-use rustc_hash::FxBuildHasher;
+
+use orders::Orders;
 
 use super::intent::{Account, SessionId};
 use super::journal::LevelChange;
+use super::near::BuildNearHasher;
 use crate::book::{self, Book};
 use crate::machine::Caps;
 use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
@@ -29,9 +32,9 @@ pub struct Market {
     name: Arc<str>,
     rules: Rules,
     book: Book,
-    orders: HashMap<OrderId, Order, FxBuildHasher>,
+    orders: Orders,
     by_account: BTreeMap<Account, BTreeSet<OrderId>>,
-    by_command: HashMap<(SessionId, u64), OrderId, FxBuildHasher>,
+    by_command: HashMap<(SessionId, u64), OrderId, BuildNearHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
@@ -59,7 +62,7 @@ impl Market {
             name,
             rules,
             book: Book::new().with_max_orders(Caps::default().open_orders),
-            orders: HashMap::default(),
+            orders: Orders::default(),
             by_account: BTreeMap::new(),
             by_command: HashMap::default(),
             by_expiry: BTreeSet::new(),

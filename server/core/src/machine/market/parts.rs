@@ -1,18 +1,30 @@
 //! A market as records, and back.
 
+use std::collections::BTreeMap;
+
 use super::{Market, Order};
 use crate::book::Event;
-use crate::machine::intent::Origin;
+use crate::machine::intent::{Account, Origin};
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
-use crate::types::Side;
+use crate::types::{OrderId, Side};
+
+/// How many orders are looked up in a row before they are written: the memory is waited for once.
+const ROW: usize = 64;
 
 impl Market {
     pub(in crate::machine) fn write_parts(&self, writer: &mut Writer) {
         writer.last_price(self.last_price);
-        let resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
-        for (resting, order) in resting.filter_map(|it| Some((it, self.orders.get(&it.id)?))) {
-            writer.order(order, resting.price);
+        let mut resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
+        loop {
+            let row: Vec<_> =
+                resting.by_ref().take(ROW).map(|it| (self.orders.get(&it.id), it.price)).collect();
+            if row.is_empty() {
+                return;
+            }
+            for (order, price) in row.into_iter().filter_map(|(order, price)| Some((order?, price))) {
+                writer.order(order, price);
+            }
         }
     }
 
@@ -25,19 +37,37 @@ impl Market {
             ledger.has_consumed(order.id).then_some(())?;
             self.restore(order)?;
         }
-        self.forget_levels();
         Some(())
     }
 
-    /// An order rests at the back of its level.
+    /// An order rests at the back of its level. It is filed with all others.
     fn restore(&mut self, order: Order) -> Option<()> {
-        if let Origin::Command { session, number } = &order.origin {
-            (!self.by_command.contains_key(&(session.id, *number))).then_some(())?;
-        }
         let rested =
             Event::Rested { order: order.id, side: order.side, price: order.limit?, open: order.open };
         self.book.replay(&rested).ok()?;
-        self.enter(order);
+        self.orders.push(order);
         Some(())
+    }
+
+    /// All parts are read: the orders are filed under everything by which they are found. `None` if two have
+    /// one id, or are of one command.
+    pub(in crate::machine) fn file_orders(&mut self) -> Option<()> {
+        self.orders.file().then_some(())?;
+        let mut by_account: BTreeMap<&Account, Vec<OrderId>> = BTreeMap::new();
+        let mut by_command = Vec::new();
+        for order in self.orders.iter() {
+            by_account.entry(&order.account).or_default().push(order.id);
+            if let Origin::Command { session, number } = &order.origin {
+                by_command.push(((session.id, *number), order.id));
+            }
+        }
+        let sets = by_account.into_iter().map(|(account, ids)| (account.clone(), ids.into_iter().collect()));
+        self.by_account = sets.collect();
+        self.by_expiry = self.orders.iter().filter_map(|order| Some((order.expires?, order.id))).collect();
+        // Neighbours in the map come one after the other.
+        by_command.sort_unstable_by_key(|((session, number), _)| (session.0, *number));
+        let count = by_command.len();
+        self.by_command = by_command.into_iter().collect();
+        (self.by_command.len() == count).then_some(())
     }
 }

@@ -11,6 +11,7 @@
 mod read;
 mod write;
 
+use bytes::Bytes;
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
@@ -39,9 +40,9 @@ pub struct StateStart {
 }
 
 impl State {
-    /// What the next generation begins with, beside its header. Depends on nothing but the state.
+    /// What the next generation begins with, beside its header, encoded. Depends on nothing but the state.
     #[must_use]
-    pub fn to_parts(&self) -> Vec<record::StatePart> {
+    pub fn to_parts(&self) -> Vec<Bytes> {
         let mut writer = Writer::default();
         self.ledger.write_parts(&mut writer);
         match &self.machine {
@@ -81,12 +82,16 @@ impl State {
             }
             part.is_read().then_some(())?;
         }
+        if let Machine::Market(market) = &mut state.machine {
+            market.file_orders()?;
+        }
         Some(state)
     }
 
-    /// Whether the state, written as parts and read back, is the same.
+    /// The state as parts, if what is read back from them is the same state. It is all the work of writing
+    /// a genesis, which is made of these very parts.
     #[must_use]
-    pub fn survives(&self, voters: &[NodeId]) -> bool {
+    pub fn surviving_parts(&self, voters: &[NodeId]) -> Option<Vec<Bytes>> {
         let empty = match &self.machine {
             Machine::Market(market) => {
                 Machine::Market(Box::new(Market::new(market.name().into(), market.rules().clone())))
@@ -94,15 +99,15 @@ impl State {
             Machine::Directory(_) => Machine::Directory(Directory::default()),
         };
         let parts = self.to_parts();
-        let read: Option<Vec<record::StatePart>> = parts
-            .iter()
-            .map(|part| record::StatePart::decode(part.encode_to_vec().as_slice()).ok())
-            .map(|part| part.filter(|part| part.encoded_len() <= MAX_PART_BYTES))
-            .collect();
-        let start = self.start();
-        let again =
-            read.and_then(|read| Self::from_parts(empty, voters.to_vec(), start, read, [0; 32], self.caps));
-        again.is_some_and(|again| again.to_parts() == parts)
+        let mut fits = parts.iter().all(|part| part.len() <= MAX_PART_BYTES);
+        // One after the other: decoded, a large state takes several times as much as encoded.
+        let read = parts.iter().map_while(|part| {
+            let read = record::StatePart::decode(part.clone()).ok();
+            fits &= read.is_some();
+            read
+        });
+        let again = Self::from_parts(empty, voters.to_vec(), self.start(), read, [0; 32], self.caps)?;
+        (fits && again.to_parts() == parts).then_some(parts)
     }
 
     /// Where a generation takes over that begins with this state.

@@ -21,6 +21,8 @@ pub(in crate::machine) struct Part {
     accounts: Vec<Account>,
     sessions: Vec<Arc<str>>,
     commanding: Vec<SessionId>,
+    /// The session of the order that was read last, with its index and its account's.
+    last_session: Option<((u32, u32), Session)>,
     rest: record::StatePart,
 }
 
@@ -46,7 +48,7 @@ impl Part {
         let sessions = std::mem::take(&mut rest.sessions).into_iter().map(Into::into).collect();
         let commanding = std::mem::take(&mut rest.commanding_sessions);
         let commanding = commanding.iter().map(|id| session(id)).collect::<Option<_>>()?;
-        Some(Self { start, nodes, accounts, sessions, commanding, rest })
+        Some(Self { start, nodes, accounts, sessions, commanding, last_session: None, rest })
     }
 
     /// Whether nothing is left.
@@ -136,7 +138,7 @@ impl Part {
         std::mem::take(&mut self.rest.orders).into_iter().map(|order| self.order(order)).collect()
     }
 
-    fn order(&self, order: record::OpenOrder) -> Option<Order> {
+    fn order(&mut self, order: record::OpenOrder) -> Option<Order> {
         let (side, time_in_force) = (side_from_wire(order.side())?, order.time_in_force());
         let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
         let open = order.quantity.checked_sub(order.filled).filter(|open| rests && *open > 0)?;
@@ -147,7 +149,7 @@ impl Part {
             None => Origin::Request(order.request_id.into()),
             Some(_) if !order.request_id.is_empty() => return None,
             Some(at) => {
-                let session = Session::new(&account, Arc::clone(self.sessions.get(at as usize)?));
+                let session = self.order_session((at, order.account), &account)?;
                 Origin::Command { session, number: count(order.number)? }
             }
         };
@@ -172,6 +174,16 @@ impl Part {
         };
         read.status = read.resting_status();
         Some(read)
+    }
+
+    /// A session by its index and that of its account. One session's orders come in rows.
+    fn order_session(&mut self, at: (u32, u32), account: &Account) -> Option<Session> {
+        if let Some((_, session)) = self.last_session.as_ref().filter(|(of, _)| *of == at) {
+            return Some(session.clone());
+        }
+        let session = Session::new(account, Arc::clone(self.sessions.get(at.0 as usize)?));
+        self.last_session = Some((at, session.clone()));
+        Some(session)
     }
 
     pub fn markets(&mut self) -> Option<Vec<MarketEntry>> {

@@ -171,8 +171,11 @@ impl World {
     }
 }
 
-fn bytes(parts: &[StatePart]) -> Vec<Vec<u8>> {
-    parts.iter().map(Message::encode_to_vec).collect()
+/// The parts of a state, decoded.
+fn parts_of(state: &State) -> Vec<StatePart> {
+    let parts = state.to_parts();
+    assert!(parts.iter().all(|part| part.len() <= MAX_PART_BYTES && !part.is_empty()));
+    parts.into_iter().map(|part| StatePart::decode(part).unwrap()).collect()
 }
 
 fn start_of(state: &State) -> StateStart {
@@ -181,14 +184,11 @@ fn start_of(state: &State) -> StateStart {
 
 /// The next generation of a state by way of its parts' bytes.
 fn read_back(state: &State, empty: Machine) -> Option<State> {
-    let parts = bytes(&state.to_parts());
-    assert!(parts.iter().all(|part| part.len() <= MAX_PART_BYTES && !part.is_empty()));
-    let parts = parts.iter().map(|part| StatePart::decode(part.as_slice()).unwrap());
-    State::from_parts(empty, voters(), start_of(state), parts, NEW, Caps::default())
+    State::from_parts(empty, voters(), start_of(state), parts_of(state), NEW, Caps::default())
 }
 
 fn same(a: &State, b: &State) {
-    assert_eq!(bytes(&a.to_parts()), bytes(&b.to_parts()));
+    assert_eq!(a.to_parts(), b.to_parts());
     assert_eq!((a.digest(), a.batches(), start_of(a)), (b.digest(), b.batches(), start_of(b)));
     assert_eq!((a.voters(), a.next_voters()), (b.voters(), b.next_voters()));
     assert_eq!(a.next_expiry(), b.next_expiry());
@@ -223,7 +223,7 @@ fn check(empty: &Machine, before: &[Draw], after: &[Draw]) {
 fn some_parts(draws: &[Draw]) -> (Vec<StatePart>, StateStart) {
     let mut state = State::new(empty_market(), voters(), OLD);
     World::default().go_on(&mut state, draws);
-    (state.to_parts(), start_of(&state))
+    (parts_of(&state), start_of(&state))
 }
 
 proptest! {
@@ -246,7 +246,7 @@ proptest! {
         changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let (parts, start) = some_parts(&before);
-        let mut encoded = bytes(&parts);
+        let mut encoded: Vec<Vec<u8>> = parts.iter().map(Message::encode_to_vec).collect();
         for (at, byte) in changes {
             if let Some(part) = encoded.first_mut() {
                 let at = at.index(part.len());
@@ -297,7 +297,7 @@ fn spoilt(spoil: impl FnOnce(&mut StatePart)) -> Option<State> {
         state.sequence(&mut batch, OrderId { node: NODES[0], counter }, &intent, &()).unwrap();
     }
     let _ = state.end(batch);
-    let mut parts = state.to_parts();
+    let mut parts = parts_of(&state);
     assert_eq!(parts.len(), 1);
     spoil(&mut parts[0]);
     State::from_parts(empty_market(), voters(), start_of(&state), parts, NEW, Caps::default())
@@ -390,7 +390,7 @@ fn parts_of_a_large_state_are_many_and_none_is_too_large() {
         }
         let _ = state.end(batch);
     }
-    let parts = state.to_parts();
+    let parts = parts_of(&state);
     assert!(parts.len() > 8, "{}", parts.len());
     let floors = parts.iter().filter(|part| part.floor_us.is_some()).count();
     assert_eq!(floors, 1);
@@ -410,7 +410,7 @@ fn a_state_that_does_not_survive_is_not_sealed_and_goes_on() {
     for batch in world.go_on(&mut state, &[(0, 1, 2, 3, 4); 40]) {
         follower.apply(&batch, |id| world.intents.get(&id)).unwrap();
     }
-    assert!(state.survives(&voters()));
+    assert!(state.surviving_parts(&voters()).is_some());
     for survives in [false, true] {
         let builder = state.begin(1, state.time(), state.position()).unwrap();
         let batch = state.seal(builder, voters(), [7; 16], |_| survives);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message;
+use prost::encoding::message;
 use xbook_proto::record::v1 as record;
 
 use super::MAX_PART_BYTES;
@@ -18,11 +19,17 @@ const SMALL_BYTES: usize = 80;
 const COMMAND_BYTES: usize = 61;
 const ORDER_BYTES: usize = 204;
 
+/// The number of an order in its part.
+const ORDER_FIELD: u32 = 9;
+
 /// Gathers a state into parts.
 #[derive(Default)]
 pub(in crate::machine) struct Writer {
-    done: Vec<record::StatePart>,
+    done: Vec<Bytes>,
+    /// The open part, but for its orders. Its room is kept for the next one.
     part: record::StatePart,
+    /// The open part's orders, encoded one by one: a large state has little else.
+    orders: Vec<u8>,
     /// At least what the open part takes.
     bytes: usize,
     nodes: Table<NodeId>,
@@ -142,7 +149,7 @@ impl Writer {
         };
         let OrderId { node, counter } = order.id;
         let (value_low, value_high) = halves(order.value);
-        self.part.orders.push(record::OpenOrder {
+        let record = record::OpenOrder {
             node: self.nodes.index(&node),
             counter,
             account: self.accounts.index(&order.account),
@@ -161,7 +168,8 @@ impl Writer {
             expires_us: order.expires.map_or(0, |at| at.0),
             updated_us: order.updated.0,
             position: order.position.0,
-        });
+        };
+        message::encode(ORDER_FIELD, &record, &mut self.orders);
     }
 
     pub fn market(&mut self, market: &MarketEntry) {
@@ -188,7 +196,7 @@ impl Writer {
         self.part.join_tokens.push(record::DirectoryToken { hash, uses, expires_us });
     }
 
-    pub fn finish(mut self) -> Vec<record::StatePart> {
+    pub fn finish(mut self) -> Vec<Bytes> {
         self.close();
         self.done
     }
@@ -204,16 +212,21 @@ impl Writer {
 
     fn close(&mut self) {
         let mut part = std::mem::take(&mut self.part);
-        part.nodes = self.nodes.values().iter().map(|node| node.0).collect();
-        part.accounts = self.accounts.values().iter().map(|account| account.to_string()).collect();
-        part.sessions = self.sessions.values().iter().map(|session| session.name.to_string()).collect();
+        part.nodes.extend(self.nodes.values().iter().map(|node| node.0));
+        part.accounts.extend(self.accounts.values().iter().map(|account| account.to_string()));
+        part.sessions.extend(self.sessions.values().iter().map(|session| session.name.to_string()));
         let commanding = self.commanding.values().iter();
-        part.commanding_sessions = commanding.map(|id| Bytes::copy_from_slice(&id.0)).collect();
-        if part != record::StatePart::default() {
-            self.done.push(part);
+        part.commanding_sessions.extend(commanding.map(|id| Bytes::copy_from_slice(&id.0)));
+        let (mut orders, mut done) = (std::mem::take(&mut self.orders), std::mem::take(&mut self.done));
+        let mut encoded = Vec::with_capacity(part.encoded_len() + orders.len());
+        part.encode_raw(&mut encoded);
+        encoded.extend_from_slice(&orders);
+        if !encoded.is_empty() {
+            done.push(encoded.into());
         }
-        let done = std::mem::take(&mut self.done);
-        *self = Self { done, ..Self::default() };
+        part.clear();
+        orders.clear();
+        *self = Self { done, part, orders, ..Self::default() };
     }
 }
 

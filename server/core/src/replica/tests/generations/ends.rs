@@ -47,7 +47,11 @@ fn a_generation_that_begins_keeps_who_is_further() {
     group.input(id(3), Input::Message { from: id(2), envelope: envelope(2) });
     let now = Micros(group.now);
     let replica = group.members.get_mut(&id(3)).unwrap().replica.as_mut().unwrap();
-    let next = replica.genesis.after(&replica.view, &[id(1), id(2)], (1, Actor::new(now, id(1), 1)));
+    let next = replica.genesis.after(
+        (&replica.view, replica.view.to_parts()),
+        &[id(1), id(2)],
+        (1, Actor::new(now, id(1), 1)),
+    );
     replica.view.next_generation(next.voters(), next.digest());
     let mut effects = Vec::new();
     replica.begin(now, next, &mut effects).unwrap();
