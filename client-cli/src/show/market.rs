@@ -40,7 +40,8 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
         );
     }
     let quarantined = markets.iter().map(|market| (market.name.as_str(), market.quarantined.as_str()));
-    grid.render(terminal) + &words::quarantined(quarantined)
+    let ahead = markets.iter().map(|market| (market.name.as_str(), market.tape_ahead_us));
+    grid.render(terminal) + &words::quarantined(quarantined) + &words::tapes_ahead(ahead)
 }
 
 /// Everything about a market, a line each.
@@ -59,7 +60,7 @@ pub fn detail(market: &Market) -> String {
         ("last price", &steps.price(&market.last_price)),
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
-    ])
+    ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
 }
 
 /// A book order by order: asks above, bids below, each level in time priority.
@@ -193,6 +194,10 @@ BTC/USDT  10.00       3  0.01  0.001
 ";
         assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
         assert!(detail(&market).contains("tick size    0.01\n"));
+        let ahead = Market { tape_ahead_us: Some(7_000_000), ..market.clone() };
+        let told = "warning: BTC/USDT: tape time is 7s ahead of this node's clock";
+        assert!(markets(std::slice::from_ref(&ahead), Terminal::NONE).contains(told));
+        assert!(detail(&ahead).contains(told) && !detail(&market).contains("warning"));
         let faulty = Market { quarantined: "record 3 is damaged".to_owned(), ..market };
         let shown = markets(&[faulty], Terminal::NONE);
         assert!(shown.ends_with("BTC/USDT is QUARANTINED on this node: record 3 is damaged\n"), "{shown}");

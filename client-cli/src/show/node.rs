@@ -30,7 +30,9 @@ pub fn node(node: &GetNodeResponse, terminal: Terminal) -> String {
     }
     let faults = node.documents.iter().map(|document| (&*document.name, &*document.quarantined));
     let faults = words::quarantined(faults);
-    format!("{text}\n{}\n{}{faults}", written(node, terminal), sizes(&node.documents, terminal))
+    let ahead = node.documents.iter().map(|document| (&*document.name, document.tape_ahead_us));
+    let ahead = words::tapes_ahead(ahead);
+    format!("{text}\n{}\n{}{faults}{ahead}", written(node, terminal), sizes(&node.documents, terminal))
 }
 
 fn written(node: &GetNodeResponse, terminal: Terminal) -> String {

@@ -6,6 +6,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use xbook_proto::peer::v1::HistoryPart;
 
 use super::backfill::Parts;
+use super::clock_watch::WRONG_US;
 use super::quarantine::Quarantine;
 use super::task::{Command, Reader};
 use crate::history::History;
@@ -249,6 +250,12 @@ impl ReplicaHandle {
     #[must_use]
     pub fn shown(&self) -> Position {
         self.shared.shown.borrow().position
+    }
+
+    /// How far tape time is ahead of a clock, if by so much that clocks were wrong.
+    #[must_use]
+    pub fn tape_wrong(&self, now: Micros) -> Option<Micros> {
+        Some(self.tape_ahead(now)).filter(|ahead| ahead.0 > WRONG_US)
     }
 
     /// How far the tape time of what is shown is ahead of a clock; zero if it is behind. It is so

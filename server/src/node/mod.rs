@@ -71,6 +71,8 @@ pub struct Start {
     pub document_bytes: Option<u64>,
     /// Whether the data directory is the newest copy of it, though it was copied from another place.
     pub trust_directory: bool,
+    /// The node's clock; without it the system's.
+    pub clock: Option<Clock>,
 }
 
 /// A running node. Cheap to clone.
@@ -242,8 +244,9 @@ impl Node {
             join_token,
             document_bytes,
             trust_directory,
+            clock,
         } = start;
-        let clock = Clock::start();
+        let clock = clock.unwrap_or_else(Clock::start);
         let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let begins = bootstrap && stored.iter().all(|document| document.name != DIRECTORY);
@@ -283,7 +286,7 @@ impl Node {
             router: node.router(),
             pace: Pace::default(),
         };
-        tokio::spawn(clock_watch::watch(node.directory().clone(), clock, node.id()));
+        node.watch_clocks();
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
         tokio::spawn(mesh::learn(node.directory().clone(), Arc::clone(&node.inner.knows_directory)));
@@ -385,6 +388,12 @@ impl Node {
     #[must_use]
     pub fn knows_directory(&self) -> bool {
         self.inner.knows_directory.load(Ordering::Acquire)
+    }
+
+    /// Has it told where clocks are wrong.
+    fn watch_clocks(&self) {
+        let (directory, markets) = (self.directory().clone(), self.inner.markets.clone());
+        tokio::spawn(clock_watch::watch(directory, markets, self.inner.clock, self.id()));
     }
 
     /// The directory, then all markets by name.

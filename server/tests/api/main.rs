@@ -6,6 +6,7 @@
 mod backfill;
 mod bad_input;
 mod calls;
+mod clocks;
 mod damage;
 mod field_limits;
 mod large;

@@ -12,7 +12,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use xbook::api::Limits;
 use xbook::machine::JoinToken;
-use xbook::node::{Node, NodeError, Start};
+use xbook::node::{Clock, Node, NodeError, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
@@ -81,19 +81,26 @@ impl Served {
         served
     }
 
+    /// A node on a data directory, with a clock of its own.
+    pub async fn with_clock(directory: TempDir, clock: Clock) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let served = Self::try_serve(directory, &[], [free, free], Limits::default(), Some(clock));
+        served.await.unwrap()
+    }
+
     async fn serve(
         directory: TempDir,
         peers: &[SocketAddr],
         addresses: [SocketAddr; 2],
         limits: Limits,
     ) -> Self {
-        Self::try_serve(directory, peers, addresses, limits).await.unwrap()
+        Self::try_serve(directory, peers, addresses, limits, None).await.unwrap()
     }
 
     /// A node on a data directory that may be damaged.
     pub async fn try_with(directory: TempDir, peers: &[SocketAddr]) -> Result<Self, NodeError> {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::try_serve(directory, peers, [free, free], Limits::default()).await
+        Self::try_serve(directory, peers, [free, free], Limits::default(), None).await
     }
 
     async fn try_serve(
@@ -101,6 +108,7 @@ impl Served {
         peers: &[SocketAddr],
         addresses: [SocketAddr; 2],
         limits: Limits,
+        clock: Option<Clock>,
     ) -> Result<Self, NodeError> {
         let [listener, peer_listener] =
             [TcpListener::bind(addresses[0]).await.unwrap(), TcpListener::bind(addresses[1]).await.unwrap()];
@@ -114,6 +122,7 @@ impl Served {
             join_token: Some(TOKEN),
             document_bytes: Some(DOCUMENT_BYTES),
             trust_directory: false,
+            clock,
         };
         let node = Node::start(start).await?;
         let (stop, stopped) = oneshot::channel::<()>();

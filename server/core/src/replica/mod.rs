@@ -23,6 +23,7 @@
 //! - `sync`: what peers have and lack.
 //! - [`message`]: what replicas say to each other.
 
+mod arrived;
 mod candidacy;
 mod catch_up;
 mod claims;
@@ -57,6 +58,7 @@ pub use memory::Remembered;
 pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
 
+use arrived::Arrived;
 use catch_up::CatchUp;
 use claims::Claims;
 use gate::Gate;
@@ -101,6 +103,9 @@ pub struct Replica {
     lease: Lease,
     peers: Peers,
     catch_up: CatchUp,
+    arrived: Arrived,
+    /// Whether a peer is in a newer generation, as far as that may be.
+    is_outrun: bool,
     claims: Claims,
     memory: Memory,
     /// What holds this node back while its directory may be an old copy.
@@ -157,6 +162,8 @@ impl Replica {
             lease: Lease::new(lease, now, seed, 0),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
+            arrived: Arrived::default(),
+            is_outrun: false,
             claims: Claims::default(),
             memory: Memory::new(secret, remembered),
             gate: restored.then(Gate::default),
@@ -245,6 +252,7 @@ impl Replica {
             self.acknowledge(effects);
         }
         self.fetch_genesis(now, effects);
+        self.tend_arrived(now);
         self.push_changes(now, effects);
         self.push_told(now, effects);
         self.plan_wake(now, effects);

@@ -50,7 +50,8 @@ impl Replica {
         let mine = self.document.vector();
         let has = |(actor, seq): (&Actor, &u64)| mine.get(actor).is_some_and(|has| has >= seq);
         let has_all = acks.all(|ack| ack.vector.iter().all(has));
-        alone || self.holds_lease() || heard && has_all && self.view.batches() >= self.tape.len()
+        let shows_all = heard && has_all && self.view.batches() >= self.tape.len() && !self.is_outrun;
+        alone || self.holds_lease() || shows_all
     }
 
     /// The node whose replica this is.

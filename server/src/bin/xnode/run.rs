@@ -27,6 +27,7 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
     // A task of its own: loading a large directory shall not keep signals waiting.
     let start = Start {
+        clock: None,
         data: config.data.path().to_owned(),
         bootstrap: config.bootstrap,
         join: config.join.iter().map(|address| address.text().to_owned()).collect(),

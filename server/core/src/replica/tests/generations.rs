@@ -1,5 +1,6 @@
 //! Generations: several replicas on a perfect network seal, roll over, change voters and catch up.
 
+mod arrivals;
 mod copies;
 mod ends;
 mod hostile;
