@@ -169,6 +169,8 @@ async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: D
 struct Sample {
     holder: GetNodeResponse,
     usage: Vec<Usage>,
+    /// The generation that the next two count in.
+    generation: u64,
     batches: u64,
     document_bytes: u64,
 }
@@ -179,6 +181,6 @@ impl Sample {
         let described = cluster.describe(holder).await?;
         let status = described.documents.iter().find(|status| status.name == market).context("no market")?;
         let (batches, document_bytes) = (status.committed_batches, status.bytes);
-        Ok(Self { holder: described, usage, batches, document_bytes })
+        Ok(Self { generation: status.generation, holder: described, usage, batches, document_bytes })
     }
 }

@@ -23,8 +23,8 @@ pub struct Row {
     p999_us: f64,
     /// Of the lease holder.
     fsyncs_per_s: f64,
-    /// Requests a committed batch.
-    batch_mean: f64,
+    /// Requests a committed batch; unknown if a generation began meanwhile.
+    batch_mean: Option<f64>,
     /// Whether every promise was checked and held, and the digests of all nodes agree.
     verified: bool,
     #[serde(skip)]
@@ -39,8 +39,9 @@ struct Used {
     cpu_s: f64,
     /// Resident memory of the largest node, in bytes.
     resident: u64,
-    /// Bytes that the document grew by a request: what each peer is sent, and each disk stores.
-    document_bytes: f64,
+    /// Bytes that the document grew by a request: what each peer is sent, and each disk stores. Unknown if a
+    /// generation began meanwhile.
+    document_bytes: Option<f64>,
 }
 
 impl Row {
@@ -64,7 +65,7 @@ impl Row {
             p999_us: us(0.999),
             max_us: latencies.max() as f64 / 1e3,
             fsyncs_per_s: 0.0,
-            batch_mean: 1.0,
+            batch_mean: Some(1.0),
             verified: true,
             nodes_used: None,
         }
@@ -78,13 +79,16 @@ impl Row {
     /// What the nodes did meanwhile.
     pub fn with_nodes(mut self, before: &Sample, after: &Sample, answered: u64, span: Duration) -> Self {
         self.fsyncs_per_s = (after.holder.syncs - before.holder.syncs) as f64 / span.as_secs_f64();
-        self.batch_mean = answered as f64 / after.batches.saturating_sub(before.batches).max(1) as f64;
+        let same = after.generation == before.generation;
+        let grown = |after: u64, before: u64| same.then(|| after.saturating_sub(before) as f64);
+        self.batch_mean =
+            grown(after.batches, before.batches).map(|batches| answered as f64 / batches.max(1.0));
         let cpu = |sample: &Sample| sample.usage.iter().map(|usage| usage.cpu).sum::<Duration>();
         self.nodes_used = Some(Used {
             cpu_s: (cpu(after) - cpu(before)).as_secs_f64() * 1e6 / answered as f64,
             resident: after.usage.iter().map(|usage| usage.resident).max().unwrap_or_default(),
-            document_bytes: after.document_bytes.saturating_sub(before.document_bytes) as f64
-                / answered as f64,
+            document_bytes: grown(after.document_bytes, before.document_bytes)
+                .map(|bytes| bytes / answered as f64),
         });
         self
     }
@@ -143,10 +147,14 @@ impl Printer {
 fn table_line(row: &Row) -> String {
     let used = row.nodes_used.as_ref().map_or_else(
         || format!("{:>9} {:>7} {:>8}", "-", "-", "-"),
-        |used| format!("{:>9.1} {:>7} {:>8.0}", used.cpu_s, used.resident / 1_000_000, used.document_bytes),
+        |used| {
+            let document = used.document_bytes.map_or("-".to_owned(), |bytes| format!("{bytes:.0}"));
+            format!("{:>9.1} {:>7} {document:>8}", used.cpu_s, used.resident / 1_000_000)
+        },
     );
+    let batch = row.batch_mean.map_or("-".to_owned(), |mean| format!("{mean:.1}"));
     format!(
-        "{:<30} {:>5} {:>7} {:>10} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>7.1} {used}  {}",
+        "{:<30} {:>5} {:>7} {:>10} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {batch:>7} {used}  {}",
         row.workload,
         row.nodes,
         row.clients,
@@ -156,7 +164,6 @@ fn table_line(row: &Row) -> String {
         row.p999_us,
         row.max_us,
         row.fsyncs_per_s,
-        row.batch_mean,
         if row.verified { "yes" } else { "NO" },
     )
 }
