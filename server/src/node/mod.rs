@@ -31,6 +31,7 @@ pub use clock::Clock;
 pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
 
 use crate::document::{Actor, DIRECTORY, Genesis};
+use crate::format::Formats;
 use crate::history::HistoryError;
 use crate::machine::{Announcement, JoinToken, NodeEntry};
 use crate::peer::{
@@ -70,6 +71,9 @@ pub struct Start {
     pub document_bytes: Option<u64>,
     /// Whether the data directory is the newest copy of it, though it was copied from another place.
     pub trust_directory: bool,
+    /// The formats of documents that this node reads: those that this program knows, unless a test says
+    /// otherwise.
+    pub formats: Formats,
 }
 
 /// A running node. Cheap to clone.
@@ -241,9 +245,11 @@ impl Node {
             join_token,
             document_bytes,
             trust_directory,
+            formats,
         } = start;
         let clock = Clock::start();
-        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
+        let starter =
+            Starter::new(&data, formats, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let begins = bootstrap && stored.iter().all(|document| document.name != DIRECTORY);
         let (cluster, directory_document) = directory(&starter, &mut stored, begins, &join).await?;
@@ -327,6 +333,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.inner.identity.node
+    }
+
+    /// The formats of documents that the node can read.
+    #[must_use]
+    pub fn formats(&self) -> Formats {
+        self.inner.store.formats()
     }
 
     /// When the process started.
@@ -422,7 +434,8 @@ impl Node {
     pub fn open_copy(&self, document: &str, generation: u64) -> Result<Option<Replica>, NodeError> {
         let Some(stored) = self.inner.store.read(document, generation)? else { return Ok(None) };
         let now = self.inner.clock.now();
-        let settings = Settings { now, lease: LEASE, ..Settings::default() };
+        let formats = self.inner.store.formats();
+        let settings = Settings { now, lease: LEASE, formats, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
         let opened = Replica::open(
             stored.genesis,

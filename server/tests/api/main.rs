@@ -7,6 +7,7 @@ mod backfill;
 mod bad_input;
 mod calls;
 mod damage;
+mod formats;
 mod lease;
 mod limits;
 mod peers;

@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use xbook::api::Limits;
+use xbook::format::Formats;
 use xbook::machine::JoinToken;
 use xbook::node::{Node, NodeError, Start};
 use xbook_proto::v1;
@@ -81,19 +82,29 @@ impl Served {
         served
     }
 
+    /// A node with a program that reads these formats.
+    pub async fn reading(
+        directory: TempDir,
+        peers: &[SocketAddr],
+        addresses: [SocketAddr; 2],
+        formats: Formats,
+    ) -> Self {
+        Self::try_serve(directory, peers, addresses, Limits::default(), formats).await.unwrap()
+    }
+
     async fn serve(
         directory: TempDir,
         peers: &[SocketAddr],
         addresses: [SocketAddr; 2],
         limits: Limits,
     ) -> Self {
-        Self::try_serve(directory, peers, addresses, limits).await.unwrap()
+        Self::try_serve(directory, peers, addresses, limits, Formats::KNOWN).await.unwrap()
     }
 
     /// A node on a data directory that may be damaged.
     pub async fn try_with(directory: TempDir, peers: &[SocketAddr]) -> Result<Self, NodeError> {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::try_serve(directory, peers, [free, free], Limits::default()).await
+        Self::try_serve(directory, peers, [free, free], Limits::default(), Formats::KNOWN).await
     }
 
     async fn try_serve(
@@ -101,6 +112,7 @@ impl Served {
         peers: &[SocketAddr],
         addresses: [SocketAddr; 2],
         limits: Limits,
+        formats: Formats,
     ) -> Result<Self, NodeError> {
         let [listener, peer_listener] =
             [TcpListener::bind(addresses[0]).await.unwrap(), TcpListener::bind(addresses[1]).await.unwrap()];
@@ -114,6 +126,7 @@ impl Served {
             join_token: Some(TOKEN),
             document_bytes: Some(DOCUMENT_BYTES),
             trust_directory: false,
+            formats,
         };
         let node = Node::start(start).await?;
         let (stop, stopped) = oneshot::channel::<()>();

@@ -5,6 +5,7 @@ use prost::encoding::encoded_len_varint;
 use xbook_proto::record::v1 as record;
 use xbook_proto::record::v1::Outcome;
 
+use crate::format::Format;
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason};
 
 /// What became of one intent.
@@ -63,6 +64,8 @@ pub struct Seal {
     pub holder: [u8; 16],
     /// Hash of the next generation's genesis.
     pub genesis: [u8; 32],
+    /// Format of the next generation.
+    pub format: Format,
 }
 
 impl Step {
@@ -185,6 +188,7 @@ impl Seal {
             voters: self.voters.iter().map(|node| node.0).collect(),
             holder: Bytes::copy_from_slice(&self.holder),
             genesis: Bytes::copy_from_slice(&self.genesis),
+            format: self.format.0,
         }
     }
 
@@ -196,6 +200,7 @@ impl Seal {
             voters: record.voters.iter().copied().map(NodeId).collect(),
             holder,
             genesis,
+            format: Format(record.format),
         })
     }
 }
