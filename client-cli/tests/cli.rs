@@ -238,6 +238,18 @@ async fn leases_are_shown_and_handed_over() {
 }
 
 #[tokio::test]
+async fn a_document_goes_on_in_a_newer_format() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "upgrade A/B").await;
+    assert_eq!(run.out, "A/B has format 2 in generation 7.\n", "{}", run.err);
+    let run = xcli(&node, "upgrade directory --format 1 -o json").await;
+    assert_eq!(json(&run.out)["format"], 1, "{}", run.err);
+    let run = xcli(&node, "upgrade A/B --format 3").await;
+    assert_eq!(run.out, "");
+    assert!(run.err.contains("[FORMAT_UNREADY]") && run.err.contains("xcli node"), "{}", run.err);
+}
+
+#[tokio::test]
 async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
     let node = fake_node::start().await;
     let run = xcli(&node, "market list").await;

@@ -116,6 +116,11 @@ pub enum Command {
     /// Make nodes voters, or observers again.
     #[command(subcommand)]
     Voter(VoterCommand),
+    /// Have a document go on in a newer format, once all its voters run a program that can read it.
+    ///
+    /// Replace the programs first, one node after the other; `xcli node` shows what formats each reads. It can't
+    /// be taken back: a node with an older program then serves nothing of the document.
+    Upgrade(UpgradeArgs),
     /// Verify a market: compare the digests of all nodes, match its tape again, add up its fills.
     ///
     /// Exits with 0 if all was verified and nothing is wrong, with 6 if something is wrong, and with 7 if
@@ -371,6 +376,16 @@ pub enum LeaseCommand {
         #[arg(value_name = "NODE")]
         to: String,
     },
+}
+
+/// `upgrade`.
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// The market, or `directory`.
+    pub market: String,
+    /// The format [default: the newest that all voters can read]
+    #[arg(long, value_name = "FORMAT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub format: Option<u32>,
 }
 
 /// `voter ...`.

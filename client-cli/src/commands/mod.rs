@@ -86,6 +86,7 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
             cluster::transfer_lease(context, market, to).await
         }
         Command::Lease(LeaseArgs { market, command: None }) => cluster::lease(context, market).await,
+        Command::Upgrade(args) => cluster::upgrade(context, args).await,
         Command::Voter(VoterCommand::Add(args)) => cluster::add_voter(context, args).await,
         Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
         Command::Invite(args) => cluster::invite(context, args).await,

@@ -380,6 +380,20 @@ impl ClusterService for Fake {
         Ok(Response::new(ListLeasesResponse { leases }))
     }
 
+    async fn upgrade_document(
+        &self,
+        request: Request<UpgradeDocumentRequest>,
+    ) -> Answer<UpgradeDocumentResponse> {
+        let asked = request.into_inner().format;
+        if asked > 2 {
+            let none: [(String, String); 0] = [];
+            let details = ErrorDetails::with_error_info("FORMAT_UNREADY", "xbook", none);
+            return Err(Status::with_error_details(Code::FailedPrecondition, "", details));
+        }
+        let format = if asked == 0 { 2 } else { asked };
+        Ok(Response::new(UpgradeDocumentResponse { format, generation: 7 }))
+    }
+
     async fn transfer_lease(&self, request: Request<TransferLeaseRequest>) -> Answer<TransferLeaseResponse> {
         let TransferLeaseRequest { market, node_id } = request.into_inner();
         Ok(Response::new(TransferLeaseResponse { lease: Some(lease(market, node_id)) }))

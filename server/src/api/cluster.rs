@@ -32,6 +32,8 @@ impl ClusterService for Api {
             documents,
             syncs: written.syncs,
             synced_changes: written.changes,
+            oldest_format: self.node.formats().oldest.0,
+            newest_format: self.node.formats().newest.0,
         }))
     }
 
@@ -69,6 +71,14 @@ impl ClusterService for Api {
     ) -> Answer<v1::TransferLeaseResponse> {
         let deadline = Deadline::of(call.metadata(), self.clock_now());
         Ok(Response::new(self.transfer_lease(call.into_inner(), deadline).await?))
+    }
+
+    async fn upgrade_document(
+        &self,
+        call: Request<v1::UpgradeDocumentRequest>,
+    ) -> Answer<v1::UpgradeDocumentResponse> {
+        let deadline = Deadline::of(call.metadata(), self.clock_now());
+        Ok(Response::new(self.upgrade_document(call.into_inner(), deadline).await?))
     }
 
     async fn add_voter(&self, call: Request<v1::AddVoterRequest>) -> Answer<v1::AddVoterResponse> {
@@ -165,5 +175,6 @@ async fn status(document: &ReplicaHandle, now: Micros) -> Result<v1::DocumentSta
         digest: status.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         quarantined: String::new(),
         tape_ahead_us,
+        format: status.format.0,
     })
 }

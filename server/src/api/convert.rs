@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     /// What only the API says: admission's refusals, and those of a node that can't answer.
-    const NEVER_RECORDED: [v1::Reason; 18] = [
+    const NEVER_RECORDED: [v1::Reason; 20] = [
         v1::Reason::MalformedDecimal,
         v1::Reason::ConflictingFields,
         v1::Reason::OffTick,
@@ -284,6 +284,8 @@ mod tests {
         v1::Reason::Starting,
         v1::Reason::TooMuchUnread,
         v1::Reason::TooManyConnections,
+        v1::Reason::FormatUnready,
+        v1::Reason::FormatUnreadable,
     ];
 
     #[test]

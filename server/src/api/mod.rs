@@ -33,6 +33,7 @@ mod submit;
 mod trade_session;
 mod trading;
 mod unread;
+mod upgrade;
 mod verify;
 mod voters;
 

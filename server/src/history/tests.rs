@@ -578,3 +578,17 @@ mod damage {
         drop(whole_store);
     }
 }
+
+#[test]
+fn a_history_of_another_format_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(HistoryStore::open(directory.path(), 4_096).unwrap());
+    let segment = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|of| of == "log")).unwrap();
+    std::fs::write(&segment, b"xbook history 2\n").unwrap();
+    let error = HistoryStore::open(directory.path(), 4_096).err().unwrap();
+    assert!(matches!(error, HistoryError::Format { format: 2, .. }), "{error}");
+    let words = "has format 2, and this program reads format 1: start a newer one";
+    assert!(error.to_string().ends_with(words), "{error}");
+    assert_eq!(std::fs::read(&segment).unwrap(), b"xbook history 2\n", "it is left as it is");
+}

@@ -32,6 +32,7 @@ pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, Submit
 pub(crate) use quarantine::cut;
 
 use crate::document::{Actor, DIRECTORY, Genesis};
+use crate::format::Formats;
 use crate::history::HistoryError;
 use crate::machine::{Announcement, JoinToken, NodeEntry};
 use crate::peer::{
@@ -73,6 +74,9 @@ pub struct Start {
     pub trust_directory: bool,
     /// The node's clock; without it the system's.
     pub clock: Option<Clock>,
+    /// The formats of documents that this node reads: those that this program knows, unless a test says
+    /// otherwise.
+    pub formats: Formats,
 }
 
 /// A running node. Cheap to clone.
@@ -245,9 +249,11 @@ impl Node {
             document_bytes,
             trust_directory,
             clock,
+            formats,
         } = start;
         let clock = clock.unwrap_or_else(Clock::start);
-        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
+        let document_bytes = document_bytes.unwrap_or(DOCUMENT_BYTES);
+        let starter = Starter::new(&data, formats, document_bytes, clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let begins = bootstrap && stored.iter().all(|document| document.name != DIRECTORY);
         let (cluster, directory_document) = directory(&starter, &mut stored, begins, &join).await?;
@@ -331,6 +337,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.inner.identity.node
+    }
+
+    /// The formats of documents that the node can read.
+    #[must_use]
+    pub fn formats(&self) -> Formats {
+        self.inner.store.formats()
     }
 
     /// When the process started.
@@ -432,7 +444,8 @@ impl Node {
     pub fn open_copy(&self, document: &str, generation: u64) -> Result<Option<Replica>, NodeError> {
         let Some(stored) = self.inner.store.read(document, generation)? else { return Ok(None) };
         let now = self.inner.clock.now();
-        let settings = Settings { now, lease: LEASE, ..Settings::default() };
+        let formats = self.inner.store.formats();
+        let settings = Settings { now, lease: LEASE, formats, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
         let opened = Replica::open(
             stored.genesis,

@@ -9,6 +9,7 @@ mod calls;
 mod clocks;
 mod damage;
 mod field_limits;
+mod formats;
 mod large;
 mod lease;
 mod limits;

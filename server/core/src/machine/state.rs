@@ -6,6 +6,7 @@ use super::journal::{Block, Journal};
 use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
 use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
+use crate::format::Format;
 use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 /// What is replicated: a market's book or the directory.
@@ -233,6 +234,7 @@ impl State {
         mut builder: BatchBuilder,
         voters: Vec<NodeId>,
         holder: [u8; 16],
+        format: Format,
         survives: impl FnOnce(&Self) -> bool,
     ) -> Batch {
         let (before, unsealed) = ((self.time, self.position), builder.journal.position);
@@ -243,13 +245,14 @@ impl State {
             builder.journal.position = unsealed;
             return self.end(builder);
         }
-        let seal = Seal { voters, holder, genesis: [0; 32] };
+        let seal = Seal { voters, holder, genesis: [0; 32], format };
         self.put_seal(&seal);
         Batch { seal: Some(seal), ..self.end(builder) }
     }
 
     fn put_seal(&mut self, seal: &Seal) {
         seal.voters.iter().for_each(|voter| self.digest.put([voter.0]));
+        self.digest.put([u64::from(seal.format.0)]);
     }
 
     /// Applies a recorded batch. `intents` gives its consumed intents, in their order.

@@ -124,6 +124,8 @@ impl Replica {
         match self.take_part(now, from, *genesis, (part, content), effects) {
             Ok(None) => Ok(()),
             Ok(Some(genesis)) => self.adopt(now, from, genesis, effects),
+            // It is proven, and not the peer's fault.
+            Err(unreadable @ GenesisError::Format { .. }) => Err(unreadable.into()),
             Err(error) => {
                 self.disconnect(from, error.to_string(), effects);
                 Ok(())
@@ -262,7 +264,7 @@ impl Replica {
             if header.name != self.genesis.name() {
                 return Err(GenesisError::Malformed { name: header.name });
             }
-            fetch.draft = Some(GenesisDraft::new(header)?);
+            fetch.draft = Some(GenesisDraft::new(header, self.formats)?);
         }
         let Some(draft) = &mut fetch.draft else {
             return Ok(None);

@@ -13,7 +13,7 @@
 //! - `lease`: its time, heartbeats, hand-over; `candidacy`: promises and activation.
 //! - `commit`: matching under the lease, and what acknowledgements commit.
 //! - `seal`: the end of a generation and the beginning of the next one; `catch_up`: a node that
-//!   was away gets the newest genesis from a peer.
+//!   was away gets the newest genesis from a peer; `upgrade`: into a newer format.
 //! - `claims`: peers that say they have more of this node than its disk.
 //! - `memory`: what is remembered of the others' acknowledgements; `gate`: what holds a restored
 //!   directory's node back.
@@ -43,12 +43,14 @@ mod rematch;
 mod seal;
 mod sync;
 pub mod tape;
+mod upgrade;
 mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::document::{Actor, Document, Genesis, RawChange};
+use crate::format::Formats;
 use crate::machine::{Batch, Caps, Request, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, Position};
@@ -57,6 +59,7 @@ pub use io::{Buffers, Effect, Input, LeaseStatus, ReplicaError, ReplicaStatus, S
 pub use memory::Remembered;
 pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
+pub use upgrade::Unready;
 
 use arrived::Arrived;
 use catch_up::CatchUp;
@@ -70,6 +73,7 @@ use message::{Envelope, Message};
 use sync::Peers;
 
 use tape::Tape;
+use upgrade::Wish;
 
 /// Most requests that one change carries.
 pub const MAX_BATCH: usize = 4_096;
@@ -113,6 +117,10 @@ pub struct Replica {
     /// Size in bytes at which a document is sealed, unless its genesis is large.
     roll_at: u64,
     caps: Caps,
+    /// What this node can read.
+    formats: Formats,
+    /// What the holder was told: to go on in a newer format.
+    wish: Option<Wish>,
     /// Size in bytes below which no Seal is tried, since the last one could not have been read back.
     seal_from: u64,
     /// How many changes had arrived when the tape's head did.
@@ -149,7 +157,8 @@ impl Replica {
         stored: Vec<Vec<u8>>,
         remembered: Remembered,
     ) -> Result<Self, ReplicaError> {
-        let Settings { now, lease, seed, roll_at, caps, shown, secret, restored } = settings;
+        let Settings { now, lease, seed, roll_at, caps, shown, secret, restored, formats } = settings;
+        genesis.check_format(formats)?;
         let view = genesis.state(caps)?;
         let mut replica = Self {
             node: me.node(),
@@ -169,6 +178,8 @@ impl Replica {
             gate: restored.then(Gate::default),
             roll_at,
             caps,
+            formats,
+            wish: None,
             seal_from: 0,
             head_at: 0,
             sealed_since: None,
@@ -234,6 +245,7 @@ impl Replica {
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message { from, envelope } => self.hear(now, from, envelope, effects)?,
             Input::HandOver(to) => self.hand_over(to, effects),
+            Input::Upgrade(to) => self.upgrade(now, to, effects),
             Input::Wake => {}
         }
         self.tend_claims(now, effects);
@@ -272,7 +284,8 @@ impl Replica {
             return Ok(());
         }
         self.remember(from, generation, &message);
-        if let Message::Hello { genesis, ack, heard, .. } = &message {
+        if let Message::Hello { genesis, ack, heard, formats, .. } = &message {
+            self.peers.note_formats(from, *formats);
             self.note_generation(now, from, (generation, *genesis));
             // Before anything is taken from the peer, or promised to it.
             heard.as_ref().map_or(Ok(()), |heard| self.check_memory(from, heard))?;
@@ -327,6 +340,11 @@ impl Replica {
                 self.hand_over(to, effects);
             }
             Message::HandOverWish { .. } => {}
+            // As with the lease: it ends with the holder, and only voters have a say.
+            Message::UpgradeWish { to } if self.holds_lease() && self.tape.voters().contains(&from) => {
+                self.upgrade(now, to, effects);
+            }
+            Message::UpgradeWish { .. } => {}
             // Only of use between generations.
             Message::Fetch { .. } | Message::GenesisPart { .. } => {}
         }

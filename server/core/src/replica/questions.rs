@@ -182,6 +182,7 @@ impl Replica {
         let head = self.tape.head();
         ReplicaStatus {
             generation: self.generation(),
+            format: self.format(),
             voters: self.tape.voters().to_vec(),
             term: head.map_or(0, |head| head.term),
             holder: head.map(|head| head.actor.node()),

@@ -156,11 +156,11 @@ impl Replica {
         let Some(seal) = &batch.seal else {
             return Ok(state.end(builder));
         };
-        let mut again = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
+        let mut again = state.seal(builder, seal.voters.clone(), seal.holder, seal.format, |_| true);
         if let Some(sealed) = &mut again.seal {
             let lease = (batch.term, Actor(seal.holder));
             let parts = state.to_parts();
-            sealed.genesis = self.genesis.after((state, parts), &seal.voters, lease).digest();
+            sealed.genesis = self.genesis.after((state, parts), seal.format, &seal.voters, lease).digest();
         }
         Ok(again)
     }

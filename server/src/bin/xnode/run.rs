@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
 use xbook::config::{Config, LogFormat};
+use xbook::format::Formats;
 use xbook::node::Start;
 
 use crate::args::RunArgs;
@@ -36,6 +37,7 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
         join_token: config.join_token,
         document_bytes: Some(config.document_size.bytes()),
         trust_directory,
+        formats: Formats::KNOWN,
     };
     let listen = Listen { clients: config.listen, peers: config.peer_listen };
     let starting = tokio::spawn(Service::start(listen, start));

@@ -11,6 +11,7 @@ use xbook::types::{Liquidity, Micros, NodeId, OrderId};
 
 use super::committed::{Committed, CommittedViolation};
 use super::{Violation, rematch};
+use crate::sim::programs;
 
 /// A fold does what none may do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -81,7 +82,8 @@ pub fn check_merge(
     let nodes: Vec<String> = disks.iter().map(|(node, disk)| format!("{}:{}", node.0, disk.len())).collect();
     let what = format!("the merge of the disks of the nodes {}", nodes.join(" "));
     let broken = |error: String| FoldViolation::Broken { what: what.clone(), error };
-    let settings = Settings { now: Micros(1), lease: Micros(1), caps, ..Settings::default() };
+    let formats = programs::NEWER;
+    let settings = Settings { now: Micros(1), lease: Micros(1), caps, formats, ..Settings::default() };
     let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
     let replica = Replica::open(genesis.clone(), reader, settings, merge(disks), Remembered::default())
         .map_err(|error| broken(error.to_string()))?;

@@ -37,6 +37,14 @@ struct Session {
     at: u64,
 }
 
+impl Session {
+    /// Whether so many commands came after its last, of so many at all, that other sessions may have taken
+    /// its place.
+    fn is_forgettable(&self, commanded: u64, caps: &Caps) -> bool {
+        commanded - self.at > caps.sessions as u64
+    }
+}
+
 /// What must be made of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Recall {
@@ -108,7 +116,7 @@ impl Memory {
         answer: &Answer,
     ) -> Recall {
         let known = self.sessions.entry(session).or_default();
-        let forgettable = self.commanded - known.at > self.caps.sessions as u64;
+        let forgettable = known.is_forgettable(self.commanded, &self.caps);
         if answer.refused == Reason::SessionForgotten && known.last > 0 && forgettable {
             return Recall::Refused;
         }
@@ -154,11 +162,11 @@ impl Memory {
         let first = self.first(&request.origin, request)?;
         let sure = match &request.origin {
             Origin::Request(_) => self.kept - first.at < self.caps.requests as u64,
-            // With its session the commands of it are forgotten too.
             Origin::Command { session, .. } => {
-                let session = self.sessions.get(&session.id)?;
-                self.commanded - first.at < self.caps.commands as u64
-                    && self.commanded - session.at <= self.caps.sessions as u64
+                // With its session, a command is forgotten sooner.
+                let known = self.sessions.get(&session.id);
+                let stays = known.is_some_and(|known| !known.is_forgettable(self.commanded, &self.caps));
+                stays && self.commanded - first.at < self.caps.commands as u64
             }
         };
         Some((first.first, sure))

@@ -8,6 +8,7 @@ use xbook_proto::record::v1::{self as record, StatePart};
 
 use super::*;
 use crate::decimal::Grid;
+use crate::format::Format;
 use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
     Place, Request, Rules, Session, Target, Unconsumed, VoterChange,
@@ -413,7 +414,7 @@ fn a_state_that_does_not_survive_is_not_sealed_and_goes_on() {
     assert!(state.surviving_parts(&voters()).is_some());
     for survives in [false, true] {
         let builder = state.begin(1, state.time(), state.position()).unwrap();
-        let batch = state.seal(builder, voters(), [7; 16], |_| survives);
+        let batch = state.seal(builder, voters(), [7; 16], Format::FIRST, |_| survives);
         assert_eq!(batch.seal.is_some(), survives);
         follower.apply(&batch, |id| world.intents.get(&id)).unwrap();
         same(&state, &follower);

@@ -8,6 +8,7 @@ mod record;
 
 pub use event::{Cause, Event, closes_as, is_repeated, is_withdrawn, refused};
 
+use crate::format::Format;
 use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// A tape batch.
@@ -49,6 +50,8 @@ pub struct Seal {
     pub holder: [u8; 16],
     /// Hash of the next generation's genesis.
     pub genesis: [u8; 32],
+    /// Format of the next generation.
+    pub format: Format,
 }
 
 impl Batch {

@@ -6,6 +6,7 @@ use xbook_proto::record::v1 as record;
 
 use super::{Batch, Cause, Event, Seal, Step};
 use crate::book::Trade;
+use crate::format::Format;
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks};
 
 /// The kinds of events, as the comment of the record's `steps` lists them.
@@ -101,6 +102,7 @@ impl Seal {
             voters: self.voters.iter().map(|node| node.0).collect(),
             holder: Bytes::copy_from_slice(&self.holder),
             genesis: Bytes::copy_from_slice(&self.genesis),
+            format: self.format.0,
         }
     }
 
@@ -112,6 +114,7 @@ impl Seal {
             voters: record.voters.iter().copied().map(NodeId).collect(),
             holder,
             genesis,
+            format: Format(record.format),
         })
     }
 }
