@@ -379,7 +379,7 @@ pub enum LeaseCommand {
 }
 
 /// `upgrade`.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Clone)]
 pub struct UpgradeArgs {
     /// The market, or `directory`.
     pub market: String,
