@@ -25,7 +25,7 @@ enum Known {
     /// From memory.
     Recent(Arc<Block>),
     /// From the log.
-    Stored(StoredBlock),
+    Stored(Box<StoredBlock>),
 }
 
 impl Known {
@@ -64,7 +64,7 @@ impl Lookup<'_> {
                 let block = match recent.block_at(market, position) {
                     Some(block) => Known::Recent(block),
                     None => match self.history.block_at(position)? {
-                        Some(stored) => Known::Stored(stored),
+                        Some(stored) => Known::Stored(Box::new(stored)),
                         None => return Ok(None),
                     },
                 };
