@@ -207,12 +207,22 @@ proptest! {
 
         // Opened again, it goes on where it was; a replay changes nothing.
         drop((history, neighbour, store));
-        let (_store, history) = self::store(directory.path());
+        let (store, history) = self::store(directory.path());
         prop_assert_eq!(history.last(), last);
         for block in &blocks {
             history.append(block).unwrap();
         }
         by_position(&history, &blocks, pivot);
+
+        // The same is found in memory, beside a neighbour's.
+        let neighbour = store.market("BTC/USDT2", &rules());
+        for block in &blocks {
+            history.keep(Arc::new(block.clone()));
+            neighbour.keep(Arc::new(blocks[0].clone()));
+        }
+        prop_assert!(history.recent.block_at(MARKET, last).is_some());
+        by_order(&history, &blocks);
+        outcomes(&history, &blocks);
     }
 
     #[test]

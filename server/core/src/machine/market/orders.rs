@@ -71,3 +71,72 @@ impl Orders {
         self.places.get_mut(at)?.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use xbook_proto::v1::TimeInForce;
+
+    use super::*;
+    use crate::machine::{Action, Intent, Origin, Place, Request};
+    use crate::types::{Lots, Micros, NodeId, Side, Ticks};
+
+    fn id(number: u64) -> OrderId {
+        OrderId { node: NodeId(number % 3), counter: number / 3 }
+    }
+
+    fn order(number: u64, quantity: u64) -> Order {
+        let place = Place {
+            side: Side::Buy,
+            limit: Some(Ticks(1)),
+            quantity: Lots(quantity),
+            time_in_force: TimeInForce::Gtc,
+            post_only: false,
+            expires: None,
+            sequence_by: None,
+        };
+        let (origin, action) = (Origin::Request("r".into()), Action::Place(place.clone()));
+        let request = Request { account: "a".into(), origin, body_hash: 0, action };
+        Order::pending(id(number), &Intent { request, based_on: Micros(0), accepted: Micros(0) }, &place)
+    }
+
+    #[test]
+    fn what_was_added_and_not_removed_is_there() {
+        let (mut orders, mut expected) = (Orders::default(), BTreeMap::new());
+        for step in 0..20_000_u64 {
+            // Numbers come again and again, so that places are left and taken.
+            let number = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+            if step % 5 < 3 {
+                orders.insert(id(number), order(number, 1 + step));
+                expected.insert(id(number), 1 + step);
+            } else {
+                let removed = orders.remove(&id(number)).map(|order| order.quantity.0);
+                assert_eq!(removed, expected.remove(&id(number)));
+            }
+            assert_eq!(orders.len(), expected.len());
+        }
+        for number in 0..1_024 {
+            let found = orders.get(&id(number)).map(|order| order.quantity.0);
+            assert_eq!(found, expected.get(&id(number)).copied());
+            assert_eq!(orders.get_mut(&id(number)).map(|order| order.id), found.map(|_| id(number)));
+        }
+        let mut all: Vec<OrderId> = orders.iter().map(|order| order.id).collect();
+        all.sort_unstable();
+        assert!(all.iter().eq(expected.keys()), "each once");
+    }
+
+    #[test]
+    fn orders_that_are_pushed_are_found_once_they_are_filed() {
+        let mut orders = Orders::default();
+        let numbers = [7, 3, 9, 1];
+        numbers.iter().for_each(|number| orders.push(order(*number, *number)));
+        assert!(orders.file());
+        for number in numbers {
+            assert_eq!(orders.get(&id(number)).map(|order| order.quantity), Some(Lots(number)));
+        }
+        assert_eq!((orders.len(), orders.get(&id(2))), (4, None));
+        orders.push(order(3, 5));
+        assert!(!orders.file(), "two have one id");
+    }
+}
