@@ -229,7 +229,8 @@ impl History {
             return if last == stored { self.agree(block) } else { Ok(()) };
         }
         let follows = first == stored.next() && head.is_none_or(|head| head == block.chain.0);
-        if !follows && !self.gaps().iter().any(|gap| gap.0 == first && gap.1 >= last) {
+        // A gap may begin before what the document can tell: that part comes from elsewhere.
+        if !follows && !self.gaps().iter().any(|gap| gap.0 <= first && gap.1 >= last) {
             return Err(self.misfit(block, stored));
         }
         self.store(block, &record::encode(&self.market, block, self.sizes))?;

@@ -369,6 +369,24 @@ fn a_block_that_does_not_follow_is_refused_and_an_empty_one_skipped() {
 }
 
 #[test]
+fn a_document_tells_again_what_it_has_of_a_gap_that_began_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, history) = store(directory.path());
+    let blocks = some_blocks(9);
+    blocks[..2].iter().for_each(|block| history.append(block).unwrap());
+    history.reach_to(blocks[6].last, blocks[6].chain.1).unwrap();
+    history.append(&blocks[7]).unwrap();
+    assert_eq!(history.gaps(), [(blocks[2].first, blocks[6].last)]);
+    // The document begins in the middle of it.
+    blocks[4..].iter().for_each(|block| history.append(block).unwrap());
+    assert_eq!(history.gaps(), [(blocks[2].first, blocks[3].last)]);
+    assert_eq!(history.last(), blocks[8].last);
+    // What reaches beyond a gap is stored already, in part: that is another past.
+    let longer = Block { last: blocks[4].last, ..blocks[3].clone() };
+    assert!(matches!(history.append(&longer), Err(HistoryError::Misfit { .. })));
+}
+
+#[test]
 fn only_what_the_chain_leads_through_is_taken() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let blocks = some_blocks(3);
