@@ -9,6 +9,7 @@ use xbook_tests::sim::{self, Bug, Options};
 /// Runs seeds, each of which must hold.
 fn hold(seeds: std::ops::Range<u64>) {
     let (mut withdrawn, mut generations, mut snapshots, mut lost_disks, mut refused) = (0, 0, 0, 0, 0);
+    let mut quarantines = 0;
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
@@ -22,10 +23,11 @@ fn hold(seeds: std::ops::Range<u64>) {
         snapshots += report.snapshots;
         lost_disks += report.lost_disks;
         refused += report.copies.1;
+        quarantines += report.quarantines;
     }
     assert!(withdrawn > 0, "no order was withdrawn before its turn");
-    let roughly = (generations, snapshots, lost_disks, refused);
-    let enough = generations > 500 && snapshots > 300 && lost_disks > 30 && refused > 20;
+    let roughly = (generations, snapshots, lost_disks, refused, quarantines);
+    let enough = generations > 500 && snapshots > 300 && lost_disks > 30 && refused > 20 && quarantines > 30;
     assert!(enough, "too little happens: {roughly:?}");
 }
 

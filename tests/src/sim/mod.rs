@@ -4,7 +4,7 @@
 //! Everything that happens is drawn from the seed. The room, from the outside in:
 //!
 //! - [`world`]: the event loop that drives it all; `life` is what happens to processes, connections
-//!   and disks, `watch` has the oracles look on;
+//!   and disks, `quarantine` to a document that faults on one node, `watch` has the oracles look on;
 //! - [`faults`]: what goes wrong, and when; `operator` changes the voters and loses disks;
 //! - [`client`]: who asks, and remembers;
 //! - [`machine`], [`disk`], [`clock`], [`network`]: what a replica runs on;
@@ -23,6 +23,7 @@ pub mod network;
 mod operator;
 pub mod oracle;
 pub mod plant;
+mod quarantine;
 pub mod random;
 mod watch;
 pub mod world;
@@ -91,6 +92,8 @@ pub struct Report {
     pub lost_disks: u64,
     /// Old copies of disks that were put back, and how many of their nodes were refused.
     pub copies: (u64, u64),
+    /// Documents that were stopped by a fault on one node.
+    pub quarantines: u64,
     /// How long the majority stood still after the clean cut.
     pub resumed: Option<u64>,
     /// What happened, if that was asked for.
@@ -119,6 +122,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
         snapshots: world.snapshots,
         lost_disks: world.operator.lost,
         copies: (world.copies, world.refusals),
+        quarantines: world.quarantines,
         resumed,
         log: world.log.unwrap_or_default(),
     }
@@ -145,6 +149,10 @@ fn history(world: &mut World, chaos: u64, resumed: &mut Option<u64>) -> Result<(
     settle(world)?;
     if world.random.percent(40) {
         trade_in_a_tree(world)?;
+    }
+    if world.bug.is_none() && world.faulty.percent(30) {
+        world.fault_alone()?;
+        settle(world)?;
     }
     let healed = world.time;
     *resumed = clean_partition(world)?;

@@ -131,6 +131,7 @@ struct Sum {
     snapshots: u64,
     lost_disks: u64,
     copies: (u64, u64),
+    quarantines: u64,
     slowest: u64,
     trace: u64,
 }
@@ -147,6 +148,7 @@ impl Sum {
         self.generations += report.generations;
         self.snapshots += report.snapshots;
         self.lost_disks += report.lost_disks;
+        self.quarantines += report.quarantines;
         self.copies = (self.copies.0 + report.copies.0, self.copies.1 + report.copies.1);
         self.slowest = self.slowest.max(report.resumed.unwrap_or(0));
         self.trace ^= report.trace;
@@ -167,8 +169,9 @@ impl Sum {
             self.events, self.consumed, self.batches, self.terms, self.trace
         );
         println!(
-            "{} generations, {} snapshots, {} disks lost for good, {} old copies put back and {} refused",
-            self.generations, self.snapshots, self.lost_disks, self.copies.0, self.copies.1
+            "{} generations, {} snapshots, {} disks lost for good, {} old copies put back and {} refused, {} documents \
+             set aside",
+            self.generations, self.snapshots, self.lost_disks, self.copies.0, self.copies.1, self.quarantines
         );
         println!(
             "slowest majority after a cut: {:.2} s; moments with two believed leases: {}",
