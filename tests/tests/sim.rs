@@ -9,7 +9,7 @@ use xbook_tests::sim::{self, Bug, Options};
 /// Runs seeds, each of which must hold.
 fn hold(seeds: std::ops::Range<u64>) {
     let (mut withdrawn, mut generations, mut snapshots, mut lost_disks, mut refused) = (0, 0, 0, 0, 0);
-    let (mut upgraded, mut stopped) = (0, 0);
+    let (mut upgraded, mut stopped, mut quarantines) = (0, 0, 0);
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
@@ -25,14 +25,15 @@ fn hold(seeds: std::ops::Range<u64>) {
         refused += report.copies.1;
         upgraded += u32::from(report.upgraded);
         stopped += report.stopped;
+        quarantines += report.quarantines;
     }
     assert!(withdrawn > 0, "no order was withdrawn before its turn");
     assert!(
         upgraded > 10 && stopped > 0,
         "few formats change: {upgraded} seeds, {stopped} nodes that can't read"
     );
-    let roughly = (generations, snapshots, lost_disks, refused);
-    let enough = generations > 500 && snapshots > 300 && lost_disks > 30 && refused > 20;
+    let roughly = (generations, snapshots, lost_disks, refused, quarantines);
+    let enough = generations > 500 && snapshots > 300 && lost_disks > 30 && refused > 20 && quarantines > 30;
     assert!(enough, "too little happens: {roughly:?}");
 }
 

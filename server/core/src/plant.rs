@@ -28,6 +28,9 @@ pub enum Plant {
     TakenBack,
     /// A node that is told of an acknowledgement of its own goes on though its disk has less.
     ForgottenAck,
+    /// The state is damaged, so that what the next batch leaves behind has another digest. It is planted in
+    /// one node alone, and is to be found by that node.
+    DamagedState,
 }
 
 /// Plants a bug for the replicas of this thread, or takes it out again.

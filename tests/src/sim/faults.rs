@@ -305,6 +305,7 @@ impl World {
         self.note(|| "heal".to_owned());
         self.forget_faults();
         self.set_clocks_right();
+        self.restart_quarantined();
         let blocked = self.network.blocked();
         self.open(&blocked)?;
         for link in self.links_where(|_, _| true) {

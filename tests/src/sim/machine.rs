@@ -64,6 +64,17 @@ pub struct Setup {
     pub caps: Caps,
 }
 
+/// How the document of a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// Nothing is wrong.
+    Sound,
+    /// Its state is damaged in memory, which shows at the next batch.
+    Damaged,
+    /// A fault was found: the document has stopped, the process lives on.
+    Quarantined,
+}
+
 /// A running process.
 #[derive(Debug)]
 pub struct Process {
@@ -73,6 +84,8 @@ pub struct Process {
     pub paused: bool,
     /// Inputs that came while it was paused.
     pub waiting: VecDeque<Input>,
+    /// How its document is.
+    pub health: Health,
     /// When it wants to be woken; later wishes replace earlier ones.
     pub wake: u64,
     /// Generation and term of its fold's head after the last step.
@@ -144,6 +157,7 @@ impl Machine {
             replica,
             paused: false,
             waiting: VecDeque::new(),
+            health: Health::Sound,
             wake: u64::MAX,
             term: (0, 0),
             shown,
@@ -213,12 +227,19 @@ impl Machine {
     /// Its replica, if it runs and is not paused.
     #[must_use]
     pub fn running(&self) -> Option<&Replica> {
-        self.process.as_ref().filter(|process| !process.paused).map(|process| &process.replica)
+        self.replica().filter(|_| self.process.as_ref().is_some_and(|process| !process.paused))
     }
 
-    /// Its replica, if its process lives.
+    /// Its replica, if its process lives and the document has not stopped.
     #[must_use]
     pub fn replica(&self) -> Option<&Replica> {
-        self.process.as_ref().map(|process| &process.replica)
+        let sound = self.process.as_ref().filter(|_| !self.is_quarantined());
+        sound.map(|process| &process.replica)
+    }
+
+    /// Whether its process lives and its document has stopped with a fault.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.health == Health::Quarantined)
     }
 }

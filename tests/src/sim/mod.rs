@@ -4,7 +4,7 @@
 //! Everything that happens is drawn from the seed. The room, from the outside in:
 //!
 //! - [`world`]: the event loop that drives it all; `life` is what happens to processes, connections
-//!   and disks, `watch` has the oracles look on;
+//!   and disks, `quarantine` to a document that faults on one node, `watch` has the oracles look on;
 //! - [`faults`]: what goes wrong, and when; `operator` changes the voters and loses disks;
 //! - `programs`: nodes of two programs, and a document that goes on in a newer format;
 //! - [`client`]: who asks, and remembers;
@@ -25,6 +25,7 @@ mod operator;
 pub mod oracle;
 pub mod plant;
 mod programs;
+mod quarantine;
 pub mod random;
 mod watch;
 pub mod world;
@@ -97,6 +98,8 @@ pub struct Report {
     pub upgraded: bool,
     /// How often a node stopped at a generation that its program could not read.
     pub stopped: u64,
+    /// Documents that were stopped by a fault on one node.
+    pub quarantines: u64,
     /// How long the majority stood still after the clean cut.
     pub resumed: Option<u64>,
     /// What happened, if that was asked for.
@@ -127,6 +130,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
         copies: (world.copies, world.refusals),
         upgraded: world.generations.ends().1.format() > programs::OLDER.newest,
         stopped: world.programs.stopped,
+        quarantines: world.quarantines,
         resumed,
         log: world.log.unwrap_or_default(),
     }
@@ -153,6 +157,10 @@ fn history(world: &mut World, chaos: u64, resumed: &mut Option<u64>) -> Result<(
     settle(world)?;
     if world.random.percent(40) {
         trade_in_a_tree(world)?;
+    }
+    if world.bug.is_none() && world.faulty.percent(30) {
+        world.fault_alone()?;
+        settle(world)?;
     }
     let healed = world.time;
     *resumed = clean_partition(world)?;

@@ -115,8 +115,10 @@ impl World {
             let steady = |replica: &xbook::replica::Replica| {
                 replica.generation() == newest && replica.view().next_voters().is_none()
             };
+            // One that holds back until it has heard the others is none of those that go on.
+            let held_back = machine.copy.is_some_and(|copy| copy.noticed);
             let whole = !machine.may_lack() && machine.disk.genesis().generation() == newest;
-            whole && machine.replica().is_none_or(steady)
+            !held_back && whole && machine.replica().is_none_or(steady)
         });
         // A change of voters that is committed may be sealed in, also while all who know of it are down.
         let lasting = !self.promises.changes_voters() && self.rematch.voters() == voters;

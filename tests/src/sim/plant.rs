@@ -226,6 +226,17 @@ impl FromStr for Bug {
     }
 }
 
+/// Does something with a replica whose state is damaged, or not. What else is planted is out meanwhile.
+pub(super) fn damaged<T>(damaged: bool, act: impl FnOnce() -> T) -> T {
+    if !damaged {
+        return act();
+    }
+    plant::set(Some(Plant::DamagedState));
+    let done = act();
+    plant::set(None);
+    done
+}
+
 /// Plants what is inside the replica for as long as it lives. Replicas of this thread only.
 #[derive(Debug)]
 pub(super) struct Planted(());

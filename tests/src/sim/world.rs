@@ -17,7 +17,7 @@ use super::client::{Client, Sending};
 use super::copies::Backup;
 use super::disk::Written;
 use super::faults::Nemesis;
-use super::machine::{Machine, Setup};
+use super::machine::{Health, Machine, Setup};
 use super::network::{Direction, Network};
 use super::operator::Operator;
 use super::oracle::Violation;
@@ -28,8 +28,9 @@ use super::oracle::partition::Cut;
 use super::oracle::promise::Promises;
 use super::oracle::rematch::Rematch;
 use super::oracle::time::Times;
-use super::plant::Bug;
+use super::plant::{self, Bug};
 use super::programs::Programs;
+use super::quarantine::is_found;
 use super::random::{Random, Trace};
 
 /// Most events at one moment of time.
@@ -58,6 +59,7 @@ pub(super) enum Event {
     SetRight,
     Programs,
     Restore(usize, Box<Backup>),
+    Damage(usize),
     Probe,
 }
 
@@ -103,6 +105,10 @@ pub struct World {
     pub(super) unaware: BTreeSet<Direction>,
     /// How many events happened.
     pub events_done: u64,
+    /// What is drawn for documents that fault, apart from all else.
+    pub(super) faulty: Random,
+    /// How many documents were stopped by a fault on one node.
+    pub quarantines: u64,
     /// How many old copies of disks were put back.
     pub copies: u64,
     /// How many of those were refused.
@@ -138,6 +144,8 @@ impl World {
             operator: Operator::new(pace),
             programs: Programs::new(seed, bug),
             next_node: count + 1,
+            faulty: Random::new(seed ^ 0xFA17),
+            quarantines: 0,
             copies: 0,
             refusals: 0,
             snapshots: 0,
@@ -180,6 +188,12 @@ impl World {
         self.plan(50_000, Event::Probe);
         if self.programs.mixed {
             self.plan(1_500_000, Event::Programs);
+        }
+        // A planted bug is looked for in runs without.
+        if self.bug.is_none() && self.faulty.percent(30) {
+            let machine = self.faulty.index(self.machines.len());
+            let at = self.faulty.between(1_500_000, 15_000_000);
+            self.plan(at, Event::Damage(machine));
         }
     }
 
@@ -276,6 +290,12 @@ impl World {
                 self.restore(machine, *backup);
                 Ok(())
             }
+            Event::Damage(machine) => {
+                if self.chaos {
+                    self.damage(machine);
+                }
+                Ok(())
+            }
             Event::Probe => self.probe(),
         }
     }
@@ -324,6 +344,10 @@ impl World {
         let Some(process) = &mut machine.process else {
             return Ok(());
         };
+        if process.health == Health::Quarantined {
+            // The links stay, and nobody answers.
+            return Ok(());
+        }
         if process.paused {
             if !matches!(input, Input::Wake) {
                 process.waiting.push_back(input);
@@ -340,7 +364,12 @@ impl World {
         }
         process.wake = u64::MAX;
         let mut effects = Vec::new();
-        let handled = process.replica.handle(machine.clock.at(self.time), input, &mut effects);
+        let (now, damaged) = (machine.clock.at(self.time), process.health == Health::Damaged);
+        let handled = plant::damaged(damaged, || process.replica.handle(now, input, &mut effects));
+        if damaged && is_found(&handled) {
+            self.quarantine(at);
+            return Ok(());
+        }
         let node = machine.id;
         if let Err(error) = &handled
             && self.is_refused(at, error)

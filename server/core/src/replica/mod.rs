@@ -51,7 +51,7 @@ use std::sync::Arc;
 
 use crate::document::{Actor, Document, Genesis, RawChange};
 use crate::format::Formats;
-use crate::machine::{Batch, Caps, Request, State};
+use crate::machine::{Batch, Caps, FoldError, Request, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, Position};
 
@@ -395,6 +395,9 @@ impl Replica {
                 return Ok(true);
             };
             let block = self.view.apply(&batch, |id| self.inbox.get(id))?;
+            if planted(Plant::DamagedState) {
+                return Err(FoldError::Digest { at: self.view.position() }.into());
+            }
             for (node, first, count) in batch.runs() {
                 self.inbox.release(node, first + count - 1);
             }

@@ -133,6 +133,7 @@ struct Sum {
     copies: (u64, u64),
     upgraded: u64,
     stopped: u64,
+    quarantines: u64,
     slowest: u64,
     trace: u64,
 }
@@ -149,6 +150,7 @@ impl Sum {
         self.generations += report.generations;
         self.snapshots += report.snapshots;
         self.lost_disks += report.lost_disks;
+        self.quarantines += report.quarantines;
         self.copies = (self.copies.0 + report.copies.0, self.copies.1 + report.copies.1);
         self.upgraded += u64::from(report.upgraded);
         self.stopped += report.stopped;
@@ -171,8 +173,9 @@ impl Sum {
             self.events, self.consumed, self.batches, self.terms, self.trace
         );
         println!(
-            "{} generations, {} snapshots, {} disks lost for good, {} old copies put back and {} refused",
-            self.generations, self.snapshots, self.lost_disks, self.copies.0, self.copies.1
+            "{} generations, {} snapshots, {} disks lost for good, {} old copies put back and {} refused, {} documents \
+             set aside",
+            self.generations, self.snapshots, self.lost_disks, self.copies.0, self.copies.1, self.quarantines
         );
         println!(
             "{} documents went on in a newer format, {} times a node could not read one",

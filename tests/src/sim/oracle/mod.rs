@@ -72,6 +72,12 @@ pub enum Violation {
         /// The node.
         node: NodeId,
     },
+    /// The digests do not show that a state is damaged.
+    #[error("node {node} goes on with a damaged state")]
+    Unnoticed {
+        /// The node.
+        node: NodeId,
+    },
     /// So much happens at one moment that time stands still.
     #[error("node {node} never comes to rest at one moment of time")]
     Restless {
@@ -98,6 +104,7 @@ impl Violation {
             Self::Failed { .. } => "failed",
             Self::Accused { .. } => "accused",
             Self::Unrefused { .. } => "unrefused",
+            Self::Unnoticed { .. } => "unnoticed",
             Self::Restless { .. } => "restless",
         }
     }
