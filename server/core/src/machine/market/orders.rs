@@ -96,7 +96,7 @@ mod tests {
             expires: None,
             sequence_by: None,
         };
-        let (origin, action) = (Origin::Request("r".into()), Action::Place(place.clone()));
+        let (origin, action) = (Origin::Request("r".into()), Action::Place(place));
         let request = Request { account: "a".into(), origin, body_hash: 0, action };
         Order::pending(id(number), &Intent { request, based_on: Micros(0), accepted: Micros(0) }, &place)
     }
