@@ -1,17 +1,22 @@
 //! A copy of a market's book, kept by a snapshot and the changes after it.
 
+mod pages;
+
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 use xbook_proto::v1::{BookDelta, BookSnapshot, GetOrderBookResponse, Level};
 
 use crate::failure::Failure;
+pub use pages::BookPages;
 
 /// The book as of a position.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Book {
     /// Position of the last event in it.
     pub position: u64,
+    /// Whether more of the snapshot or change that was taken last is still to come.
+    partial: bool,
     bids: Levels,
     asks: Levels,
 }
@@ -39,16 +44,35 @@ pub enum Change {
 impl Book {
     /// The book of a snapshot.
     pub fn new(snapshot: &BookSnapshot) -> Result<Self, Failure> {
-        let mut book = Self { position: snapshot.position, ..Self::default() };
-        set(&mut book.bids, &snapshot.bids)?;
-        set(&mut book.asks, &snapshot.asks)?;
+        let mut book = Self::default();
+        book.take(snapshot)?;
         Ok(book)
     }
 
     /// The book of an answer.
     pub fn of_answer(answer: &GetOrderBookResponse) -> Result<Self, Failure> {
         let GetOrderBookResponse { position, bids, asks, .. } = answer.clone();
-        Self::new(&BookSnapshot { position, bids, asks })
+        Self::new(&BookSnapshot { position, bids, asks, more: false })
+    }
+
+    /// Takes a snapshot in the place of what was there, or more of one.
+    pub fn take(&mut self, snapshot: &BookSnapshot) -> Result<(), Failure> {
+        if !self.partial {
+            *self = Self { position: snapshot.position, ..Self::default() };
+        }
+        self.partial = snapshot.more;
+        set(&mut self.bids, &snapshot.bids)?;
+        set(&mut self.asks, &snapshot.asks)
+    }
+
+    /// Has the next snapshot take the place of what was there, although more of the last was to come.
+    pub fn begin_anew(&mut self) {
+        self.partial = false;
+    }
+
+    /// Whether it is the book of its position: nothing of the last message is still to come.
+    pub fn is_whole(&self) -> bool {
+        !self.partial
     }
 
     /// Takes a change, whose quantities are the levels' new totals. A gap leaves the book as it
@@ -59,7 +83,10 @@ impl Book {
         }
         set(&mut self.bids, &delta.bids)?;
         set(&mut self.asks, &delta.asks)?;
-        self.position = delta.position;
+        self.partial = delta.more;
+        if !delta.more {
+            self.position = delta.position;
+        }
         Ok(Change::Applied)
     }
 
@@ -96,7 +123,7 @@ pub mod tests {
     use super::*;
 
     pub fn level(price: &str, quantity: &str, order_count: u32) -> Level {
-        Level { price: price.to_owned(), quantity: quantity.to_owned(), order_count, orders: Vec::new() }
+        Level { price: price.to_owned(), quantity: quantity.to_owned(), order_count, ..Level::default() }
     }
 
     pub fn sample() -> Book {
@@ -104,6 +131,7 @@ pub mod tests {
             position: 7,
             bids: vec![level("10", "75", 1), level("9.5", "1.25", 2)],
             asks: vec![level("11", "50", 1), level("12.25", "5", 1)],
+            more: false,
         })
         .unwrap()
     }
@@ -116,6 +144,7 @@ pub mod tests {
             position: 9,
             bids: vec![level("10.0", "60", 1), level("9.50", "0", 0)],
             asks: vec![level("10.5", "3", 1)],
+            more: false,
         };
         assert_eq!(book.apply(&delta).unwrap(), Change::Applied);
         assert_eq!(book.position, 9);
@@ -127,17 +156,45 @@ pub mod tests {
     }
 
     #[test]
+    fn what_comes_in_parts_is_whole_after_the_last() {
+        let part = |price, more| BookSnapshot {
+            position: 7,
+            bids: vec![level(price, "1", 1)],
+            more,
+            ..BookSnapshot::default()
+        };
+        let mut book = sample();
+        for (price, more, count) in [("3", true, 1), ("2", true, 2), ("1", false, 3)] {
+            book.take(&part(price, more)).unwrap();
+            assert_eq!((book.is_whole(), book.bids().count(), book.asks().count()), (!more, count, 0));
+        }
+        let part = |price, more| BookDelta {
+            previous_position: 7,
+            position: 9,
+            asks: vec![level(price, "1", 1)],
+            more,
+            ..BookDelta::default()
+        };
+        for (price, more, position) in [("5", true, 7), ("6", true, 7), ("7", false, 9)] {
+            assert_eq!(book.apply(&part(price, more)).unwrap(), Change::Applied);
+            assert_eq!((book.is_whole(), book.position), (!more, position));
+        }
+        assert_eq!(book.apply(&part("8", false)).unwrap(), Change::Gap);
+        assert_eq!((book.bids().count(), book.asks().count()), (3, 3));
+    }
+
+    #[test]
     fn a_gap_is_seen_and_changes_nothing() {
         let mut book = sample();
-        let delta =
-            BookDelta { previous_position: 8, position: 9, bids: vec![level("10", "0", 0)], asks: vec![] };
+        let bids = vec![level("10", "0", 0)];
+        let delta = BookDelta { previous_position: 8, position: 9, bids, ..BookDelta::default() };
         assert_eq!(book.apply(&delta).unwrap(), Change::Gap);
         assert_eq!(book, sample());
     }
 
     #[test]
     fn text_that_is_no_number_is_the_nodes_fault() {
-        let snapshot = BookSnapshot { position: 1, bids: vec![level("ten", "1", 1)], asks: vec![] };
+        let snapshot = BookSnapshot { bids: vec![level("ten", "1", 1)], ..BookSnapshot::default() };
         assert_eq!(Book::new(&snapshot).unwrap_err().exit, crate::Exit::Internal);
     }
 }

@@ -14,9 +14,6 @@ use crate::args::Global;
 use crate::failure::Failure;
 use crate::show::steps::Steps;
 
-/// The largest answer that is read: a book of 2,000 levels with all its orders is below this.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
-
 /// A connected node and an account to act for.
 pub struct Client {
     channel: Channel,
@@ -39,15 +36,15 @@ impl Client {
     }
 
     pub fn trading(&self) -> TradingServiceClient<Channel> {
-        TradingServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+        TradingServiceClient::new(self.channel.clone())
     }
 
     pub fn market_data(&self) -> MarketDataServiceClient<Channel> {
-        MarketDataServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+        MarketDataServiceClient::new(self.channel.clone())
     }
 
     pub fn cluster(&self) -> ClusterServiceClient<Channel> {
-        ClusterServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
+        ClusterServiceClient::new(self.channel.clone())
     }
 
     /// A request for one answer, within the time-out.

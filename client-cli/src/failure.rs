@@ -179,6 +179,11 @@ impl Failure {
         self
     }
 
+    /// Whether the node has just started or joined: it took nothing, and may serve soon.
+    pub fn is_starting(&self) -> bool {
+        self.cause.reason.as_deref().map(reason::from_name) == Some(Reason::Starting)
+    }
+
     /// What went wrong, in a sentence.
     pub fn message(&self) -> &str {
         &self.message

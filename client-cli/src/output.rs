@@ -25,6 +25,7 @@ pub struct Output<'a> {
     hints: Hints,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
+    printed: bool,
 }
 
 impl Terminal {
@@ -48,12 +49,17 @@ impl<'a> Output<'a> {
         out: &'a mut dyn Write,
         err: &'a mut dyn Write,
     ) -> Self {
-        Self { format, terminal, hints, out, err }
+        Self { format, terminal, hints, out, err, printed: false }
     }
 
     /// The commands that are named in texts.
     pub fn hints(&self) -> &Hints {
         &self.hints
+    }
+
+    /// Whether something was printed already, so that a command can't begin again unseen.
+    pub fn has_printed(&self) -> bool {
+        self.printed
     }
 
     pub fn is_json(&self) -> bool {
@@ -84,6 +90,7 @@ impl<'a> Output<'a> {
 
     /// Writes a text as it is, at once.
     pub fn print(&mut self, text: &str) -> Result<(), Failure> {
+        self.printed = true;
         self.out.write_all(text.as_bytes())?;
         self.out.flush()?;
         Ok(())

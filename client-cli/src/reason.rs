@@ -43,6 +43,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::SessionForgotten => "the market has forgotten the session",
         Reason::CommandReused => "the command's number was used before, for another command",
         Reason::BelowFilled => "the new total quantity is not above what is already filled",
+        Reason::FormatUnready => "not all voters can read the format, or the document has a newer one",
         Reason::WouldTake => "it is post-only and would have traded at once",
         Reason::NotFillable => "it could not be filled completely at once",
         Reason::NoLiquidity => "nothing (more) rests that it could trade with",
@@ -58,6 +59,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::Deadline => "the answer did not come in time",
         Reason::Away => "it happened while the node was away, and the node has not learned it yet",
         Reason::Quarantined => "the node found a fault in this document and has set it aside",
+        Reason::FormatUnreadable => "the document has a format that the node's program can't read",
         Reason::Starting => "the node does not know yet what the others know",
         Reason::TooManyConnections => "the node has as many connections or streams as it may have",
         Reason::TooMuchUnread => "too much waits on this connection that was not read",
@@ -82,6 +84,9 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::BelowFilled => {
             "`xcli order MARKET ORDER` shows what is filled; --open sets what is still open, and `xcli cancel MARKET ORDER` ends it"
         }
+        Reason::FormatUnready => {
+            "`xcli node` shows what formats a node's program reads: replace the old ones, one node after the other"
+        }
         Reason::OtherAccount => "name the order's account with --account",
         Reason::OrderClosed => "`xcli order MARKET ORDER` shows how it ended",
         Reason::RequestIdReused => "leave --request-id out to draw a new one",
@@ -91,6 +96,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         | Reason::StoreFailed
         | Reason::Away
         | Reason::Quarantined
+        | Reason::FormatUnreadable
         | Reason::Starting => "ask another node, with --node",
         Reason::Position => "leave --after out to begin now",
         _ => return None,

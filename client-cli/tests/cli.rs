@@ -4,6 +4,8 @@
 
 mod fake_node;
 
+use std::time::Duration;
+
 use xcli::{Exit, Terminal};
 
 struct Run {
@@ -73,6 +75,42 @@ async fn a_rejected_order_is_an_answer_with_exit_code_1() {
 }
 
 #[tokio::test]
+async fn a_book_is_read_to_its_last_page() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "book A/B --orders --all").await;
+    let expected = "\
+A/B at position 6
+side  price  quantity  priority  order
+buy      10         1         1  a
+buy      10         1         2  b
+buy       9         1         1  c
+buy       9         1         2  d
+It was read in 2 pages, from position 5 to 6: what changed meanwhile may be missing.
+";
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
+    let run = xcli(&node, "book A/B --orders --depth 1 -o json").await;
+    assert_eq!(json(&run.out)["bids"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&run.out)["bids"][0]["orders"][1]["order_id"], "b");
+}
+
+#[tokio::test]
+async fn what_an_answer_had_no_room_for_is_told_with_the_way_to_it() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "buy 5 SWEEP/X 10").await;
+    let line = format!(
+        "It has more fills than are shown: see all with `xcli fills SWEEP/X --order 0000000000007f3a-1 --limit \
+         500000 --node {node}`.\n"
+    );
+    assert!(run.exit == Exit::Done && run.out.ends_with(&line), "{}", run.out);
+    let run = xcli(&node, "cancel-all A/B").await;
+    let expected = format!(
+        "Cancelled 30000 orders in A/B:\n  a-1\n  a-2\nand 29998 more: see them with `xcli orders A/B --all --limit \
+         30000 --node {node}`.\n"
+    );
+    assert_eq!((run.exit, run.out), (Exit::Done, expected));
+}
+
+#[tokio::test]
 async fn an_invalid_order_is_explained() {
     let node = fake_node::start().await;
     let run = xcli(&node, "buy 5 OFF/TICK 10.005").await;
@@ -96,6 +134,31 @@ async fn a_lost_answer_tells_how_to_repeat_the_order() {
         let repeat = format!("repeat: xcli {line} --node {node} --request-id ");
         assert!(run.err.contains(&repeat), "{}", run.err);
     }
+}
+
+#[tokio::test]
+async fn a_node_that_has_just_started_is_asked_again_for_a_while() {
+    let node = fake_node::start().await;
+    let note = "note: this node has just started: ask again; it is asked again for up to 10s\n";
+    let run = xcli(&node, "buy 5 SOON/X 10").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Done, note), "told once, however often it is asked");
+    assert!(run.out.contains("is open"), "{}", run.out);
+
+    let least = std::pin::pin!(tokio::time::sleep(Duration::from_millis(600)));
+    let run = xcli(&node, "buy 5 NEVER/X 10 --patience 600ms");
+    let run = tokio::time::timeout(Duration::from_secs(9), run).await.unwrap();
+    assert!(tokio::time::timeout(Duration::ZERO, least).await.is_ok(), "it gave up early");
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Unreachable, ""));
+    assert!(run.err.contains("up to 600ms\nerror: this node has just started"), "{}", run.err);
+    // It took nothing, so there is nothing to resolve.
+    assert!(!run.err.contains("outcome"), "{}", run.err);
+
+    let run = xcli(&node, "buy 5 NEVER/X 10 --patience 0s").await;
+    assert!(run.exit == Exit::Unreachable && !run.err.contains("note:"), "{}", run.err);
+    let run = xcli(&node, "buy 5 NEVER/X 10 --patience 300ms -o json").await;
+    let lines: Vec<_> = run.err.lines().map(json).collect();
+    assert!(lines[0]["note"].as_str().unwrap().ends_with("up to 300ms"), "{}", run.err);
+    assert_eq!(lines[1]["error"]["reason"], "STARTING");
 }
 
 #[tokio::test]
@@ -172,6 +235,18 @@ async fn leases_are_shown_and_handed_over() {
     );
     let run = xcli(&node, "lease transfer A/B 0000000000007f3b -o json").await;
     assert_eq!(json(&run.out)["lease"]["holder"], "0000000000007f3b", "{}", run.err);
+}
+
+#[tokio::test]
+async fn a_document_goes_on_in_a_newer_format() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "upgrade A/B").await;
+    assert_eq!(run.out, "A/B has format 2 in generation 7.\n", "{}", run.err);
+    let run = xcli(&node, "upgrade directory --format 1 -o json").await;
+    assert_eq!(json(&run.out)["format"], 1, "{}", run.err);
+    let run = xcli(&node, "upgrade A/B --format 3").await;
+    assert_eq!(run.out, "");
+    assert!(run.err.contains("[FORMAT_UNREADY]") && run.err.contains("xcli node"), "{}", run.err);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The code generated from xbook's proto files. The comments are those of the proto files.
 //!
-//! Without the feature `grpc` there are the messages alone, and no network code is a dependency.
+//! Without features there are the records alone, and no network code is a dependency.
 
-/// The services and their messages.
+/// The API for clients: its messages and, with the feature `grpc`, its services.
+#[cfg(feature = "api")]
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/xbook.v1.rs"));
@@ -18,6 +19,7 @@ pub mod record {
 }
 
 /// What nodes say to each other.
+#[cfg(feature = "grpc")]
 pub mod peer {
     /// Version 1 of the messages.
     #[allow(missing_docs, clippy::all, reason = "generated")]
@@ -27,4 +29,5 @@ pub mod peer {
 }
 
 /// All proto files as an encoded `google.protobuf.FileDescriptorSet`, for server reflection.
+#[cfg(feature = "api")]
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

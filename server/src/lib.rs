@@ -9,4 +9,4 @@ pub mod peer;
 pub mod store;
 pub mod telemetry;
 
-pub use xbook_core::{book, decimal, document, machine, plant, replica, types};
+pub use xbook_core::{book, decimal, document, format, machine, plant, replica, types};

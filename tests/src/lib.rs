@@ -9,5 +9,6 @@ pub mod network;
 pub mod process;
 pub mod proxy;
 pub mod replay;
+#[cfg(feature = "plant")]
 pub mod sim;
 pub mod workload;

@@ -3,7 +3,7 @@
 //! One list a side, sorted by price and then by arrival, scanned from the front. Slow and obviously
 //! right; it shares the words with [`xbook::book`] and nothing else.
 
-use xbook::book::{Command, Fill, Outcome, Refusal, Resting, Style, digest_of};
+use xbook::book::{Command, Event, Refusal, Resting, Style, Trade, digest_of};
 use xbook::types::{Lots, OrderId, Side, Ticks};
 
 /// The naive book.
@@ -30,18 +30,21 @@ impl NaiveBook {
     }
 
     /// Applies a command, as [`xbook::book::Book::apply`] does.
-    pub fn apply(&mut self, command: &Command, fills: &mut Vec<Fill>) -> Outcome {
-        let result = match *command {
+    ///
+    /// # Errors
+    /// Why it is refused; nothing was changed.
+    pub fn apply(&mut self, command: &Command, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        match *command {
             Command::Place { id, side, limit, quantity, style } => {
-                self.place(id, side, limit, quantity, style, fills)
+                self.place(id, side, limit, quantity, style, events)
             }
-            Command::Amend { id, price, open, post_only } => self.amend(id, price, open, post_only, fills),
-            Command::Cancel { id } => self
-                .take_out(id)
-                .ok_or(Refusal::UnknownOrder)
-                .map(|order| Outcome::Cancelled { side: order.side, price: order.price, open: order.open }),
-        };
-        result.unwrap_or_else(Outcome::Refused)
+            Command::Amend { id, price, open, post_only } => self.amend(id, price, open, post_only, events),
+            Command::Cancel { id } => {
+                let order = self.take_out(id).ok_or(Refusal::UnknownOrder)?;
+                events.push(Event::Removed { order: id, open: order.open });
+                Ok(())
+            }
+        }
     }
 
     fn place(
@@ -51,8 +54,8 @@ impl NaiveBook {
         limit: Option<Ticks>,
         quantity: Lots,
         style: Style,
-        fills: &mut Vec<Fill>,
-    ) -> Result<Outcome, Refusal> {
+        events: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
         if self.get(id).is_some() {
             return Err(Refusal::DuplicateId);
         }
@@ -79,14 +82,13 @@ impl NaiveBook {
         {
             return Err(Refusal::LevelOverflow);
         }
-        self.take(side, limit, quantity, fills);
+        self.take((id, side), limit, quantity, events);
         match limit {
-            Some(price) if may_rest && left > 0 => {
-                self.join(Resting { id, side, price, open: Lots(left) });
-                Ok(Outcome::Placed { open: Lots(left), cancelled: Lots::ZERO })
-            }
-            _ => Ok(Outcome::Placed { open: Lots::ZERO, cancelled: Lots(left) }),
+            _ if left == 0 => {}
+            Some(price) if may_rest => self.join(Resting { id, side, price, open: Lots(left) }, events),
+            _ => events.push(Event::Removed { order: id, open: Lots(left) }),
         }
+        Ok(())
     }
 
     fn amend(
@@ -95,25 +97,19 @@ impl NaiveBook {
         price: Ticks,
         open: Lots,
         post_only: bool,
-        fills: &mut Vec<Fill>,
-    ) -> Result<Outcome, Refusal> {
+        events: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
         let before = self.get(id).ok_or(Refusal::UnknownOrder)?;
         if open.is_zero() {
             return Err(Refusal::ZeroQuantity);
         }
         let side = before.side;
-        let amended = |left: u64, kept_priority| Outcome::Amended {
-            side,
-            previous_price: before.price,
-            previous_open: before.open,
-            open: Lots(left),
-            kept_priority,
-        };
         if price == before.price && open <= before.open {
             for order in self.side_mut(side).iter_mut().filter(|order| order.id == id) {
                 order.open = open;
             }
-            return Ok(amended(open.0, true));
+            events.push(Event::Reduced { order: id, open });
+            return Ok(());
         }
         let available = self.available(side, Some(price));
         if post_only && available > 0 {
@@ -125,27 +121,36 @@ impl NaiveBook {
             return Err(Refusal::LevelOverflow);
         }
         self.take_out(id);
-        self.take(side, Some(price), open, fills);
+        events.push(Event::Lifted { order: id, price, open });
+        self.take((id, side), Some(price), open, events);
         if left > 0 {
-            self.join(Resting { id, side, price, open: Lots(left) });
+            self.join(Resting { id, side, price, open: Lots(left) }, events);
         }
-        Ok(amended(left, false))
+        Ok(())
     }
 
-    fn take(&mut self, taker: Side, limit: Option<Ticks>, quantity: Lots, fills: &mut Vec<Fill>) {
+    fn take(
+        &mut self,
+        (taker, side): (OrderId, Side),
+        limit: Option<Ticks>,
+        quantity: Lots,
+        events: &mut Vec<Event>,
+    ) {
         let mut left = quantity.0;
-        let makers = self.side_mut(taker.opposite());
-        while left > 0 && !makers.is_empty() && trades(taker, limit, makers[0].price) {
+        let makers = self.side_mut(side.opposite());
+        while left > 0 && !makers.is_empty() && trades(side, limit, makers[0].price) {
             let maker = &mut makers[0];
             let traded = left.min(maker.open.0);
             left -= traded;
             maker.open.0 -= traded;
-            fills.push(Fill {
+            events.push(Event::Traded(Trade {
                 maker: maker.id,
+                taker,
                 price: maker.price,
                 quantity: Lots(traded),
                 maker_open: maker.open,
-            });
+                taker_open: Lots(left),
+            }));
             if maker.open.is_zero() {
                 makers.remove(0);
             }
@@ -162,7 +167,9 @@ impl NaiveBook {
     }
 
     /// Puts an order behind all orders at its price and at better ones.
-    fn join(&mut self, order: Resting) {
+    fn join(&mut self, order: Resting, events: &mut Vec<Event>) {
+        let Resting { id, side, price, open } = order;
+        events.push(Event::Rested { order: id, side, price, open });
         let orders = self.side_mut(order.side);
         let ahead = |other: &Resting| match order.side {
             Side::Buy => other.price >= order.price,

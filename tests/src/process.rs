@@ -472,8 +472,8 @@ pub fn binary() -> Result<&'static Path> {
 }
 
 /// Cargo gives a test the binaries of its own package only; so it is asked for this one. The whole
-/// workspace is selected, as it is by `cargo test --workspace`, so that dependencies have the
-/// same features and nothing is built twice.
+/// workspace is selected, as it is by `cargo test --workspace`, so that its dependencies have the same features
+/// and are not built twice; but without bugs to plant, since what is tested is what is shipped.
 fn build() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("XBOOK_XNODE") {
         return Ok(path.into());
@@ -492,7 +492,8 @@ fn build() -> Result<PathBuf> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = std::process::Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bin", "xnode", "--profile", profile])
+        .args(["build", "--quiet", "--workspace", "--no-default-features", "--features", "demo"])
+        .args(["--bin", "xnode", "--profile", profile])
         .arg("--manifest-path")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
         .arg("--target-dir")

@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use xbook::book::{Book, Command, Fill, LevelView, Misfit, Outcome, Style};
+use xbook::book::{Book, Command, Event, LevelView, Style, Trade};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 use xbook_tests::naive::NaiveBook;
 
@@ -84,6 +84,7 @@ fn assert_equal(book: &Book, naive: &NaiveBook) {
         let by_level: Vec<_> =
             book.levels(side).flat_map(|level| book.orders_at(side, level.price)).collect();
         assert_eq!(by_level, found);
+        assert_reads_from_within(book, side);
         for level in book.levels(side) {
             let orders: Vec<_> = book.orders_at(side, level.price).collect();
             let open = Lots(orders.iter().map(|order| order.open.0).sum());
@@ -93,49 +94,62 @@ fn assert_equal(book: &Book, naive: &NaiveBook) {
     assert_eq!(book.digest(), naive.digest());
 }
 
-/// Applies what a command did to another book, without matching.
-fn replay(book: &mut Book, command: &Command, outcome: Outcome, fills: &[Fill]) -> Result<(), Misfit> {
-    for fill in fills {
-        assert_eq!(book.reduce(fill.maker, fill.quantity)?, fill.maker_open);
-    }
-    match (*command, outcome) {
-        (_, Outcome::Refused(_)) => {}
-        (Command::Place { id, side, limit: Some(price), .. }, Outcome::Placed { open, .. })
-            if !open.is_zero() =>
-        {
-            book.rest(id, side, price, open)?;
+/// What is beyond a price and behind an order is what follows it when all is read.
+fn assert_reads_from_within(book: &Book, side: Side) {
+    let levels: Vec<LevelView> = book.levels(side).collect();
+    for level in &levels {
+        let near = [level.price.0.checked_sub(1), Some(level.price.0), level.price.0.checked_add(1)];
+        for price in near.into_iter().flatten().map(Ticks) {
+            let is_beyond = |other: Ticks| if side == Side::Buy { other < price } else { other > price };
+            let expected: Vec<_> = levels.iter().copied().filter(|other| is_beyond(other.price)).collect();
+            let found: Vec<_> = book.levels_beyond(side, price).collect();
+            assert_eq!(found, expected, "{side:?} {price:?}");
         }
-        (Command::Amend { id, price, .. }, Outcome::Amended { open, kept_priority, .. }) => {
-            if open.is_zero() {
-                book.remove(id)?;
-            } else {
-                assert_eq!(book.requote(id, price, open)?, kept_priority);
-            }
+        let orders: Vec<_> = book.orders_at(side, level.price).collect();
+        for (place, order) in orders.iter().enumerate() {
+            assert_eq!(book.orders_behind(order.id).collect::<Vec<_>>(), orders[place + 1..]);
         }
-        (Command::Cancel { id }, Outcome::Cancelled { open, .. }) => assert_eq!(book.remove(id)?, open),
-        _ => {}
     }
-    Ok(())
+    let nobody = OrderId { node: NodeId(77), counter: 1 };
+    assert_eq!(book.orders_behind(nobody).count(), 0);
+}
+
+/// An event of any kind, about what may or may not be there.
+fn event() -> impl Strategy<Value = Event> {
+    let (side, price) = (side(), price(Prices::Packed).prop_map(Ticks));
+    let lots = || quantity().prop_map(Lots);
+    (0u8..5, (id(), id()), side, price, (lots(), lots(), lots())).prop_map(
+        |(kind, (order, taker), side, price, (open, maker_open, taker_open))| match kind {
+            0 => Event::Rested { order, side, price, open },
+            1 => Event::Reduced { order, open },
+            2 => Event::Lifted { order, price, open },
+            3 => Event::Removed { order, open },
+            _ => Event::Traded(Trade { maker: order, taker, price, quantity: open, maker_open, taker_open }),
+        },
+    )
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
-    /// After each command: the same outcome, the same fills, the same book, the same digest; and the
-    /// recorded executions give the same book once more.
+    /// After each command: the same events or the same refusal, the same book, the same digest; and the
+    /// events give the same book once more.
     #[test]
     fn the_fast_book_is_the_naive_book(commands in commands(), max_orders in prop_oneof![3 => Just(usize::MAX), 1 => 0usize..20]) {
         let mut book = Book::new().with_max_orders(max_orders);
         let mut naive = NaiveBook::with_max_orders(max_orders);
         let mut replica = Book::new();
         for command in &commands {
-            let (mut fills, mut naive_fills) = (Vec::new(), Vec::new());
+            let (mut events, mut naive_events) = (Vec::new(), Vec::new());
             book.warm(&commands);
-            let outcome = book.apply(command, &mut fills);
-            prop_assert_eq!(outcome, naive.apply(command, &mut naive_fills));
-            prop_assert_eq!(&fills, &naive_fills);
+            let result = book.apply(command, &mut events);
+            prop_assert_eq!(result, naive.apply(command, &mut naive_events));
+            prop_assert_eq!(&events, &naive_events);
+            prop_assert!(result.is_ok() || events.is_empty());
             assert_equal(&book, &naive);
-            prop_assert_eq!(replay(&mut replica, command, outcome, &fills), Ok(()));
+            for event in &events {
+                prop_assert_eq!(replica.replay(event), Ok(()));
+            }
             prop_assert_eq!(replica.digest(), book.digest());
             prop_assert_eq!(replica.audit(), Ok(()));
         }
@@ -145,17 +159,11 @@ proptest! {
 
     /// Whatever is recorded, replaying never panics, and what does not fit changes nothing.
     #[test]
-    fn a_record_that_does_not_fit_changes_nothing(records in vec((0u8..4, id(), side(), price(Prices::Packed), quantity()), 1..300)) {
+    fn a_record_that_does_not_fit_changes_nothing(events in vec(event(), 1..300)) {
         let mut book = Book::new();
-        for (kind, id, side, price, quantity) in records {
+        for event in &events {
             let before = book.digest();
-            let (price, quantity) = (Ticks(price), Lots(quantity));
-            let result = match kind {
-                0 => book.rest(id, side, price, quantity),
-                1 => book.reduce(id, quantity).map(drop),
-                2 => book.requote(id, price, quantity).map(drop),
-                _ => book.remove(id).map(drop),
-            };
+            let result = book.replay(event);
             prop_assert_eq!(book.audit(), Ok(()));
             if result.is_err() {
                 prop_assert_eq!(book.digest(), before);
@@ -168,29 +176,23 @@ proptest! {
 #[test]
 fn a_book_grows_and_empties() {
     let mut book = Book::new();
-    let mut fills = Vec::new();
+    let mut events = Vec::new();
     let order = |counter| OrderId { node: NodeId(7), counter };
     for counter in 1..=30_000u64 {
         // Prices from one end of u64 to the other, each used three times.
         let price = Ticks((counter % 10_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (counter % 3));
-        let outcome = book.apply(
-            &Command::Place {
-                id: order(counter),
-                side: Side::Buy,
-                limit: Some(price),
-                quantity: Lots(counter),
-                style: Style::PostOnly,
-            },
-            &mut fills,
-        );
-        assert_eq!(outcome, Outcome::Placed { open: Lots(counter), cancelled: Lots::ZERO });
+        let (id, side, open) = (order(counter), Side::Buy, Lots(counter));
+        let place = Command::Place { id, side, limit: Some(price), quantity: open, style: Style::PostOnly };
+        events.clear();
+        assert_eq!(book.apply(&place, &mut events), Ok(()));
+        assert_eq!(events, [Event::Rested { order: id, side, price, open }]);
     }
     assert_eq!((book.len(), book.audit()), (30_000, Ok(())));
     for counter in (1..=30_000).step_by(2) {
-        assert!(matches!(
-            book.apply(&Command::Cancel { id: order(counter) }, &mut fills),
-            Outcome::Cancelled { .. }
-        ));
+        let (id, open) = (order(counter), Lots(counter));
+        events.clear();
+        assert_eq!(book.apply(&Command::Cancel { id }, &mut events), Ok(()));
+        assert_eq!(events, [Event::Removed { order: id, open }]);
     }
     assert_eq!((book.len(), book.audit()), (15_000, Ok(())));
     let all = Command::Place {
@@ -200,7 +202,9 @@ fn a_book_grows_and_empties() {
         quantity: Lots(u64::MAX),
         style: Style::Cancel,
     };
-    book.apply(&all, &mut fills);
-    assert_eq!((book.len(), fills.len(), book.audit()), (0, 15_000, Ok(())));
+    events.clear();
+    assert_eq!(book.apply(&all, &mut events), Ok(()));
+    // All of them, and that the rest of it was removed.
+    assert_eq!((book.len(), events.len(), book.audit()), (0, 15_001, Ok(())));
     assert_eq!(book.digest(), Book::new().digest());
 }

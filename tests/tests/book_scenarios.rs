@@ -4,7 +4,7 @@
 //! named by a letter. `buy a 100 @ 10 ioc`: a command. `fill a 50 @ 10`: the maker, how much, at which
 //! price. `buys a:100@10` lists the queue in the order in which it would trade.
 
-use xbook::book::{Book, Command, Fill, Outcome, Resting, Style};
+use xbook::book::{Book, Command, Event, Refusal, Resting, Style};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 use xbook_tests::naive::NaiveBook;
 
@@ -158,12 +158,12 @@ fn play_owned(steps: &[(String, String, String, String)]) {
     let (mut book, mut naive) = (Book::new(), NaiveBook::default());
     for (number, (text, answer, buys, sells)) in steps.iter().enumerate() {
         let command = parse(text);
-        let (mut fills, mut naive_fills) = (Vec::new(), Vec::new());
-        let outcome = book.apply(&command, &mut fills);
-        let naive_outcome = naive.apply(&command, &mut naive_fills);
+        let (mut events, mut naive_events) = (Vec::new(), Vec::new());
+        let result = book.apply(&command, &mut events);
+        let naive_result = naive.apply(&command, &mut naive_events);
         let step = format!("step {}: {text}", number + 1);
-        assert_eq!(&describe(outcome, &fills), answer, "{step}");
-        assert_eq!(&describe(naive_outcome, &naive_fills), answer, "naive, {step}");
+        assert_eq!(&describe(&command, result, &events), answer, "{step}");
+        assert_eq!(&describe(&command, naive_result, &naive_events), answer, "naive, {step}");
         assert_eq!(
             (&queue(book.orders(Side::Buy)), &queue(book.orders(Side::Sell))),
             (buys, sells),
@@ -204,21 +204,36 @@ fn letter(id: OrderId) -> char {
     char::from(id.counter as u8)
 }
 
-fn describe(outcome: Outcome, fills: &[Fill]) -> String {
-    let mut parts: Vec<String> = fills
-        .iter()
-        .map(|fill| format!("fill {} {} @ {}", letter(fill.maker), fill.quantity.0, fill.price.0))
-        .collect();
-    match outcome {
-        Outcome::Placed { open, cancelled: Lots(0) } => parts.push(format!("open {}", open.0)),
-        Outcome::Placed { cancelled, .. } => parts.push(format!("cancelled {}", cancelled.0)),
-        Outcome::Amended { open, kept_priority, .. } => {
-            parts.push(format!("open {}", open.0));
-            parts.push(if kept_priority { "kept" } else { "back" }.to_owned());
-        }
-        Outcome::Cancelled { open, .. } => parts.push(format!("cancelled {}", open.0)),
-        Outcome::Refused(reason) => parts.push(format!("refused {reason:?}")),
+fn describe(command: &Command, result: Result<(), Refusal>, events: &[Event]) -> String {
+    if let Err(reason) = result {
+        assert_eq!(events, []);
+        return format!("refused {reason:?}");
     }
+    let mut parts = Vec::new();
+    let (mut left, mut place) = (Some(0), None);
+    for event in events {
+        match event {
+            Event::Traded(trade) => {
+                let (maker, quantity, price) = (letter(trade.maker), trade.quantity.0, trade.price.0);
+                parts.push(format!("fill {maker} {quantity} @ {price}"));
+            }
+            Event::Rested { open, .. } => left = Some(open.0),
+            Event::Reduced { open, .. } => (left, place) = (Some(open.0), Some("kept")),
+            Event::Lifted { .. } => place = Some("back"),
+            Event::Removed { open, .. } => {
+                left = None;
+                parts.push(format!("cancelled {}", open.0));
+            }
+        }
+        let about = match event {
+            Event::Traded(trade) => trade.taker,
+            Event::Rested { order, .. } | Event::Reduced { order, .. } => *order,
+            Event::Lifted { order, .. } | Event::Removed { order, .. } => *order,
+        };
+        assert_eq!(about, command.id());
+    }
+    parts.extend(left.map(|open| format!("open {open}")));
+    parts.extend(place.map(str::to_owned));
     parts.join(", ")
 }
 

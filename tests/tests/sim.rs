@@ -9,6 +9,7 @@ use xbook_tests::sim::{self, Bug, Options};
 /// Runs seeds, each of which must hold.
 fn hold(seeds: std::ops::Range<u64>) {
     let (mut withdrawn, mut generations, mut snapshots, mut lost_disks, mut refused) = (0, 0, 0, 0, 0);
+    let (mut upgraded, mut stopped) = (0, 0);
     for seed in seeds {
         let report = sim::run(seed, &Options::default());
         if let Some(violation) = report.violation {
@@ -22,8 +23,14 @@ fn hold(seeds: std::ops::Range<u64>) {
         snapshots += report.snapshots;
         lost_disks += report.lost_disks;
         refused += report.copies.1;
+        upgraded += u32::from(report.upgraded);
+        stopped += report.stopped;
     }
     assert!(withdrawn > 0, "no order was withdrawn before its turn");
+    assert!(
+        upgraded > 10 && stopped > 0,
+        "few formats change: {upgraded} seeds, {stopped} nodes that can't read"
+    );
     let roughly = (generations, snapshots, lost_disks, refused);
     let enough = generations > 500 && snapshots > 300 && lost_disks > 30 && refused > 20;
     assert!(enough, "too little happens: {roughly:?}");
@@ -154,6 +161,11 @@ fn a_restart_that_takes_back_what_was_shown_is_found() {
 #[test]
 fn an_old_copy_that_goes_on_though_it_was_told_is_found() {
     found(Bug::ForgottenAck, 40);
+}
+
+#[test]
+fn a_format_that_a_voter_only_says_it_can_read_is_found() {
+    found(Bug::FormatsOverstated, 20);
 }
 
 #[test]

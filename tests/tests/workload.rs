@@ -7,8 +7,9 @@ use xbook_tests::workload::report::report_hash;
 
 fn fast(scenario: Scenario, count: u32) -> String {
     let mut book = Book::new();
-    let hash =
-        report_hash(&e1::messages(scenario, count), |message, fills| book.apply(&message.command(), fills));
+    let hash = report_hash(&e1::messages(scenario, count), |command, events| {
+        (book.get(command.id()).map(|order| order.price), book.apply(command, events))
+    });
     assert_eq!(book.audit(), Ok(()));
     hash.expect("no new order is refused")
 }
@@ -19,7 +20,9 @@ fn both_books_write_the_known_report_for_20_000_orders() {
         let messages = e1::messages(scenario, QUICK_COUNT);
         assert_eq!(messages.len(), 39_878);
         let mut naive = NaiveBook::default();
-        let hash = report_hash(&messages, |message, fills| naive.apply(&message.command(), fills));
+        let hash = report_hash(&messages, |command, events| {
+            (naive.get(command.id()).map(|order| order.price), naive.apply(command, events))
+        });
         let expected = scenario.known_hash(QUICK_COUNT).expect("it is known");
         assert_eq!(hash.as_deref(), Ok(expected), "naive, {}", scenario.name());
         assert_eq!(fast(scenario, QUICK_COUNT), expected, "{}", scenario.name());

@@ -30,7 +30,7 @@ Examples:
   xcli orders BTC/USDT --output json";
 
 /// Trades on an xbook exchange and shows its markets.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "xcli", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
     /// What every command takes.
@@ -42,7 +42,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct Global {
     /// The node to talk to; a host is enough if its port is 7001.
@@ -60,6 +60,10 @@ pub struct Global {
     /// How long to wait for an answer.
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = values::timeout)]
     pub timeout: Duration,
+    /// For how long a node is asked again that has just started and waits for the others; 0s for not
+    /// at all.
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = values::patience)]
+    pub patience: Duration,
     /// Tables for people, or JSON for programs: the API's messages, one a line.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -75,7 +79,7 @@ pub enum Format {
 }
 
 /// The verbs.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Place an order to buy.
     Buy(PlaceArgs),
@@ -112,6 +116,11 @@ pub enum Command {
     /// Make nodes voters, or observers again.
     #[command(subcommand)]
     Voter(VoterCommand),
+    /// Have a document go on in a newer format, once all its voters run a program that can read it.
+    ///
+    /// Replace the programs first, one node after the other; `xcli node` shows what formats each reads. It can't
+    /// be taken back: a node with an older program then serves nothing of the document.
+    Upgrade(UpgradeArgs),
     /// Verify a market: compare the digests of all nodes, match its tape again, add up its fills.
     ///
     /// Exits with 0 if all was verified and nothing is wrong, with 6 if something is wrong, and with 7 if
@@ -132,7 +141,7 @@ pub enum Command {
 }
 
 /// How a request that changes something is named.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RequestArgs {
     /// Name of the request; a repeat with the same name has no further effect and gets the first
     /// answer. Drawn at random if not given.
@@ -141,7 +150,7 @@ pub struct RequestArgs {
 }
 
 /// `buy` and `sell`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct PlaceArgs {
     /// How much, in base currency.
     #[arg(allow_negative_numbers = true)]
@@ -182,7 +191,7 @@ pub enum Tif {
 }
 
 /// `amend`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
 pub struct AmendArgs {
     /// The market.
@@ -204,7 +213,7 @@ pub struct AmendArgs {
 }
 
 /// `cancel`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CancelArgs {
     /// The market.
     pub market: String,
@@ -216,7 +225,7 @@ pub struct CancelArgs {
 }
 
 /// `cancel-all`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CancelAllArgs {
     /// The market.
     pub market: String,
@@ -238,7 +247,7 @@ pub enum SideArg {
 }
 
 /// `order`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OrderArgs {
     /// The market.
     pub market: String,
@@ -247,7 +256,7 @@ pub struct OrderArgs {
 }
 
 /// `orders`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OrdersArgs {
     /// The market.
     pub market: String,
@@ -260,7 +269,7 @@ pub struct OrdersArgs {
 }
 
 /// `fills`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct FillsArgs {
     /// The market.
     pub market: String,
@@ -273,13 +282,16 @@ pub struct FillsArgs {
 }
 
 /// `book`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct BookArgs {
     /// The market.
     pub market: String,
     /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub depth: Option<u32>,
+    /// Show all levels.
+    #[arg(long, conflicts_with_all = ["depth", "watch"])]
+    pub all: bool,
     /// Show each order, in time priority.
     #[arg(long, conflicts_with = "watch")]
     pub orders: bool,
@@ -289,7 +301,7 @@ pub struct BookArgs {
 }
 
 /// `trades`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TradesArgs {
     /// The market.
     pub market: String,
@@ -305,7 +317,7 @@ pub struct TradesArgs {
 }
 
 /// `market ...`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum MarketCommand {
     /// Create a market.
     Create(CreateMarketArgs),
@@ -319,7 +331,7 @@ pub enum MarketCommand {
 }
 
 /// `market create`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CreateMarketArgs {
     /// Base and quote currency, such as BTC/USDT.
     pub name: String,
@@ -344,7 +356,7 @@ pub struct CreateMarketArgs {
 }
 
 /// `lease`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LeaseArgs {
     /// The market, or `directory`.
     pub market: Option<String>,
@@ -354,7 +366,7 @@ pub struct LeaseArgs {
 }
 
 /// `lease ...`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum LeaseCommand {
     /// Hand a lease to another voter.
     Transfer {
@@ -366,8 +378,18 @@ pub enum LeaseCommand {
     },
 }
 
+/// `upgrade`.
+#[derive(Debug, Args, Clone)]
+pub struct UpgradeArgs {
+    /// The market, or `directory`.
+    pub market: String,
+    /// The format [default: the newest that all voters can read]
+    #[arg(long, value_name = "FORMAT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub format: Option<u32>,
+}
+
 /// `voter ...`.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum VoterCommand {
     /// Make a node a voter.
     Add(AddVoterArgs),
@@ -376,7 +398,7 @@ pub enum VoterCommand {
 }
 
 /// `voter add`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct AddVoterArgs {
     /// Which node, and of which documents.
     #[command(flatten)]
@@ -387,7 +409,7 @@ pub struct AddVoterArgs {
 }
 
 /// `voter add` and `voter remove`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct VoterArgs {
     /// The node's id.
     #[arg(value_name = "NODE")]
@@ -401,14 +423,14 @@ pub struct VoterArgs {
 }
 
 /// `verify`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// The market, such as BTC/USDT, or "directory".
     pub market: String,
 }
 
 /// `invite`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct InviteArgs {
     /// How many nodes it lets in.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -419,7 +441,7 @@ pub struct InviteArgs {
 }
 
 /// `remove-node`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RemoveNodeArgs {
     /// The node's id.
     #[arg(value_name = "NODE")]
@@ -430,7 +452,7 @@ pub struct RemoveNodeArgs {
 }
 
 /// `updates`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct UpdatesArgs {
     /// The market.
     pub market: String,

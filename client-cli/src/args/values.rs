@@ -122,11 +122,20 @@ pub fn token_life(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A positive duration of at most a day.
-pub fn timeout(text: &str) -> Result<Duration, String> {
+/// A duration of at most a day.
+pub fn patience(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|_| "expected a duration such as 500ms, 10s or 1m")?;
-    if duration.is_zero() || duration > Duration::from_secs(24 * 3600) {
+    if duration > Duration::from_secs(24 * 3600) {
+        return Err("expected at most a day".to_owned());
+    }
+    Ok(duration)
+}
+
+/// A positive duration of at most a day.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    let duration = patience(text)?;
+    if duration.is_zero() {
         return Err("expected more than nothing and at most a day".to_owned());
     }
     Ok(duration)

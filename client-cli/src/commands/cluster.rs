@@ -4,11 +4,13 @@ use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
     ListNodesRequest, MarketRules, RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest,
-    VerifyMarketRequest, VerifyVerdict,
+    UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
-use crate::args::{AddVoterArgs, CreateMarketArgs, InviteArgs, RemoveNodeArgs, VerifyArgs, VoterArgs};
+use crate::args::{
+    AddVoterArgs, CreateMarketArgs, InviteArgs, RemoveNodeArgs, UpgradeArgs, VerifyArgs, VoterArgs,
+};
 use crate::failure::{Exit, Failure};
 use crate::show;
 use crate::show::steps::Steps;
@@ -148,5 +150,16 @@ pub async fn transfer_lease(context: Context<'_, '_>, market: String, to: String
     let answer = context.client.cluster().transfer_lease(context.client.request(request)).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
     context.output.show(&answer, |terminal| show::lease::leases(answer.lease.as_slice(), terminal))?;
+    Ok(Exit::Done)
+}
+
+pub async fn upgrade(context: Context<'_, '_>, args: UpgradeArgs) -> Result<Exit, Failure> {
+    let UpgradeArgs { market, format } = args;
+    let request = UpgradeDocumentRequest { market: market.clone(), format: format.unwrap_or_default() };
+    let answer = context.client.cluster().upgrade_document(context.client.request(request)).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |_| {
+        format!("{market} has format {} in generation {}.\n", answer.format, answer.generation)
+    })?;
     Ok(Exit::Done)
 }

@@ -11,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::show;
 
 /// The most that a node puts on a page.
-const MAX_PAGE: u32 = 1_000;
+pub const MAX_PAGE: u32 = 1_000;
 
 /// A page of a list, or several put together.
 pub struct Page<T> {

@@ -6,9 +6,9 @@ use xbook_proto::v1::{
 };
 
 use super::Context;
-use super::lists::{Page, more, pages};
+use super::lists::{MAX_PAGE, Page, more, pages};
 use crate::args::{BookArgs, TradesArgs};
-use crate::book::Book;
+use crate::book::{Book, BookPages};
 use crate::connect::Client;
 use crate::failure::{Exit, Failure};
 use crate::{show, watch};
@@ -19,23 +19,43 @@ const DEFAULT_TRADES: u32 = 100;
 const TRADES_BEFORE_WATCH: u32 = 10;
 
 pub async fn book(context: Context<'_, '_>, args: BookArgs) -> Result<Exit, Failure> {
-    let depth = args.depth.unwrap_or(DEFAULT_DEPTH);
-    let detail = if args.orders { BookDetail::Orders } else { BookDetail::Levels };
-    let request =
-        GetOrderBookRequest { market: args.market.clone(), depth, detail: detail.into(), at_least: 0 };
-    let request = context.client.request(request);
-    let answer = context.client.market_data().get_order_book(request).await;
-    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
-    let book = Book::of_answer(&answer)?;
+    let depth = if args.all { u32::MAX } else { args.depth.unwrap_or(DEFAULT_DEPTH) };
+    let pages = read_book(&context.client, &args, depth).await?;
+    let book = Book::of_answer(&pages.answer)?;
     let steps = context.steps(&args.market).await;
-    context.output.show(&answer, |terminal| {
-        if args.orders {
-            show::market::book_orders(&answer, &steps, terminal)
+    context.output.show(&pages.answer, |terminal| {
+        let shown = if args.orders {
+            show::market::book_orders(&pages.answer, &steps, terminal)
         } else {
             show::ladder::ladder(&args.market, &book, depth as usize, &steps, terminal)
-        }
+        };
+        shown + &pages.note()
     })?;
     Ok(Exit::Done)
+}
+
+/// The best levels of a book, with all their orders if they are wanted.
+async fn read_book(client: &Client, args: &BookArgs, depth: u32) -> Result<BookPages, Failure> {
+    let detail = if args.orders { BookDetail::Orders } else { BookDetail::Levels };
+    let mut pages: Option<BookPages> = None;
+    loop {
+        let request = GetOrderBookRequest {
+            market: args.market.clone(),
+            depth: depth.min(MAX_PAGE),
+            detail: detail.into(),
+            at_least: 0,
+            page_token: pages.as_ref().map(BookPages::next_page_token).unwrap_or_default(),
+        };
+        let answer = client.market_data().get_order_book(client.request(request)).await;
+        let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+        match &mut pages {
+            None => pages = Some(BookPages::new(answer)),
+            Some(pages) => pages.add(answer),
+        }
+        if let Some(done) = pages.take_if(|pages| pages.has(depth as usize)) {
+            return Ok(done.cut(depth as usize));
+        }
+    }
 }
 
 pub async fn trades(context: Context<'_, '_>, args: TradesArgs) -> Result<Exit, Failure> {

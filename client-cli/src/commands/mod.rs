@@ -6,6 +6,7 @@ mod lists;
 mod market_data;
 mod trading;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -29,11 +30,37 @@ struct Context<'a, 'out> {
     output: &'a mut Output<'out>,
 }
 
-/// Runs the command and shows its answer.
+/// How often a node is asked again that has just started.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Runs the command and shows its answer. A node that has just started and waits for the others took
+/// nothing: it is asked again, for as long as the command line says.
 pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<Exit, Failure> {
     if let Command::Completions { shell } = cli.command {
         return completions(shell, output);
     }
+    let patience = cli.global.patience;
+    let mut over = pin!(tokio::time::sleep(patience));
+    let mut told = false;
+    loop {
+        let end = try_once(cli.clone(), args, output).await;
+        let patient = !patience.is_zero() && !over.is_elapsed() && !output.has_printed();
+        let failure = match end {
+            Err(failure) if failure.is_starting() && patient => failure,
+            end => return end,
+        };
+        if !std::mem::replace(&mut told, true) {
+            let patience = humantime::format_duration(patience);
+            output.note(&format!("{}; it is asked again for up to {patience}", failure.message()))?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+            () = &mut over => {}
+        }
+    }
+}
+
+async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<Exit, Failure> {
     let client = Client::connect(&cli.global).await?;
     let context = Context { client, timeout: cli.global.timeout, args, output };
     match cli.command {
@@ -59,6 +86,7 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
             cluster::transfer_lease(context, market, to).await
         }
         Command::Lease(LeaseArgs { market, command: None }) => cluster::lease(context, market).await,
+        Command::Upgrade(args) => cluster::upgrade(context, args).await,
         Command::Voter(VoterCommand::Add(args)) => cluster::add_voter(context, args).await,
         Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
         Command::Invite(args) => cluster::invite(context, args).await,

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use prost_types::Timestamp;
 use xbook_proto::v1::amend_order_request::Size;
 use xbook_proto::v1::{
-    AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelOrderRequest, NewOrder, Order, OrderStatus,
-    OrderType, PlaceOrderRequest, Side, TimeInForce,
+    AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelAllOrdersResponse, CancelOrderRequest,
+    NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, Side, TimeInForce,
 };
 
 use super::Context;
@@ -16,6 +16,9 @@ use crate::failure::{Exit, Failure};
 use crate::show;
 use crate::show::steps::Steps;
 use crate::show::words;
+
+/// Fills of an order that took all that may rest in a market.
+const MOST_FILLS: u32 = 500_000;
 
 /// `buy` or `sell`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +65,8 @@ pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceAr
     let steps = context.steps(&market).await;
     let turn_by = turn_by(&order, drawn.then_some(sent), context.timeout);
     context.output.show(&answer, |terminal| {
-        show::order::outcome(&order, &answer.fills, turn_by.as_ref(), &steps, terminal)
+        let shown = show::order::outcome(&order, &answer.fills, turn_by.as_ref(), &steps, terminal);
+        shown + &more_fills(&order, answer.more_fills)
     })?;
     Ok(exit_of(&order, args.no_wait))
 }
@@ -122,9 +126,10 @@ pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Fa
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     let order = answer.order.clone().unwrap_or_default();
     let steps = context.steps(&args.market).await;
-    context
-        .output
-        .show(&answer, |terminal| show::order::outcome(&order, &answer.fills, None, &steps, terminal))?;
+    context.output.show(&answer, |terminal| {
+        show::order::outcome(&order, &answer.fills, None, &steps, terminal)
+            + &more_fills(&order, answer.more_fills)
+    })?;
     Ok(exit_of(&order, false))
 }
 
@@ -167,11 +172,12 @@ pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result
     let request = context.client.request(request);
     let answer = context.client.trading().cancel_all_orders(request).await;
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
-    context.output.show(&answer, |_| cancelled(&args.market, &answer.order_ids))?;
+    context.output.show(&answer, |_| cancelled(&args.market, &answer))?;
     Ok(Exit::Done)
 }
 
-fn cancelled(market: &str, order_ids: &[String]) -> String {
+fn cancelled(market: &str, answer: &CancelAllOrdersResponse) -> String {
+    let CancelAllOrdersResponse { order_ids, count, .. } = answer;
     if order_ids.is_empty() {
         return format!(
             "There was nothing to cancel in {market}. `xcli orders {market} --all` lists your orders, closed \
@@ -179,7 +185,23 @@ fn cancelled(market: &str, order_ids: &[String]) -> String {
         );
     }
     let ids: String = order_ids.iter().map(|id| format!("  {id}\n")).collect();
-    format!("Cancelled {} in {market}:\n{ids}", words::count(order_ids.len(), "order"))
+    let more = match count.saturating_sub(order_ids.len() as u64) {
+        0 => String::new(),
+        more => format!("and {more} more: see them with `xcli orders {market} --all --limit {count}`.\n"),
+    };
+    let count = usize::try_from(*count).unwrap_or(usize::MAX);
+    format!("Cancelled {} in {market}:\n{ids}{more}", words::count(count, "order"))
+}
+
+/// Where the fills are that an answer had no room for.
+fn more_fills(order: &Order, more: bool) -> String {
+    if !more {
+        return String::new();
+    }
+    let Order { market, order_id, .. } = order;
+    format!(
+        "It has more fills than are shown: see all with `xcli fills {market} --order {order_id} --limit {MOST_FILLS}`.\n"
+    )
 }
 
 #[cfg(test)]
@@ -231,8 +253,9 @@ mod tests {
 
     #[test]
     fn cancelled_orders_are_counted_and_named() {
-        let ids = ["a-1".to_owned(), "a-2".to_owned()];
-        assert_eq!(cancelled("A/B", &ids), "Cancelled 2 orders in A/B:\n  a-1\n  a-2\n");
-        assert!(cancelled("A/B", &[]).contains("nothing to cancel"));
+        let order_ids = vec!["a-1".to_owned(), "a-2".to_owned()];
+        let answer = CancelAllOrdersResponse { order_ids, count: 2, position: 7 };
+        assert_eq!(cancelled("A/B", &answer), "Cancelled 2 orders in A/B:\n  a-1\n  a-2\n");
+        assert!(cancelled("A/B", &CancelAllOrdersResponse::default()).contains("nothing to cancel"));
     }
 }

@@ -103,7 +103,7 @@ price  quantity    sum  orders
     #[test]
     fn a_side_or_both_may_be_empty() {
         let bids = vec![level("10", "75", 1)];
-        let one_side = Book::new(&BookSnapshot { position: 4, bids, asks: vec![] }).unwrap();
+        let one_side = Book::new(&BookSnapshot { position: 4, bids, ..BookSnapshot::default() }).unwrap();
         let expected = "\
 BTC/USDT at position 4
 price  quantity  sum  orders

@@ -40,7 +40,8 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
         );
     }
     let quarantined = markets.iter().map(|market| (market.name.as_str(), market.quarantined.as_str()));
-    grid.render(terminal) + &words::quarantined(quarantined)
+    let ahead = markets.iter().map(|market| (market.name.as_str(), market.tape_ahead_us));
+    grid.render(terminal) + &words::quarantined(quarantined) + &words::tapes_ahead(ahead)
 }
 
 /// Everything about a market, a line each.
@@ -59,7 +60,7 @@ pub fn detail(market: &Market) -> String {
         ("last price", &steps.price(&market.last_price)),
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
-    ])
+    ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
 }
 
 /// A book order by order: asks above, bids below, each level in time priority.
@@ -80,16 +81,7 @@ pub fn book_orders(book: &GetOrderBookResponse, steps: &Steps, terminal: Termina
     for (side, level) in asks.chain(bids) {
         add_level(&mut grid, side, level, steps);
     }
-    let mut text = format!("{title}{}", grid.render(terminal));
-    for (what, cut_at) in [("Bids", &book.bids_cut_at), ("Asks", &book.asks_cut_at)] {
-        if !cut_at.is_empty() {
-            text.push_str(&format!(
-                "{what} are not all listed from {} on: there are too many.\n",
-                steps.price(cut_at)
-            ));
-        }
-    }
-    text
+    format!("{title}{}", grid.render(terminal))
 }
 
 /// What to do about an empty book.
@@ -202,6 +194,10 @@ BTC/USDT  10.00       3  0.01  0.001
 ";
         assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
         assert!(detail(&market).contains("tick size    0.01\n"));
+        let ahead = Market { tape_ahead_us: Some(7_000_000), ..market.clone() };
+        let told = "warning: BTC/USDT: tape time is 7s ahead of this node's clock";
+        assert!(markets(std::slice::from_ref(&ahead), Terminal::NONE).contains(told));
+        assert!(detail(&ahead).contains(told) && !detail(&market).contains("warning"));
         let faulty = Market { quarantined: "record 3 is damaged".to_owned(), ..market };
         let shown = markets(&[faulty], Terminal::NONE);
         assert!(shown.ends_with("BTC/USDT is QUARANTINED on this node: record 3 is damaged\n"), "{shown}");
@@ -218,7 +214,6 @@ BTC/USDT  10.00       3  0.01  0.001
             market: "BTC/USDT".to_owned(),
             position: 4,
             bids: vec![level],
-            bids_cut_at: "10".to_owned(),
             ..GetOrderBookResponse::default()
         };
         let expected = "\
@@ -226,7 +221,6 @@ BTC/USDT at position 4
 side  price  quantity  priority  order
 buy    10.0        75         1  0000000000007f3a-75
 buy    10.0         5         2  0000000000007f3a-5
-Bids are not all listed from 10.0 on: there are too many.
 ";
         assert_eq!(book_orders(&book, &steps("0.5", "1"), Terminal::NONE), expected);
     }

@@ -23,6 +23,7 @@ pub fn node(node: &GetNodeResponse, terminal: Terminal) -> String {
     let text = pairs(&[
         ("node", &node.node_id),
         ("version", &node.version),
+        ("reads", &reads(node)),
         ("started", &words::time(node.start_time.as_ref())),
     ]);
     if node.documents.is_empty() {
@@ -30,13 +31,24 @@ pub fn node(node: &GetNodeResponse, terminal: Terminal) -> String {
     }
     let faults = node.documents.iter().map(|document| (&*document.name, &*document.quarantined));
     let faults = words::quarantined(faults);
-    format!("{text}\n{}\n{}{faults}", written(node, terminal), sizes(&node.documents, terminal))
+    let ahead = node.documents.iter().map(|document| (&*document.name, document.tape_ahead_us));
+    let ahead = words::tapes_ahead(ahead);
+    format!("{text}\n{}\n{}{faults}{ahead}", written(node, terminal), sizes(&node.documents, terminal))
+}
+
+/// What formats of documents the node's program reads.
+fn reads(node: &GetNodeResponse) -> String {
+    match (node.oldest_format, node.newest_format) {
+        (oldest, newest) if oldest == newest => format!("format {newest}"),
+        (oldest, newest) => format!("formats {oldest} to {newest}"),
+    }
 }
 
 fn written(node: &GetNodeResponse, terminal: Terminal) -> String {
     let mut grid = Grid::new(&[
         Column::Text("document"),
         Column::Number("generation"),
+        Column::Number("format"),
         Column::Number("term"),
         Column::Text("holder"),
         Column::Number("voters"),
@@ -50,6 +62,7 @@ fn written(node: &GetNodeResponse, terminal: Terminal) -> String {
             [
                 document.name.clone(),
                 document.generation.to_string(),
+                document.format.to_string(),
                 document.term.to_string(),
                 if mine { "this node".to_owned() } else { document.holder.clone() },
                 document.voters.len().to_string(),
@@ -176,6 +189,7 @@ mod tests {
             name: "BTC/USDT".to_owned(),
             voters: vec!["0000000000007f3a".to_owned()],
             holder: "0000000000007f3a".to_owned(),
+            format: 2,
             term: 1,
             position: 12,
             digest: "0123456789abcdef".to_owned(),
@@ -185,14 +199,17 @@ mod tests {
             node_id: "0000000000007f3a".to_owned(),
             version: "0.1.0".to_owned(),
             documents: vec![document],
+            oldest_format: 1,
+            newest_format: 3,
             ..GetNodeResponse::default()
         };
         let expected = "\
 node     0000000000007f3a
 version  0.1.0
+reads    formats 1 to 3
 
-document  generation  term  holder     voters  position  pending
-BTC/USDT           0     1  this node       1        12        0
+document  generation  format  term  holder     voters  position  pending
+BTC/USDT           0       2     1  this node       1        12        0
 
 document  batches  changes  bytes  digest
 BTC/USDT        0        0      0  0123456789ab

@@ -1,5 +1,7 @@
 //! Single values as text: enum values, times, numbers.
 
+use std::time::Duration;
+
 use prost_types::Timestamp;
 use rust_decimal::Decimal;
 use xbook_proto::v1::{Liquidity, OrderStatus, Side, TimeInForce};
@@ -82,6 +84,18 @@ pub fn quarantined<'a>(documents: impl Iterator<Item = (&'a str, &'a str)>) -> S
     documents.filter(|(_, why)| !why.is_empty()).map(line).collect()
 }
 
+/// A line for each document whose tape time is ahead: its name, and by how many microseconds.
+pub fn tapes_ahead<'a>(documents: impl Iterator<Item = (&'a str, Option<u64>)>) -> String {
+    let line = |(name, ahead): (&str, Option<u64>)| {
+        let ahead = humantime::format_duration(Duration::from_secs(ahead? / 1_000_000));
+        Some(format!(
+            "warning: {name}: tape time is {ahead} ahead of this node's clock. Clocks were wrong, or this one is. \
+             It stands still until they get there; orders whose time comes before have expired at their turn.\n"
+        ))
+    };
+    documents.filter_map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +113,13 @@ mod tests {
         let stamp = Timestamp { seconds: 86_400, nanos: 1_999_999 };
         assert_eq!(time(Some(&stamp)), "1970-01-02 00:00:00.001");
         assert_eq!(time(None), "");
+    }
+
+    #[test]
+    fn a_tape_that_is_ahead_is_told_by_how_far() {
+        let text = tapes_ahead([("directory", None), ("A/B", Some(3 * 3_600_000_000 + 900_000))].into_iter());
+        assert!(text.starts_with("warning: A/B: tape time is 3h ahead of this node's clock."), "{text}");
+        assert_eq!(text.lines().count(), 1);
     }
 
     #[test]

@@ -78,6 +78,9 @@ async fn paint(args: &BookArgs, shared: &Shared, output: &mut Output<'_>) -> Fai
     let mut size = 0;
     loop {
         frames.tick().await;
+        if !shared.book.borrow().is_whole() {
+            continue;
+        }
         let resized = screen::lines() != size;
         if shared.fresh.take() || resized {
             size = screen::lines();
@@ -124,6 +127,7 @@ impl Follower for BookFollower<'_, '_> {
 
     /// The stream always begins with the whole book, so no position is needed.
     async fn open(&mut self, _after: Option<u64>) -> Result<Streaming<Self::Message>, Status> {
+        self.shared.book.borrow_mut().begin_anew();
         let request = StreamOrderBookRequest { market: self.market.to_owned() };
         let request = self.client.stream_request(request);
         Ok(self.client.market_data().stream_order_book(request).await?.into_inner())
@@ -135,8 +139,10 @@ impl Follower for BookFollower<'_, '_> {
         if change == Change::Gap {
             return Ok(Taken::Gap);
         }
-        self.shared.seen.set(true);
-        self.shared.fresh.set(true);
+        if book.is_whole() {
+            self.shared.seen.set(true);
+            self.shared.fresh.set(true);
+        }
         self.shared.trouble.borrow_mut().clear();
         if let Some(output) = &mut self.lines {
             let anew = self.shared.anew.take();
@@ -167,7 +173,7 @@ impl Follower for BookFollower<'_, '_> {
 fn update(book: &mut Book, event: Option<&Event>) -> Result<Change, Failure> {
     match event {
         Some(Event::Snapshot(snapshot)) => {
-            *book = Book::new(snapshot)?;
+            book.take(snapshot)?;
             Ok(Change::Applied)
         }
         Some(Event::Delta(delta)) => book.apply(delta),

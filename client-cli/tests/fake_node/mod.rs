@@ -18,7 +18,7 @@ use xbook_proto::v1::*;
 type Answer<T> = Result<Response<T>, Status>;
 type Items<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The fake's services share how often a stream was opened.
+/// The fake's services share how often a stream was opened, or a call made that is counted.
 #[derive(Clone, Default)]
 struct Fake {
     opened: Arc<AtomicU32>,
@@ -42,6 +42,13 @@ fn off_tick(price: &str) -> Status {
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
     let details = ErrorDetails::with_error_info("OFF_TICK", "xbook", metadata);
     Status::with_error_details(Code::InvalidArgument, "the price is off the market's grid", details)
+}
+
+/// What a node says that waits for a majority.
+fn starting() -> Status {
+    let none: [(String, String); 0] = [];
+    let details = ErrorDetails::with_error_info("STARTING", "xbook", none);
+    Status::with_error_details(Code::Unavailable, "this node has just started: ask again", details)
 }
 
 /// The end of a test's stream: an error that `xcli` does not try to mend.
@@ -90,6 +97,8 @@ impl TradingService for Fake {
             "OFF/TICK" => return Err(off_tick(&order.price)),
             "SLOW/X" => tokio::time::sleep(Duration::from_secs(60)).await,
             "LOST/X" => return Err(Status::unavailable("")),
+            "NEVER/X" => return Err(starting()),
+            "SOON/X" if self.opened.fetch_add(1, Ordering::Relaxed) < 2 => return Err(starting()),
             "POST/ONLY" => {
                 order.status = OrderStatus::Rejected.into();
                 order.reason = Reason::WouldTake.into();
@@ -101,7 +110,9 @@ impl TradingService for Fake {
             }
             _ => {}
         }
-        Ok(Response::new(PlaceOrderResponse { order: Some(order), fills: Vec::new(), position: 7 }))
+        let more_fills = order.market == "SWEEP/X";
+        let order = Some(order);
+        Ok(Response::new(PlaceOrderResponse { order, fills: Vec::new(), position: 7, more_fills }))
     }
 
     async fn list_orders(&self, _: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
@@ -126,7 +137,8 @@ impl TradingService for Fake {
     }
 
     async fn cancel_all_orders(&self, _: Request<CancelAllOrdersRequest>) -> Answer<CancelAllOrdersResponse> {
-        Err(Status::unimplemented(""))
+        let order_ids = vec!["a-1".to_owned(), "a-2".to_owned()];
+        Ok(Response::new(CancelAllOrdersResponse { order_ids, count: 30_000, position: 7 }))
     }
 
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
@@ -187,8 +199,20 @@ impl MarketDataService for Fake {
         }
     }
 
-    async fn get_order_book(&self, _: Request<GetOrderBookRequest>) -> Answer<GetOrderBookResponse> {
-        Err(Status::unimplemented(""))
+    /// Two pages, of which the second goes on within the first's last level.
+    async fn get_order_book(&self, request: Request<GetOrderBookRequest>) -> Answer<GetOrderBookResponse> {
+        let GetOrderBookRequest { market, page_token, .. } = request.into_inner();
+        let level = |price: &str, orders: &[&str], continued| {
+            let id = |id: &&str| BookOrder { order_id: (*id).to_owned(), quantity: "1".to_owned() };
+            let orders = orders.iter().map(id).collect();
+            Level { price: price.to_owned(), quantity: "2".to_owned(), order_count: 2, orders, continued }
+        };
+        let (position, bids, next_page_token) = match page_token.as_str() {
+            "" => (5, vec![level("10", &["a"], false)], "second".to_owned()),
+            "second" => (6, vec![level("10", &["b"], true), level("9", &["c", "d"], false)], String::new()),
+            other => return Err(Status::internal(format!("the token {other}"))),
+        };
+        Ok(Response::new(GetOrderBookResponse { market, position, bids, asks: Vec::new(), next_page_token }))
     }
 
     type StreamOrderBookStream = Items<StreamOrderBookResponse>;
@@ -207,15 +231,16 @@ impl MarketDataService for Fake {
             price: "10".to_owned(),
             quantity: quantity.to_owned(),
             order_count: 1,
-            orders: Vec::new(),
+            ..Level::default()
         };
         let event = |event| Ok(StreamOrderBookResponse { event: Some(event) });
         let snapshot = |position, quantity| {
-            event(Event::Snapshot(BookSnapshot { position, bids: vec![level(quantity)], asks: Vec::new() }))
+            let bids = vec![level(quantity)];
+            event(Event::Snapshot(BookSnapshot { position, bids, ..BookSnapshot::default() }))
         };
         let delta = |previous_position, position, quantity| {
             let bids = vec![level(quantity)];
-            event(Event::Delta(BookDelta { previous_position, position, bids, asks: Vec::new() }))
+            event(Event::Delta(BookDelta { previous_position, position, bids, ..BookDelta::default() }))
         };
         if self.opened.fetch_add(1, Ordering::Relaxed) == 0 {
             items(vec![snapshot(5, "75"), delta(5, 6, "60"), delta(7, 8, "1")])
@@ -353,6 +378,20 @@ impl ClusterService for Fake {
     async fn list_leases(&self, request: Request<ListLeasesRequest>) -> Answer<ListLeasesResponse> {
         let leases = vec![lease(request.into_inner().market, "0000000000007f3a".to_owned())];
         Ok(Response::new(ListLeasesResponse { leases }))
+    }
+
+    async fn upgrade_document(
+        &self,
+        request: Request<UpgradeDocumentRequest>,
+    ) -> Answer<UpgradeDocumentResponse> {
+        let asked = request.into_inner().format;
+        if asked > 2 {
+            let none: [(String, String); 0] = [];
+            let details = ErrorDetails::with_error_info("FORMAT_UNREADY", "xbook", none);
+            return Err(Status::with_error_details(Code::FailedPrecondition, "", details));
+        }
+        let format = if asked == 0 { 2 } else { asked };
+        Ok(Response::new(UpgradeDocumentResponse { format, generation: 7 }))
     }
 
     async fn transfer_lease(&self, request: Request<TransferLeaseRequest>) -> Answer<TransferLeaseResponse> {

@@ -9,6 +9,7 @@
 pub mod book;
 pub mod decimal;
 pub mod document;
+pub mod format;
 pub mod machine;
 pub mod plant;
 pub mod replica;

@@ -3,9 +3,14 @@
 //!
 //! Inside the server a price is a whole number of the market's *ticks* and a quantity a whole
 //! number of its *lots*; decimals exist only at the edge (see `decimal`).
+//!
+//! The words that records store as they are, such as [`Reason`], are the records' own: what the API
+//! calls them is the API's business.
 
 use std::fmt;
 use std::str::FromStr;
+
+pub use xbook_proto::record::v1::{Liquidity, OrderStatus, Reason, TimeInForce};
 
 /// A node's identity, drawn at random when its data directory is made. A node that lost its
 /// directory has forgotten its promises and is a new node with a new id.

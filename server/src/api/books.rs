@@ -1,4 +1,6 @@
-//! Books: snapshots, and the stream of a snapshot and what changed since.
+//! Books: by pages, and as a stream of a snapshot and what changed since.
+
+mod pages;
 
 use std::sync::Arc;
 
@@ -16,26 +18,23 @@ use super::streams::SILENCE;
 use super::trading::{Answers, units};
 use super::unread::Unread;
 use super::{Api, Stopping};
-use crate::book::{Book, LevelView, Resting};
-use crate::machine::{Block, LevelChange};
+use crate::book::{LevelView, Resting};
+use crate::machine::{Block, LevelChange, Market};
 use crate::node::ReplicaHandle;
-use crate::types::{Position, Side, Ticks};
+use crate::types::{Position, Side};
+use pages::{PageLevel, Place, Room};
 
 const DEFAULT_DEPTH: u32 = 50;
 const MAX_DEPTH: u32 = 1_000;
 
-/// Most orders of a side that one answer lists. It says where it left some out.
+/// Most orders of a side on a page. With the longest texts there are, a page of both sides takes 3 MB.
 const MAX_ORDERS: usize = 20_000;
+
+/// Most levels in a message of a stream: with the longest texts there are, 2 MB.
+const MAX_LEVELS: usize = 20_000;
 
 /// Most messages that wait for a reader of a book.
 const BUFFERED: u32 = 256;
-
-/// The levels of a side, with their orders if they are wanted.
-struct Levels {
-    levels: Vec<(LevelView, Vec<Resting>)>,
-    /// Price of the first level of which some are left out.
-    cut_at: Option<Ticks>,
-}
 
 /// `GetOrderBook`.
 pub(super) async fn get(
@@ -48,19 +47,25 @@ pub(super) async fn get(
         let limit = "must be a value that this node knows";
         Refusal::new(Reason::UnknownValue, limit).field("detail").value(message.detail)
     })?;
-    let depth = depth(message.depth)?;
-    let market = api.market_at(&message.market, message.at_least, deadline).await?;
     let orders = (detail == BookDetail::Orders).then_some(MAX_ORDERS);
-    let read =
-        read_book(&market, move |book| [Side::Buy, Side::Sell].map(|side| levels(book, side, depth, orders)));
+    let room = Room { levels: depth(message.depth)?, orders };
+    let list = pages::list_of(&message.market, detail);
+    let Place { read_at, sides } = Place::of_token(&message.page_token, &list)?;
+    // A page is never older than the one before, also of another node.
+    let at_least = message.at_least.max(read_at.0);
+    let market = api.market_at(&message.market, at_least, deadline).await?;
+    let [buys, sells] = sides;
+    let read = read_market(&market, move |market| {
+        [(Side::Buy, buys), (Side::Sell, sells)]
+            .map(|(side, begin)| pages::read(market, side, begin, read_at, room))
+    });
     let (sides, position) = deadline.wait(read).await??;
+    let next = Place { read_at: position, sides: [sides[0].next, sides[1].next] };
     let units = units(&market)?;
-    let cut_at = |side: &Levels| side.cut_at.map(|price| units.price(price)).unwrap_or_default();
-    let [bids_cut_at, asks_cut_at] = [cut_at(&sides[0]), cut_at(&sides[1])];
     let [bids, asks] =
-        sides.map(|side| side.levels.into_iter().map(|level| level_of(&units, level)).collect());
-    let (market, position) = (message.market, position.0);
-    Ok(v1::GetOrderBookResponse { market, position, bids, asks, bids_cut_at, asks_cut_at })
+        sides.map(|side| side.levels.into_iter().map(|level| level_of(&units, &level)).collect());
+    let next_page_token = next.token(&list);
+    Ok(v1::GetOrderBookResponse { market: message.market, position: position.0, bids, asks, next_page_token })
 }
 
 fn depth(asked: u32) -> Result<usize, Refusal> {
@@ -74,41 +79,30 @@ fn depth(asked: u32) -> Result<usize, Refusal> {
     }
 }
 
-/// Reads from a market's book, with the position that it is read at.
-pub(super) async fn read_book<T, F>(market: &ReplicaHandle, read: F) -> Result<(T, Position), Refusal>
+/// Reads from a market, with the position that it is read at.
+pub(super) async fn read_market<T, F>(market: &ReplicaHandle, read: F) -> Result<(T, Position), Refusal>
 where
     T: Send + 'static,
-    F: FnOnce(&Book) -> T + Send + 'static,
+    F: FnOnce(&Market) -> T + Send + 'static,
 {
     let found = market.read(move |replica| {
         let view = replica.view();
-        view.machine.market().map(|market| (read(market.book()), view.position()))
+        view.machine.market().map(|market| (read(market), view.position()))
     });
     found.await?.ok_or_else(|| Refusal::unknown_market(market.name()))
 }
 
-/// The best levels of a side, with at most so many orders if they are wanted.
-fn levels(book: &Book, side: Side, depth: usize, orders: Option<usize>) -> Levels {
-    let (mut left, mut cut_at) = (orders.unwrap_or(0), None);
-    let level = |level: LevelView| {
-        let resting: Vec<_> = book.orders_at(side, level.price).take(left).collect();
-        left -= resting.len();
-        if orders.is_some() && resting.len() < level.orders as usize {
-            cut_at.get_or_insert(level.price);
-        }
-        (level, resting)
-    };
-    let levels = book.levels(side).take(depth).map(level).collect();
-    Levels { levels, cut_at }
-}
-
-fn level_of(units: &Units<'_>, (level, resting): (LevelView, Vec<Resting>)) -> v1::Level {
+fn level_of(units: &Units<'_>, level: &PageLevel) -> v1::Level {
     let order = |order: &Resting| v1::BookOrder {
         order_id: order.id.to_string(),
         quantity: units.quantity(order.open),
     };
-    let orders = resting.iter().map(order).collect();
-    v1::Level { orders, ..units.level(level.price, level.open, level.orders) }
+    let orders = level.orders.iter().map(order).collect();
+    v1::Level { orders, continued: level.continued, ..view_of(units, &level.view) }
+}
+
+fn view_of(units: &Units<'_>, level: &LevelView) -> v1::Level {
+    units.level(level.price, level.open, level.orders)
 }
 
 /// `StreamOrderBook`.
@@ -135,13 +129,11 @@ async fn run(
 ) -> Result<(), Stop> {
     let units = units(market)?;
     let mut silence = tokio::time::interval(SILENCE);
-    let send = |event| outlet.send(v1::StreamOrderBookResponse { event: Some(event) });
     loop {
         let mut blocks = market.subscribe();
-        let (snapshot, mut seen) = snapshot(market, &units).await?;
+        let mut seen = send_snapshot(market, &units, outlet).await?;
         // Position of the last message, which the next change is based on.
         let mut sent = seen;
-        send(Event::Snapshot(snapshot)).await?;
         silence.reset();
         loop {
             let received = tokio::select! {
@@ -150,7 +142,7 @@ async fn run(
                 () = outlet.gone() => return Err(Stop::Gone),
                 _ = silence.tick() => {
                     sent = seen;
-                    send(Event::Heartbeat(v1::Heartbeat { position: seen.0 })).await?;
+                    send(outlet, Event::Heartbeat(v1::Heartbeat { position: seen.0 })).await?;
                     continue;
                 }
                 received = blocks.recv() => received,
@@ -164,69 +156,77 @@ async fn run(
             };
             seen = block.last;
             if !block.levels.is_empty() {
-                let delta = delta(&units, &block, sent);
+                send_delta(&units, &block, sent, outlet).await?;
                 sent = seen;
-                send(Event::Delta(delta)).await?;
                 silence.reset();
             }
         }
     }
 }
 
-async fn snapshot(
-    market: &ReplicaHandle,
-    units: &Units<'_>,
-) -> Result<(v1::BookSnapshot, Position), Refusal> {
-    let read = |book: &Book| [Side::Buy, Side::Sell].map(|side| book.levels(side).collect::<Vec<_>>());
-    let (sides, position) = read_book(market, read).await?;
-    let level = |level: LevelView| units.level(level.price, level.open, level.orders);
-    let [bids, asks] = sides.map(|levels| levels.into_iter().map(level).collect());
-    Ok((v1::BookSnapshot { position: position.0, bids, asks }, position))
+async fn send(outlet: &Outlet<v1::StreamOrderBookResponse>, event: Event) -> Result<(), Stop> {
+    outlet.send(v1::StreamOrderBookResponse { event: Some(event) }).await
 }
 
-fn delta(units: &Units<'_>, block: &Block, previous: Position) -> v1::BookDelta {
-    let side = |side| {
-        let levels = block.levels.iter().filter(move |level: &&LevelChange| level.side == side);
-        levels.map(|level| units.level(level.price, level.open, level.orders)).collect()
+/// Sends the whole book, in messages of a bounded size; returns its position.
+async fn send_snapshot(
+    market: &ReplicaHandle,
+    units: &Units<'_>,
+    outlet: &Outlet<v1::StreamOrderBookResponse>,
+) -> Result<Position, Stop> {
+    let read = |market: &Market| {
+        let levels = |side| market.book().levels(side).map(move |level| (side, level));
+        levels(Side::Buy).chain(levels(Side::Sell)).collect::<Vec<_>>()
     };
-    v1::BookDelta {
-        previous_position: previous.0,
-        position: block.last.0,
-        bids: side(Side::Buy),
-        asks: side(Side::Sell),
+    let (levels, position) = read_market(market, read).await?;
+    let parts = parts(&levels, MAX_LEVELS, |level| view_of(units, level));
+    for Part { bids, asks, more } in parts {
+        let snapshot = v1::BookSnapshot { position: position.0, bids, asks, more };
+        send(outlet, Event::Snapshot(snapshot)).await?;
     }
+    Ok(position)
+}
+
+/// Sends what a block changed of the book, in messages of a bounded size.
+async fn send_delta(
+    units: &Units<'_>,
+    block: &Block,
+    previous: Position,
+    outlet: &Outlet<v1::StreamOrderBookResponse>,
+) -> Result<(), Stop> {
+    let of =
+        |side| block.levels.iter().filter(move |level| level.side == side).map(|level| (level.side, level));
+    let levels: Vec<(Side, &LevelChange)> = of(Side::Buy).chain(of(Side::Sell)).collect();
+    let parts = parts(&levels, MAX_LEVELS, |level| units.level(level.price, level.open, level.orders));
+    for Part { bids, asks, more } in parts {
+        let (previous_position, position) = (previous.0, block.last.0);
+        let delta = v1::BookDelta { previous_position, position, bids, asks, more };
+        send(outlet, Event::Delta(delta)).await?;
+    }
+    Ok(())
+}
+
+/// What a message has of a book that may be too large for one.
+struct Part {
+    bids: Vec<v1::Level>,
+    asks: Vec<v1::Level>,
+    more: bool,
+}
+
+/// Levels, bids first, in parts of at most so many; one without levels if there are none.
+fn parts<T>(
+    levels: &[(Side, T)],
+    most: usize,
+    level_of: impl Fn(&T) -> v1::Level,
+) -> impl Iterator<Item = Part> {
+    let count = levels.len().div_ceil(most).max(1);
+    (1..=count).map(move |number| {
+        let levels = levels.chunks(most).nth(number - 1).unwrap_or_default();
+        let (bids, asks) = levels.split_at(levels.partition_point(|(side, _)| *side == Side::Buy));
+        let [bids, asks] = [bids, asks].map(|side| side.iter().map(|(_, level)| level_of(level)).collect());
+        Part { bids, asks, more: number < count }
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::book::{Command, Style};
-    use crate::types::{Lots, NodeId, OrderId};
-
-    #[test]
-    fn a_side_with_more_orders_than_an_answer_lists_says_where_it_is_cut() {
-        let mut book = Book::new();
-        // Two orders at 10, three at 9, one at 8.
-        for (counter, price) in [10, 10, 9, 9, 9, 8].into_iter().enumerate() {
-            let id = OrderId { node: NodeId(1), counter: counter as u64 + 1 };
-            let command = Command::Place {
-                id,
-                side: Side::Buy,
-                limit: Some(Ticks(price)),
-                quantity: Lots(1),
-                style: Style::Rest,
-            };
-            book.apply(&command, &mut Vec::new());
-        }
-        let listed = |depth, orders| {
-            let side = levels(&book, Side::Buy, depth, orders);
-            let counts: Vec<usize> = side.levels.iter().map(|(_, resting)| resting.len()).collect();
-            (counts, side.cut_at)
-        };
-        assert_eq!(listed(9, Some(6)), (vec![2, 3, 1], None));
-        assert_eq!(listed(9, Some(5)), (vec![2, 3, 0], Some(Ticks(8))));
-        assert_eq!(listed(9, Some(3)), (vec![2, 1, 0], Some(Ticks(9))));
-        assert_eq!(listed(1, Some(2)), (vec![2], None));
-        assert_eq!(listed(9, None), (vec![0, 0, 0], None));
-    }
-}
+mod tests;

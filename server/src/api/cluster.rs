@@ -13,7 +13,7 @@ use super::submit::Reached;
 use super::{Api, admission, market_data};
 use crate::machine::{Action, MAX_MARKETS};
 use crate::node::ReplicaHandle;
-use crate::types::NodeId;
+use crate::types::{Micros, NodeId};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -22,7 +22,7 @@ impl ClusterService for Api {
     async fn get_node(&self, _call: Request<v1::GetNodeRequest>) -> Answer<v1::GetNodeResponse> {
         let mut documents = Vec::new();
         for document in self.node.documents() {
-            documents.push(status(&document).await?);
+            documents.push(status(&document, self.clock_now()).await?);
         }
         let written = self.node.written();
         Ok(Response::new(v1::GetNodeResponse {
@@ -32,6 +32,8 @@ impl ClusterService for Api {
             documents,
             syncs: written.syncs,
             synced_changes: written.changes,
+            oldest_format: self.node.formats().oldest.0,
+            newest_format: self.node.formats().newest.0,
         }))
     }
 
@@ -69,6 +71,14 @@ impl ClusterService for Api {
     ) -> Answer<v1::TransferLeaseResponse> {
         let deadline = Deadline::of(call.metadata(), self.clock_now());
         Ok(Response::new(self.transfer_lease(call.into_inner(), deadline).await?))
+    }
+
+    async fn upgrade_document(
+        &self,
+        call: Request<v1::UpgradeDocumentRequest>,
+    ) -> Answer<v1::UpgradeDocumentResponse> {
+        let deadline = Deadline::of(call.metadata(), self.clock_now());
+        Ok(Response::new(self.upgrade_document(call.into_inner(), deadline).await?))
     }
 
     async fn add_voter(&self, call: Request<v1::AddVoterRequest>) -> Answer<v1::AddVoterResponse> {
@@ -129,7 +139,7 @@ impl Api {
             None => return Err(too_many(&name)),
         }
         let market = deadline.wait(self.node.market_ready(&name)).await??;
-        let market = deadline.wait(market_data::describe(&market)).await??;
+        let market = deadline.wait(market_data::describe(&market, self.clock_now())).await??;
         Ok(v1::CreateMarketResponse { market: Some(market), position: settled.position.0 })
     }
 }
@@ -143,11 +153,12 @@ fn too_many(name: &str) -> Refusal {
     Refusal::new(Reason::TooMany, words).field("market").value(name)
 }
 
-async fn status(document: &ReplicaHandle) -> Result<v1::DocumentStatus, Refusal> {
+async fn status(document: &ReplicaHandle, now: Micros) -> Result<v1::DocumentStatus, Refusal> {
     if let Some(reason) = document.quarantine() {
         let (name, quarantined) = (document.name().to_owned(), reason.to_string());
         return Ok(v1::DocumentStatus { name, quarantined, ..v1::DocumentStatus::default() });
     }
+    let tape_ahead_us = document.tape_wrong(now).map(|ahead| ahead.0);
     let status = document.read(|replica| replica.status()).await?;
     Ok(v1::DocumentStatus {
         name: document.name().to_owned(),
@@ -163,5 +174,7 @@ async fn status(document: &ReplicaHandle) -> Result<v1::DocumentStatus, Refusal>
         pending_intents: status.pending,
         digest: status.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         quarantined: String::new(),
+        tape_ahead_us,
+        format: status.format.0,
     })
 }

@@ -5,7 +5,7 @@ use xbook_proto::v1;
 
 use crate::history::Sizes;
 use crate::machine::{Change, FillOf, Order, Origin, Rules};
-use crate::types::{Lots, Micros, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, Side, Ticks, TimeInForce};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
 /// numbers as decimals.
@@ -53,15 +53,15 @@ impl<'a> Units<'a> {
             session,
             side: side(order.side).into(),
             r#type: kind.into(),
-            time_in_force: order.time_in_force.into(),
+            time_in_force: time_in_force(order.time_in_force).into(),
             post_only: order.post_only,
             price: order.limit.map(|price| self.price(price)).unwrap_or_default(),
             quantity: self.quantity(order.quantity),
             filled_quantity: self.quantity(order.filled),
             open_quantity: self.quantity(order.open),
             filled_value: self.sizes.tick.product_text(self.sizes.lot, order.value),
-            status: order.status.into(),
-            reason: order.reason.into(),
+            status: status(order.status).into(),
+            reason: reason(order.reason).into(),
             accept_time: Some(timestamp(order.accepted)),
             expire_time: order.expires.map(timestamp),
             update_time: (order.position.0 > 0).then(|| timestamp(order.updated)),
@@ -73,7 +73,7 @@ impl<'a> Units<'a> {
     /// open, though only the tape closes it, which stands still without a majority.
     #[must_use]
     pub fn order_at(&self, order: &Order, now: Micros) -> v1::Order {
-        let rests = matches!(order.status, v1::OrderStatus::Open | v1::OrderStatus::PartiallyFilled);
+        let rests = matches!(order.status, OrderStatus::Open | OrderStatus::PartiallyFilled);
         let mut told = self.order(order);
         if rests && order.expires.is_some_and(|at| at <= now) {
             told.set_status(v1::OrderStatus::Expiring);
@@ -89,7 +89,7 @@ impl<'a> Units<'a> {
             order_id: order.id.to_string(),
             counter_order_id: fill.counter_order.to_string(),
             side: side(order.side).into(),
-            liquidity: fill.liquidity.into(),
+            liquidity: liquidity(fill.liquidity).into(),
             price: self.price(fill.price),
             quantity: self.quantity(fill.quantity),
             time: Some(timestamp(order.updated)),
@@ -102,7 +102,7 @@ impl<'a> Units<'a> {
         let Change::Order { order, fill: Some(fill), .. } = change else {
             return None;
         };
-        (fill.liquidity == v1::Liquidity::Taker).then(|| v1::Trade {
+        (fill.liquidity == Liquidity::Taker).then(|| v1::Trade {
             position: order.position.0,
             price: self.price(fill.price),
             quantity: self.quantity(fill.quantity),
@@ -121,6 +121,7 @@ impl<'a> Units<'a> {
             quantity: self.quantity(open),
             order_count: orders,
             orders: Vec::new(),
+            continued: false,
         }
     }
 }
@@ -145,6 +146,101 @@ pub fn side(side: Side) -> v1::Side {
     }
 }
 
+/// A side that a client sent; `None` if it is not set.
+#[must_use]
+pub fn side_asked(side: v1::Side) -> Option<Side> {
+    match side {
+        v1::Side::Unspecified => None,
+        v1::Side::Buy => Some(Side::Buy),
+        v1::Side::Sell => Some(Side::Sell),
+    }
+}
+
+/// A time in force.
+#[must_use]
+pub fn time_in_force(time_in_force: TimeInForce) -> v1::TimeInForce {
+    match time_in_force {
+        TimeInForce::Unspecified => v1::TimeInForce::Unspecified,
+        TimeInForce::Gtc => v1::TimeInForce::Gtc,
+        TimeInForce::Gtd => v1::TimeInForce::Gtd,
+        TimeInForce::Ioc => v1::TimeInForce::Ioc,
+        TimeInForce::Fok => v1::TimeInForce::Fok,
+    }
+}
+
+/// A time in force that a client sent; `None` if it is not set.
+#[must_use]
+pub fn time_in_force_asked(time_in_force: v1::TimeInForce) -> Option<TimeInForce> {
+    match time_in_force {
+        v1::TimeInForce::Unspecified => None,
+        v1::TimeInForce::Gtc => Some(TimeInForce::Gtc),
+        v1::TimeInForce::Gtd => Some(TimeInForce::Gtd),
+        v1::TimeInForce::Ioc => Some(TimeInForce::Ioc),
+        v1::TimeInForce::Fok => Some(TimeInForce::Fok),
+    }
+}
+
+/// Where an order stands.
+#[must_use]
+pub fn status(status: OrderStatus) -> v1::OrderStatus {
+    match status {
+        OrderStatus::Unspecified => v1::OrderStatus::Unspecified,
+        OrderStatus::Pending => v1::OrderStatus::Pending,
+        OrderStatus::Open => v1::OrderStatus::Open,
+        OrderStatus::PartiallyFilled => v1::OrderStatus::PartiallyFilled,
+        OrderStatus::Filled => v1::OrderStatus::Filled,
+        OrderStatus::Cancelled => v1::OrderStatus::Cancelled,
+        OrderStatus::Rejected => v1::OrderStatus::Rejected,
+        OrderStatus::Expired => v1::OrderStatus::Expired,
+    }
+}
+
+fn liquidity(liquidity: Liquidity) -> v1::Liquidity {
+    match liquidity {
+        Liquidity::Unspecified => v1::Liquidity::Unspecified,
+        Liquidity::Maker => v1::Liquidity::Maker,
+        Liquidity::Taker => v1::Liquidity::Taker,
+    }
+}
+
+/// Why a request was refused at its turn, or an order closed.
+#[must_use]
+pub fn reason(reason: Reason) -> v1::Reason {
+    match reason {
+        Reason::Unspecified => v1::Reason::Unspecified,
+        Reason::MissingField => v1::Reason::MissingField,
+        Reason::MalformedText => v1::Reason::MalformedText,
+        Reason::UnknownValue => v1::Reason::UnknownValue,
+        Reason::NotPositive => v1::Reason::NotPositive,
+        Reason::AboveMaximum => v1::Reason::AboveMaximum,
+        Reason::MarketExists => v1::Reason::MarketExists,
+        Reason::UnknownOrder => v1::Reason::UnknownOrder,
+        Reason::OtherAccount => v1::Reason::OtherAccount,
+        Reason::OrderClosed => v1::Reason::OrderClosed,
+        Reason::RequestIdReused => v1::Reason::RequestIdReused,
+        Reason::SessionGap => v1::Reason::SessionGap,
+        Reason::Forgotten => v1::Reason::Forgotten,
+        Reason::AlreadyVoter => v1::Reason::AlreadyVoter,
+        Reason::NotVoter => v1::Reason::NotVoter,
+        Reason::LastVoter => v1::Reason::LastVoter,
+        Reason::TooManyVoters => v1::Reason::TooManyVoters,
+        Reason::UnknownNode => v1::Reason::UnknownNode,
+        Reason::SessionForgotten => v1::Reason::SessionForgotten,
+        Reason::CommandReused => v1::Reason::CommandReused,
+        Reason::BelowFilled => v1::Reason::BelowFilled,
+        Reason::WouldTake => v1::Reason::WouldTake,
+        Reason::NotFillable => v1::Reason::NotFillable,
+        Reason::NoLiquidity => v1::Reason::NoLiquidity,
+        Reason::LevelFull => v1::Reason::LevelFull,
+        Reason::Requested => v1::Reason::Requested,
+        Reason::ExpireTime => v1::Reason::ExpireTime,
+        Reason::SequenceBy => v1::Reason::SequenceBy,
+        Reason::TooMany => v1::Reason::TooMany,
+        Reason::NotInvited => v1::Reason::NotInvited,
+        Reason::OtherKey => v1::Reason::OtherKey,
+    }
+}
+
 /// A point in time.
 #[must_use]
 pub fn timestamp(at: Micros) -> Timestamp {
@@ -162,4 +258,62 @@ pub fn micros(at: &Timestamp) -> Option<Micros> {
     let seconds = u64::try_from(at.seconds).ok().filter(|seconds| *seconds <= LAST_SECOND)?;
     let nanos = u64::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
     Some(Micros(seconds * 1_000_000 + nanos / 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What only the API says: admission's refusals, and those of a node that can't answer.
+    const NEVER_RECORDED: [v1::Reason; 20] = [
+        v1::Reason::MalformedDecimal,
+        v1::Reason::ConflictingFields,
+        v1::Reason::OffTick,
+        v1::Reason::OffLot,
+        v1::Reason::BelowMinimum,
+        v1::Reason::TimePassed,
+        v1::Reason::UnknownMarket,
+        v1::Reason::Overloaded,
+        v1::Reason::SlowReader,
+        v1::Reason::ShuttingDown,
+        v1::Reason::StoreFailed,
+        v1::Reason::Deadline,
+        v1::Reason::Position,
+        v1::Reason::Away,
+        v1::Reason::Quarantined,
+        v1::Reason::Starting,
+        v1::Reason::TooMuchUnread,
+        v1::Reason::TooManyConnections,
+        v1::Reason::FormatUnready,
+        v1::Reason::FormatUnreadable,
+    ];
+
+    #[test]
+    fn each_reason_is_recorded_under_the_name_that_clients_see_or_never() {
+        for number in 0..1_000 {
+            let told = v1::Reason::try_from(number).ok();
+            let recorded = Reason::try_from(number).ok();
+            let never = told.is_some_and(|told| NEVER_RECORDED.contains(&told));
+            assert_eq!(recorded.map(reason), told.filter(|_| !never), "{number}");
+            if let Some(recorded) = recorded {
+                assert_eq!(recorded.as_str_name(), reason(recorded).as_str_name());
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_an_order_are_recorded_under_the_names_that_clients_see() {
+        for number in 0..1_000 {
+            let told = v1::TimeInForce::try_from(number).ok();
+            assert_eq!(TimeInForce::try_from(number).ok().map(time_in_force), told, "{number}");
+            if let Some(told) = told.filter(|told| *told != v1::TimeInForce::Unspecified) {
+                assert_eq!(time_in_force_asked(told).map(time_in_force), Some(told));
+            }
+            let told = v1::Liquidity::try_from(number).ok();
+            assert_eq!(Liquidity::try_from(number).ok().map(liquidity), told, "{number}");
+            // That an order's time has come by a node's clock is no event.
+            let told = v1::OrderStatus::try_from(number).ok().filter(|s| *s != v1::OrderStatus::Expiring);
+            assert_eq!(OrderStatus::try_from(number).ok().map(status), told, "{number}");
+        }
+    }
 }

@@ -206,6 +206,7 @@ impl From<Closed> for Refusal {
         match closed {
             Closed::Ended => Self::shutting_down(),
             Closed::Quarantined { .. } => Self::new(Reason::Quarantined, closed.to_string()),
+            Closed::Unreadable { .. } => Self::new(Reason::FormatUnreadable, closed.to_string()),
         }
     }
 }
@@ -272,6 +273,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SessionForgotten
         | Reason::CommandReused
         | Reason::BelowFilled
+        | Reason::FormatUnready
         | Reason::WouldTake
         | Reason::NotFillable
         | Reason::NoLiquidity
@@ -289,6 +291,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::StoreFailed
         | Reason::Away
         | Reason::Quarantined
+        | Reason::FormatUnreadable
         | Reason::Starting => Code::Unavailable,
         Reason::Deadline => Code::DeadlineExceeded,
         Reason::Position => Code::OutOfRange,

@@ -57,7 +57,7 @@ async fn is_well(node: &Node) -> bool {
     let answers = documents.map(|document| async move {
         let answer = tokio::time::timeout(PATIENCE, document.read(|_| ()));
         // One that was quarantined meanwhile is not the node's.
-        matches!(answer.await, Ok(Ok(()) | Err(Closed::Quarantined { .. })))
+        matches!(answer.await, Ok(Ok(()) | Err(Closed::Quarantined { .. } | Closed::Unreadable { .. })))
     });
     futures::future::join_all(answers).await.into_iter().all(|well| well)
 }

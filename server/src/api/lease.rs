@@ -43,8 +43,8 @@ impl Api {
         request: v1::TransferLeaseRequest,
         deadline: Deadline,
     ) -> Result<v1::TransferLeaseResponse, Refusal> {
-        let document = self.document(&request.market)?;
         let to = node_id("node_id", &request.node_id)?;
+        let document = self.document(&request.market)?;
         let lease = deadline.wait(self.lease(&document)).await??;
         if !lease.voters.contains(&request.node_id) {
             let words = format!("must vote on {}", document.name());

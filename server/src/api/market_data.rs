@@ -12,7 +12,7 @@ use super::submit::read_history;
 use super::trading::{Answers, units};
 use super::{Api, books, streams};
 use crate::node::ReplicaHandle;
-use crate::types::{Position, Side};
+use crate::types::{Micros, Position, Side};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -33,7 +33,7 @@ impl MarketDataService for Api {
                     quarantined: reason.to_string(),
                     ..v1::Market::default()
                 },
-                None => describe(&market).await?,
+                None => describe(&market, self.clock_now()).await?,
             });
         }
         Ok(Response::new(v1::ListMarketsResponse { markets }))
@@ -41,7 +41,7 @@ impl MarketDataService for Api {
 
     async fn get_market(&self, call: Request<v1::GetMarketRequest>) -> Answer<v1::GetMarketResponse> {
         let market = self.find_market(&call.get_ref().market)?;
-        Ok(Response::new(v1::GetMarketResponse { market: Some(describe(&market).await?) }))
+        Ok(Response::new(v1::GetMarketResponse { market: Some(describe(&market, self.clock_now()).await?) }))
     }
 
     async fn get_order_book(
@@ -76,7 +76,7 @@ impl MarketDataService for Api {
 }
 
 /// A market and where its book stands.
-pub(super) async fn describe(market: &ReplicaHandle) -> Result<v1::Market, Refusal> {
+pub(super) async fn describe(market: &ReplicaHandle, now: Micros) -> Result<v1::Market, Refusal> {
     let units = units(market)?;
     let found = market.read(|replica| {
         let view = replica.view();
@@ -96,6 +96,7 @@ pub(super) async fn describe(market: &ReplicaHandle) -> Result<v1::Market, Refus
         last_price: price(last_price),
         open_orders: open_orders as u64,
         quarantined: String::new(),
+        tape_ahead_us: market.tape_wrong(now).map(|ahead| ahead.0),
     })
 }
 

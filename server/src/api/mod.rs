@@ -8,7 +8,7 @@
 //! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer.
 //! - `trading`, `orders`, `market_data`, `books`, `cluster`: the calls.
 //! - `trade_session`, `streams`, `follow`, `outlet`, `unread`: what flows, and what it may take.
-//! - `connections`: how many there may be.
+//! - `connections`: how many there may be; `size`: how large an answer may be.
 //! - [`error`]: the one place where a reason becomes a status.
 
 pub mod admission;
@@ -27,11 +27,13 @@ mod nodes;
 mod orders;
 mod outlet;
 mod page;
+mod size;
 mod streams;
 mod submit;
 mod trade_session;
 mod trading;
 mod unread;
+mod upgrade;
 mod verify;
 mod voters;
 
@@ -164,9 +166,21 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
     let router = server
-        .add_service(TradingServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(MarketDataServiceServer::new(api.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(ClusterServiceServer::new(api).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(
+            TradingServiceServer::new(api.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(size::MAX_ANSWER_BYTES),
+        )
+        .add_service(
+            MarketDataServiceServer::new(api.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(size::MAX_ANSWER_BYTES),
+        )
+        .add_service(
+            ClusterServiceServer::new(api)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(size::MAX_ANSWER_BYTES),
+        )
         .add_service(health)
         .add_service(reflection().build_v1().context("the reflection service")?)
         .add_service(reflection().build_v1alpha().context("the reflection service")?);

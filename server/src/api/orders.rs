@@ -125,6 +125,12 @@ async fn of_request(
     Ok(read.await?)
 }
 
+/// Whether what this node does not have is not there: it knows what the others knew when it came. Asked
+/// before it is looked for, since it may come to know more in between.
+async fn has_arrived(market: &ReplicaHandle) -> Result<bool, Refusal> {
+    Ok(market.read(Replica::has_arrived).await?)
+}
+
 /// How a call names an order.
 pub(super) struct Named<'a> {
     pub order_id: &'a str,
@@ -143,18 +149,27 @@ pub(super) async fn named(
     match (order_id, request_id, session) {
         (id, "", "") => admission::order_id(id),
         ("", id, "") => {
+            admission::placed_by_request_id(id)?;
+            let arrived = has_arrived(market).await?;
             let found = of_request(market, account, id).await?;
-            found.ok_or_else(|| {
-                let words = "no such request is remembered in this market";
-                Refusal::new(Reason::UnknownOrder, words).field("placed_by_request_id").value(id)
+            found.ok_or_else(|| match arrived {
+                true => {
+                    let words = "no such request is remembered in this market";
+                    Refusal::new(Reason::UnknownOrder, words).field("placed_by_request_id").value(id)
+                }
+                false => Refusal::starting(&format!("a request {id}")),
             })
         }
         ("", "", session) => {
             let id = Session::new(account, admission::session_name(session)?).id;
+            let arrived = has_arrived(market).await?;
             let found = of_command(market, id, command_number).await?;
-            found.ok_or_else(|| {
-                let words = "this command of the session placed no order that is known here";
-                Refusal::new(Reason::UnknownOrder, words).field("command_number").value(command_number)
+            found.ok_or_else(|| match arrived {
+                true => {
+                    let words = "this command of the session placed no order that is known here";
+                    Refusal::new(Reason::UnknownOrder, words).field("command_number").value(command_number)
+                }
+                false => Refusal::starting(&format!("this session's command {command_number}")),
             })
         }
         _ => {
@@ -180,16 +195,19 @@ pub(super) async fn find(
 ) -> Result<Found, Refusal> {
     let read = market.read(move |replica| {
         let id = resolve(replica, id);
-        (id, live_order(replica, id), replica.view().position())
+        (id, live_order(replica, id), replica.view().position(), replica.has_arrived())
     });
-    let (id, live, position) = deadline.wait(read).await??;
+    let (id, live, position, arrived) = deadline.wait(read).await??;
     let (order, sizes) = match live {
         Some(order) => (order, units(market)?.sizes),
         None => {
             deadline.wait(market.reached(position)).await??;
             let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
             let closed = read_history(history, move |history| history.lookup().closed_order(id)).await?;
-            closed.ok_or_else(|| Refusal::unknown_order(id))?
+            closed.ok_or_else(|| match arrived {
+                true => Refusal::unknown_order(id),
+                false => Refusal::starting(&format!("an order {id}")),
+            })?
         }
     };
     if order.account == *account {

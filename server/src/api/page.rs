@@ -8,7 +8,7 @@ use crate::machine::Change;
 use crate::types::Position;
 
 const DEFAULT_SIZE: u32 = 100;
-const MAX_SIZE: u32 = 1_000;
+pub(super) const MAX_SIZE: u32 = 1_000;
 
 /// Most blocks that one call reads. A page that ends because of it is shorter than asked for, and
 /// the next one goes on there.
@@ -29,18 +29,18 @@ pub(super) fn size(asked: u32) -> Result<usize, Refusal> {
     }
 }
 
-/// Where a page begins: which part of a list, and two numbers that this part understands.
+/// Where a page begins: which part of a list, and numbers that this part understands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Token {
+pub(super) struct Token<const N: usize = 2> {
     pub part: char,
-    pub at: [u64; 2],
+    pub at: [u64; N],
 }
 
-impl Token {
+impl<const N: usize> Token<N> {
     /// As text. `list` says which list it belongs to, all filters included.
     pub fn text(self, list: &str) -> String {
-        let [a, b] = self.at;
-        format!("{}{a:x}-{b:x}-{:08x}", self.part, self.check(list))
+        let numbers: String = self.at.iter().map(|number| format!("{number:x}-")).collect();
+        format!("{}{numbers}{:08x}", self.part, self.check(list))
     }
 
     /// Reads a token of the same list; `None` if there is none.
@@ -51,17 +51,18 @@ impl Token {
         if text.is_empty() {
             return Ok(None);
         }
-        Self::parse(text).filter(|token| token.text(list) == text).map(Some).ok_or_else(|| {
-            let limit = "must be the next_page_token of a page of the same list";
-            Refusal::new(Reason::MalformedText, limit).field("page_token").value(text)
-        })
+        let found = Self::parse(text).filter(|token| token.text(list) == text);
+        found.map(Some).ok_or_else(|| not_a_token(text))
     }
 
     fn parse(text: &str) -> Option<Self> {
         let part = text.chars().next()?;
         let mut numbers = text.get(part.len_utf8()..)?.split('-');
-        let mut number = || u64::from_str_radix(numbers.next()?, 16).ok();
-        Some(Self { part, at: [number()?, number()?] })
+        let mut at = [0; N];
+        for number in &mut at {
+            *number = u64::from_str_radix(numbers.next()?, 16).ok()?;
+        }
+        Some(Self { part, at })
     }
 
     fn check(self, list: &str) -> u32 {
@@ -71,6 +72,12 @@ impl Token {
         self.at.iter().for_each(|number| hasher.update(&number.to_be_bytes()));
         hasher.finalize()
     }
+}
+
+/// A token that is of another list, or made up.
+pub(super) fn not_a_token(text: &str) -> Refusal {
+    let limit = "must be the next_page_token of a page of the same list";
+    Refusal::new(Reason::MalformedText, limit).field("page_token").value(text)
 }
 
 /// How far a list was read that runs back in time: everything later than the position, and so many
@@ -154,13 +161,13 @@ mod tests {
     fn a_token_is_good_for_its_own_list_only() {
         let token = Token { part: 'c', at: [42, 7] };
         let text = token.text("orders BTC/USDT main");
-        assert_eq!(Token::read(&text, "orders BTC/USDT main"), Ok(Some(token)));
-        assert_eq!(Token::read("", "orders BTC/USDT main"), Ok(None));
-        assert!(Token::read(&text, "orders BTC/USDT other").is_err());
+        assert_eq!(Token::<2>::read(&text, "orders BTC/USDT main"), Ok(Some(token)));
+        assert_eq!(Token::<2>::read("", "orders BTC/USDT main"), Ok(None));
+        assert!(Token::<2>::read(&text, "orders BTC/USDT other").is_err());
         let upper = text.to_uppercase();
         for bad in ["c", "c1-2", "c1-2-00000000", "é", "-", &upper, &format!("{text}-"), &format!("{text} ")]
         {
-            let refusal = Token::read(bad, "orders BTC/USDT main").unwrap_err();
+            let refusal = Token::<2>::read(bad, "orders BTC/USDT main").unwrap_err();
             assert_eq!(refusal.reason(), Reason::MalformedText, "{bad}");
         }
     }

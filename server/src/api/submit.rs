@@ -15,12 +15,13 @@ use xbook_proto::v1::{AnswerWhen, Reason};
 
 use super::Api;
 use super::call::Deadline;
+use super::convert;
 use super::error::Refusal;
 use super::in_flight::First;
 use crate::history::{History, StoredOutcome};
 use crate::machine::{Change, Order, Origin, Request};
 use crate::node::{Outcome, ReplicaHandle, Waiter};
-use crate::types::{OrderId, Position};
+use crate::types::{self, OrderId, Position};
 
 /// How long a call waits for the word why the node ends.
 const ENDING: Duration = Duration::from_millis(500);
@@ -223,13 +224,13 @@ impl Api {
         outcome: Outcome,
     ) -> Result<Settled, Refusal> {
         let answer = outcome.answer();
-        if answer.refused == Reason::RequestIdReused {
+        if answer.refused == types::Reason::RequestIdReused {
             return Err(reused(request));
         }
         if let Some(first) = &answer.repeats {
             return self.outcome_at(market, first.intent, first.position).await;
         }
-        let (intent, refused, position) = (answer.intent, answer.refused, answer.position);
+        let (intent, refused, position) = (answer.intent, convert::reason(answer.refused), answer.position);
         Ok(Settled { intent, refused, position, source: Source::Now(outcome) })
     }
 
@@ -248,7 +249,7 @@ impl Api {
             let words = "the first request's outcome is no longer kept";
             Refusal::new(Reason::Position, words).field("position").value(position)
         })?;
-        let refused = outcome.outcome.refused;
+        let refused = convert::reason(outcome.outcome.refused);
         Ok(Settled { intent, refused, position, source: Source::Before(outcome) })
     }
 }

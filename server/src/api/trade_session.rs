@@ -38,7 +38,8 @@ const MAX_COMMANDS: usize = 4_096;
 /// Most commands of a session without a result.
 const MAX_OUTSTANDING: usize = 65_536;
 
-/// Most results and fills in a message, which keeps it well under the usual 4 MiB.
+/// Most results and fills in a message, which keeps it well under the usual 4 MiB. A result with more
+/// fills is alone in its message.
 const MAX_RESULTS: usize = 4_096;
 
 /// Most messages that wait for a reader.
@@ -360,12 +361,13 @@ impl Results {
         results: Vec<v1::TradeResult>,
         outlet: &Outlet<v1::TradeResponse>,
     ) -> Result<(), Stop> {
+        let size_of = |result: &v1::TradeResult| 1 + result.fills.len();
         let (mut message, mut size) = (Vec::new(), 0);
         let mut results = results.into_iter().peekable();
         while let Some(result) = results.next() {
-            size += 1 + result.fills.len();
+            size += size_of(&result);
             message.push(result);
-            if size >= MAX_RESULTS || results.peek().is_none() {
+            if results.peek().is_none_or(|next| size + size_of(next) > MAX_RESULTS) {
                 let answered = message.len();
                 let results = std::mem::take(&mut message);
                 outlet.send(v1::TradeResponse { opened: None, results }).await?;

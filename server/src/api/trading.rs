@@ -5,18 +5,18 @@ use std::pin::Pin;
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use xbook_proto::v1::trading_service_server::TradingService;
-use xbook_proto::v1::{self, AnswerWhen, Liquidity, Reason};
+use xbook_proto::v1::{self, AnswerWhen, Reason};
 
 use super::admission::{self, Caller, NotAdmitted, Times};
 use super::call::{self, Deadline};
-use super::convert::Units;
+use super::convert::{self, Units};
 use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
-use super::{Api, orders, streams, trade_session};
+use super::{Api, orders, size, streams, trade_session};
 use crate::layers;
 use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
-use crate::types::{Micros, OrderId, Position};
+use crate::types::{Liquidity, Micros, OrderId, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -72,11 +72,10 @@ impl TradingService for Api {
             Err(rejected) => self.amended_before(&market, *rejected, &id, deadline).await?,
         };
         let units = units(&market)?;
-        Ok(Response::new(v1::AmendOrderResponse {
-            order: settled.order(target).map(|order| units.order(order)),
-            fills: taker_fills(&units, &settled, target),
-            position: settled.position.0,
-        }))
+        let (fills, more_fills) = taker_fills(&units, &settled, target);
+        let order = settled.order(target).map(|order| units.order(order));
+        let position = settled.position.0;
+        Ok(Response::new(v1::AmendOrderResponse { order, fills, more_fills, position }))
     }
 
     async fn cancel_order(&self, call: Request<v1::CancelOrderRequest>) -> Answer<v1::CancelOrderResponse> {
@@ -148,10 +147,10 @@ impl TradingService for Api {
             return Err(Refusal::new(settled.refused, "the cancel was refused").into());
         }
         let orders = settled.changes().iter().filter_map(Change::order);
-        Ok(Response::new(v1::CancelAllOrdersResponse {
-            order_ids: orders.map(|order| order.id.to_string()).collect(),
-            position: settled.position.0,
-        }))
+        let count = orders.clone().count() as u64;
+        let (order_ids, _) = size::first(orders.map(|order| order.id.to_string()), size::MAX_CANCELLED);
+        let position = settled.position.0;
+        Ok(Response::new(v1::CancelAllOrdersResponse { order_ids, count, position }))
     }
 
     async fn get_order(&self, call: Request<v1::GetOrderRequest>) -> Answer<v1::GetOrderResponse> {
@@ -292,17 +291,15 @@ impl Api {
             Reached::Accepted(id) => {
                 let order = self.accepted_order(market, id, asked, deadline).await?;
                 let position = order.as_ref().map_or(0, |order| order.position);
-                Ok(v1::PlaceOrderResponse { order, fills: vec![], position })
+                Ok(v1::PlaceOrderResponse { order, position, ..v1::PlaceOrderResponse::default() })
             }
             Reached::Committed(settled) => {
                 let order = settled.order(settled.intent).ok_or_else(|| {
                     Refusal::new(settled.refused, "the order was refused").field("request_id")
                 })?;
-                Ok(v1::PlaceOrderResponse {
-                    order: Some(units.order(order)),
-                    fills: taker_fills(&units, &settled, settled.intent),
-                    position: settled.position.0,
-                })
+                let (fills, more_fills) = taker_fills(&units, &settled, settled.intent);
+                let order = Some(units.order(order));
+                Ok(v1::PlaceOrderResponse { order, fills, more_fills, position: settled.position.0 })
             }
         }
     }
@@ -408,7 +405,7 @@ async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -
         None => Refusal::unknown_order(id),
         Some((order, _)) if *order.account != *account => Refusal::other_account(id),
         Some((order, _)) => {
-            let status = order.status.as_str_name().trim_start_matches("ORDER_STATUS_");
+            let status = convert::status(order.status).as_str_name().trim_start_matches("ORDER_STATUS_");
             Refusal::new(Reason::OrderClosed, format!("the order is closed: {status}"))
                 .field("order_id")
                 .value(id)
@@ -431,8 +428,8 @@ fn refused_words(reason: Reason) -> &'static str {
     }
 }
 
-/// The fills that an outcome brought an order as a taker.
-fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> Vec<v1::Fill> {
+/// The first fills that an outcome brought an order as a taker, and whether there are more.
+fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> (Vec<v1::Fill>, bool) {
     let fills = settled.changes().iter().filter_map(|change| match change {
         Change::Order { order, fill: Some(fill), .. }
             if order.id == id && fill.liquidity == Liquidity::Taker =>
@@ -441,7 +438,7 @@ fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> Vec<v1::Fil
         }
         _ => None,
     });
-    fills.collect()
+    size::first(fills, size::MAX_FILLS)
 }
 
 /// What a market's numbers count in.

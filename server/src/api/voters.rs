@@ -115,6 +115,7 @@ impl Api {
         if name == self.node.directory().name() {
             return Ok(self.node.directory().clone().usable()?);
         }
+        admission::market_name(name)?;
         self.listed(name)?.ok_or_else(|| Refusal::unknown_market(name))
     }
 }

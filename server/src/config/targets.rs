@@ -22,24 +22,8 @@ const CRATES: [&str; 13] = [
     "tower_http",
 ];
 
-/// The modules of `xbook`.
-const MODULES: [&str; 15] = [
-    "api",
-    "book",
-    "config",
-    "decimal",
-    "document",
-    "history",
-    "layers",
-    "machine",
-    "node",
-    "peer",
-    "plant",
-    "replica",
-    "store",
-    "telemetry",
-    "types",
-];
+/// The modules of `xbook`. The pure core logs nothing.
+const MODULES: [&str; 8] = ["api", "config", "history", "layers", "node", "peer", "store", "telemetry"];
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 

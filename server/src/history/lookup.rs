@@ -3,12 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use xbook_proto::v1::Reason;
-
 use super::log::Range;
 use super::{History, Result, Sizes, StoredBlock, StoredOutcome, outcome};
 use crate::machine::{Block, Change, Order, Origin, RequestOutcome, SessionId};
-use crate::types::{OrderId, Position};
+use crate::types::{OrderId, Position, Reason};
 
 /// Blocks that are kept for the next question.
 const KEPT: usize = 4;

@@ -44,7 +44,7 @@ pub use record::{Sizes, StoredBlock};
 use crate::machine::{Block, ChainHead, Rules, chain_start};
 use crate::types::Position;
 use keys::Keys;
-use log::{Append, Log};
+use log::{Append, FORMAT, Log};
 use recent::Recent;
 
 /// Bytes after which a segment of the log is full. Its index is in memory until then.
@@ -93,6 +93,16 @@ pub enum HistoryError {
         /// What.
         error: std::io::Error,
     },
+    /// Written by a program that lays it out in another way.
+    #[error(
+        "the history in {path} has format {format}, and this program reads format {FORMAT}: start a newer one"
+    )]
+    Format {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
     /// What is asked for is not here, since this node was away or its copy is damaged.
     #[error("this node does not have what happened in {market} from position {first} to {last}")]
     Away {
@@ -126,7 +136,8 @@ impl HistoryStore {
     /// Opens the history in a directory, or makes it. Its segments are no larger than `most`.
     ///
     /// # Errors
-    /// The file system's own. Damage is no error: see the module's text.
+    /// The file system's own, or the history was written in another format. Damage is no error: see the
+    /// module's text.
     pub fn open(directory: &Path, most: u64) -> Result<Self> {
         let log = Log::open(directory, SEGMENT_BYTES.min(most))?;
         Ok(Self { log: Arc::new(log), recent: Arc::default() })
@@ -218,7 +229,8 @@ impl History {
             return if last == stored { self.agree(block) } else { Ok(()) };
         }
         let follows = first == stored.next() && head.is_none_or(|head| head == block.chain.0);
-        if !follows && !self.gaps().iter().any(|gap| gap.0 == first && gap.1 >= last) {
+        // A gap may begin before what the document can tell: that part comes from elsewhere.
+        if !follows && !self.gaps().iter().any(|gap| gap.0 <= first && gap.1 >= last) {
             return Err(self.misfit(block, stored));
         }
         self.store(block, &record::encode(&self.market, block, self.sizes))?;

@@ -14,7 +14,9 @@ use crate::machine::{
     Account, Block, ChainHead, Change, Content, FillOf, Order, Origin, RequestOutcome, Session, Table,
     halves, joined, side_from_wire, side_to_wire,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
+use crate::types::{
+    Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, Ticks, TimeInForce,
+};
 
 /// What the prices and quantities of a block count in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -236,11 +238,12 @@ fn from_record(record: wire::HistoryBlock, before: ChainHead) -> Option<StoredBl
         last_session: None,
     };
     let changes = record.changes.into_iter().map(|change| reader.change(change)).collect::<Option<_>>()?;
-    let outcomes = record.outcomes.iter().map(|outcome| RequestOutcome {
-        first: Position(outcome.first_position),
-        last: Position(outcome.last_position),
-        refused: outcome.refused(),
+    let outcomes = record.outcomes.iter().map(|outcome| {
+        let refused = Reason::try_from(outcome.refused).ok()?;
+        let (first, last) = (Position(outcome.first_position), Position(outcome.last_position));
+        Some(RequestOutcome { first, last, refused })
     });
+    let outcomes = outcomes.collect::<Option<_>>()?;
     let block = Block {
         first: Position(record.first_position),
         last: Position(record.last_position),
@@ -248,14 +251,16 @@ fn from_record(record: wire::HistoryBlock, before: ChainHead) -> Option<StoredBl
         changes,
         ..Block::default()
     };
-    (block.first <= block.last).then_some(StoredBlock { before, block, sizes, outcomes: outcomes.collect() })
+    (block.first <= block.last).then_some(StoredBlock { before, block, sizes, outcomes })
 }
 
 impl Reader {
     fn change(&mut self, change: wire::OrderChange) -> Option<Change> {
         self.position = Position(self.position.0.checked_add(change.position_step)?);
-        let (side, time_in_force) = (side_from_wire(change.side())?, change.time_in_force());
-        let (status, reason) = (change.status(), change.reason());
+        let (side, time_in_force) =
+            (side_from_wire(change.side())?, TimeInForce::try_from(change.time_in_force).ok()?);
+        let (status, reason) =
+            (OrderStatus::try_from(change.status).ok()?, Reason::try_from(change.reason).ok()?);
         let origin = match change.session.checked_sub(1) {
             None => Origin::Request(change.request_id.into()),
             Some(at) => Origin::Command { session: self.session(at, change.account)?, number: change.number },
@@ -264,7 +269,7 @@ impl Reader {
             None => None,
             Some(fill) => Some(FillOf {
                 counter_order: self.order_id(fill.node, fill.counter)?,
-                liquidity: fill.liquidity(),
+                liquidity: Liquidity::try_from(fill.liquidity).ok()?,
                 price: Ticks(fill.price),
                 quantity: Lots(fill.quantity),
             }),
@@ -313,6 +318,37 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_with_a_word_that_is_not_known_is_not_guessed() {
+        let fill = wire::ChangeFill { liquidity: 1, ..wire::ChangeFill::default() };
+        let change =
+            wire::OrderChange { side: 1, status: 2, fill: Some(fill), ..wire::OrderChange::default() };
+        let block = wire::HistoryBlock {
+            tick_size: "1".to_owned(),
+            lot_size: "1".to_owned(),
+            first_position: 1,
+            last_position: 1,
+            nodes: vec![7],
+            accounts: vec!["a".to_owned()],
+            changes: vec![change],
+            outcomes: vec![wire::RequestOutcome::default()],
+            ..wire::HistoryBlock::default()
+        };
+        let read = |change: fn(&mut wire::HistoryBlock)| {
+            let mut block = block.clone();
+            change(&mut block);
+            from_record(block, [0; 32]).map(|read| read.block.changes.len())
+        };
+        const UNKNOWN: i32 = 1_000;
+        assert_eq!(read(|_| ()), Some(1));
+        assert_eq!(read(|block| block.changes[0].side = UNKNOWN), None);
+        assert_eq!(read(|block| block.changes[0].time_in_force = UNKNOWN), None);
+        assert_eq!(read(|block| block.changes[0].status = UNKNOWN), None);
+        assert_eq!(read(|block| block.changes[0].reason = UNKNOWN), None);
+        assert_eq!(read(|block| block.changes[0].fill.as_mut().unwrap().liquidity = UNKNOWN), None);
+        assert_eq!(read(|block| block.outcomes[0].refused = UNKNOWN), None);
+    }
 
     #[test]
     fn entries_are_counted_before_they_are_decoded() {

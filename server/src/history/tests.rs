@@ -1,12 +1,11 @@
 //! Blocks that were appended are found again by every index, and damage is told, not believed.
 
 use proptest::prelude::*;
-use xbook_proto::v1::{Liquidity, OrderStatus, Reason, TimeInForce};
 
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session};
-use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Reason, Side, Ticks, TimeInForce};
 
 const MARKET: &str = "BTC/USDT";
 const ACCOUNTS: [&str; 4] = ["main", "a", "a.b", "Z_9-z"];
@@ -370,6 +369,24 @@ fn a_block_that_does_not_follow_is_refused_and_an_empty_one_skipped() {
 }
 
 #[test]
+fn a_document_tells_again_what_it_has_of_a_gap_that_began_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_store, history) = store(directory.path());
+    let blocks = some_blocks(9);
+    blocks[..2].iter().for_each(|block| history.append(block).unwrap());
+    history.reach_to(blocks[6].last, blocks[6].chain.1).unwrap();
+    history.append(&blocks[7]).unwrap();
+    assert_eq!(history.gaps(), [(blocks[2].first, blocks[6].last)]);
+    // The document begins in the middle of it.
+    blocks[4..].iter().for_each(|block| history.append(block).unwrap());
+    assert_eq!(history.gaps(), [(blocks[2].first, blocks[3].last)]);
+    assert_eq!(history.last(), blocks[8].last);
+    // What reaches beyond a gap is stored already, in part: that is another past.
+    let longer = Block { last: blocks[4].last, ..blocks[3].clone() };
+    assert!(matches!(history.append(&longer), Err(HistoryError::Misfit { .. })));
+}
+
+#[test]
 fn only_what_the_chain_leads_through_is_taken() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let blocks = some_blocks(3);
@@ -588,4 +605,18 @@ mod damage {
         assert!(tolls.0 >= 30 && tolls.1 >= 12, "{tolls:?}");
         drop(whole_store);
     }
+}
+
+#[test]
+fn a_history_of_another_format_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(HistoryStore::open(directory.path(), 4_096).unwrap());
+    let segment = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|of| of == "log")).unwrap();
+    std::fs::write(&segment, b"xbook history 2\n").unwrap();
+    let error = HistoryStore::open(directory.path(), 4_096).err().unwrap();
+    assert!(matches!(error, HistoryError::Format { format: 2, .. }), "{error}");
+    let words = "has format 2, and this program reads format 1: start a newer one";
+    assert!(error.to_string().ends_with(words), "{error}");
+    assert_eq!(std::fs::read(&segment).unwrap(), b"xbook history 2\n", "it is left as it is");
 }

@@ -8,7 +8,7 @@ use crate::types::Micros;
 ///
 /// It is the system's time when the node started, plus what has passed on the monotonic clock.
 /// Safety rests on no clock; this one only drives expiry and time-outs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Clock {
     origin: Instant,
     origin_time: Micros,
@@ -21,6 +21,13 @@ impl Clock {
     pub fn start() -> Self {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self { origin: Instant::now(), origin_time: to_micros(since_1970) }
+    }
+
+    /// The same clock, so far ahead: for tests of what clocks that are wrong do.
+    #[must_use]
+    pub fn ahead_by(mut self, ahead: Micros) -> Self {
+        self.origin_time = self.origin_time.plus(ahead);
+        self
     }
 
     /// Now.

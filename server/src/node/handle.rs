@@ -6,8 +6,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use xbook_proto::peer::v1::HistoryPart;
 
 use super::backfill::Parts;
-use super::quarantine::Quarantine;
+use super::clock_watch::WRONG_US;
+use super::quarantine::{Cause, Quarantine};
 use super::task::{Command, Reader};
+use crate::format::Format;
 use crate::history::History;
 use crate::machine::{Answer, Block, Change, Request, Rules};
 use crate::peer::Received;
@@ -99,6 +101,17 @@ pub enum Closed {
         /// Why.
         reason: Arc<str>,
     },
+    /// Alone, since its document goes on in a format that this node can't read.
+    #[error(
+        "this node can't read {document} any more: {reason}. Start it with a newer program, and ask another node until \
+         then"
+    )]
+    Unreadable {
+        /// The document.
+        document: Arc<str>,
+        /// Which format, and what this node reads.
+        reason: Arc<str>,
+    },
 }
 
 impl ReplicaHandle {
@@ -121,9 +134,9 @@ impl ReplicaHandle {
     }
 
     /// A document that can't be used, with the reason: nothing of it runs.
-    pub(super) fn quarantined(name: &str, reason: &str) -> Self {
+    pub(super) fn quarantined(name: &str, cause: &Cause) -> Self {
         let quarantine = Quarantine::default();
-        quarantine.raise(reason);
+        quarantine.raise(cause);
         let (closing, shown) = (watch::Sender::new(false), watch::Sender::<Shown>::default());
         Self {
             shared: Arc::new(Shared {
@@ -144,18 +157,18 @@ impl ReplicaHandle {
     /// Why the document is quarantined on this node, if it is.
     #[must_use]
     pub fn quarantine(&self) -> Option<Arc<str>> {
-        self.shared.quarantine.reason()
+        self.shared.quarantine.cause().map(|cause| cause.words)
     }
 
     /// Quarantines the document: its replica hears and does nothing any more.
-    pub(super) fn fault(&self, reason: &str) {
-        self.shared.quarantine.raise(reason);
+    pub(super) fn fault(&self, cause: &Cause) {
+        self.shared.quarantine.raise(cause);
     }
 
     /// The document, unless it is quarantined.
     ///
     /// # Errors
-    /// [`Closed::Quarantined`].
+    /// [`Closed::Quarantined`] or [`Closed::Unreadable`].
     pub fn usable(self) -> Result<Self, Closed> {
         if self.quarantine().is_some() { Err(self.closed()) } else { Ok(self) }
     }
@@ -168,8 +181,10 @@ impl ReplicaHandle {
 
     /// Why the replica has ended.
     pub(super) fn closed(&self) -> Closed {
-        match self.quarantine() {
-            Some(reason) => Closed::Quarantined { document: Arc::clone(&self.shared.name), reason },
+        let document = Arc::clone(&self.shared.name);
+        match self.shared.quarantine.cause() {
+            Some(Cause { words, unreadable: true }) => Closed::Unreadable { document, reason: words },
+            Some(Cause { words, .. }) => Closed::Quarantined { document, reason: words },
             None => Closed::Ended,
         }
     }
@@ -217,6 +232,14 @@ impl ReplicaHandle {
         self.shared.commands.send(Command::HandOver(to)).await.map_err(|_| self.closed())
     }
 
+    /// Asks for the document to go on in a newer format, whoever holds the lease.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica has ended.
+    pub async fn upgrade(&self, to: Format) -> Result<(), Closed> {
+        self.shared.commands.send(Command::Upgrade(to)).await.map_err(|_| self.closed())
+    }
+
     /// A peer said something.
     pub(super) async fn hear(&self, from: NodeId, envelope: Envelope, received: Received) {
         // A replica that has ended hears nothing.
@@ -249,6 +272,12 @@ impl ReplicaHandle {
     #[must_use]
     pub fn shown(&self) -> Position {
         self.shared.shown.borrow().position
+    }
+
+    /// How far tape time is ahead of a clock, if by so much that clocks were wrong.
+    #[must_use]
+    pub fn tape_wrong(&self, now: Micros) -> Option<Micros> {
+        Some(self.tape_ahead(now)).filter(|ahead| ahead.0 > WRONG_US)
     }
 
     /// How far the tape time of what is shown is ahead of a clock; zero if it is behind. It is so

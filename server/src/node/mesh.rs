@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use xbook_proto::v1::Reason;
 
 use super::handle::CallWaiter;
 use super::{Clock, Closed, Documents, ReplicaHandle, SubmitError, Waiter};
@@ -16,7 +15,7 @@ use crate::machine::{
     Action, Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NodeEntry, Origin, Request,
 };
 use crate::peer::{Dialler, Members, PeerError};
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{Micros, NodeId, Position, Reason};
 
 /// When to try again to announce where this node is, if too many requests waited.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);

@@ -29,8 +29,10 @@ use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
 pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
+pub(crate) use quarantine::cut;
 
 use crate::document::{Actor, DIRECTORY, Genesis};
+use crate::format::Formats;
 use crate::history::HistoryError;
 use crate::machine::{Announcement, JoinToken, NodeEntry};
 use crate::peer::{
@@ -70,6 +72,11 @@ pub struct Start {
     pub document_bytes: Option<u64>,
     /// Whether the data directory is the newest copy of it, though it was copied from another place.
     pub trust_directory: bool,
+    /// The node's clock; without it the system's.
+    pub clock: Option<Clock>,
+    /// The formats of documents that this node reads: those that this program knows, unless a test says
+    /// otherwise.
+    pub formats: Formats,
 }
 
 /// A running node. Cheap to clone.
@@ -241,9 +248,12 @@ impl Node {
             join_token,
             document_bytes,
             trust_directory,
+            clock,
+            formats,
         } = start;
-        let clock = Clock::start();
-        let starter = Starter::new(&data, document_bytes.unwrap_or(DOCUMENT_BYTES), clock, trust_directory)?;
+        let clock = clock.unwrap_or_else(Clock::start);
+        let document_bytes = document_bytes.unwrap_or(DOCUMENT_BYTES);
+        let starter = Starter::new(&data, formats, document_bytes, clock, trust_directory)?;
         let mut stored = starter.store.load()?;
         let begins = bootstrap && stored.iter().all(|document| document.name != DIRECTORY);
         let (cluster, directory_document) = directory(&starter, &mut stored, begins, &join).await?;
@@ -282,7 +292,7 @@ impl Node {
             router: node.router(),
             pace: Pace::default(),
         };
-        tokio::spawn(clock_watch::watch(node.directory().clone(), clock, node.id()));
+        node.watch_clocks();
         // Whoever asks first shall find the markets that were there before.
         node.caught_up().await;
         tokio::spawn(mesh::learn(node.directory().clone(), Arc::clone(&node.inner.knows_directory)));
@@ -327,6 +337,12 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.inner.identity.node
+    }
+
+    /// The formats of documents that the node can read.
+    #[must_use]
+    pub fn formats(&self) -> Formats {
+        self.inner.store.formats()
     }
 
     /// When the process started.
@@ -386,6 +402,12 @@ impl Node {
         self.inner.knows_directory.load(Ordering::Acquire)
     }
 
+    /// Has it told where clocks are wrong.
+    fn watch_clocks(&self) {
+        let (directory, markets) = (self.directory().clone(), self.inner.markets.clone());
+        tokio::spawn(clock_watch::watch(directory, markets, self.inner.clock, self.id()));
+    }
+
     /// The directory, then all markets by name.
     #[must_use]
     pub fn documents(&self) -> Vec<ReplicaHandle> {
@@ -422,7 +444,8 @@ impl Node {
     pub fn open_copy(&self, document: &str, generation: u64) -> Result<Option<Replica>, NodeError> {
         let Some(stored) = self.inner.store.read(document, generation)? else { return Ok(None) };
         let now = self.inner.clock.now();
-        let settings = Settings { now, lease: LEASE, ..Settings::default() };
+        let formats = self.inner.store.formats();
+        let settings = Settings { now, lease: LEASE, formats, ..Settings::default() };
         // No node has this id, so the copy is nobody's.
         let opened = Replica::open(
             stored.genesis,

@@ -14,21 +14,49 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 
 use super::NodeError;
+use crate::document::GenesisError;
 use crate::history::HistoryError;
 use crate::replica::ReplicaError;
 use crate::store::StoreError;
 
+/// Most characters that are told of why a document is quarantined, or of what another node said: many
+/// documents' words are in one answer. The log has them whole.
+const MAX_WORDS: usize = 500;
+
+/// The first words of a text.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Whether a document is quarantined, and why. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Quarantine(watch::Sender<Option<Arc<str>>>);
+pub(super) struct Quarantine(watch::Sender<Option<Cause>>);
+
+/// Why a document is quarantined.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Cause {
+    /// In words.
+    pub words: Arc<str>,
+    /// Whether nothing is wrong with it, but it is in a format that only a newer program can read.
+    pub unreadable: bool,
+}
+
+impl From<String> for Cause {
+    fn from(words: String) -> Self {
+        Self { words: words.into(), unreadable: false }
+    }
+}
 
 impl Quarantine {
     /// Quarantines the document, unless it is already.
-    pub fn raise(&self, reason: &str) {
+    pub fn raise(&self, cause: &Cause) {
         self.0.send_if_modified(|known| {
             let first = known.is_none();
             if first {
-                *known = Some(reason.into());
+                *known = Some(Cause { words: cut(&cause.words).into(), ..*cause });
             }
             first
         });
@@ -36,13 +64,13 @@ impl Quarantine {
 
     /// Quarantines the document if an end was by its fault.
     pub fn raise_on<T>(&self, end: &Result<T, Fault>) {
-        if let Err(Fault::Document(reason)) = end {
-            self.raise(reason);
+        if let Err(Fault::Document(cause)) = end {
+            self.raise(cause);
         }
     }
 
     /// Why, if it is.
-    pub fn reason(&self) -> Option<Arc<str>> {
+    pub fn cause(&self) -> Option<Cause> {
         self.0.borrow().clone()
     }
 
@@ -59,23 +87,28 @@ pub(super) enum Fault {
     /// The node can't go on: its disk failed, or it has forgotten a promise.
     Node(String),
     /// The document can't go on.
-    Document(String),
+    Document(Cause),
 }
 
 impl From<ReplicaError> for Fault {
     fn from(error: ReplicaError) -> Self {
         match error {
             ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. } => Self::Node(error.to_string()),
-            _ => Self::Document(error.to_string()),
+            _ => Self::Document(Cause { words: error.to_string().into(), unreadable: is_unreadable(&error) }),
         }
     }
+}
+
+/// Whether a document is in a format that this program can't read.
+fn is_unreadable(error: &ReplicaError) -> bool {
+    matches!(error, ReplicaError::Genesis(GenesisError::Format { .. }))
 }
 
 impl From<HistoryError> for Fault {
     fn from(error: HistoryError) -> Self {
         match &error {
-            HistoryError::Io { .. } => Self::Node(error.to_string()),
-            _ => Self::Document(error.to_string()),
+            HistoryError::Io { .. } | HistoryError::Format { .. } => Self::Node(error.to_string()),
+            _ => Self::Document(error.to_string().into()),
         }
     }
 }
@@ -93,21 +126,25 @@ impl From<JoinError> for Fault {
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> Fault {
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
-    Fault::Document(format!("its task panicked: {words}"))
+    Fault::Document(format!("its task panicked: {words}").into())
 }
 
 impl NodeError {
     /// The reason to quarantine a document, if the error is only that document's.
-    pub(super) fn of_document(&self) -> Option<String> {
+    pub(super) fn of_document(&self) -> Option<Cause> {
         match self {
             Self::Replica { error, .. } => {
                 let forgotten = matches!(**error, ReplicaError::Forgotten { .. });
-                (!forgotten).then(|| error.to_string())
+                let unreadable = is_unreadable(error);
+                (!forgotten).then(|| Cause { words: error.to_string().into(), unreadable })
             }
-            Self::Faulty(reason) => Some(reason.clone()),
-            Self::History(HistoryError::Io { .. }) => None,
-            Self::History(error) => Some(error.to_string()),
-            Self::Store(error) => error.of_document().then(|| error.to_string()),
+            Self::Faulty(reason) => Some(reason.clone().into()),
+            Self::History(HistoryError::Io { .. } | HistoryError::Format { .. }) => None,
+            Self::History(error) => Some(error.to_string().into()),
+            Self::Store(error) => {
+                let unreadable = matches!(error, StoreError::Genesis(GenesisError::Format { .. }));
+                error.of_document().then(|| Cause { words: error.to_string().into(), unreadable })
+            }
             _ => None,
         }
     }
@@ -125,7 +162,8 @@ impl StoreError {
             | Self::Io { .. }
             | Self::Lost { .. }
             | Self::Watermark { .. }
-            | Self::Outdated { .. } => false,
+            | Self::Outdated { .. }
+            | Self::Format { .. } => false,
         }
     }
 }

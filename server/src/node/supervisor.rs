@@ -13,9 +13,10 @@ use tonic::Status;
 use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
 use super::publish::{self, Follower};
-use super::quarantine::{Fault, panicked};
+use super::quarantine::{Cause, Fault, panicked};
 use super::{Clock, Ending, LEASE, Markets, NodeError, ReplicaHandle, task};
 use crate::document::{Actor, Genesis};
+use crate::format::Formats;
 use crate::history::{History, HistoryStore};
 use crate::machine::{Caps, MarketEntry, NewMarket};
 use crate::peer::{Link, LinkEvent, Links, Members, PeerError};
@@ -51,14 +52,20 @@ pub(super) struct Starter {
 
 impl Starter {
     /// What it takes in a directory; `trusted` if it is no old copy, wherever it was copied from.
-    pub fn new(directory: &Path, roll_at: u64, clock: Clock, trusted: bool) -> Result<Self, NodeError> {
+    pub fn new(
+        directory: &Path,
+        formats: Formats,
+        roll_at: u64,
+        clock: Clock,
+        trusted: bool,
+    ) -> Result<Self, NodeError> {
         let fresh = getrandom::u64().map_err(NodeError::Random)?;
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(NodeError::Random)?;
         let seed = getrandom::u64().map_err(NodeError::Random)?;
         // The low bits of the seed; an actor has room for 16.
         let random = u16::try_from(seed & 0xFFFF).unwrap_or(0);
-        let store = Store::open(directory)?;
+        let store = Store::open(directory, formats)?;
         // Zero names no node.
         let Identity { node, secret } = store.identity(Identity { node: NodeId(fresh.max(1)), secret })?;
         let restored = store.is_restored()? && !trusted;
@@ -89,9 +96,9 @@ impl Starter {
         let started =
             stored.map_err(NodeError::from).and_then(|stored| self.start(stored, follower, links, tasks));
         started.or_else(|error| {
-            let reason = error.of_document().ok_or(error)?;
-            tracing::error!(document = %name, %reason, "the document is quarantined");
-            Ok(ReplicaHandle::quarantined(&name, &reason))
+            let cause = error.of_document().ok_or(error)?;
+            tracing::error!(document = %name, reason = %cause.words, "the document is quarantined");
+            Ok(ReplicaHandle::quarantined(&name, &cause))
         })
     }
 
@@ -116,6 +123,7 @@ impl Starter {
             shown: history.as_ref().map_or(Position(0), History::last),
             secret: self.secret,
             restored: self.restored,
+            formats: self.store.formats(),
         };
         let (start, chain) = (stored.genesis.position(), stored.genesis.chain());
         let remembered = Remembered::from_record(stored.remembered);
@@ -124,7 +132,8 @@ impl Starter {
         let open = || Replica::open(stored.genesis, me, settings, stored.loaded, remembered);
         let opened =
             catch_unwind(AssertUnwindSafe(open)).map_err(|panic| match panicked(panic.as_ref()) {
-                Fault::Node(words) | Fault::Document(words) => NodeError::Faulty(words),
+                Fault::Node(words) => NodeError::Faulty(words),
+                Fault::Document(cause) => NodeError::Faulty(cause.words.to_string()),
             })?;
         let replica = opened
             .map_err(|error| NodeError::Replica { document: name.to_string(), error: Box::new(error) })?;
@@ -311,7 +320,7 @@ impl Supervisor {
     /// A replica's task ended before it was asked to: by its document's fault, or with the node.
     fn replica_ended(&self, ended: Result<TaskEnd, JoinError>) -> Result<(), NodeError> {
         match ended {
-            Ok((document, Err(Fault::Document(reason)))) => self.quarantine(&document, &reason),
+            Ok((document, Err(Fault::Document(cause)))) => self.quarantine(&document, &cause),
             ended => return Err(unexpected(ended)),
         }
         Ok(())
@@ -321,17 +330,17 @@ impl Supervisor {
     fn filler_ended(&self, ended: Result<TaskEnd, JoinError>) -> Result<(), NodeError> {
         match ended {
             Ok((_, Ok(()))) => {}
-            Ok((document, Err(Fault::Document(reason)))) => self.quarantine(&document, &reason),
+            Ok((document, Err(Fault::Document(cause)))) => self.quarantine(&document, &cause),
             ended => return Err(unexpected(ended)),
         }
         Ok(())
     }
 
-    fn quarantine(&self, document: &str, reason: &str) {
-        tracing::error!(%document, %reason, "the document is quarantined");
+    fn quarantine(&self, document: &str, cause: &Cause) {
+        tracing::error!(%document, reason = %cause.words, "the document is quarantined");
         let market = self.markets.borrow().get(document).cloned();
         let handle = market.unwrap_or_else(|| self.directory.clone());
-        handle.fault(reason);
+        handle.fault(cause);
     }
 
     fn link(&self, event: LinkEvent) -> Result<(), NodeError> {
@@ -410,8 +419,8 @@ impl Supervisor {
         self.markets.borrow().values().for_each(ReplicaHandle::close);
         let finish = async {
             while let Some(ended) = self.tasks.replicas.join_next().await {
-                if let Ok((document, Err(Fault::Document(reason)))) = &ended {
-                    tracing::error!(%document, %reason, "the document is quarantined");
+                if let Ok((document, Err(Fault::Document(cause)))) = &ended {
+                    tracing::error!(%document, reason = %cause.words, "the document is quarantined");
                 } else if !matches!(ended, Ok((_, Ok(())))) {
                     error = error.take().or(Some(unexpected(ended)));
                 }
@@ -450,8 +459,9 @@ async fn requested(stopping: &mut watch::Receiver<bool>) {
 fn unexpected(ended: Result<TaskEnd, JoinError>) -> NodeError {
     NodeError::Task(match ended {
         Ok((document, Ok(()))) => format!("the replica of {document} ended"),
-        Ok((document, Err(Fault::Node(error) | Fault::Document(error)))) => {
-            format!("the replica of {document} failed: {error}")
+        Ok((document, Err(Fault::Node(words)))) => format!("the replica of {document} failed: {words}"),
+        Ok((document, Err(Fault::Document(cause)))) => {
+            format!("the replica of {document} failed: {}", cause.words)
         }
         Err(error) => error.to_string(),
     })

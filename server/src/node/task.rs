@@ -24,6 +24,7 @@ use super::supervisor::TaskEnd;
 use super::waiting::Waiting;
 use super::{Closed, LEASE};
 use crate::document::Genesis;
+use crate::format::Format;
 use crate::machine::Request;
 use crate::peer::{self, Link, Links, Received};
 use crate::replica::message::Envelope;
@@ -38,10 +39,20 @@ pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
 
 /// What a handle asks for.
 pub(super) enum Command {
-    Submit { requests: Vec<Request>, waiter: Waiter, taken: oneshot::Sender<Result<(), SubmitError>> },
+    Submit {
+        requests: Vec<Request>,
+        waiter: Waiter,
+        taken: oneshot::Sender<Result<(), SubmitError>>,
+    },
     Read(Reader),
     HandOver(NodeId),
-    Hear { from: NodeId, envelope: Envelope, received: Received },
+    /// Go on in a newer format.
+    Upgrade(Format),
+    Hear {
+        from: NodeId,
+        envelope: Envelope,
+        received: Received,
+    },
 }
 
 /// What the task waits for.
@@ -216,6 +227,7 @@ impl Task {
                     self.gather(&mut gathered, requests, waiter, taken);
                 }
                 Command::HandOver(to) => self.step(Input::HandOver(to)).await?,
+                Command::Upgrade(to) => self.step(Input::Upgrade(to)).await?,
                 Command::Hear { from, envelope, received } => {
                     // A link is up before anything comes through it.
                     if self.links.has_changed().unwrap_or(false) {
@@ -300,7 +312,7 @@ impl Task {
         match command {
             Command::Submit { taken, .. } => _ = taken.send(Err(Closed::Ended.into())),
             Command::Read(read) => read(&self.replica),
-            Command::HandOver(_) | Command::Hear { .. } => {}
+            Command::HandOver(_) | Command::Upgrade(_) | Command::Hear { .. } => {}
         }
     }
 

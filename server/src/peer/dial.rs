@@ -14,8 +14,9 @@ use super::frame::{self, MAX_FRAME_BYTES};
 use super::gate::greeting;
 use super::identity::{Meeting, Side, challenge};
 use super::link::{Link, LinkEvent, Links, Outgoing, Router};
-use super::{Identity, PROTOCOL, Pace, PeerError};
+use super::{Identity, PROTOCOLS, Pace, PeerError, Protocols};
 use crate::document::Genesis;
+use crate::format::Formats;
 use crate::machine::JoinToken;
 use crate::types::{Micros, NodeId};
 
@@ -213,15 +214,15 @@ pub async fn fetch_directory(addresses: &[String]) -> Result<Genesis, PeerError>
 }
 
 async fn ask_directory(address: &str) -> Result<Genesis, PeerError> {
-    let question = Greeting { protocol: PROTOCOL, ..Greeting::default() };
+    let Protocols { oldest, newest } = PROTOCOLS;
+    let question = Greeting { protocol: newest, oldest_protocol: oldest, ..Greeting::default() };
     let request = SyncRequest { frame: frame::encode(Content::Greeting(question)) };
     let responses = connect(address).await?.sync(tokio_stream::once(request)).await?.into_inner();
     let mut frames = responses.map(|response| response.map(|response| response.frame));
     let theirs = greeting(&mut frames).await?;
-    if theirs.protocol != PROTOCOL {
-        return Err(PeerError::Protocol { theirs: theirs.protocol });
-    }
-    Ok(Genesis::from_record(theirs.directory.ok_or(PeerError::NoGreeting)?, Vec::new())?)
+    PROTOCOLS.agree(Protocols::of(&theirs))?;
+    // Generation 0, which names the cluster: what there is by now comes from the replica.
+    Ok(Genesis::from_record(theirs.directory.ok_or(PeerError::NoGreeting)?, Vec::new(), Formats::KNOWN)?)
 }
 
 async fn connect(address: &str) -> Result<PeerServiceClient<Channel>, PeerError> {

@@ -70,7 +70,7 @@ impl<R: Router> PeerService for Gate<R> {
             return Ok(Response::new(respond(tokio_stream::once(hello))));
         }
         let claim = self.identity.recognize(&theirs).map_err(|error| error.status())?;
-        let peer = claim.node;
+        let (peer, protocol) = (claim.node, claim.protocol);
         let meeting = Meeting { dialler: (peer, claim.challenge), dialled: (self.identity.node, mine) };
         hello.signature = self.identity.sign(&meeting, Side::Dialled).to_vec().into();
         let hello = Ok(frame::encode(Content::Greeting(hello)));
@@ -90,7 +90,7 @@ impl<R: Router> PeerService for Gate<R> {
                 return;
             }
             known.set(true);
-            tracing::info!(%peer, "a peer connected");
+            tracing::info!(%peer, protocol, "a peer connected");
             let ended = link.run(incoming, &events, &router).await;
             known.set(false);
             tracing::info!(%peer, %ended, "a peer's connection ended");

@@ -10,7 +10,7 @@ use std::fmt;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use xbook_proto::peer::v1::Greeting;
 
-use super::{PROTOCOL, PeerError};
+use super::{PROTOCOLS, PeerError, Protocols};
 use crate::document::Genesis;
 use crate::machine::PublicKey;
 use crate::types::NodeId;
@@ -51,6 +51,8 @@ pub(super) struct Claim {
     pub node: NodeId,
     pub challenge: Challenge,
     pub key: PublicKey,
+    /// The version of the protocol that both speak.
+    pub protocol: u32,
 }
 
 impl Secret {
@@ -77,7 +79,8 @@ impl Identity {
     /// What this node says first.
     pub(super) fn greeting(&self, challenge: Challenge) -> Greeting {
         Greeting {
-            protocol: PROTOCOL,
+            protocol: PROTOCOLS.newest,
+            oldest_protocol: PROTOCOLS.oldest,
             node: self.node.0,
             directory: Some(self.cluster.record().clone()),
             challenge: challenge.to_vec().into(),
@@ -88,9 +91,7 @@ impl Identity {
 
     /// Who greets, if it is a node of the same cluster; the rest is still to be proven.
     pub(super) fn recognize(&self, greeting: &Greeting) -> Result<Claim, PeerError> {
-        if greeting.protocol != PROTOCOL {
-            return Err(PeerError::Protocol { theirs: greeting.protocol });
-        }
+        let protocol = PROTOCOLS.agree(Protocols::of(greeting))?;
         if greeting.node == self.node.0 {
             return Err(PeerError::Myself);
         }
@@ -99,7 +100,7 @@ impl Identity {
         }
         let challenge = greeting.challenge.as_ref().try_into().map_err(|_| PeerError::NoGreeting)?;
         let key = greeting.key.as_ref().try_into().map_err(|_| PeerError::NoGreeting)?;
-        Ok(Claim { node: NodeId(greeting.node), challenge, key })
+        Ok(Claim { node: NodeId(greeting.node), challenge, key, protocol })
     }
 
     /// This node's signature of a meeting, as one side of it.

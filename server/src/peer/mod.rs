@@ -24,6 +24,7 @@ mod identity;
 mod link;
 mod members;
 mod pace;
+mod protocol;
 mod server;
 mod wire;
 
@@ -35,13 +36,12 @@ pub use identity::{Identity, Secret};
 pub use link::{Link, LinkEvent, Links, Received, Router};
 pub use members::Members;
 pub use pace::Pace;
+pub use protocol::Protocols;
 pub use server::serve;
 pub use wire::encode;
 
 use crate::document::GenesisError;
-
-/// Version of the protocol between nodes.
-const PROTOCOL: u32 = 2;
+use protocol::PROTOCOLS;
 
 /// Why a peer is not talked to.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +67,13 @@ pub enum PeerError {
     /// It takes connections and says nothing.
     #[error("it takes the connection and does not answer in time: is it a node?")]
     Silent,
-    /// It speaks another version.
-    #[error("it speaks version {theirs} of the protocol between nodes, this node speaks {PROTOCOL}")]
+    /// It speaks no version that this node speaks.
+    #[error("it speaks {theirs} of the protocol between nodes, this node speaks {mine}")]
     Protocol {
-        /// Its version.
-        theirs: u32,
+        /// Its versions.
+        theirs: Protocols,
+        /// This node's.
+        mine: Protocols,
     },
     /// It belongs to another cluster.
     #[error("it belongs to another cluster: its directory starts from another genesis")]

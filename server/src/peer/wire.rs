@@ -7,6 +7,7 @@ use xbook_proto::peer::v1::frame::Content;
 use xbook_proto::record::v1 as record;
 
 use crate::document::Actor;
+use crate::format::{Format, Formats};
 use crate::replica::message::{Ack, Candidacy, Envelope, HeardAck, Message};
 use crate::types::{Micros, NodeId};
 
@@ -14,12 +15,14 @@ use crate::types::{Micros, NodeId};
 #[must_use]
 pub fn encode(document: &str, envelope: Envelope) -> Content {
     let message = match envelope.message {
-        Message::Hello { genesis, ack, heard, answer } => Wire::Hello(wire::Hello {
+        Message::Hello { genesis, ack, heard, answer, formats } => Wire::Hello(wire::Hello {
             genesis: Bytes::copy_from_slice(&genesis),
             ack: Some(encode_ack(ack)),
             // Whose it is goes without saying: the receiver's.
             heard: heard.map(|heard| heard.to_record(NodeId(0))),
             answer,
+            oldest_format: formats.oldest.0,
+            newest_format: formats.newest.0,
         }),
         Message::Changes(changes) => Wire::Changes(wire::Changes { changes }),
         Message::Ack(ack) => Wire::Ack(encode_ack(ack)),
@@ -40,6 +43,7 @@ pub fn encode(document: &str, envelope: Envelope) -> Content {
         Message::Committed { term, batches } => Wire::Committed(wire::Committed { term, batches }),
         Message::HandOver { term } => Wire::HandOver(wire::HandOver { term }),
         Message::HandOverWish { to } => Wire::HandOverWish(wire::HandOverWish { to: to.0 }),
+        Message::UpgradeWish { to } => Wire::UpgradeWish(wire::UpgradeWish { format: to.0 }),
         Message::Fetch { part } => Wire::Fetch(wire::Fetch { part }),
         Message::GenesisPart { genesis, part, content } => {
             Wire::GenesisPart(wire::GenesisPart { genesis: Some(*genesis), part, content })
@@ -54,7 +58,7 @@ pub fn encode(document: &str, envelope: Envelope) -> Content {
 #[must_use]
 pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
     let message = match frame.message? {
-        Wire::Hello(wire::Hello { genesis, ack, heard, answer }) => {
+        Wire::Hello(wire::Hello { genesis, ack, heard, answer, oldest_format, newest_format }) => {
             let heard = heard.map(HeardAck::from_record);
             let heard = if let Some(heard) = heard { Some(heard?) } else { None };
             Message::Hello {
@@ -62,6 +66,7 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
                 ack: decode_ack(ack?)?,
                 heard,
                 answer,
+                formats: Formats { oldest: Format(oldest_format), newest: Format(newest_format) },
             }
         }
         Wire::Changes(changes) => Message::Changes(changes.changes),
@@ -86,6 +91,7 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
         Wire::Committed(committed) => Message::Committed { term: committed.term, batches: committed.batches },
         Wire::HandOver(hand_over) => Message::HandOver { term: hand_over.term },
         Wire::HandOverWish(wish) => Message::HandOverWish { to: NodeId(wish.to) },
+        Wire::UpgradeWish(wish) => Message::UpgradeWish { to: Format(wish.format) },
         Wire::Fetch(fetch) => Message::Fetch { part: fetch.part },
         Wire::GenesisPart(wire::GenesisPart { genesis, part, content }) => {
             Message::GenesisPart { genesis: Box::new(genesis?), part, content }
@@ -121,9 +127,10 @@ mod tests {
         let actor = Actor([7; 16]);
         let ack = Ack { label: 3, vector: [(actor, 9)].into(), mark: Some([8; 16]) };
         let heard = HeardAck { generation: 4, ack: ack.clone() };
+        let formats = Formats { oldest: Format(3), newest: Format(5) };
         let messages = [
-            Message::Hello { genesis: [1; 32], ack: ack.clone(), heard: Some(heard), answer: true },
-            Message::Hello { genesis: [1; 32], ack: Ack::default(), heard: None, answer: false },
+            Message::Hello { genesis: [1; 32], ack: ack.clone(), heard: Some(heard), answer: true, formats },
+            Message::Hello { genesis: [1; 32], ack: Ack::default(), heard: None, answer: false, formats },
             Message::Changes(vec![Bytes::from_static(b"change")]),
             Message::Ack(ack),
             Message::Heartbeat { term: 1, sent: Micros(2), majority: None },
@@ -134,6 +141,7 @@ mod tests {
             Message::Committed { term: 4, batches: 17 },
             Message::HandOver { term: 4 },
             Message::HandOverWish { to: NodeId(5) },
+            Message::UpgradeWish { to: Format(4) },
             Message::Fetch { part: 3 },
             Message::GenesisPart {
                 genesis: Box::new(record::Genesis { generation: 3, ..record::Genesis::default() }),

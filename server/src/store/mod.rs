@@ -30,6 +30,7 @@ pub use watermark::WatermarkDamage;
 pub use writer::{What, Write, Writer, Written};
 
 use crate::document::{Genesis, GenesisError};
+use crate::format::Formats;
 use crate::types::{NodeId, Position};
 use place::Place;
 use watermark::Watermark;
@@ -41,6 +42,8 @@ pub struct Store {
     meta: Keyspace,
     watermark: Arc<Watermark>,
     place: Arc<Place>,
+    /// The formats of documents that the node can read.
+    formats: Formats,
 }
 
 /// Where the changes of one generation of a document go.
@@ -153,9 +156,19 @@ pub enum StoreError {
         /// What is wrong.
         what: WatermarkDamage,
     },
-    /// A genesis of another version.
+    /// A genesis in a format that can't be read.
     #[error(transparent)]
     Genesis(#[from] GenesisError),
+    /// The store itself is laid out as this program does not know.
+    #[error(
+        "the database in {path} has format {format}, and this program reads format {FORMAT}: start a newer one"
+    )]
+    Format {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
 }
 
 /// Bytes of a generation that wait in memory before they are flushed to tables: they are on the disk
@@ -168,16 +181,22 @@ const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of tables that are kept in memory.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
+/// The format of the database: which keyspaces there are, their keys, and how records are framed. The records
+/// themselves have the format of their generation.
+const FORMAT: u32 = 1;
+
+const FORMAT_KEY: &str = "format";
 const NODE_KEY: &str = "node";
 const CLUSTER_KEY: &str = "cluster";
 const GENESIS_PREFIX: &str = "genesis/";
 
 impl Store {
-    /// Opens or makes the store in a directory.
+    /// Opens or makes the store in a directory, for a node that reads documents of these formats.
     ///
     /// # Errors
-    /// The directory can't be used, is used by another process, is damaged, or was found to be an old copy.
-    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+    /// The directory can't be used, is used by another process, is damaged, was found to be an old copy, or
+    /// was made by a program that lays it out in another way.
+    pub fn open(directory: &Path, formats: Formats) -> Result<Self, StoreError> {
         let path = directory.join("documents");
         std::fs::create_dir_all(&path).map_err(|error| StoreError::Io { path: path.clone(), error })?;
         let failed = |error| match error {
@@ -194,11 +213,18 @@ impl Store {
         let meta = database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed)?;
         // Before anything else is written it is made, so a store with an id has had one.
         let is_new = !meta.contains_key(NODE_KEY).map_err(failed)?;
+        check_format(&meta, is_new, &path)?;
         let watermark = Watermark::open(&directory.join("watermark"), is_new)?;
         let place = Place::of(directory)?;
-        let store = Self { database, meta, watermark: Arc::new(watermark), place: Arc::new(place) };
+        let store = Self { database, meta, watermark: Arc::new(watermark), place: Arc::new(place), formats };
         store.check_outdated()?;
         Ok(store)
+    }
+
+    /// The formats of documents that the node can read.
+    #[must_use]
+    pub fn formats(&self) -> Formats {
+        self.formats
     }
 
     /// Who the node is; it becomes `fresh` if the directory is new.
@@ -228,7 +254,7 @@ impl Store {
         let Some(framed) = self.meta.get(CLUSTER_KEY).map_err(|error| self.failed(error))? else {
             return Ok(None);
         };
-        Ok(Some(decode_genesis(&framed, CLUSTER_KEY)?.0))
+        Ok(Some(decode_genesis(&framed, CLUSTER_KEY, self.formats)?.0))
     }
 
     /// Begins the directory of a cluster, durably.
@@ -316,7 +342,7 @@ impl Store {
     /// A stored genesis, and how many changes were stored before it.
     fn genesis(&self, key: &str) -> Result<Option<(Genesis, u64)>, StoreError> {
         let framed = self.meta.get(key).map_err(|error| self.failed(error))?;
-        framed.map(|framed| decode_genesis(&framed, key)).transpose()
+        framed.map(|framed| decode_genesis(&framed, key, self.formats)).transpose()
     }
 
     fn has(&self, key: &str) -> Result<bool, StoreError> {
@@ -334,7 +360,7 @@ impl Store {
             let (key, framed) = item.into_inner().map_err(|error| self.failed(error))?;
             let key = String::from_utf8_lossy(&key);
             let name = key.strip_prefix(GENESIS_PREFIX).unwrap_or(&key);
-            let (count, stored) = match decode_genesis(&framed, &key) {
+            let (count, stored) = match decode_genesis(&framed, &key, self.formats) {
                 Ok((genesis, before)) => match self.load_document(genesis.clone(), before) {
                     Ok(stored) => (Some(before + stored.count), Ok(stored)),
                     Err(error) => (self.count(&genesis).ok().map(|count| before + count), Err(error)),
@@ -402,7 +428,7 @@ impl Store {
             count += self.keyspace(name, generation)?.len().map_err(|error| self.failed(error))? as u64;
             let key = archive_key(name, generation);
             if let Some(framed) = self.meta.get(&key).map_err(|error| self.failed(error))? {
-                return Ok(decode_genesis(&framed, &key)?.1 + count);
+                return Ok(decode_genesis(&framed, &key, self.formats)?.1 + count);
             }
             if generation == 0 {
                 return Ok(count);
@@ -434,6 +460,20 @@ impl Changes {
     }
 }
 
+/// Whether a store is laid out as this program knows; a new one will be.
+fn check_format(meta: &Keyspace, is_new: bool, path: &Path) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Database { path: path.to_owned(), error };
+    if is_new {
+        return meta.insert(FORMAT_KEY, frame::close(&FORMAT.to_be_bytes())).map_err(failed);
+    }
+    let framed = meta.get(FORMAT_KEY).map_err(failed)?;
+    let stored = framed.as_deref().and_then(frame::open).and_then(|bytes| bytes.try_into().ok());
+    match stored.map(u32::from_be_bytes).ok_or_else(|| damaged("meta", FORMAT_KEY))? {
+        FORMAT => Ok(()),
+        format => Err(StoreError::Format { path: path.to_owned(), format }),
+    }
+}
+
 fn changes_name(document: &str, generation: u64) -> String {
     format!("changes/{document}/{generation}")
 }
@@ -455,12 +495,12 @@ fn encode_genesis(genesis: &Genesis, changes_before: u64) -> Vec<u8> {
     frame::close(&record::StoredGenesis { genesis, parts, changes_before }.encode_to_vec())
 }
 
-fn decode_genesis(framed: &[u8], key: &str) -> Result<(Genesis, u64), StoreError> {
+fn decode_genesis(framed: &[u8], key: &str, formats: Formats) -> Result<(Genesis, u64), StoreError> {
     let stored = frame::open(framed).and_then(|bytes| record::StoredGenesis::decode(bytes).ok());
     let record::StoredGenesis { genesis, parts, changes_before } =
         stored.ok_or_else(|| damaged("meta", key))?;
     let genesis = genesis.ok_or_else(|| damaged("meta", key))?;
-    Ok((Genesis::from_record(genesis, parts)?, changes_before))
+    Ok((Genesis::from_record(genesis, parts, formats)?, changes_before))
 }
 
 /// What is wrong with a database, and what to do where that is known.

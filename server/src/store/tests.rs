@@ -3,6 +3,7 @@
 use std::sync::mpsc::channel;
 
 use super::*;
+use crate::format::Format;
 use crate::types::NodeId;
 
 fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
@@ -39,7 +40,7 @@ fn next_genesis() -> Genesis {
     let mut state = genesis().state(crate::machine::Caps::default()).unwrap();
     let voters = genesis().voters();
     state.next_generation(voters.clone(), [0; 32]);
-    genesis().after((&state, state.to_parts()), &voters, (1, crate::document::Actor([7; 16])))
+    genesis().after((&state, state.to_parts()), Format::FIRST, &voters, (1, crate::document::Actor([7; 16])))
 }
 
 fn market_genesis() -> Genesis {
@@ -52,13 +53,13 @@ fn market_genesis() -> Genesis {
 fn what_was_written_is_found_again() {
     let directory = tempfile::tempdir().unwrap();
     {
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
         assert!(store.identity(who(7)).unwrap() == who(7));
         store.create(&genesis()).unwrap();
         let document = store.load().unwrap().remove(0).stored.unwrap();
         write(&store, &document, &[b"one", b"two"]);
     }
-    let store = Store::open(directory.path()).unwrap();
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
     assert!(store.identity(who(8)).unwrap() == who(7), "the first one stays");
     let document = store.load().unwrap().remove(0).stored.unwrap();
     assert_eq!(document.genesis, genesis());
@@ -68,7 +69,7 @@ fn what_was_written_is_found_again() {
 #[test]
 fn a_record_with_a_wrong_checksum_is_reported() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
     store.create(&genesis()).unwrap();
     let document = store.load().unwrap().remove(0).stored.unwrap();
     write(&store, &document, &[b"one", b"two"]);
@@ -82,13 +83,13 @@ fn a_record_with_a_wrong_checksum_is_reported() {
 #[test]
 fn a_record_that_was_synced_and_is_gone_is_reported() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
     store.create(&genesis()).unwrap();
     let document = store.load().unwrap().remove(0).stored.unwrap();
     write(&store, &document, &[b"one", b"two"]);
     document.changes.keyspace.remove(1_u64.to_be_bytes()).unwrap();
     drop(store);
-    let store = Store::open(directory.path());
+    let store = Store::open(directory.path(), Formats::KNOWN);
     // The database may still be locked by the keyspace handle above; then that is the report.
     let error = store.and_then(|store| store.load()).err().unwrap();
     assert!(matches!(error, StoreError::Lost { synced: 2, found: 1 } | StoreError::InUse { .. }), "{error}");
@@ -98,7 +99,7 @@ fn a_record_that_was_synced_and_is_gone_is_reported() {
 fn a_torn_journal_is_cut_at_what_was_synced_or_reported() {
     let directory = tempfile::tempdir().unwrap();
     {
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
         store.create(&genesis()).unwrap();
         let document = store.load().unwrap().remove(0).stored.unwrap();
         write(&store, &document, &[b"one", b"two", &[b'x'; 5_000]]);
@@ -113,7 +114,7 @@ fn a_torn_journal_is_cut_at_what_was_synced_or_reported() {
     let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
     bytes[at] ^= 1;
     std::fs::write(&journal, &bytes).unwrap();
-    let error = Store::open(directory.path()).and_then(|store| store.load()).err();
+    let error = Store::open(directory.path(), Formats::KNOWN).and_then(|store| store.load()).err();
     assert!(error.is_some(), "a flipped bit in a synced record is never ignored");
 }
 
@@ -122,7 +123,7 @@ fn what_was_heard_is_stored_with_a_write() {
     let directory = tempfile::tempdir().unwrap();
     let heard = |label| record::HeardAck { node: 3, generation: 2, label, ..record::HeardAck::default() };
     let remembered = |label| record::Remembered { acks: vec![heard(label)] };
-    let store = Store::open(directory.path()).unwrap();
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
     let document = store.create(&genesis()).unwrap();
     assert_eq!(document.remembered, record::Remembered::default());
     let writer = Writer::start(&store).unwrap();
@@ -143,12 +144,15 @@ fn what_was_heard_is_stored_with_a_write() {
 #[test]
 fn a_directory_that_was_copied_is_known_by_it_until_it_belongs_where_it_is() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let store = Store::open(first.path()).unwrap();
+    let store = Store::open(first.path(), Formats::KNOWN).unwrap();
     store.identity(who(7)).unwrap();
     drop(store);
-    assert!(!Store::open(first.path()).unwrap().is_restored().unwrap(), "a restart is no copy");
+    assert!(
+        !Store::open(first.path(), Formats::KNOWN).unwrap().is_restored().unwrap(),
+        "a restart is no copy"
+    );
     copy(first.path(), second.path());
-    let copied = Store::open(second.path()).unwrap();
+    let copied = Store::open(second.path(), Formats::KNOWN).unwrap();
     assert!(copied.identity(who(8)).unwrap() == who(7));
     assert!(copied.is_restored().unwrap());
     // Two documents wait, and both hear enough.
@@ -160,14 +164,14 @@ fn a_directory_that_was_copied_is_known_by_it_until_it_belongs_where_it_is() {
         assert_eq!(copied.is_restored().unwrap(), restored);
     }
     drop(copied);
-    assert!(!Store::open(second.path()).unwrap().is_restored().unwrap());
+    assert!(!Store::open(second.path(), Formats::KNOWN).unwrap().is_restored().unwrap());
 }
 
 #[test]
 fn a_directory_that_was_found_to_be_an_old_copy_is_not_opened_again() {
     let directory = tempfile::tempdir().unwrap();
-    Store::open(directory.path()).unwrap().condemn("peer 7 remembers more").unwrap();
-    let error = Store::open(directory.path()).err().unwrap().to_string();
+    Store::open(directory.path(), Formats::KNOWN).unwrap().condemn("peer 7 remembers more").unwrap();
+    let error = Store::open(directory.path(), Formats::KNOWN).err().unwrap().to_string();
     assert_eq!(error, "this data directory was refused before: peer 7 remembers more");
 }
 
@@ -184,7 +188,7 @@ fn a_lost_record_is_noticed_beside_a_genesis_that_cannot_be_read() {
     };
     for (rolled, lost) in [(false, false), (false, true), (true, false), (true, true)] {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
         let market = store.create(&market_genesis()).unwrap();
         write(&store, &market, &[b"one"]);
         let damaged = store.create(&genesis()).unwrap();
@@ -223,7 +227,7 @@ fn copy(from: &Path, to: &Path) {
 fn generation(generation: u64) -> Genesis {
     let record =
         record::Genesis { generation, term: 1, holder: vec![7; 16].into(), ..genesis().record().clone() };
-    Genesis::from_record(record, Vec::new()).unwrap()
+    Genesis::from_record(record, Vec::new(), Formats::KNOWN).unwrap()
 }
 
 /// Begins a generation durably, as a node does that may have skipped some.
@@ -245,7 +249,7 @@ fn roll(store: &Store, from: &Stored, to: u64) -> Stored {
 #[test]
 fn what_is_older_than_the_archive_goes_also_when_generations_are_skipped() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
     // Another document's are its own, whatever its name begins with.
     store.keyspace("directory/0", 0).unwrap();
     store.create(&genesis()).unwrap();
@@ -273,5 +277,41 @@ fn what_is_older_than_the_archive_goes_also_when_generations_are_skipped() {
         assert_eq!(names, kept, "generation {to}");
         let archived = store.meta.prefix("archive/directory/").count();
         assert!(archived as u64 <= KEPT_GENERATIONS, "generation {to}: {archived} in the archive");
+    }
+}
+
+#[test]
+fn a_store_of_another_format_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
+    store.identity(who(7)).unwrap();
+    store.meta.insert(FORMAT_KEY, frame::close(&9_u32.to_be_bytes())).unwrap();
+    store.settle().unwrap();
+    drop(store);
+    let error = Store::open(directory.path(), Formats::KNOWN).err().unwrap();
+    assert!(matches!(error, StoreError::Format { format: 9, .. }), "{error}");
+    let words = "has format 9, and this program reads format 1: start a newer one";
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+#[test]
+fn a_document_in_a_format_that_can_not_be_read_is_refused_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let both = Formats { oldest: Format(1), newest: Format(2) };
+    let store = Store::open(directory.path(), both).unwrap();
+    store.identity(who(7)).unwrap();
+    let record = record::Genesis { format: 2, ..market_genesis().record().clone() };
+    store.create(&genesis()).unwrap();
+    store.create(&Genesis::from_record(record, Vec::new(), both).unwrap()).unwrap();
+    drop(store);
+    let store = Store::open(directory.path(), Formats::KNOWN).unwrap();
+    for Loaded { name, stored } in store.load().unwrap() {
+        match (name.as_str(), stored) {
+            ("directory", stored) => drop(stored.unwrap()),
+            (_, Err(StoreError::Genesis(GenesisError::Format { format, reads, .. }))) => {
+                assert_eq!((format, reads), (Format(2), Formats::KNOWN));
+            }
+            (name, stored) => panic!("{name}: {:?}", stored.err()),
+        }
     }
 }

@@ -291,7 +291,7 @@ async fn the_book_shows_levels_and_orders() {
         market: MARKET.into(),
         depth: 1,
         detail: v1::BookDetail::Orders.into(),
-        at_least: 0,
+        ..Default::default()
     };
     let book = served.data.get_order_book(request).await.unwrap().into_inner();
     assert_eq!((levels(&book.asks), book.asks[0].order_count), (vec![("10.5", "2")], 4));
@@ -327,7 +327,8 @@ async fn the_node_tells_how_it_is() {
     let names: Vec<_> = node.documents.iter().map(|document| document.name.as_str()).collect();
     assert_eq!(names, ["directory", MARKET]);
     let market = &node.documents[1];
-    assert_eq!((market.holder.as_str(), market.position), (node.node_id.as_str(), 1));
+    // It was accepted, and it rested.
+    assert_eq!((market.holder.as_str(), market.position), (node.node_id.as_str(), 2));
     assert_eq!((market.voters.as_slice(), market.digest.len()), (&[node.node_id.clone()][..], 64));
     assert!(market.term > 0 && market.changes > 0 && market.bytes > 0 && market.tape_time.is_some());
     served.end().await;

@@ -14,7 +14,7 @@ use xbook_proto::v1;
 use super::support::{MARKET, Served, buy, by, reason, sell};
 
 /// Enough for several generations.
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 200;
 
 const ACCOUNTS: [&str; 3] = ["ann", "bob", "cyd"];
 

@@ -6,7 +6,11 @@
 mod backfill;
 mod bad_input;
 mod calls;
+mod clocks;
 mod damage;
+mod field_limits;
+mod formats;
+mod large;
 mod lease;
 mod limits;
 mod peers;

@@ -8,9 +8,9 @@ use xbook::node::{Node, Start};
 use xbook::types::NodeId;
 use xbook_proto::v1::{self, OrderStatus, Reason};
 
-use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, sell, within};
+use super::support::{MARKET, Served, assert_refused, buy, create_request, levels, reason, sell, within};
 
-async fn joined(first: &Served) -> Served {
+pub async fn joined(first: &Served) -> Served {
     let served = Served::joined(&[first.peer_address]).await;
     tokio::time::timeout(Duration::from_secs(10), served.node.market_ready(MARKET)).await.unwrap().unwrap();
     served
@@ -386,4 +386,56 @@ async fn joining_what_takes_a_connection_and_is_silent_goes_on_to_the_next() {
     let peers = [silent.local_addr().unwrap(), first.peer_address];
     let joined = tokio::time::timeout(Duration::from_secs(15), Served::joined(&peers)).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), joined.node.market_ready(MARKET)).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_node_never_says_that_an_old_order_is_not_there() {
+    let mut first = Served::start().await;
+    let old = first.place(buy("old", "10", "1")).await.unwrap().order.unwrap().order_id;
+    place_until_generation(&mut first, "later", 4).await;
+    for _ in 0..3 {
+        let mut second = joined(&first).await;
+        let refused = tokio::time::timeout(Duration::from_secs(20), async {
+            let mut refused = Vec::new();
+            let names = [
+                v1::GetOrderRequest { order_id: old.clone(), ..Default::default() },
+                v1::GetOrderRequest { placed_by_request_id: "old".into(), ..Default::default() },
+            ];
+            for name in names.iter().cycle() {
+                let request = v1::GetOrderRequest { market: MARKET.into(), ..name.clone() };
+                match second.trading.get_order(request).await {
+                    Ok(found) => assert_eq!(found.into_inner().order.unwrap().order_id, old),
+                    Err(status) => {
+                        refused.push((status.code(), reason(&status)));
+                        continue;
+                    }
+                }
+                return refused;
+            }
+            unreachable!("names come again and again")
+        });
+        for told in refused.await.unwrap() {
+            assert_eq!(told.0, Code::Unavailable, "{told:?}");
+            assert!(["STARTING", "AWAY"].contains(&told.1.as_str()), "{told:?}");
+        }
+        // What nobody knows is not there, once this node knows what the others do.
+        let unknown = v1::GetOrderRequest {
+            market: MARKET.into(),
+            order_id: "00000000000000ff-1".into(),
+            ..Default::default()
+        };
+        let status = tokio::time::timeout(Duration::from_secs(20), async {
+            loop {
+                match second.trading.get_order(unknown.clone()).await.unwrap_err() {
+                    status if status.code() == Code::Unavailable => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    status => return status,
+                }
+            }
+        });
+        assert_eq!(status.await.unwrap().code(), Code::NotFound);
+        second.end().await;
+    }
+    first.end().await;
 }

@@ -184,22 +184,27 @@ async fn a_position_that_is_not_reached_is_refused() {
 
 /// A book built from a stream.
 #[derive(Default, PartialEq, Debug)]
-struct Ladder {
-    position: u64,
-    levels: [BTreeMap<String, (String, u32)>; 2],
+pub struct Ladder {
+    pub position: u64,
+    partial: bool,
+    pub levels: [BTreeMap<String, (String, u32)>; 2],
 }
 
 impl Ladder {
-    fn take(&mut self, event: BookEvent) {
+    pub fn take(&mut self, event: BookEvent) {
         match event {
             BookEvent::Snapshot(snapshot) => {
-                *self = Self { position: snapshot.position, ..Self::default() };
+                if !self.partial {
+                    *self = Self { position: snapshot.position, ..Self::default() };
+                }
+                self.partial = snapshot.more;
                 self.put([snapshot.bids, snapshot.asks]);
             }
             BookEvent::Delta(delta) => {
                 assert_eq!(delta.previous_position, self.position);
                 assert!(delta.position > delta.previous_position);
-                self.position = delta.position;
+                self.partial = delta.more;
+                self.position = if delta.more { self.position } else { delta.position };
                 self.put([delta.bids, delta.asks]);
             }
             BookEvent::Heartbeat(heartbeat) => self.position = heartbeat.position,

@@ -11,8 +11,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 use xbook::api::Limits;
+use xbook::format::Formats;
 use xbook::machine::JoinToken;
-use xbook::node::{Node, NodeError, Start};
+use xbook::node::{Clock, Node, NodeError, Start};
 use xbook_proto::v1;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
@@ -39,6 +40,19 @@ pub const TOKEN: JoinToken = JoinToken([7; 16]);
 
 /// Small, so that tests see many generations.
 const DOCUMENT_BYTES: u64 = 16 * 1024;
+
+/// How a node is set up, where it matters.
+struct Setup {
+    limits: Limits,
+    clock: Option<Clock>,
+    formats: Formats,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { limits: Limits::default(), clock: None, formats: Formats::KNOWN }
+    }
+}
 
 impl Served {
     /// A new node with the market BTC/USDT: ticks of 0.01, lots of 0.001, 0.002 to 1000.
@@ -81,26 +95,44 @@ impl Served {
         served
     }
 
+    /// A node on a data directory, with a clock of its own.
+    pub async fn with_clock(directory: TempDir, clock: Clock) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let setup = Setup { clock: Some(clock), ..Setup::default() };
+        Self::try_serve(directory, &[], [free, free], setup).await.unwrap()
+    }
+
+    /// A node with a program that reads these formats.
+    pub async fn reading(
+        directory: TempDir,
+        peers: &[SocketAddr],
+        addresses: [SocketAddr; 2],
+        formats: Formats,
+    ) -> Self {
+        let setup = Setup { formats, ..Setup::default() };
+        Self::try_serve(directory, peers, addresses, setup).await.unwrap()
+    }
+
     async fn serve(
         directory: TempDir,
         peers: &[SocketAddr],
         addresses: [SocketAddr; 2],
         limits: Limits,
     ) -> Self {
-        Self::try_serve(directory, peers, addresses, limits).await.unwrap()
+        Self::try_serve(directory, peers, addresses, Setup { limits, ..Setup::default() }).await.unwrap()
     }
 
     /// A node on a data directory that may be damaged.
     pub async fn try_with(directory: TempDir, peers: &[SocketAddr]) -> Result<Self, NodeError> {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self::try_serve(directory, peers, [free, free], Limits::default()).await
+        Self::try_serve(directory, peers, [free, free], Setup::default()).await
     }
 
     async fn try_serve(
         directory: TempDir,
         peers: &[SocketAddr],
         addresses: [SocketAddr; 2],
-        limits: Limits,
+        Setup { limits, clock, formats }: Setup,
     ) -> Result<Self, NodeError> {
         let [listener, peer_listener] =
             [TcpListener::bind(addresses[0]).await.unwrap(), TcpListener::bind(addresses[1]).await.unwrap()];
@@ -114,6 +146,8 @@ impl Served {
             join_token: Some(TOKEN),
             document_bytes: Some(DOCUMENT_BYTES),
             trust_directory: false,
+            clock,
+            formats,
         };
         let node = Node::start(start).await?;
         let (stop, stopped) = oneshot::channel::<()>();

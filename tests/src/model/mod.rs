@@ -6,7 +6,7 @@
 //!                                     property: always, sometimes
 //! ```
 //!
-//! A [`Protocol`] is DESIGN.md sections 4 and 5 as a `stateright` model: `step` says which steps a state
+//! A [`Protocol`] is that of ARCHITECTURE.md as a `stateright` model: `step` says which steps a state
 //! allows, `write` what a step writes, `settle` what follows at once, `property` what must hold. Each rule
 //! is a [`Rule`] that can be left out; `plant` knows where that shows. `explore` searches and puts a
 //! counterexample into words, `recovery` asks whether the book can go on from every state.

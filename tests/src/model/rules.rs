@@ -5,7 +5,7 @@
 
 use clap::ValueEnum;
 
-/// One rule of DESIGN.md sections 4 and 5, in the form in which the model keeps it.
+/// One rule of the protocol, in the form in which the model keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
 pub enum Rule {
     /// A voter promises a term once, and only above every term that it promised before.

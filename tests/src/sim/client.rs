@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target};
-use xbook::types::{Lots, Micros, OrderId, Side, Ticks};
-use xbook_proto::v1::{Reason, TimeInForce};
+use xbook::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 
 use super::random::Random;
 

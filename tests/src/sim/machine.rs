@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use xbook::document::{Actor, Genesis};
+use xbook::format::Formats;
 use xbook::machine::Caps;
 use xbook::replica::{Input, Replica, ReplicaError, Settings};
 use xbook::types::{Micros, NodeId, Position};
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::programs;
 use super::random::Random;
 
 /// A machine.
@@ -27,6 +29,8 @@ pub struct Machine {
     pub is_wrong: bool,
     /// Its disk.
     pub disk: Disk,
+    /// What its program can read.
+    pub formats: Formats,
     setup: Setup,
     /// How far its processes have shown the document, as its history tells the next one. A kill leaves
     /// that as it is.
@@ -92,6 +96,7 @@ impl Machine {
             clock,
             is_wrong: false,
             disk,
+            formats: programs::OLDER,
             setup,
             history: Position(0),
             copy: None,
@@ -129,7 +134,8 @@ impl Machine {
         let Setup { lease, roll_at, caps } = self.setup;
         let (secret, restored) = ([self.id.0 as u8; 32], self.copy.is_some_and(|copy| copy.noticed));
         let (seed, shown) = (random.bits(), self.history);
-        let settings = Settings { now, lease, seed, roll_at, caps, shown, secret, restored };
+        let formats = self.formats;
+        let settings = Settings { now, lease, seed, roll_at, caps, shown, secret, restored, formats };
         let stored = self.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
         let remembered = self.disk.remembered().clone();
         let replica = Replica::open(self.disk.genesis().clone(), actor, settings, stored, remembered)?;

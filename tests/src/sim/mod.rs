@@ -6,6 +6,7 @@
 //! - [`world`]: the event loop that drives it all; `life` is what happens to processes, connections
 //!   and disks, `watch` has the oracles look on;
 //! - [`faults`]: what goes wrong, and when; `operator` changes the voters and loses disks;
+//! - `programs`: nodes of two programs, and a document that goes on in a newer format;
 //! - [`client`]: who asks, and remembers;
 //! - [`machine`], [`disk`], [`clock`], [`network`]: what a replica runs on;
 //! - [`oracle`]: what must hold, a file a family;
@@ -23,6 +24,7 @@ pub mod network;
 mod operator;
 pub mod oracle;
 pub mod plant;
+mod programs;
 pub mod random;
 mod watch;
 pub mod world;
@@ -91,6 +93,10 @@ pub struct Report {
     pub lost_disks: u64,
     /// Old copies of disks that were put back, and how many of their nodes were refused.
     pub copies: (u64, u64),
+    /// Whether the document went on in a newer format.
+    pub upgraded: bool,
+    /// How often a node stopped at a generation that its program could not read.
+    pub stopped: u64,
     /// How long the majority stood still after the clean cut.
     pub resumed: Option<u64>,
     /// What happened, if that was asked for.
@@ -119,6 +125,8 @@ pub fn run(seed: u64, options: &Options) -> Report {
         snapshots: world.snapshots,
         lost_disks: world.operator.lost,
         copies: (world.copies, world.refusals),
+        upgraded: world.generations.ends().1.format() > programs::OLDER.newest,
+        stopped: world.programs.stopped,
         resumed,
         log: world.log.unwrap_or_default(),
     }

@@ -14,6 +14,7 @@ use xbook::replica::message::{Ack, Envelope, Message};
 
 use super::disk::Written;
 use super::machine::Machine;
+use super::programs;
 
 /// A bug.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,10 +51,12 @@ pub enum Bug {
     TakenBack,
     /// A node goes on with an old copy of its disk, though it was told so.
     ForgottenAck,
+    /// A node says that it can read what it can't.
+    FormatsOverstated,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 16] = [
+pub const BUGS: [Bug; 17] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -70,6 +73,7 @@ pub const BUGS: [Bug; 16] = [
     Bug::LateOrder,
     Bug::TakenBack,
     Bug::ForgottenAck,
+    Bug::FormatsOverstated,
 ];
 
 impl Bug {
@@ -93,6 +97,7 @@ impl Bug {
             Self::LateOrder => "late-order",
             Self::TakenBack => "taken-back",
             Self::ForgottenAck => "forgotten-ack",
+            Self::FormatsOverstated => "formats-overstated",
         }
     }
 
@@ -115,6 +120,7 @@ impl Bug {
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
             Self::TakenBack => "a restarted node does not remember what it has shown",
+            Self::FormatsOverstated => "a node says that it can read a format that it can't",
             Self::ForgottenAck => "a node goes on with an old copy of its disk, though it was told so",
         }
     }
@@ -143,7 +149,8 @@ impl Bug {
             | Self::AckUnsynced
             | Self::HolderByNode
             | Self::FsyncSkipped
-            | Self::AckAcross => None,
+            | Self::AckAcross
+            | Self::FormatsOverstated => None,
         }
     }
 
@@ -170,6 +177,7 @@ impl Bug {
                     }
                 }
             }
+            (Self::FormatsOverstated, Message::Hello { formats, .. }) => *formats = programs::NEWER,
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ use super::World;
 use super::client::Client;
 use super::oracle::committed::CommittedViolation;
 use super::oracle::{Violation, buffers, fold};
+use super::programs;
 use super::world::Event;
 
 impl World {
@@ -52,6 +53,7 @@ impl World {
     /// A machine begins a generation.
     pub(super) fn begun(&mut self, at: usize, genesis: &Arc<Genesis>) -> Result<(), Violation> {
         let node = self.machines[at].id;
+        self.check_format(at, genesis)?;
         self.generations.begun(node, genesis, &self.committed, self.rematch.voters())?;
         if let Some(log) = &mut self.log {
             let (generation, voters) = (genesis.generation(), genesis.voters());
@@ -180,7 +182,8 @@ impl World {
         for machine in &self.machines {
             let failed = |error: String| Violation::Failed { node: machine.id, error };
             let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
-            let settings = Settings { now: Micros(1), caps: self.caps, ..Settings::default() };
+            let (caps, formats) = (self.caps, programs::NEWER);
+            let settings = Settings { now: Micros(1), caps, formats, ..Settings::default() };
             let stored = machine.disk.durable().iter().map(|bytes| bytes.to_vec()).collect();
             let nothing = Remembered::default();
             let copy = Replica::open(machine.disk.genesis().clone(), reader, settings, stored, nothing)

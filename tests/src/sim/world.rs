@@ -29,6 +29,7 @@ use super::oracle::promise::Promises;
 use super::oracle::rematch::Rematch;
 use super::oracle::time::Times;
 use super::plant::Bug;
+use super::programs::Programs;
 use super::random::{Random, Trace};
 
 /// Most events at one moment of time.
@@ -55,6 +56,7 @@ pub(super) enum Event {
     Kill(usize),
     Operate,
     SetRight,
+    Programs,
     Restore(usize, Box<Backup>),
     Probe,
 }
@@ -69,6 +71,7 @@ pub struct World {
     pub(super) random: Random,
     pub(super) nemesis: Nemesis,
     pub(super) operator: Operator,
+    pub(super) programs: Programs,
     /// The id of the next node that is new.
     pub(super) next_node: u64,
     /// How long a lease lasts.
@@ -133,6 +136,7 @@ impl World {
             generations: Generations::new(genesis),
             machines,
             operator: Operator::new(pace),
+            programs: Programs::new(seed, bug),
             next_node: count + 1,
             copies: 0,
             refusals: 0,
@@ -174,6 +178,9 @@ impl World {
         self.plan(1_000_000, Event::Fault);
         self.plan(800_000, Event::Operate);
         self.plan(50_000, Event::Probe);
+        if self.programs.mixed {
+            self.plan(1_500_000, Event::Programs);
+        }
     }
 
     /// Plans an event at a time.
@@ -260,6 +267,7 @@ impl World {
                 Ok(())
             }
             Event::Operate => self.operate(),
+            Event::Programs => self.work_on_programs(),
             Event::SetRight => {
                 self.set_clocks_right();
                 Ok(())
@@ -338,6 +346,12 @@ impl World {
             && self.is_refused(at, error)
         {
             self.refused(at);
+            return Ok(());
+        }
+        if let Err(error) = &handled
+            && self.can_not_read(at, error)
+        {
+            self.stopped_reading(at);
             return Ok(());
         }
         handled.map_err(|error| Violation::Failed { node, error: error.to_string() })?;

@@ -1,8 +1,8 @@
 //! The report of workload E1: one line for everything that an engine must say, and its hash.
 
 use sha2::{Digest, Sha256};
-use xbook::book::{Fill, Outcome};
-use xbook::types::Side;
+use xbook::book::{self, Command, Event, Refusal};
+use xbook::types::{Side, Ticks};
 
 use super::e1::{Action, Message};
 
@@ -37,25 +37,36 @@ pub struct Trade {
 }
 
 impl Answer {
-    /// The answer that a book's outcome means; nothing for a new order that was refused, which the
-    /// report has no line for.
+    /// The answer that a book's events mean; nothing for a new order that was refused, which the
+    /// report has no line for. `rested` is where the order rested before.
     #[must_use]
-    pub fn from_outcome(message: &Message, outcome: &Outcome) -> Option<Self> {
-        match (*outcome, message.action) {
-            (Outcome::Placed { cancelled, .. }, _) => {
-                Some(Self::Accepted { cancelled: !cancelled.is_zero() })
+    pub fn from_events(
+        message: &Message,
+        result: Result<(), Refusal>,
+        events: &[Event],
+        rested: Option<Ticks>,
+    ) -> Option<Self> {
+        match (result, message.action) {
+            (Err(_), Action::New { .. }) => None,
+            (Err(_), _) => Some(Self::Refused),
+            (Ok(()), Action::New { .. }) => {
+                let cancelled = matches!(events.last(), Some(Event::Removed { .. }));
+                Some(Self::Accepted { cancelled })
             }
-            (Outcome::Amended { .. }, _) => Some(Self::Modified),
-            (Outcome::Cancelled { price, .. }, _) => Some(Self::Cancelled { price: price.0 }),
-            (Outcome::Refused(_), Action::New { .. }) => None,
-            (Outcome::Refused(_), _) => Some(Self::Refused),
+            (Ok(()), Action::Modify { .. }) => Some(Self::Modified),
+            (Ok(()), Action::Cancel) => Some(Self::Cancelled { price: rested?.0 }),
         }
     }
 }
 
-impl From<&Fill> for Trade {
-    fn from(fill: &Fill) -> Self {
-        Self { maker: fill.maker.counter as u32, price: fill.price.0, quantity: fill.quantity.0 }
+impl Trade {
+    /// The trade that an event tells of.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        let Event::Traded(book::Trade { maker, price, quantity, .. }) = event else {
+            return None;
+        };
+        Some(Self { maker: maker.counter as u32, price: price.0, quantity: quantity.0 })
     }
 }
 
@@ -141,23 +152,23 @@ fn push_decimal(buffer: &mut Vec<u8>, mut number: u64) {
     buffer.extend_from_slice(&digits[first..]);
 }
 
-/// Runs all messages through an engine and returns the report's hash.
+/// Runs all messages through a book and returns the report's hash.
 ///
-/// `apply` takes a message and appends its fills.
+/// `apply` applies a command, appends its events, and returns the price at which its order rested before.
 ///
 /// # Errors
 /// The first message that was refused though it is new.
 pub fn report_hash(
     messages: &[Message],
-    mut apply: impl FnMut(&Message, &mut Vec<Fill>) -> Outcome,
+    mut apply: impl FnMut(&Command, &mut Vec<Event>) -> (Option<Ticks>, Result<(), Refusal>),
 ) -> Result<String, Message> {
     let mut reports = Reports::default();
-    let mut fills = Vec::new();
+    let mut events = Vec::new();
     for message in messages {
-        fills.clear();
-        let outcome = apply(message, &mut fills);
-        let answer = Answer::from_outcome(message, &outcome).ok_or(*message)?;
-        reports.add(message, answer, fills.iter().map(Trade::from));
+        events.clear();
+        let (rested, result) = apply(&message.command(), &mut events);
+        let answer = Answer::from_events(message, result, &events, rested).ok_or(*message)?;
+        reports.add(message, answer, events.iter().filter_map(Trade::of));
     }
     Ok(reports.hash())
 }

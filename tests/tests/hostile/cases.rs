@@ -129,8 +129,16 @@ fn greetings(target: &Target) -> Vec<Case> {
     let mut crowd = target.directory.clone();
     crowd.voters = (1..5_000).collect();
     let cases: Vec<(&str, Greeting, Code)> = vec![
-        ("an older protocol", greet(&|greeting| greeting.protocol = PROTOCOL - 1), Code::FailedPrecondition),
-        ("a newer protocol", greet(&|greeting| greeting.protocol = u32::MAX), Code::FailedPrecondition),
+        (
+            "only older protocols",
+            greet(&|greeting| (greeting.protocol, greeting.oldest_protocol) = (PROTOCOL - 1, 0)),
+            Code::FailedPrecondition,
+        ),
+        (
+            "only newer protocols",
+            greet(&|greeting| (greeting.protocol, greeting.oldest_protocol) = (u32::MAX, PROTOCOL + 1)),
+            Code::FailedPrecondition,
+        ),
         (
             "another cluster",
             greet(&|greeting| greeting.directory = Some(other.clone())),

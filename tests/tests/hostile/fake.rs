@@ -56,6 +56,7 @@ impl Who {
     pub fn greeting(&self, directory: &record::Genesis) -> Greeting {
         Greeting {
             protocol: PROTOCOL,
+            oldest_protocol: PROTOCOL,
             node: self.node,
             directory: Some(directory.clone()),
             challenge: vec![9; 32].into(),

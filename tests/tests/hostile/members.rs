@@ -4,6 +4,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use tonic::Code;
 use xbook::document::{Actor, Entry, Genesis};
+use xbook::format::Formats;
 use xbook::types::NodeId;
 use xbook_proto::peer::v1::document_message::Message as Said;
 use xbook_proto::peer::v1::frame::Content;
@@ -338,8 +339,8 @@ fn generations(target: &Target) -> Result<Vec<Case>> {
         Case::new(name, Act::Say(frames), end)
     };
     let hello = |genesis: &record::Genesis| {
-        let hash =
-            Genesis::from_record(genesis.clone(), Vec::new()).map_or([0; 32], |genesis| genesis.digest());
+        let hash = Genesis::from_record(genesis.clone(), Vec::new(), Formats::KNOWN)
+            .map_or([0; 32], |genesis| genesis.digest());
         Said::Hello(peer::Hello {
             genesis: hash.to_vec().into(),
             ack: Some(peer::Ack::default()),

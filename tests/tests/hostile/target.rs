@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use tonic::transport::Channel;
 use xbook::decimal::Grid;
 use xbook::document::{Actor, Document, Entry, Genesis};
+use xbook::format::Formats;
 use xbook::machine::{Action, Announcement, NewMarket, Origin, Request, Rules, encode_batch};
 use xbook::types::{Lots, Micros, NodeId};
 use xbook_proto::peer::v1::document_message::Message as Said;
@@ -52,7 +53,7 @@ impl Target {
     pub async fn start(members: u8) -> Result<Self> {
         let mut home = Home::new()?;
         let node = Xnode::start(&mut home).await?;
-        let question = Greeting { protocol: PROTOCOL, ..Greeting::default() };
+        let question = Greeting { protocol: PROTOCOL, oldest_protocol: PROTOCOL, ..Greeting::default() };
         let asked = Fake::open(node.peer_address(), frame(Content::Greeting(question))).await?;
         let directory = asked.greeting.directory.context("it names no cluster")?;
         let id = u64::from_str_radix(node.id(), 16)?;
@@ -102,7 +103,7 @@ impl Target {
 
     /// The genesis of the directory.
     pub fn directory_genesis(&self) -> Result<Genesis> {
-        Ok(Genesis::from_record(self.directory.clone(), Vec::new())?)
+        Ok(Genesis::from_record(self.directory.clone(), Vec::new(), Formats::KNOWN)?)
     }
 
     /// Orders are placed and cancelled in time, memory is bounded, and the book is as it was.

@@ -5,29 +5,31 @@ use std::hint::black_box;
 use super::index::{Hash, OrderIndex};
 use super::queue::{Entry, Handle, Queues};
 use super::slab::NIL;
-use super::{Book, Command, Fill, Outcome, Refusal, Style, reaches};
+use super::{Book, Command, Event, Refusal, Style, Trade, reaches};
 use crate::types::{Lots, OrderId, Side, Ticks};
 
 /// How many commands [`Book::warm`] fetches for at a time: more than a processor can wait for at once.
 const WARM_GROUP: usize = 32;
 
 impl Book {
-    /// Applies a command; its fills are appended to `fills` in the order in which they happened.
+    /// Applies a command; what it does is appended to `events` as it happens.
     ///
-    /// A refused command changes nothing and has no fills. Does not allocate once the book and
-    /// `fills` have seen their largest size, and touches as many orders as it fills, plus one.
+    /// A refused command changes nothing and has no events. Does not allocate once the book and
+    /// `events` have seen their largest size, and touches as many orders as it trades with, plus one.
+    ///
+    /// # Errors
+    /// [`Refusal`].
     #[inline]
-    pub fn apply(&mut self, command: &Command, fills: &mut Vec<Fill>) -> Outcome {
-        let result = match *command {
+    pub fn apply(&mut self, command: &Command, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        match *command {
             Command::Place { id, side, limit, quantity, style } => {
-                self.place(Placing { id, side, limit, quantity: quantity.0, style }, fills)
+                self.place(Placing { id, side, limit, quantity: quantity.0, style }, events)
             }
             Command::Amend { id, price, open, post_only } => {
-                self.amend(id, price.0, open.0, post_only, fills)
+                self.amend(id, price.0, open.0, post_only, events)
             }
-            Command::Cancel { id } => self.cancel(id),
-        };
-        result.unwrap_or_else(Outcome::Refused)
+            Command::Cancel { id } => self.cancel(id, events),
+        }
     }
 
     /// Fetches what the commands will need from memory, all at once; changes nothing.
@@ -51,7 +53,7 @@ impl Book {
         black_box(touched);
     }
 
-    fn place(&mut self, order: Placing, fills: &mut Vec<Fill>) -> Result<Outcome, Refusal> {
+    fn place(&mut self, order: Placing, events: &mut Vec<Event>) -> Result<(), Refusal> {
         let Placing { id, side, quantity, style, .. } = order;
         let hash = Hash::of(id);
         if self.find(hash, id).is_some() {
@@ -66,18 +68,22 @@ impl Book {
 
         let mut open = quantity;
         if takes {
-            open = self.take(side, limit, quantity, fills);
+            open = self.take((id, side), limit, quantity, events);
         }
-        let rests = matches!(style, Style::Rest | Style::PostOnly);
-        if open == 0 || !rests {
-            return Ok(Outcome::Placed { open: Lots::ZERO, cancelled: Lots(open) });
+        if open == 0 {
+            return Ok(());
+        }
+        if !matches!(style, Style::Rest | Style::PostOnly) {
+            events.push(Event::Removed { order: id, open: Lots(open) });
+            return Ok(());
         }
         // An order that took has no level of its own side at its limit (the book was not crossed), so
         // a total can only overflow where nothing was changed yet.
         let handle =
             self.attach(side, limit, Entry { id, open }).map_err(|_overflow| Refusal::LevelOverflow)?;
         self.index.insert(hash, handle);
-        Ok(Outcome::Placed { open: Lots(open), cancelled: Lots::ZERO })
+        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open) });
+        Ok(())
     }
 
     /// What the style alone refuses.
@@ -122,20 +128,21 @@ impl Book {
     }
 
     /// Takes from the other side within the limit, best price first, and returns what is left over.
-    fn take(&mut self, taker: Side, limit: u64, quantity: u64, fills: &mut Vec<Fill>) -> u64 {
+    fn take(&mut self, taker: (OrderId, Side), limit: u64, quantity: u64, events: &mut Vec<Event>) -> u64 {
+        let (taker, side) = taker;
         let mut left = quantity;
         while left > 0 {
-            let other = self.ladder(taker.opposite());
-            if other.best == NIL || !reaches(taker, limit, other.best_price) {
+            let other = self.ladder(side.opposite());
+            if other.best == NIL || !reaches(side, limit, other.best_price) {
                 break;
             }
-            left = self.take_level(other.best, left, fills);
+            left = self.take_level(other.best, taker, left, events);
         }
         left
     }
 
     /// Takes from one level, longest waiting order first.
-    fn take_level(&mut self, number: u32, quantity: u64, fills: &mut Vec<Fill>) -> u64 {
+    fn take_level(&mut self, number: u32, taker: OrderId, quantity: u64, events: &mut Vec<Event>) -> u64 {
         let mut left = quantity;
         let mut chunk = NIL;
         let level = &mut self.levels[number];
@@ -153,7 +160,14 @@ impl Book {
             let traded = maker.open.min(left);
             left -= traded;
             let maker_open = maker.open - traded;
-            fills.push(Fill { maker: id, price, quantity: Lots(traded), maker_open: Lots(maker_open) });
+            events.push(Event::Traded(Trade {
+                maker: id,
+                taker,
+                price,
+                quantity: Lots(traded),
+                maker_open: Lots(maker_open),
+                taker_open: Lots(left),
+            }));
             if maker_open > 0 {
                 maker.open = maker_open;
                 level.total -= traded;
@@ -174,8 +188,8 @@ impl Book {
         price: u64,
         open: u64,
         post_only: bool,
-        fills: &mut Vec<Fill>,
-    ) -> Result<Outcome, Refusal> {
+        events: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
         let hash = Hash::of(id);
         let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
         if open == 0 {
@@ -184,16 +198,10 @@ impl Book {
         let number = self.level_of(handle);
         let (side, previous_price) = (self.levels[number].side, self.levels[number].price);
         let previous_open = self.queues.entry(handle).open;
-        let amended = |left: u64, kept_priority| Outcome::Amended {
-            side,
-            previous_price: Ticks(previous_price),
-            previous_open: Lots(previous_open),
-            open: Lots(left),
-            kept_priority,
-        };
         if price == previous_price && open <= previous_open {
             self.shrink(number, handle, open);
-            return Ok(amended(open, true));
+            events.push(Event::Reduced { order: id, open: Lots(open) });
+            return Ok(());
         }
         let takes = self.would_take(side, price);
         if takes && post_only {
@@ -203,9 +211,13 @@ impl Book {
             return Err(Refusal::LevelOverflow);
         }
         self.detach(number, handle);
-        let left = if takes { self.take(side, price, open, fills) } else { open };
+        events.push(Event::Lifted { order: id, price: Ticks(price), open: Lots(open) });
+        let left = if takes { self.take((id, side), price, open, events) } else { open };
         self.settle(hash, handle, side, price, Entry { id, open: left });
-        Ok(amended(left, false))
+        if left > 0 {
+            events.push(Event::Rested { order: id, side, price: Ticks(price), open: Lots(left) });
+        }
+        Ok(())
     }
 
     /// Gives an order a smaller open quantity, above zero, in its place.
@@ -217,7 +229,7 @@ impl Book {
 
     /// Whether an order that rests (`from`: price and quantity) could move to this price and quantity
     /// without its level's total leaving 64 bits.
-    pub(super) fn fits(&self, side: Side, price: u64, open: u64, from: (u64, u64)) -> bool {
+    fn fits(&self, side: Side, price: u64, open: u64, from: (u64, u64)) -> bool {
         let Some(number) = self.ladder(side).tree.get(&self.levels, price) else { return true };
         let own = if price == from.0 { from.1 } else { 0 };
         (self.levels[number].total - own).checked_add(open).is_some()
@@ -225,7 +237,7 @@ impl Book {
 
     /// Files a detached order anew: at the back of its new level, or nowhere if nothing is left.
     /// The caller has checked that it fits.
-    pub(super) fn settle(&mut self, hash: Hash, old: Handle, side: Side, price: u64, entry: Entry) {
+    fn settle(&mut self, hash: Hash, old: Handle, side: Side, price: u64, entry: Entry) {
         let attached = if entry.open == 0 { None } else { self.attach(side, price, entry).ok() };
         match attached {
             Some(handle) => self.index.replace(hash, old, handle),
@@ -233,15 +245,13 @@ impl Book {
         }
     }
 
-    fn cancel(&mut self, id: OrderId) -> Result<Outcome, Refusal> {
+    fn cancel(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<(), Refusal> {
         let hash = Hash::of(id);
         let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
         let open = Lots(self.queues.entry(handle).open);
-        let number = self.level_of(handle);
-        let (side, price) = (self.levels[number].side, Ticks(self.levels[number].price));
-        self.detach(number, handle);
-        self.index.remove(hash, handle);
-        Ok(Outcome::Cancelled { side, price, open })
+        self.take_out(hash, handle);
+        events.push(Event::Removed { order: id, open });
+        Ok(())
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! Command ──> apply ──┬─ refused: nothing was changed
-//!                     └─ take from the other side ──> fills ──> the rest rests, or is cancelled
+//!                     └─ events: it traded with ..., the rest rested, or was removed
 //! ```
 //!
 //! Two callers use a [`Book`]. A lease holder *matches* with it: [`Book::apply`] decides what a
-//! command does. Everyone else *replays* what a holder decided: [`Book::rest`], [`Book::reduce`],
-//! [`Book::requote`] and [`Book::remove`] apply recorded executions one by one, never match, and
-//! answer with a [`Misfit`] if the record does not fit the book.
+//! command does and says so in [`Event`]s. Everyone else *replays* what a holder decided:
+//! [`Book::replay`] applies such events one by one, never matches, and answers with a [`Misfit`] if an
+//! event does not fit the book.
 //!
 //! The book knows no clock, no accounts, no documents and no networks. The same commands give the
 //! same outcomes and the same book everywhere, and once it has reached its largest size it no longer
@@ -19,7 +19,6 @@
 //! - `index`: from an order's id to its place in a chunk;
 //! - `slab`: where chunks, levels and tree nodes live.
 
-mod command;
 mod index;
 mod matching;
 mod queue;
@@ -27,10 +26,11 @@ mod read;
 mod replay;
 mod slab;
 mod tree;
+mod words;
 
-pub use command::{Command, Fill, LevelView, Outcome, Refusal, Resting, Style};
 pub use read::digest_of;
 pub use replay::Misfit;
+pub use words::{Command, Event, LevelView, Refusal, Resting, Style, Trade};
 
 use std::fmt;
 

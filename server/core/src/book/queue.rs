@@ -208,6 +208,13 @@ impl Queues {
         let live = if level.head == NIL { 0 } else { self.chunks[level.head].live };
         QueueIter { queues: self, chunk: level.head, live }
     }
+
+    /// The orders behind an order of a level.
+    pub(super) fn iter_behind(&self, handle: Handle) -> QueueIter<'_> {
+        let behind = u32::MAX << handle.position() << 1;
+        let chunk = handle.chunk();
+        QueueIter { queues: self, chunk, live: self.chunks[chunk].live & behind }
+    }
 }
 
 /// Walks a queue from its front.

@@ -1,7 +1,7 @@
 //! Reading the book: best prices, levels (L2), orders (L3), the digest.
 
 use super::index::Hash;
-use super::queue::Handle;
+use super::queue::{Handle, QueueIter};
 use super::slab::NIL;
 use super::tree::TreeIter;
 use super::{Book, LevelView, Resting, reaches};
@@ -41,6 +41,12 @@ impl Book {
         self.walk(side).map(|number| self.view(number))
     }
 
+    /// The price levels of a side that are further from the best than a price, from there outwards.
+    pub fn levels_beyond(&self, side: Side, price: Ticks) -> impl Iterator<Item = LevelView> {
+        let tree = &self.ladder(side).tree;
+        tree.iter_beyond(&self.levels, price.0, side == Side::Buy).map(|number| self.view(number))
+    }
+
     /// The level at a price.
     #[must_use]
     pub fn level(&self, side: Side, price: Ticks) -> Option<LevelView> {
@@ -51,6 +57,14 @@ impl Book {
     pub fn orders_at(&self, side: Side, price: Ticks) -> impl Iterator<Item = Resting> {
         let found = self.ladder(side).tree.get(&self.levels, price.0);
         found.into_iter().flat_map(|number| self.queue(number))
+    }
+
+    /// The orders behind a resting order in its level, in time priority; none if it does not rest.
+    pub fn orders_behind(&self, id: OrderId) -> impl Iterator<Item = Resting> {
+        let found = self.find(Hash::of(id), id);
+        found
+            .into_iter()
+            .flat_map(move |handle| self.resting(self.level_of(handle), self.queues.iter_behind(handle)))
     }
 
     /// All orders of a side in the order in which they would trade: from the best price outwards, and
@@ -148,6 +162,11 @@ impl Book {
     }
 
     fn queue(&self, number: u32) -> impl Iterator<Item = Resting> {
+        self.resting(number, self.queues.iter(&self.levels[number]))
+    }
+
+    /// Orders of a level as they are read.
+    fn resting<'a>(&self, number: u32, queue: QueueIter<'a>) -> impl Iterator<Item = Resting> + use<'a> {
         let level = &self.levels[number];
         let (side, price) = (level.side, Ticks(level.price));
         let resting = move |(_, entry): (Handle, &super::Entry)| Resting {
@@ -156,7 +175,7 @@ impl Book {
             price,
             open: Lots(entry.open),
         };
-        self.queues.iter(level).map(resting)
+        queue.map(resting)
     }
 }
 

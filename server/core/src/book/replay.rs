@@ -1,31 +1,29 @@
-//! Replaying: recorded executions applied to a book, without matching.
+//! Replaying: recorded events applied to a book, without matching.
 //!
-//! What a holder's [`Book::apply`] did is recorded as: a `reduce` of the maker for each fill, then for
-//! the taker a `rest` of what rests, or a `requote` (`remove` if it filled whole) of an amended order;
-//! and a `remove` for a cancel. Applied in this order they give an equal book.
+//! The events of a holder's [`Book::apply`], applied one by one in their order, give an equal book.
 
-use super::Book;
 use super::index::Hash;
-use super::queue::Entry;
+use super::queue::{Entry, Handle};
+use super::{Book, Event, Trade};
 use crate::types::{Lots, OrderId, Side, Ticks};
 
-/// A recorded execution does not fit the book. Nothing was changed. If several reasons hold, the
+/// A recorded event does not fit the book. Nothing was changed. If several reasons hold, the
 /// first in this order is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Misfit {
-    /// `rest`: the id rests already.
+    /// Rested: the id rests already.
     #[error("order {0} rests already")]
     DuplicateId(OrderId),
-    /// `reduce`, `requote`, `remove`: the id does not rest.
+    /// Traded, reduced, lifted: the id does not rest.
     #[error("order {0} does not rest")]
     UnknownOrder(OrderId),
     /// A quantity of zero.
     #[error("order {0}: the quantity is zero")]
     ZeroQuantity(OrderId),
-    /// `rest`: the book holds its maximum of orders.
+    /// Rested: the book holds its maximum of orders.
     #[error("order {0} would be one more than the book may hold")]
     BookFull(OrderId),
-    /// `rest`, `requote`: at this price the order would cross the other side.
+    /// Rested: at this price the order would cross the other side.
     #[error("order {id} at {} ticks would cross the book", price.0)]
     Crossed {
         /// The order.
@@ -33,17 +31,27 @@ pub enum Misfit {
         /// Its price.
         price: Ticks,
     },
-    /// `reduce`: more than is open.
-    #[error("order {id}: {} lots traded, but only {} open", by.0, open.0)]
-    Overfill {
+    /// Traded: not at the maker's price.
+    #[error("order {id} rests at {} ticks, not at {}", rests.0, recorded.0)]
+    Price {
         /// The order.
         id: OrderId,
-        /// What was recorded as traded.
-        by: Lots,
+        /// As recorded.
+        recorded: Ticks,
+        /// Its price.
+        rests: Ticks,
+    },
+    /// The recorded amounts don't follow from what is open.
+    #[error("order {id} has {} lots open, which does not lead to the recorded {}", open.0, recorded.0)]
+    Amount {
+        /// The order.
+        id: OrderId,
+        /// What is recorded to be open, before or after.
+        recorded: Lots,
         /// What is open.
         open: Lots,
     },
-    /// `rest`, `requote`: the level's total would not fit into 64 bits.
+    /// Rested: the level's total would not fit into 64 bits.
     #[error("order {id}: the total of the level at {} ticks would not fit into 64 bits", price.0)]
     LevelOverflow {
         /// The order.
@@ -54,11 +62,39 @@ pub enum Misfit {
 }
 
 impl Book {
-    /// A new order rests at the back of its level.
+    /// Applies a recorded event.
+    ///
+    /// Of an order that is not in the book, `Removed` tells nothing to it: the order had been taken in hand,
+    /// tried to trade, and may not rest.
     ///
     /// # Errors
-    /// Duplicate id, zero quantity, full book, crossed book, level overflow.
-    pub fn rest(&mut self, id: OrderId, side: Side, price: Ticks, open: Lots) -> Result<(), Misfit> {
+    /// [`Misfit`].
+    pub fn replay(&mut self, event: &Event) -> Result<(), Misfit> {
+        match *event {
+            Event::Traded(trade) => self.trade(&trade),
+            Event::Rested { order, side, price, open } => self.rest(order, side, price, open),
+            Event::Reduced { order, open } => self.reduce(order, open),
+            Event::Lifted { order, open, .. } => {
+                let (hash, handle) = self.find_resting(order, open)?;
+                self.take_out(hash, handle);
+                Ok(())
+            }
+            Event::Removed { order, open } => match self.find_resting(order, open) {
+                Err(Misfit::UnknownOrder(_)) => Ok(()),
+                Err(misfit) => Err(misfit),
+                Ok((hash, handle)) => {
+                    let found = Lots(self.queues.entry(handle).open);
+                    if found != open {
+                        return Err(Misfit::Amount { id: order, recorded: open, open: found });
+                    }
+                    self.take_out(hash, handle);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn rest(&mut self, id: OrderId, side: Side, price: Ticks, open: Lots) -> Result<(), Misfit> {
         let hash = Hash::of(id);
         if self.find(hash, id).is_some() {
             return Err(Misfit::DuplicateId(id));
@@ -79,71 +115,46 @@ impl Book {
         Ok(())
     }
 
-    /// A maker traded: its open quantity shrinks in its place, and at zero it is gone. Returns what is
-    /// left.
-    ///
-    /// # Errors
-    /// Unknown order, zero quantity, more than is open.
-    pub fn reduce(&mut self, id: OrderId, by: Lots) -> Result<Lots, Misfit> {
-        let hash = Hash::of(id);
-        let handle = self.find(hash, id).ok_or(Misfit::UnknownOrder(id))?;
-        if by.is_zero() {
-            return Err(Misfit::ZeroQuantity(id));
+    /// A maker traded: its open quantity shrinks in its place, and at zero it is gone.
+    fn trade(&mut self, trade: &Trade) -> Result<(), Misfit> {
+        let id = trade.maker;
+        let (hash, handle) = self.find_resting(id, trade.quantity)?;
+        let number = self.level_of(handle);
+        let rests = Ticks(self.levels[number].price);
+        if rests != trade.price {
+            return Err(Misfit::Price { id, recorded: trade.price, rests });
         }
         let open = self.queues.entry(handle).open;
-        let left = open.checked_sub(by.0).ok_or(Misfit::Overfill { id, by, open: Lots(open) })?;
-        let number = self.level_of(handle);
-        if left == 0 {
-            self.detach(number, handle);
-            self.index.remove(hash, handle);
-        } else {
-            self.shrink(number, handle, left);
+        if open.checked_sub(trade.quantity.0) != Some(trade.maker_open.0) {
+            return Err(Misfit::Amount { id, recorded: trade.maker_open, open: Lots(open) });
         }
-        Ok(Lots(left))
+        match trade.maker_open.0 {
+            0 => self.take_out(hash, handle),
+            left => self.shrink(number, handle, left),
+        }
+        Ok(())
     }
 
-    /// An order was amended and still rests, with this price and open quantity. Returns whether it
-    /// kept its place, by the rule of [`super::Command::Amend`]: the same price and no more quantity.
-    ///
-    /// An amended order that took and rests with the remainder lost its place even if the remainder is
-    /// smaller than before; it took because of another price, so the rule says so too.
-    ///
-    /// # Errors
-    /// Unknown order, zero quantity, crossed book, level overflow.
-    pub fn requote(&mut self, id: OrderId, price: Ticks, open: Lots) -> Result<bool, Misfit> {
-        let hash = Hash::of(id);
-        let handle = self.find(hash, id).ok_or(Misfit::UnknownOrder(id))?;
-        if open.is_zero() {
-            return Err(Misfit::ZeroQuantity(id));
+    fn reduce(&mut self, id: OrderId, open: Lots) -> Result<(), Misfit> {
+        let (_, handle) = self.find_resting(id, open)?;
+        let before = self.queues.entry(handle).open;
+        if open.0 > before {
+            return Err(Misfit::Amount { id, recorded: open, open: Lots(before) });
         }
-        let number = self.level_of(handle);
-        let (side, old_price) = (self.levels[number].side, self.levels[number].price);
-        let old_open = self.queues.entry(handle).open;
-        if price.0 == old_price && open.0 <= old_open {
-            self.shrink(number, handle, open.0);
-            return Ok(true);
-        }
-        if self.would_take(side, price.0) {
-            return Err(Misfit::Crossed { id, price });
-        }
-        if !self.fits(side, price.0, open.0, (old_price, old_open)) {
-            return Err(Misfit::LevelOverflow { id, price });
-        }
-        self.detach(number, handle);
-        self.settle(hash, handle, side, price.0, Entry { id, open: open.0 });
-        Ok(false)
+        self.shrink(self.level_of(handle), handle, open.0);
+        Ok(())
     }
 
-    /// An order left the book: cancelled, expired, or amended and filled whole. Returns what was open.
-    ///
-    /// # Errors
-    /// Unknown order.
-    pub fn remove(&mut self, id: OrderId) -> Result<Lots, Misfit> {
+    /// Where an order rests of which an event tells this quantity.
+    fn find_resting(&self, id: OrderId, quantity: Lots) -> Result<(Hash, Handle), Misfit> {
         let hash = Hash::of(id);
         let handle = self.find(hash, id).ok_or(Misfit::UnknownOrder(id))?;
-        let open = self.queues.entry(handle).open;
+        if quantity.is_zero() { Err(Misfit::ZeroQuantity(id)) } else { Ok((hash, handle)) }
+    }
+
+    /// Takes a resting order out of its level and of the index.
+    pub(super) fn take_out(&mut self, hash: Hash, handle: Handle) {
         self.detach(self.level_of(handle), handle);
         self.index.remove(hash, handle);
-        Ok(Lots(open))
     }
 }

@@ -186,6 +186,41 @@ impl PriceTree {
         iter.enter(self.root);
         iter
     }
+
+    /// The levels beyond a price, in the order of their prices.
+    pub(super) fn iter_beyond(&self, levels: &Slab<Level>, price: u64, descending: bool) -> TreeIter<'_> {
+        let mut iter = TreeIter { tree: self, descending, stack: [(NIL, 0); DEPTH], depth: 0, level: NIL };
+        let beyond = |other: u64| if descending { other < price } else { other > price };
+        let mut child = self.root;
+        while child & NODE != 0 {
+            let number = child & !NODE;
+            let node = &self.nodes[number];
+            if !node.covers(price) {
+                // All prices under it are on the same side of this one.
+                if beyond(node.prefix) {
+                    iter.enter(child);
+                } else {
+                    iter.advance();
+                }
+                return iter;
+            }
+            let digit = node.digit(price);
+            let others = if descending { (1 << digit) - 1 } else { u64::MAX << digit << 1 };
+            iter.stack[iter.depth] = (number, node.present & others);
+            iter.depth += 1;
+            if !node.has(digit) {
+                iter.advance();
+                return iter;
+            }
+            child = node.children[digit as usize];
+        }
+        if child != NIL && beyond(levels[child].price) {
+            iter.level = child;
+        } else {
+            iter.advance();
+        }
+        iter
+    }
 }
 
 /// Walks the levels of a tree by price.
@@ -213,6 +248,22 @@ impl TreeIter<'_> {
         self.level = child;
     }
 
+    /// Goes up to the next child that is still to come, and down from it.
+    fn advance(&mut self) {
+        self.level = NIL;
+        while self.depth > 0 {
+            let (number, rest) = self.stack[self.depth - 1];
+            if rest == 0 {
+                self.depth -= 1;
+                continue;
+            }
+            let (digit, rest) = self.pick(rest);
+            self.stack[self.depth - 1].1 = rest;
+            self.enter(self.tree.nodes[number].children[digit as usize]);
+            break;
+        }
+    }
+
     /// The next bit in our direction, and the bits without it.
     fn pick(&self, bits: u64) -> (u32, u64) {
         let digit =
@@ -229,18 +280,7 @@ impl Iterator for TreeIter<'_> {
         if level == NIL {
             return None;
         }
-        self.level = NIL;
-        while self.depth > 0 {
-            let (number, rest) = self.stack[self.depth - 1];
-            if rest == 0 {
-                self.depth -= 1;
-                continue;
-            }
-            let (digit, rest) = self.pick(rest);
-            self.stack[self.depth - 1].1 = rest;
-            self.enter(self.tree.nodes[number].children[digit as usize]);
-            break;
-        }
+        self.advance();
         Some(level)
     }
 }

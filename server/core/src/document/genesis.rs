@@ -12,14 +12,12 @@ use xbook_proto::record::v1 as record;
 
 use super::entry::KINDS;
 use super::{Actor, DocumentError, encode};
+use crate::format::{Format, Formats};
 use crate::machine::{
     Caps, ChainHead, Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart,
     chain_start,
 };
 use crate::types::{Micros, NodeId, Position};
-
-/// Version of the genesis' encoding.
-const FORMAT: u32 = 1;
 
 /// Most parts of a genesis: more than the largest state has, and 256 MiB at most.
 const MAX_PARTS: u32 = 1_024;
@@ -37,13 +35,17 @@ pub struct Genesis {
 /// A genesis that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum GenesisError {
-    /// Written by another version.
-    #[error("the genesis of {name} has format {format}, this program knows {FORMAT}")]
+    /// In a format that this node can't read.
+    #[error("generation {generation} of {name} has format {format}, and this node reads {reads}")]
     Format {
         /// The document.
         name: String,
-        /// The format.
-        format: u32,
+        /// The generation.
+        generation: u64,
+        /// Its format.
+        format: Format,
+        /// What the node reads.
+        reads: Formats,
     },
     /// Without valid rules or voters.
     #[error("the genesis of {name} is malformed")]
@@ -75,7 +77,8 @@ impl Genesis {
     fn first(name: &str, voters: Vec<NodeId>, rules: Option<record::Rules>) -> Self {
         let voters = sorted(voters);
         let name = name.to_owned();
-        let record = record::Genesis { format: FORMAT, name, voters, rules, ..record::Genesis::default() };
+        let format = Format::FIRST.0;
+        let record = record::Genesis { format, name, voters, rules, ..record::Genesis::default() };
         Self { record, parts: Vec::new() }
     }
 
@@ -85,11 +88,12 @@ impl Genesis {
     pub fn after(
         &self,
         (sealed, parts): (&State, Vec<Bytes>),
+        format: Format,
         voters: &[NodeId],
         (term, holder): (u64, Actor),
     ) -> Self {
         let record = record::Genesis {
-            format: FORMAT,
+            format: format.0,
             name: self.record.name.clone(),
             generation: self.record.generation + 1,
             voters: sorted(voters.to_vec()),
@@ -106,12 +110,16 @@ impl Genesis {
         Self { record, parts }
     }
 
-    /// Takes a header and its parts.
+    /// Takes a header and its parts, of a format that can be read.
     ///
     /// # Errors
-    /// It is of another version or malformed, or the parts are not its own.
-    pub fn from_record(record: record::Genesis, parts: Vec<Bytes>) -> Result<Self, GenesisError> {
-        check(&record)?;
+    /// It has another format or is malformed, or the parts are not its own.
+    pub fn from_record(
+        record: record::Genesis,
+        parts: Vec<Bytes>,
+        formats: Formats,
+    ) -> Result<Self, GenesisError> {
+        check(&record, formats)?;
         if record.parts as usize != parts.len() || record.parts_hash != hash(&parts) {
             return Err(GenesisError::Parts { name: record.name });
         }
@@ -140,6 +148,20 @@ impl Genesis {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.record.generation
+    }
+
+    /// The format of the generation.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        Format(self.record.format)
+    }
+
+    /// Whether the generation is in a format that can be read.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn check_format(&self, formats: Formats) -> Result<(), GenesisError> {
+        check_format(&self.record, formats)
     }
 
     /// The voters, ascending.
@@ -234,11 +256,9 @@ impl Genesis {
 /// Checks a header: what may be said of it without its parts.
 ///
 /// # Errors
-/// It is of another version or malformed.
-pub fn check(record: &record::Genesis) -> Result<(), GenesisError> {
-    if record.format != FORMAT {
-        return Err(GenesisError::Format { name: record.name.clone(), format: record.format });
-    }
+/// It has a format that can't be read, or is malformed.
+pub fn check(record: &record::Genesis, formats: Formats) -> Result<(), GenesisError> {
+    check_format(record, formats)?;
     let rules_fit = match &record.rules {
         None => record.name == DIRECTORY,
         Some(rules) => record.name != DIRECTORY && Rules::from_record(rules).is_some(),
@@ -257,21 +277,32 @@ pub fn check(record: &record::Genesis) -> Result<(), GenesisError> {
     }
 }
 
+/// What else a header says is known only in a format that can be read.
+fn check_format(record: &record::Genesis, formats: Formats) -> Result<(), GenesisError> {
+    let format = Format(record.format);
+    if formats.contains(format) {
+        return Ok(());
+    }
+    let (name, generation) = (record.name.clone(), record.generation);
+    Err(GenesisError::Format { name, generation, format, reads: formats })
+}
+
 /// A genesis that comes from a peer, part by part.
 #[derive(Debug)]
 pub struct GenesisDraft {
     record: record::Genesis,
     parts: Vec<Bytes>,
+    formats: Formats,
 }
 
 impl GenesisDraft {
-    /// Begins with a header.
+    /// Begins with a header, of a format that can be read.
     ///
     /// # Errors
-    /// It is of another version or malformed.
-    pub fn new(record: record::Genesis) -> Result<Self, GenesisError> {
-        check(&record)?;
-        Ok(Self { record, parts: Vec::new() })
+    /// It has another format or is malformed.
+    pub fn new(record: record::Genesis, formats: Formats) -> Result<Self, GenesisError> {
+        check(&record, formats)?;
+        Ok(Self { record, parts: Vec::new(), formats })
     }
 
     /// Whether a header is this one's.
@@ -309,7 +340,7 @@ impl GenesisDraft {
     /// # Errors
     /// The parts are not those that the header speaks of.
     pub fn finish(self) -> Result<Genesis, GenesisError> {
-        Genesis::from_record(self.record, self.parts)
+        Genesis::from_record(self.record, self.parts, self.formats)
     }
 }
 

@@ -1,10 +1,10 @@
 //! One generation's Automerge document: typed appends and reads. The only room that knows
 //! Automerge.
 //!
-//! The layout is DESIGN.md's, section 3: a few root maps, in them a map for each writer, in it
+//! The layout: a few root maps, in them a map for each writer, in it
 //! that writer's entries. Each entry has one writer and is written once, so merging never meets a
 //! conflict. Keys sort in reverse of time, so a new entry is always the first of its map: that is
-//! what keeps the cost of applying a change flat (AUTOMERGE.md).
+//! what keeps the cost of applying a change flat.
 //!
 //! [`Document::append`] makes one change out of all entries of a tick. [`Document::apply`] takes
 //! changes from the disk or from peers and returns the entries that they brought.

@@ -4,6 +4,7 @@ use xbook_proto::record::v1 as record;
 
 use super::*;
 use crate::decimal::Grid;
+use crate::format::Formats;
 use crate::machine::{NewMarket, Rules};
 use crate::types::{Micros, NodeId};
 
@@ -33,7 +34,7 @@ fn parse(change: &LocalChange) -> RawChange {
 fn the_genesis_is_the_same_everywhere() {
     let heads = |genesis: &Genesis| genesis.document().unwrap().0.get_heads();
     assert_eq!(heads(&genesis()), heads(&genesis()));
-    assert_eq!(Genesis::from_record(genesis().record().clone(), Vec::new()), Ok(genesis()));
+    assert_eq!(Genesis::from_record(genesis().record().clone(), Vec::new(), Formats::KNOWN), Ok(genesis()));
 }
 
 #[test]

@@ -5,11 +5,9 @@
 //! block, as plain numbers and texts, so that no encoder has a say in it. Under the lease, where nothing is
 //! kept of a block, the same content is written while the batch is made.
 
-use xbook_proto::v1::Reason;
-
 use super::{Change, FillOf, Order, Origin, halves};
 use crate::decimal::Grid;
-use crate::types::{Micros, Position};
+use crate::types::{Micros, Position, Reason};
 
 /// The head of a chain.
 pub type ChainHead = [u8; 32];

@@ -4,13 +4,11 @@
 //! A node admits only such requests, so an intent from elsewhere that breaks one was made by no
 //! correct node.
 
-use xbook_proto::v1::TimeInForce;
-
 use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
 use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules};
 use crate::decimal::MAX_STEPS;
-use crate::types::{Lots, NodeId, Ticks};
+use crate::types::{Lots, NodeId, Ticks, TimeInForce};
 
 /// Whether a text is a market's name: BASE/QUOTE, each 1 to 12 of A-Z and 0-9.
 #[must_use]

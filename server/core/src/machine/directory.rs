@@ -4,18 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
-
-use super::FoldError;
 use super::check::is_address;
 use super::intent::{Action, Intent, NewMarket};
 use super::join::{Announcement, Invitation, PublicKey, Tokens};
 use super::journal::Journal;
 use super::parts::{Part, Writer};
-use super::step::Step;
+use super::tape::Event;
 use super::{Digest, Rules};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 /// Most markets that a directory holds.
 pub const MAX_MARKETS: usize = 1_000;
@@ -91,34 +87,27 @@ impl Directory {
         &self.tokens
     }
 
-    /// Decides what becomes of an intent and applies it.
-    pub(super) fn sequence(
-        &mut self,
-        id: OrderId,
-        intent: &Intent,
-        journal: &mut Journal,
-    ) -> Result<Step, FoldError> {
-        let step = match &intent.request.action {
+    /// Decides what becomes of an intent at a tape time; changes nothing.
+    pub(super) fn decide(&self, id: OrderId, intent: &Intent, time: Micros) -> Event {
+        let refused = |reason| Event::Refused { reason };
+        match &intent.request.action {
             Action::CreateMarket(new) if self.markets.contains_key(&new.name) => {
-                Step::refused(Reason::MarketExists)
+                refused(Reason::MarketExists)
             }
-            Action::CreateMarket(_) if self.markets.len() >= MAX_MARKETS => Step::refused(Reason::TooMany),
-            Action::CreateMarket(_) => Step::plain(Outcome::Created, Reason::Unspecified),
-            Action::Announce(announced) => match self.check_announced(id.node, announced, journal.block.time)
-            {
-                Ok(()) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
-                Err(reason) => Step::refused(reason),
+            Action::CreateMarket(_) if self.markets.len() >= MAX_MARKETS => refused(Reason::TooMany),
+            Action::CreateMarket(_) => Event::MarketCreated,
+            Action::Announce(announced) => match self.check_announced(id.node, announced, time) {
+                Ok(()) => Event::NodeChanged,
+                Err(reason) => refused(reason),
             },
-            Action::RemoveNode(node) if !self.nodes.contains_key(node) => Step::refused(Reason::UnknownNode),
-            Action::RemoveNode(_) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
-            Action::Invite(invitation) if !self.tokens.has_room(&invitation.hash, journal.block.time) => {
-                Step::refused(Reason::TooMany)
+            Action::RemoveNode(node) if !self.nodes.contains_key(node) => refused(Reason::UnknownNode),
+            Action::RemoveNode(_) => Event::NodeChanged,
+            Action::Invite(invitation) if !self.tokens.has_room(&invitation.hash, time) => {
+                refused(Reason::TooMany)
             }
-            Action::Invite(_) => Step::plain(Outcome::NodeChanged, Reason::Unspecified),
-            _ => Step::refused(Reason::UnknownValue),
-        };
-        self.apply(id, intent, &step, journal)?;
-        Ok(step)
+            Action::Invite(_) => Event::NodeChanged,
+            _ => refused(Reason::UnknownValue),
+        }
     }
 
     /// Whether a node may say so of itself at a tape time. The directory's first node needs no token:
@@ -150,35 +139,30 @@ impl Directory {
         }
     }
 
-    /// Applies a recorded step.
-    pub(super) fn apply(
+    /// Takes an event of an intent's step; `None` if it does not fit.
+    pub(super) fn fold(
         &mut self,
-        id: OrderId,
-        intent: &Intent,
-        step: &Step,
+        event: &Event,
+        (id, intent): (OrderId, &Intent),
         journal: &mut Journal,
-    ) -> Result<(), FoldError> {
-        let position = journal.advance();
-        match (step.outcome, &intent.request.action) {
-            (Outcome::Created, Action::CreateMarket(new)) => {
-                let entry = entry(new, position);
+    ) -> Option<()> {
+        match (event, &intent.request.action) {
+            (Event::MarketCreated, Action::CreateMarket(new)) => {
+                let entry = entry(new, journal.position);
                 journal.market(&entry);
-                self.markets.insert(entry.name.clone(), entry);
-                Ok(())
+                self.markets.insert(entry.name.clone(), entry).is_none().then_some(())
             }
-            (Outcome::NodeChanged, Action::Announce(announced)) => {
-                self.announce(id.node, announced, position);
-                Ok(())
+            (Event::NodeChanged, Action::Announce(announced)) => {
+                self.announce(id.node, announced, journal.position);
+                Some(())
             }
-            (Outcome::NodeChanged, Action::Invite(invitation)) => {
+            (Event::NodeChanged, Action::Invite(invitation)) => {
                 self.tokens.add(*invitation, journal.block.time);
-                Ok(())
+                Some(())
             }
-            (Outcome::NodeChanged, Action::RemoveNode(node)) => {
-                self.nodes.remove(node).map(drop).ok_or(FoldError::Misfit { intent: id })
-            }
-            (Outcome::Refused | Outcome::Expired | Outcome::Repeated, _) => Ok(()),
-            _ => Err(FoldError::Misfit { intent: id }),
+            (Event::NodeChanged, Action::RemoveNode(node)) => self.nodes.remove(node).map(drop),
+            (Event::Refused { .. }, _) => Some(()),
+            _ => None,
         }
     }
 
@@ -208,10 +192,9 @@ impl Directory {
     }
 
     /// Puts what a step left behind into the digest.
-    pub(super) fn digest(&self, id: OrderId, step: &Step, digest: &mut Digest) {
-        let (markets, nodes) = (self.markets.len() as u64, self.nodes.len() as u64);
+    pub(super) fn digest(&self, digest: &mut Digest) {
         let tokens = self.tokens.iter().map(|Invitation { uses, .. }| u64::from(uses)).sum();
-        digest.put([id.node.0, id.counter, step.outcome as u64, step.reason as u64, markets, nodes, tokens]);
+        digest.put([self.markets.len() as u64, self.nodes.len() as u64, tokens]);
     }
 }
 

@@ -18,11 +18,11 @@ pub enum FoldError {
         /// The intent.
         intent: OrderId,
     },
-    /// An order that expires too early or does not rest.
-    #[error("order {order} does not expire at this time")]
+    /// Orders that expire too early, or do not rest.
+    #[error("what is recorded to expire at {due:?} does not, or the time has not come")]
     NotDue {
-        /// The order.
-        order: OrderId,
+        /// Their time.
+        due: Micros,
     },
     /// A batch that does not follow the one before it.
     #[error("the batch at position {batch} does not follow position {state}")]

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
-use xbook_proto::v1::{Side as WireSide, TimeInForce};
 
 use super::{Announcement, Invitation, JoinToken, Rules};
-use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks, TimeInForce};
 
 /// An account's name; shared, since every order carries one.
 pub type Account = Arc<str>;
@@ -313,7 +312,7 @@ fn encode_action(action: &Action) -> record::intent::Action {
             Wire::Cancel(record::Cancel { target, withdraw: true })
         }
         Action::CancelAll(side) => Wire::CancelAll(record::CancelAll {
-            side: side.map_or(WireSide::Unspecified, side_to_wire).into(),
+            side: side.map_or(record::Side::Unspecified, side_to_wire).into(),
         }),
         Action::CreateMarket(market) => Wire::CreateMarket(market.to_record()),
         Action::ChangeVoters(change) => Wire::ChangeVoters(record::ChangeVoters {
@@ -363,12 +362,12 @@ fn encode_target(target: Target) -> record::Target {
     }
 }
 
-/// A side as the proto files write it.
+/// A side as records write it.
 #[must_use]
-pub fn side_to_wire(side: Side) -> WireSide {
+pub fn side_to_wire(side: Side) -> record::Side {
     match side {
-        Side::Buy => WireSide::Buy,
-        Side::Sell => WireSide::Sell,
+        Side::Buy => record::Side::Buy,
+        Side::Sell => record::Side::Sell,
     }
 }
 
@@ -434,7 +433,8 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
             (Target::Order(order), true) => Action::Withdraw(order),
             (Target::Command(_), true) => return None,
         },
-        Wire::CancelAll(all) => Action::CancelAll(side_from_wire(all.side())),
+        // A side that is not known must not become both.
+        Wire::CancelAll(all) => Action::CancelAll(side_from_wire(record::Side::try_from(all.side).ok()?)),
         Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
         Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),
@@ -460,14 +460,27 @@ fn decode_target(target: &record::Target) -> Target {
 
 /// A side from the proto files; `None` if it is unspecified.
 #[must_use]
-pub fn side_from_wire(side: WireSide) -> Option<Side> {
+pub fn side_from_wire(side: record::Side) -> Option<Side> {
     match side {
-        WireSide::Unspecified => None,
-        WireSide::Buy => Some(Side::Buy),
-        WireSide::Sell => Some(Side::Sell),
+        record::Side::Unspecified => None,
+        record::Side::Buy => Some(Side::Buy),
+        record::Side::Sell => Some(Side::Sell),
     }
 }
 
 fn some_time(us: u64) -> Option<Micros> {
     (us > 0).then_some(Micros(us))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_of_a_side_that_is_not_known_is_refused_and_does_not_cancel_both() {
+        let read = |side| decode_action(record::intent::Action::CancelAll(record::CancelAll { side }));
+        assert_eq!(read(0), Some(Action::CancelAll(None)));
+        assert_eq!(read(2), Some(Action::CancelAll(Some(Side::Sell))));
+        assert_eq!(read(3), None);
+    }
 }

@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use xbook_proto::v1::{Liquidity, Reason};
-
 use super::chain::{ChainHead, Content, RequestOutcome};
-use super::step::Batch;
+use super::tape::{Batch, Event};
 use super::{MarketEntry, Order};
-use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, OrderId, Position, Reason, Side, Ticks};
 
 /// What one committed batch did.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -146,8 +144,8 @@ impl Journal {
 
     /// Makes room for what a batch will do, or nearly so: changes are large, and growing moves them.
     pub fn make_room(&mut self, batch: &Batch) {
-        let changes: usize = batch.steps.iter().map(|step| 1 + 2 * step.fills.len()).sum();
-        self.block.changes.reserve(batch.expired.len() + changes);
+        let changes: usize = batch.events.iter().map(|event| 1 + usize::from(is_trade(event))).sum();
+        self.block.changes.reserve(changes);
         self.block.answers.reserve(batch.steps.len());
     }
 
@@ -159,19 +157,29 @@ impl Journal {
 
     /// Stamps an order with the current event and notes the change.
     pub fn order(&mut self, order: &mut Order, fill: Option<FillOf>) {
-        self.note(order, fill, false);
+        self.note(self.position, order, fill, false);
     }
 
-    /// The same for an order's first event.
+    /// The same for an order that was just placed.
     pub fn placed(&mut self, order: &mut Order) {
-        self.note(order, None, true);
+        self.first(order, true);
     }
 
-    fn note(&mut self, order: &mut Order, fill: Option<FillOf>, placed: bool) {
-        order.position = self.position;
+    /// The same for the first change that a step makes of its order, which may have been placed by it.
+    pub fn first(&mut self, order: &mut Order, placed: bool) {
+        self.first_at(self.position, order, placed);
+    }
+
+    /// The same for an event before the current one.
+    pub fn first_at(&mut self, at: Position, order: &mut Order, placed: bool) {
+        self.note(at, order, None, placed);
+    }
+
+    fn note(&mut self, at: Position, order: &mut Order, fill: Option<FillOf>, placed: bool) {
+        order.position = at;
         order.updated = self.block.time;
         self.content.put_change(order, fill.as_ref(), placed);
-        self.changed = (self.changed.0 + 1, self.changed.1.or(Some(self.position)));
+        self.changed = (self.changed.0 + 1, self.changed.1.or(Some(at)));
         if self.keep {
             self.block.changes.push(Change::Order { order: order.clone(), fill, placed });
         }
@@ -204,4 +212,8 @@ impl Journal {
             self.block.answers.push(Answer { intent, refused, repeats, position: self.position, changes });
         }
     }
+}
+
+fn is_trade(event: &Event) -> bool {
+    matches!(event, Event::Traded(_))
 }

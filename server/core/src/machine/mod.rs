@@ -1,9 +1,9 @@
 //! What a replica replicates: a market's book, or the directory of markets.
 //!
-//! Under a lease, [`State::sequence`] decides what becomes of one intent, applies it and returns
-//! the [`Step`] that goes on the tape. Everywhere else [`State::apply`] applies recorded steps.
-//! Both change the state through the same code, except that the first matches and the second only
-//! replays what was matched; the running digest tells at each batch whether they agree.
+//! Under a lease, [`State::sequence`] decides what becomes of one intent and says so in [`Event`]s, which
+//! go on the tape as a [`Step`]. Everywhere else [`State::apply`] takes the events of a tape. Both change
+//! the state through one fold over events, except that the first has the book match and the second has
+//! it follow; the running digest tells at each batch whether they agree.
 
 mod caps;
 mod chain;
@@ -19,8 +19,8 @@ mod market;
 mod near;
 mod parts;
 mod state;
-mod step;
 mod table;
+mod tape;
 mod voters;
 
 pub use caps::Caps;
@@ -41,6 +41,6 @@ pub use ledger::{Ledger, Unconsumed};
 pub use market::{Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
-pub use step::{Batch, Seal, Step, StepFill};
 pub use table::{Table, halves, joined};
+pub use tape::{Batch, Cause, Event, Seal, Step, is_withdrawn, refused};
 pub use voters::MAX_VOTERS;

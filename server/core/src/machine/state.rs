@@ -1,15 +1,13 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
-use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::{OrderStatus, Reason};
-
 use super::chain::{ChainHead, Content, chain_start};
-use super::intent::{Action, VoterChange};
+use super::intent::Action;
 use super::journal::{Block, Journal};
-use super::step::{Batch, Seal, Step};
+use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
 use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::format::Format;
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 /// What is replicated: a market's book or the directory.
 #[derive(Clone, Debug)]
@@ -43,6 +41,8 @@ pub struct State {
 pub struct BatchBuilder {
     bytes: usize,
     most_expired: usize,
+    expired: usize,
+    consumed: usize,
     batch: Batch,
     journal: Journal,
 }
@@ -134,7 +134,7 @@ impl State {
         }
     }
 
-    /// Begins a batch: orders whose time has come expire.
+    /// Begins a batch: orders whose time has come expire, all of one time in one step.
     ///
     /// # Errors
     /// [`FoldError`] only by a defect.
@@ -142,30 +142,19 @@ impl State {
         // Strictly growing, also while the clock stands or was set back: else all that is accepted
         // in between would look as old as what was forgotten last.
         let time = self.time.plus(Micros(1)).max(now);
-        let batch = Batch {
-            term,
-            first: self.position.next(),
-            time,
-            committed,
-            runs: Vec::new(),
-            expired: Vec::new(),
-            steps: Vec::new(),
-            digest: [0; 32],
-            seal: None,
-        };
+        let batch = Batch::new(term, self.position.next(), time, committed);
         let journal = Journal::after(self.position, time, false, std::mem::take(&mut self.content));
-        let mut builder = BatchBuilder { bytes: 0, most_expired: self.caps.expired, batch, journal };
-        if let Machine::Market(market) = &self.machine {
-            let mut market_due = market.due(time);
-            while let Some(order) = market_due.filter(|_| builder.batch.expired.len() < builder.most_expired)
-            {
-                self.expire(order, &mut builder.journal)?;
-                builder.batch.expired.push(order);
-                market_due = match &self.machine {
-                    Machine::Market(market) => market.due(time),
-                    Machine::Directory(_) => None,
-                };
-            }
+        let most_expired = self.caps.expired;
+        let mut builder = BatchBuilder { bytes: 0, most_expired, expired: 0, consumed: 0, batch, journal };
+        let due = self.machine.market().into_iter().flat_map(|market| market.due(time));
+        for (due, order) in due.take(most_expired) {
+            let event = Event::Removed { order: order.id, open: order.open, reason: Reason::ExpireTime };
+            builder.expired += 1;
+            builder.batch.push((Cause::Expiry { due }, event));
+        }
+        for (cause, events) in builder.batch.steps() {
+            self.follow(cause, events)?;
+            self.settle_expiry(cause, events, &mut builder.journal)?;
         }
         Ok(builder)
     }
@@ -185,33 +174,43 @@ impl State {
         if !self.ledger.consume(id) {
             return Err(FoldError::OutOfTurn { intent: id });
         }
-        let journal = &mut builder.journal;
-        journal.begin_intent();
-        let screened = self.ledger.screen(intent, builder.batch.time);
         // Before anything is remembered: what waits may be known only by this.
         let target = self.withdraws_before_its_turn(intent).and_then(|order| others.intent(order));
-        let step = match (screened.or_else(|| self.withdrawal(id, intent, others)), &intent.request.action) {
-            (Some(step), _) => {
-                self.apply_step(id, intent, &step, journal)?;
-                step
-            }
-            (None, Action::ChangeVoters(change)) => self.change_voters(*change, journal),
-            (None, Action::Withdraw(order)) if self.machine.market().is_some() => {
-                let target = self.ledger.withdraw_target(*order, others);
-                self.withdraw(id, intent, target, journal)?
-            }
-            (None, _) => match &mut self.machine {
-                Machine::Market(market) => market.sequence(id, intent, &self.ledger, journal)?,
-                Machine::Directory(directory) => directory.sequence(id, intent, journal)?,
-            },
-        };
-        builder.journal.end_intent(refused(&step));
-        let at = (builder.batch.time, builder.journal.position);
-        self.ledger.remember((id, intent), &step, at, target);
-        self.put_digest(id, &step);
-        builder.bytes += step.bytes();
-        builder.batch.consumed(id, step);
+        let BatchBuilder { batch, journal, .. } = builder;
+        let from = batch.events.len();
+        self.decide((id, intent), others, batch.time, &mut batch.events);
+        let events = &batch.events[from..];
+        batch.steps.push(Step { cause: Cause::Intent(id), events: events.len() });
+        self.settle((id, intent), events, target, journal)?;
+        builder.consumed += 1;
+        builder.bytes += events.iter().map(Event::bytes).sum::<usize>();
         Ok(())
+    }
+
+    /// Says in events what becomes of an intent.
+    fn decide(
+        &mut self,
+        (id, intent): (OrderId, &Intent),
+        others: &impl Unconsumed,
+        time: Micros,
+        events: &mut Vec<Event>,
+    ) {
+        let screened = self.ledger.screen(intent, time);
+        if let Some(event) = screened.or_else(|| self.withdrawal(id, intent, others)) {
+            return events.push(event);
+        }
+        match (&mut self.machine, &intent.request.action) {
+            (_, Action::ChangeVoters(change)) => events.push(match self.voters.changed(*change) {
+                Ok(_) => Event::VotersChanged,
+                Err(reason) => Event::Refused { reason },
+            }),
+            (Machine::Market(market), Action::Withdraw(order)) => {
+                let target = self.ledger.withdraw_target(*order, others);
+                market.decide_withdraw(intent, target, events);
+            }
+            (Machine::Market(market), _) => market.decide(id, intent, &self.ledger, events),
+            (Machine::Directory(directory), _) => events.push(directory.decide(id, intent, time)),
+        }
     }
 
     /// Ends the batch, which is then the state's last.
@@ -235,6 +234,7 @@ impl State {
         mut builder: BatchBuilder,
         voters: Vec<NodeId>,
         holder: [u8; 16],
+        format: Format,
         survives: impl FnOnce(&Self) -> bool,
     ) -> Batch {
         let (before, unsealed) = ((self.time, self.position), builder.journal.position);
@@ -245,13 +245,14 @@ impl State {
             builder.journal.position = unsealed;
             return self.end(builder);
         }
-        let seal = Seal { voters, holder, genesis: [0; 32] };
+        let seal = Seal { voters, holder, genesis: [0; 32], format };
         self.put_seal(&seal);
         Batch { seal: Some(seal), ..self.end(builder) }
     }
 
     fn put_seal(&mut self, seal: &Seal) {
         seal.voters.iter().for_each(|voter| self.digest.put([voter.0]));
+        self.digest.put([u64::from(seal.format.0)]);
     }
 
     /// Applies a recorded batch. `intents` gives its consumed intents, in their order.
@@ -271,21 +272,19 @@ impl State {
         }
         let mut journal = Journal::after(self.position, batch.time, true, std::mem::take(&mut self.content));
         journal.make_room(batch);
-        for order in &batch.expired {
-            self.expire(*order, &mut journal)?;
-        }
-        for (id, step) in batch.consumed_ids().zip(&batch.steps) {
+        for (cause, events) in batch.steps() {
+            self.follow(cause, events)?;
+            let Cause::Intent(id) = cause else {
+                self.settle_expiry(cause, events, &mut journal)?;
+                continue;
+            };
             let intent =
                 intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
             let from = journal.block.changes.len();
-            journal.begin_intent();
-            let repeats = self.ledger.repeated(intent, step);
+            let repeats = self.ledger.repeated(intent, events);
             let target = self.withdraws_before_its_turn(intent).and_then(&mut intents);
-            self.apply_step(id, intent, step, &mut journal)?;
-            self.ledger.remember((id, intent), step, (batch.time, journal.position), target);
-            self.put_digest(id, step);
-            journal.end_intent(refused(step));
-            journal.answer(id, refused(step), repeats, from);
+            self.settle((id, intent), events, target, &mut journal)?;
+            journal.answer(id, refused(events), repeats, from);
         }
         if let Some(seal) = &batch.seal {
             journal.advance();
@@ -321,8 +320,93 @@ impl State {
         self.batches += 1;
     }
 
+    /// Has a market's book do what a step says.
+    fn follow(&mut self, cause: Cause, events: &[Event]) -> Result<(), FoldError> {
+        let Machine::Market(market) = &mut self.machine else {
+            return Ok(());
+        };
+        events.iter().try_for_each(|event| market.follow(event)).ok_or(match cause {
+            Cause::Intent(intent) => FoldError::Misfit { intent },
+            Cause::Expiry { due } => FoldError::NotDue { due },
+        })
+    }
+
+    /// Takes the step of an intent that the book has done: orders and markets change, and it is remembered.
+    fn settle(
+        &mut self,
+        (id, intent): (OrderId, &Intent),
+        events: &[Event],
+        target: Option<&Intent>,
+        journal: &mut Journal,
+    ) -> Result<(), FoldError> {
+        let misfit = FoldError::Misfit { intent: id };
+        journal.begin_intent();
+        for event in events {
+            journal.advance();
+            self.fold(event, (id, intent), journal).ok_or_else(|| misfit.clone())?;
+        }
+        let settled = self.machine.market().is_none_or(Market::is_settled) && !events.is_empty();
+        settled.then_some(()).ok_or(misfit)?;
+        self.ledger.remember((id, intent), events, (journal.block.time, journal.position), target);
+        journal.end_intent(refused(events));
+        self.digest.put([id.node.0, id.counter, refused(events) as u64, events.len() as u64]);
+        if events.contains(&Event::VotersChanged) {
+            let next = self.voters.next().unwrap_or_default();
+            self.digest.put([next.len() as u64]);
+            next.iter().for_each(|voter| self.digest.put([voter.0]));
+        }
+        match &self.machine {
+            Machine::Market(market) => market.digest(&mut self.digest),
+            Machine::Directory(directory) => directory.digest(&mut self.digest),
+        }
+        Ok(())
+    }
+
+    /// Takes one event of an intent; `None` if it does not fit.
+    fn fold(&mut self, event: &Event, of: (OrderId, &Intent), journal: &mut Journal) -> Option<()> {
+        match (event, &of.1.request.action) {
+            (Event::VotersChanged, Action::ChangeVoters(change)) => {
+                let next = self.voters.changed(*change).ok()?;
+                self.voters.set_next(next);
+                return Some(());
+            }
+            (Event::Repeated { .. } | Event::Nothing, _) => return Some(()),
+            (Event::Withdrawn { order }, Action::Withdraw(_)) => {
+                self.ledger.may_withdraw(*order).then_some(())?;
+            }
+            _ => {}
+        }
+        match &mut self.machine {
+            Machine::Market(market) => market.fold(event, of, journal),
+            Machine::Directory(directory) => directory.fold(event, of, journal),
+        }
+    }
+
+    /// Takes a step of orders whose time came.
+    fn settle_expiry(
+        &mut self,
+        cause: Cause,
+        events: &[Event],
+        journal: &mut Journal,
+    ) -> Result<(), FoldError> {
+        let Cause::Expiry { due } = cause else {
+            return Ok(());
+        };
+        for event in events {
+            journal.advance();
+            let market = match &mut self.machine {
+                Machine::Market(market) if due <= journal.block.time => Some(market),
+                _ => None,
+            };
+            let expired = market.and_then(|market| market.expire(event, due, journal));
+            expired.ok_or(FoldError::NotDue { due })?;
+        }
+        self.digest.put([due.0, events.len() as u64]);
+        Ok(())
+    }
+
     /// What becomes of an intent if it withdraws an order that does not rest, or is withdrawn.
-    fn withdrawal(&self, id: OrderId, intent: &Intent, others: &impl Unconsumed) -> Option<Step> {
+    fn withdrawal(&self, id: OrderId, intent: &Intent, others: &impl Unconsumed) -> Option<Event> {
         let market = self.machine.market()?;
         match intent.request.action {
             Action::Place(_) => self.ledger.withdrawn(id, intent, others),
@@ -342,94 +426,13 @@ impl State {
             _ => None,
         }
     }
-
-    /// Cancels a resting order on a withdraw that may have named it by another id.
-    fn withdraw(
-        &mut self,
-        id: OrderId,
-        intent: &Intent,
-        target: OrderId,
-        journal: &mut Journal,
-    ) -> Result<Step, FoldError> {
-        match &mut self.machine {
-            Machine::Market(market) => market.sequence_cancel(id, intent, target, journal),
-            Machine::Directory(_) => Err(FoldError::Misfit { intent: id }),
-        }
-    }
-
-    /// Changes the next generation's voters, if the change is one that can be made.
-    fn change_voters(&mut self, change: VoterChange, journal: &mut Journal) -> Step {
-        journal.advance();
-        match self.voters.change(change) {
-            Ok(()) => Step::plain(Outcome::VotersChanged, Reason::Unspecified),
-            Err(reason) => Step::refused(reason),
-        }
-    }
-
-    fn apply_step(
-        &mut self,
-        id: OrderId,
-        intent: &Intent,
-        step: &Step,
-        journal: &mut Journal,
-    ) -> Result<(), FoldError> {
-        if let (Outcome::VotersChanged, Action::ChangeVoters(change)) = (step.outcome, &intent.request.action)
-        {
-            let fits = self.change_voters(*change, journal).outcome == step.outcome;
-            return fits.then_some(()).ok_or(FoldError::Misfit { intent: id });
-        }
-        if let (Outcome::Withdrawn, Action::Withdraw(order)) = (step.outcome, &intent.request.action)
-            && !self.ledger.may_withdraw(*order)
-        {
-            return Err(FoldError::Misfit { intent: id });
-        }
-        match &mut self.machine {
-            Machine::Market(market) => market.apply(id, intent, step, journal),
-            Machine::Directory(directory) => directory.apply(id, intent, step, journal),
-        }
-    }
-
-    fn expire(&mut self, order: OrderId, journal: &mut Journal) -> Result<(), FoldError> {
-        let error = FoldError::NotDue { order };
-        let Machine::Market(market) = &mut self.machine else {
-            return Err(error);
-        };
-        let due =
-            market.order(&order).and_then(|order| order.expires).is_some_and(|at| at <= journal.block.time);
-        if !due || !market.take_expired_out(order) {
-            return Err(error);
-        }
-        market.close(order, OrderStatus::Expired, Reason::ExpireTime, journal).ok_or(error)?;
-        self.digest.put([order.node.0, order.counter]);
-        Ok(())
-    }
-
-    fn put_digest(&mut self, id: OrderId, step: &Step) {
-        match &self.machine {
-            Machine::Market(market) => market.digest(id, step, &mut self.digest),
-            Machine::Directory(directory) => directory.digest(id, step, &mut self.digest),
-        }
-        if step.outcome == Outcome::VotersChanged {
-            let next = self.voters.next().unwrap_or_default();
-            self.digest.put([next.len() as u64]);
-            next.iter().for_each(|voter| self.digest.put([voter.0]));
-        }
-    }
-}
-
-/// Why a step refused its intent.
-fn refused(step: &Step) -> Reason {
-    match step.outcome {
-        Outcome::Refused | Outcome::Expired => step.reason,
-        _ => Reason::Unspecified,
-    }
 }
 
 impl BatchBuilder {
     /// How many intents it consumes so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.batch.steps.len()
+        self.consumed
     }
 
     /// Bytes of what it records of the consumed intents, to within a few each.
@@ -441,13 +444,13 @@ impl BatchBuilder {
     /// Whether nothing happened in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batch.steps.is_empty() && self.batch.expired.is_empty()
+        self.batch.steps.is_empty()
     }
 
     /// Whether more orders may be due than fitted.
     #[must_use]
     pub fn is_full_of_expired(&self) -> bool {
-        self.batch.expired.len() >= self.most_expired
+        self.expired >= self.most_expired
     }
 }
 

@@ -1,9 +1,7 @@
 //! Who votes in a document, and who will in its next generation.
 
-use xbook_proto::v1::Reason;
-
 use super::intent::VoterChange;
-use crate::types::NodeId;
+use crate::types::{NodeId, Reason};
 
 /// Most voters of a document. More would make each commit wait for more disks and protect against
 /// little that seven do not.
@@ -33,11 +31,11 @@ impl Voters {
         self.next.as_deref()
     }
 
-    /// Makes a change of what is asked for so far.
+    /// What a change makes of what is asked for so far.
     ///
     /// # Errors
-    /// Why it is refused; nothing was changed.
-    pub fn change(&mut self, change: VoterChange) -> Result<(), Reason> {
+    /// Why it is refused.
+    pub fn changed(&self, change: VoterChange) -> Result<Vec<NodeId>, Reason> {
         let mut target = self.next.as_ref().unwrap_or(&self.current).clone();
         match change {
             VoterChange::Add(node) => match target.binary_search(&node) {
@@ -51,8 +49,12 @@ impl Voters {
                 Err(_) => return Err(Reason::NotVoter),
             },
         }
+        Ok(target)
+    }
+
+    /// Asks for these, ascending.
+    pub fn set_next(&mut self, target: Vec<NodeId>) {
         self.next = (target != self.current).then_some(target);
-        Ok(())
     }
 }
 
@@ -66,6 +68,12 @@ mod tests {
 
     fn remove(node: u64) -> VoterChange {
         VoterChange::Remove(NodeId(node))
+    }
+
+    impl Voters {
+        fn change(&mut self, change: VoterChange) -> Result<(), Reason> {
+            self.changed(change).map(|target| self.set_next(target))
+        }
     }
 
     #[test]

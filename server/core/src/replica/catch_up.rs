@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 
+use super::arrived::Arrived;
 use super::message::Message;
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{Genesis, GenesisDraft, GenesisError};
@@ -80,7 +81,8 @@ impl CatchUp {
         words.push_back(word);
     }
 
-    fn is_there(&self, generation: u64) -> bool {
+    /// Whether a peer says that it is in a newer generation.
+    pub fn is_there(&self, generation: u64) -> bool {
         self.newest().any(|(_, (theirs, _))| theirs > generation)
     }
 
@@ -122,6 +124,8 @@ impl Replica {
         match self.take_part(now, from, *genesis, (part, content), effects) {
             Ok(None) => Ok(()),
             Ok(Some(genesis)) => self.adopt(now, from, genesis, effects),
+            // It is proven, and not the peer's fault.
+            Err(unreadable @ GenesisError::Format { .. }) => Err(unreadable.into()),
             Err(error) => {
                 self.disconnect(from, error.to_string(), effects);
                 Ok(())
@@ -190,6 +194,11 @@ impl Replica {
             .max_by_key(|(stand, word, peer)| (*stand == Stand::Proven, word.0, Some(*peer) != failed))
     }
 
+    /// Whether there is, or may be, a newer generation.
+    pub(super) fn has_newer(&self, now: Micros) -> bool {
+        self.best_word(now).is_some()
+    }
+
     /// Asks for a newer genesis if there is one and this node does not get there by itself.
     pub(super) fn fetch_genesis(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         if self.next_fetch(now).is_none_or(|at| now < at) {
@@ -255,7 +264,7 @@ impl Replica {
             if header.name != self.genesis.name() {
                 return Err(GenesisError::Malformed { name: header.name });
             }
-            fetch.draft = Some(GenesisDraft::new(header)?);
+            fetch.draft = Some(GenesisDraft::new(header, self.formats)?);
         }
         let Some(draft) = &mut fetch.draft else {
             return Ok(None);
@@ -298,6 +307,8 @@ impl Replica {
         let start = state.start();
         self.view = state;
         self.begin(now, genesis, effects)?;
+        // What the others did since is still on its way.
+        self.arrived = Arrived::Unheard;
         effects.push(Effect::Skipped { through, start });
         Ok(())
     }

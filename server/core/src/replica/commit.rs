@@ -133,7 +133,7 @@ impl Replica {
             return Ok(None);
         }
         let (clock, committed) = (self.tape_clock(now), self.view.position());
-        let sealing = self.wants_seal();
+        let sealing = self.wants_seal(now);
         let (intents, bytes) = if sealing { LAST_BATCH } else { (1, 1) };
         let limits = (intents * MAX_BATCH, bytes * self.caps.batch_bytes);
         let Some(holding) = self.lease.holding() else {
@@ -142,7 +142,7 @@ impl Replica {
         let mut batch = holding.ahead.begin(holding.term, clock, committed)?;
         let drained = consume(&self.inbox, holding, &mut batch, limits)?;
         if sealing && drained {
-            return Ok(self.write_seal(batch, effects));
+            return Ok(self.write_seal(now, batch, effects));
         }
         let Some(holding) = self.lease.holding().filter(|_| !batch.is_empty()) else {
             return Ok(None);

@@ -108,9 +108,8 @@ impl Replica {
                 Read::Record(Entry::SealAck(ack)) => self.tape.add_seal_ack(actor, &ack),
                 Read::Record(Entry::Tape(batch)) => {
                     if self.tape.may_hold(batch.term, actor.node()) {
-                        let runs = batch.runs.iter();
-                        runs.for_each(|(node, first, count)| {
-                            self.inbox.sequenced(*node, first.saturating_add(*count))
+                        batch.runs().for_each(|(node, first, count)| {
+                            self.inbox.sequenced(node, first.saturating_add(count));
                         });
                     }
                     self.tape.add_batch((actor, seq), batch);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::memory::Remembered;
 use super::message::Envelope;
 use crate::document::{Actor, ChangeError, DocumentError, Genesis, GenesisError};
+use crate::format::{Format, Formats};
 use crate::machine::{Block, Caps, FoldError, Request, StateStart};
 use crate::types::{Micros, NodeId, Position};
 
@@ -35,6 +36,8 @@ pub enum Input {
     },
     /// Hand the lease to a voter, or ask the holder to.
     HandOver(NodeId),
+    /// Go on in a newer format with the next generation, or ask the holder to.
+    Upgrade(Format),
     /// Time has passed, or there is more to do.
     Wake,
 }
@@ -162,6 +165,8 @@ pub enum ReplicaError {
 pub struct ReplicaStatus {
     /// The generation.
     pub generation: u64,
+    /// Its format.
+    pub format: Format,
     /// The voters.
     pub voters: Vec<NodeId>,
     /// Term of the fold's head; zero before the first lease.
@@ -234,6 +239,8 @@ pub struct Settings {
     pub secret: [u8; 32],
     /// Whether the data directory was copied from another place, and may be an old copy.
     pub restored: bool,
+    /// The formats that this node can read.
+    pub formats: Formats,
 }
 
 impl Default for Settings {
@@ -248,6 +255,7 @@ impl Default for Settings {
             shown: Position(0),
             secret: [0; 32],
             restored: false,
+            formats: Formats::KNOWN,
         }
     }
 }

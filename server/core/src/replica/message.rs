@@ -7,6 +7,7 @@ use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 
 use crate::document::{Actor, Vector};
+use crate::format::{Format, Formats};
 use crate::types::{Micros, NodeId};
 
 /// A message between two replicas of the same document.
@@ -31,6 +32,8 @@ pub enum Message {
         heard: Option<HeardAck>,
         /// Whether this answers a hello, and wants no answer itself.
         answer: bool,
+        /// The formats that the sender can read.
+        formats: Formats,
     },
     /// Changes that the receiver lacks, each after those that it depends on.
     Changes(Vec<Bytes>),
@@ -92,6 +95,11 @@ pub enum Message {
     HandOverWish {
         /// To whom.
         to: NodeId,
+    },
+    /// Asks the holder to go on in a newer format.
+    UpgradeWish {
+        /// Which.
+        to: Format,
     },
     /// The holder has stopped matching and asks the receiver to take the lease.
     HandOver {

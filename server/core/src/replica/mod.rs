@@ -13,7 +13,7 @@
 //! - `lease`: its time, heartbeats, hand-over; `candidacy`: promises and activation.
 //! - `commit`: matching under the lease, and what acknowledgements commit.
 //! - `seal`: the end of a generation and the beginning of the next one; `catch_up`: a node that
-//!   was away gets the newest genesis from a peer.
+//!   was away gets the newest genesis from a peer; `upgrade`: into a newer format.
 //! - `claims`: peers that say they have more of this node than its disk.
 //! - `memory`: what is remembered of the others' acknowledgements; `gate`: what holds a restored
 //!   directory's node back.
@@ -23,6 +23,7 @@
 //! - `sync`: what peers have and lack.
 //! - [`message`]: what replicas say to each other.
 
+mod arrived;
 mod candidacy;
 mod catch_up;
 mod claims;
@@ -42,12 +43,14 @@ mod rematch;
 mod seal;
 mod sync;
 pub mod tape;
+mod upgrade;
 mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::document::{Actor, Document, Genesis, RawChange};
+use crate::format::Formats;
 use crate::machine::{Batch, Caps, Request, State};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId, Position};
@@ -56,7 +59,9 @@ pub use io::{Buffers, Effect, Input, LeaseStatus, ReplicaError, ReplicaStatus, S
 pub use memory::Remembered;
 pub use rematch::{Rematch, RematchError};
 pub use sync::{MAX_EARLY_BYTES, WINDOW_BYTES};
+pub use upgrade::Unready;
 
+use arrived::Arrived;
 use catch_up::CatchUp;
 use claims::Claims;
 use gate::Gate;
@@ -68,6 +73,7 @@ use message::{Envelope, Message};
 use sync::Peers;
 
 use tape::Tape;
+use upgrade::Wish;
 
 /// Most requests that one change carries.
 pub const MAX_BATCH: usize = 4_096;
@@ -101,6 +107,9 @@ pub struct Replica {
     lease: Lease,
     peers: Peers,
     catch_up: CatchUp,
+    arrived: Arrived,
+    /// Whether a peer is in a newer generation, as far as that may be.
+    is_outrun: bool,
     claims: Claims,
     memory: Memory,
     /// What holds this node back while its directory may be an old copy.
@@ -108,6 +117,10 @@ pub struct Replica {
     /// Size in bytes at which a document is sealed, unless its genesis is large.
     roll_at: u64,
     caps: Caps,
+    /// What this node can read.
+    formats: Formats,
+    /// What the holder was told: to go on in a newer format.
+    wish: Option<Wish>,
     /// Size in bytes below which no Seal is tried, since the last one could not have been read back.
     seal_from: u64,
     /// How many changes had arrived when the tape's head did.
@@ -144,7 +157,8 @@ impl Replica {
         stored: Vec<Vec<u8>>,
         remembered: Remembered,
     ) -> Result<Self, ReplicaError> {
-        let Settings { now, lease, seed, roll_at, caps, shown, secret, restored } = settings;
+        let Settings { now, lease, seed, roll_at, caps, shown, secret, restored, formats } = settings;
+        genesis.check_format(formats)?;
         let view = genesis.state(caps)?;
         let mut replica = Self {
             node: me.node(),
@@ -157,11 +171,15 @@ impl Replica {
             lease: Lease::new(lease, now, seed, 0),
             peers: Peers::default(),
             catch_up: CatchUp::default(),
+            arrived: Arrived::default(),
+            is_outrun: false,
             claims: Claims::default(),
             memory: Memory::new(secret, remembered),
             gate: restored.then(Gate::default),
             roll_at,
             caps,
+            formats,
+            wish: None,
             seal_from: 0,
             head_at: 0,
             sealed_since: None,
@@ -227,6 +245,7 @@ impl Replica {
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message { from, envelope } => self.hear(now, from, envelope, effects)?,
             Input::HandOver(to) => self.hand_over(to, effects),
+            Input::Upgrade(to) => self.upgrade(now, to, effects),
             Input::Wake => {}
         }
         self.tend_claims(now, effects);
@@ -245,6 +264,7 @@ impl Replica {
             self.acknowledge(effects);
         }
         self.fetch_genesis(now, effects);
+        self.tend_arrived(now);
         self.push_changes(now, effects);
         self.push_told(now, effects);
         self.plan_wake(now, effects);
@@ -264,7 +284,8 @@ impl Replica {
             return Ok(());
         }
         self.remember(from, generation, &message);
-        if let Message::Hello { genesis, ack, heard, .. } = &message {
+        if let Message::Hello { genesis, ack, heard, formats, .. } = &message {
+            self.peers.note_formats(from, *formats);
             self.note_generation(now, from, (generation, *genesis));
             // Before anything is taken from the peer, or promised to it.
             heard.as_ref().map_or(Ok(()), |heard| self.check_memory(from, heard))?;
@@ -319,6 +340,11 @@ impl Replica {
                 self.hand_over(to, effects);
             }
             Message::HandOverWish { .. } => {}
+            // As with the lease: it ends with the holder, and only voters have a say.
+            Message::UpgradeWish { to } if self.holds_lease() && self.tape.voters().contains(&from) => {
+                self.upgrade(now, to, effects);
+            }
+            Message::UpgradeWish { .. } => {}
             // Only of use between generations.
             Message::Fetch { .. } | Message::GenesisPart { .. } => {}
         }
@@ -369,8 +395,8 @@ impl Replica {
                 return Ok(true);
             };
             let block = self.view.apply(&batch, |id| self.inbox.get(id))?;
-            for (node, first, count) in &batch.runs {
-                self.inbox.release(*node, first + count - 1);
+            for (node, first, count) in batch.runs() {
+                self.inbox.release(node, first + count - 1);
             }
             self.tape.release(at);
             if self.digests.len() == KEPT_DIGESTS {

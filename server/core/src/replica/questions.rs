@@ -50,7 +50,8 @@ impl Replica {
         let mine = self.document.vector();
         let has = |(actor, seq): (&Actor, &u64)| mine.get(actor).is_some_and(|has| has >= seq);
         let has_all = acks.all(|ack| ack.vector.iter().all(has));
-        alone || self.holds_lease() || heard && has_all && self.view.batches() >= self.tape.len()
+        let shows_all = heard && has_all && self.view.batches() >= self.tape.len() && !self.is_outrun;
+        alone || self.holds_lease() || shows_all
     }
 
     /// The node whose replica this is.
@@ -135,7 +136,7 @@ impl Replica {
         let ahead = self.lease.held().map_or(0, |holding| holding.ahead.consumed(self.node));
         let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
         let consumed = ahead >= order.counter
-            || batches.flat_map(|batch| &batch.runs).any(|&(node, first, count)| {
+            || batches.flat_map(|batch| batch.runs()).any(|(node, first, count)| {
                 node == order.node && (first..first.saturating_add(count)).contains(&order.counter)
             });
         mine && !consumed && order.counter > self.sent_through
@@ -181,6 +182,7 @@ impl Replica {
         let head = self.tape.head();
         ReplicaStatus {
             generation: self.generation(),
+            format: self.format(),
             voters: self.tape.voters().to_vec(),
             term: head.map_or(0, |head| head.term),
             holder: head.map(|head| head.actor.node()),

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use crate::document::Actor;
-use crate::machine::{Action, Batch, Block, ChainHead, Change, FoldError, State};
-use crate::types::{Lots, OrderId, Position};
-use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::{Liquidity, Reason};
+use crate::machine::{
+    Action, Batch, Block, Cause, ChainHead, Change, FoldError, State, is_withdrawn, refused,
+};
+use crate::types::{Liquidity, Lots, OrderId, Position, Reason};
 
 /// What was matched again.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -119,7 +119,7 @@ impl Replica {
             compare(batch, &again, before)?;
             let block = applied.apply(batch, |id| self.inbox.get(id));
             sums.add(&block.map_err(|error| RematchError::Fold { after: before, error })?)?;
-            intents += batch.steps.len() as u64;
+            intents += batch.consumed_ids().count() as u64;
             sealed = batch.seal.as_ref().map(|seal| seal.genesis);
             progress(matched.position());
         }
@@ -139,12 +139,15 @@ impl Replica {
     fn match_again(&self, state: &mut State, batch: &Batch) -> Result<Batch, FoldError> {
         let inbox = &self.inbox;
         let mut builder = state.begin(batch.term, batch.time, batch.committed)?;
-        for (id, step) in batch.consumed_ids().zip(&batch.steps) {
+        for (cause, events) in batch.steps() {
+            let Cause::Intent(id) = cause else {
+                continue;
+            };
             let intent = inbox.get(id).ok_or(FoldError::OutOfTurn { intent: id })?;
             // What else the holder had seen by then only the outcome tells: of a place, whether it saw a
             // withdraw; of a withdraw, whether it saw the order, whatever it made of that.
             let withdraws = matches!(intent.request.action, Action::Withdraw(_));
-            let saw = step.outcome == Outcome::Withdrawn || withdraws && step.reason != Reason::UnknownOrder;
+            let saw = is_withdrawn(events) || withdraws && refused(events) != Reason::UnknownOrder;
             match saw {
                 true => state.sequence(&mut builder, id, intent, inbox)?,
                 false => state.sequence(&mut builder, id, intent, &())?,
@@ -153,11 +156,11 @@ impl Replica {
         let Some(seal) = &batch.seal else {
             return Ok(state.end(builder));
         };
-        let mut again = state.seal(builder, seal.voters.clone(), seal.holder, |_| true);
+        let mut again = state.seal(builder, seal.voters.clone(), seal.holder, seal.format, |_| true);
         if let Some(sealed) = &mut again.seal {
             let lease = (batch.term, Actor(seal.holder));
             let parts = state.to_parts();
-            sealed.genesis = self.genesis.after((state, parts), &seal.voters, lease).digest();
+            sealed.genesis = self.genesis.after((state, parts), seal.format, &seal.voters, lease).digest();
         }
         Ok(again)
     }
@@ -167,11 +170,10 @@ fn compare(recorded: &Batch, again: &Batch, after: Position) -> Result<(), Remat
     if recorded == again {
         return Ok(());
     }
-    let steps = recorded.steps.iter().zip(&again.steps);
-    let differing = recorded.consumed_ids().zip(steps).find(|(_, (recorded, again))| recorded != again);
+    let differing = recorded.steps().zip(again.steps()).find(|(recorded, again)| recorded != again);
     Err(match differing {
-        Some((intent, _)) => RematchError::Outcome { intent, after },
-        None => RematchError::Batch { after },
+        Some(((Cause::Intent(intent), _), _)) => RematchError::Outcome { intent, after },
+        _ => RematchError::Batch { after },
     })
 }
 

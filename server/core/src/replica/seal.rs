@@ -19,7 +19,7 @@ use super::lease::{Holder, Role};
 use super::log::Log;
 use super::tape::Tape;
 use super::{Effect, GENESIS_SHARE, Inbox, Replica, ReplicaError};
-use crate::document::{Actor, Document, Entry, Genesis};
+use crate::document::{Actor, Document, Entry, Genesis, GenesisError};
 use crate::machine::{BatchBuilder, Intent, Seal};
 use crate::plant::{Plant, planted};
 use crate::types::{Micros, NodeId};
@@ -29,16 +29,16 @@ const ATTEST_AFTER: Micros = Micros(30_000);
 
 impl Replica {
     /// Whether this holder should end the generation now.
-    pub(super) fn wants_seal(&self) -> bool {
+    pub(super) fn wants_seal(&self, now: Micros) -> bool {
         let Some(holding) = self.lease.held() else {
             return false;
         };
-        let next = holding.ahead.next_voters();
+        let changed = holding.ahead.next_voters();
+        let next = changed.unwrap_or(self.tape.voters());
         let size = self.document.bytes();
         let large = size >= self.roll_at.max(self.genesis.bytes().saturating_mul(GENESIS_SHARE));
-        (large || next.is_some())
-            && size >= self.seal_from
-            && self.are_fresh(next.unwrap_or(self.tape.voters()))
+        let upgrades = self.next_format(now, next) != self.format();
+        (large || changed.is_some() || upgrades) && size >= self.seal_from && self.are_fresh(next)
     }
 
     /// Whether a majority of the next voters holds durably what this generation's majority does.
@@ -56,17 +56,22 @@ impl Replica {
 
     /// Ends a batch as the generation's last; as an ordinary one if what it consumed has changed who
     /// is to vote next, or if the next genesis could not be read back: then the document goes on.
-    pub(super) fn write_seal(&mut self, batch: BatchBuilder, effects: &mut Vec<Effect>) -> Option<Entry> {
+    pub(super) fn write_seal(
+        &mut self,
+        now: Micros,
+        batch: BatchBuilder,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Entry> {
         let me = self.document.me();
         let next = self.lease.held().and_then(|holding| holding.ahead.next_voters().map(<[_]>::to_vec));
         let voters = next.unwrap_or_else(|| self.tape.voters().to_vec());
-        let fresh = self.are_fresh(&voters);
+        let (fresh, format) = (self.are_fresh(&voters), self.next_format(now, &voters));
         let holding = self.lease.holding()?;
         if !fresh {
             return Some(Entry::Tape(Arc::new(holding.ahead.end(batch))));
         }
         let mut survivors = None;
-        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0, |state| {
+        let mut batch = holding.ahead.seal(batch, voters.clone(), me.0, format, |state| {
             survivors = state.surviving_parts(&voters);
             survivors.is_some()
         });
@@ -80,7 +85,7 @@ impl Replica {
             )));
             return Some(Entry::Tape(Arc::new(batch)));
         };
-        let genesis = self.genesis.after((&holding.ahead, parts), &voters, (holding.term, me));
+        let genesis = self.genesis.after((&holding.ahead, parts), format, &voters, (holding.term, me));
         if let Some(seal) = &mut batch.seal {
             seal.genesis = genesis.digest();
         }
@@ -127,6 +132,13 @@ impl Replica {
         seal: &Seal,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
+        if !self.formats.contains(seal.format) {
+            // To make the genesis would be to guess. Whoever can read it goes on without this node.
+            let (name, generation) = (self.genesis.name().to_owned(), self.generation() + 1);
+            let unreadable =
+                GenesisError::Format { name, generation, format: seal.format, reads: self.formats };
+            return Err(unreadable.into());
+        }
         let more = planted(Plant::GenesisOfMore);
         let term = self.tape.head().map_or(term, |head| if more { head.term } else { term });
         let made = self.lease.holding().and_then(|holding| holding.sealed.take());
@@ -134,7 +146,7 @@ impl Replica {
             Some(genesis) if genesis.digest() == seal.genesis => *genesis,
             _ => {
                 let sealed = (&self.view, self.view.to_parts());
-                self.genesis.after(sealed, &seal.voters, (term, Actor(seal.holder)))
+                self.genesis.after(sealed, seal.format, &seal.voters, (term, Actor(seal.holder)))
             }
         };
         if genesis.digest() != seal.genesis && !more {
@@ -185,6 +197,7 @@ impl Replica {
         self.sealed_since = None;
         self.head_at = 0;
         self.seal_from = 0;
+        self.wish = None;
         self.accepted = self.accepted.max(consumed);
         self.in_flight.clear();
         self.begin_lease(now, &genesis);

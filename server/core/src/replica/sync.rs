@@ -13,6 +13,7 @@ use super::log::Arrival;
 use super::message::{Ack, Message};
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{Actor, ChangeError, Heading, MAX_CHANGE_BYTES, RawChange, Vector, heading};
+use crate::format::Formats;
 use crate::types::{Micros, NodeId};
 
 /// How long a third node's change may be missing at a peer before it is passed on.
@@ -58,6 +59,8 @@ pub(super) struct Peer {
     urgent: bool,
     /// What it knows to be committed, by its own word or by this node's: term and batches.
     pub told: (u64, u64),
+    /// The formats that it can read, by its word; `None` before its hello.
+    pub formats: Option<Formats>,
 }
 
 impl Peers {
@@ -112,11 +115,19 @@ impl Peers {
         self.connected.values().map(Peer::unacked_bytes).max().unwrap_or(0)
     }
 
-    /// A generation begins: nothing is known of anyone's, and nothing of the old one waits.
+    /// A generation begins: nothing is known of what anyone's disk has of it, and nothing of the old one
+    /// waits.
     pub fn begin_generation(&mut self) {
-        let peers: Vec<NodeId> = self.connected.keys().copied().collect();
-        *self = Self::default();
-        self.connected.extend(peers.into_iter().map(|peer| (peer, Peer::default())));
+        let peers = std::mem::take(self).connected.into_iter();
+        self.connected
+            .extend(peers.map(|(id, Peer { formats, .. })| (id, Peer { formats, ..Peer::default() })));
+    }
+
+    /// A peer said which formats it can read.
+    pub fn note_formats(&mut self, peer: NodeId, formats: Formats) {
+        if let Some(peer) = self.connected.get_mut(&peer) {
+            peer.formats = Some(formats);
+        }
     }
 
     /// What waited here may have come another way.
@@ -147,7 +158,8 @@ impl Replica {
     /// Says which generation this is, what the disk has of it, and what is remembered of the peer.
     pub(super) fn greet(&self, peer: NodeId, answer: bool, effects: &mut Vec<Effect>) {
         let (ack, heard) = (self.own_ack(), self.heard_of(peer));
-        let hello = Message::Hello { genesis: self.genesis_hash, ack, heard, answer };
+        let (genesis, formats) = (self.genesis_hash, self.formats);
+        let hello = Message::Hello { genesis, ack, heard, answer, formats };
         self.send(peer, hello, effects);
     }
 

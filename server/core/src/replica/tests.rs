@@ -9,8 +9,7 @@ use crate::machine::{
     Action, Amend, Block, Change, Intent, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
     Unconsumed,
 };
-use crate::types::{Lots, OrderId, Side, Ticks};
-use xbook_proto::v1::{Reason, TimeInForce};
+use crate::types::{Lots, OrderId, Reason, Side, Ticks, TimeInForce};
 
 const NODE: NodeId = NodeId(1);
 
@@ -148,7 +147,8 @@ fn the_worked_example_leaves_one_order() {
         })
         .collect();
     assert_eq!(status, [OrderStatus::Open, OrderStatus::Open, OrderStatus::Filled, OrderStatus::Filled]);
-    assert_eq!(machine.replica.view().position(), Position(7));
+    // Accepted four times, rested twice, traded three times.
+    assert_eq!(machine.replica.view().position(), Position(9));
 }
 
 #[test]

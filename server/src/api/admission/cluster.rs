@@ -75,7 +75,7 @@ fn lifetime(asked: Option<&prost_types::Duration>) -> Result<Micros, Refusal> {
 pub fn add_voter(mut message: v1::AddVoterRequest, caller: &Caller) -> Result<(Request, NodeId), Refusal> {
     let id = std::mem::take(&mut message.request_id);
     let hash = body_hash("add-voter", &message);
-    change_voters(&id, &message.node_id, hash, VoterChange::Add, caller)
+    change_voters(&id, (&message.node_id, &message.market), hash, VoterChange::Add, caller)
 }
 
 /// Admits a RemoveVoter, for a document.
@@ -88,12 +88,12 @@ pub fn remove_voter(
 ) -> Result<(Request, NodeId), Refusal> {
     let id = std::mem::take(&mut message.request_id);
     let hash = body_hash("remove-voter", &message);
-    change_voters(&id, &message.node_id, hash, VoterChange::Remove, caller)
+    change_voters(&id, (&message.node_id, &message.market), hash, VoterChange::Remove, caller)
 }
 
 fn change_voters(
     request_id: &str,
-    node_id: &str,
+    (node_id, document): (&str, &str),
     hash: u64,
     change: impl Fn(NodeId) -> VoterChange,
     caller: &Caller,
@@ -101,6 +101,9 @@ fn change_voters(
     let mut findings = Findings::default();
     let request_id = findings.note(text::request_id(request_id));
     let node = findings.note(text::node_id("node_id", node_id));
+    if !document.is_empty() {
+        findings.note(text::document_name(document));
+    }
     let node = findings.unless_found(node)?;
     Ok((request(caller, request_id, hash, Action::ChangeVoters(change(node)))?, node))
 }

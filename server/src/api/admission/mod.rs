@@ -22,7 +22,7 @@ pub use body::body_hash;
 pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
-pub use text::{market_name, node_id, order_id, session_name};
+pub use text::{market_name, node_id, order_id, placed_by_request_id, session_name};
 
 use super::error::Refusal;
 use crate::machine::{Account, Action, Origin, Request, Rules, Target};

@@ -2,14 +2,14 @@
 
 use prost_types::Timestamp;
 use rust_decimal::Decimal;
-use xbook_proto::v1::{self, OrderType, Reason, TimeInForce};
+use xbook_proto::v1::{self, OrderType, Reason};
 
 use super::{Findings, text, unknown};
 use crate::api::convert;
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError};
 use crate::machine::{Action, Amend, NewSize, Place, Rules, Target};
-use crate::types::{Lots, Micros, Side, Ticks};
+use crate::types::{Lots, Micros, Side, Ticks, TimeInForce};
 
 /// How long an order that may not rest waits to be sequenced, if nobody says so.
 const DEFAULT_SEQUENCE_WITHIN: Micros = Micros(5_000_000);
@@ -60,8 +60,10 @@ fn target(order: Option<&v1::OrderRef>) -> Result<Target, Refusal> {
     use v1::order_ref::Order;
     match order.and_then(|order| order.order.as_ref()) {
         None => Err(text::missing("order")),
-        Some(Order::OrderId(id)) => text::order_id(id).map(Target::Order),
-        Some(Order::CommandNumber(0)) => Err(not_positive("command_number", "0")),
+        Some(Order::OrderId(id)) => {
+            text::order_id(id).map(Target::Order).map_err(|refusal| refusal.within("order"))
+        }
+        Some(Order::CommandNumber(0)) => Err(not_positive("command_number", "0").within("order")),
         Some(Order::CommandNumber(number)) => Ok(Target::Command(*number)),
     }
 }
@@ -138,12 +140,7 @@ pub(super) fn amend(
 
 /// A side that need not be set.
 pub(super) fn optional_side(number: i32) -> Result<Option<Side>, Refusal> {
-    match v1::Side::try_from(number) {
-        Ok(v1::Side::Unspecified) => Ok(None),
-        Ok(v1::Side::Buy) => Ok(Some(Side::Buy)),
-        Ok(v1::Side::Sell) => Ok(Some(Side::Sell)),
-        Err(_) => Err(unknown("side", number)),
-    }
+    v1::Side::try_from(number).map(convert::side_asked).map_err(|_| unknown("side", number))
 }
 
 fn required_side(number: i32) -> Result<Side, Refusal> {
@@ -167,20 +164,16 @@ fn kind(order: &v1::NewOrder) -> Result<OrderType, Refusal> {
 /// The time in force that an order has; never unspecified.
 fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, Refusal> {
     let number = order.time_in_force;
-    let asked = TimeInForce::try_from(number).map_err(|_| unknown("time_in_force", number))?;
+    let asked = v1::TimeInForce::try_from(number).map_err(|_| unknown("time_in_force", number))?;
     let is_market = kind == OrderType::Market;
-    let time_in_force = match asked {
-        TimeInForce::Unspecified if is_market => TimeInForce::Ioc,
-        TimeInForce::Unspecified => TimeInForce::Gtc,
-        asked => asked,
+    let time_in_force = match convert::time_in_force_asked(asked) {
+        None if is_market => TimeInForce::Ioc,
+        None => TimeInForce::Gtc,
+        Some(asked) => asked,
     };
     let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
     if is_market && rests {
-        return Err(conflict(
-            "time_in_force",
-            time_in_force.as_str_name(),
-            "must be IOC or FOK for a market order",
-        ));
+        return Err(conflict("time_in_force", asked.as_str_name(), "must be IOC or FOK for a market order"));
     }
     if order.post_only && !rests {
         return Err(conflict("post_only", "true", "must not be set with IOC, FOK or a market order"));

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use xbook_proto::v1::Reason;
 
 use crate::api::error::Refusal;
+use crate::document::DIRECTORY;
 use crate::machine::{is_chosen_name, is_market_name};
 use crate::types::{NodeId, OrderId};
 
@@ -22,6 +23,14 @@ fn malformed(field: &'static str, value: &str, limit: &'static str) -> Refusal {
 /// A client's id of a request.
 pub(super) fn request_id(id: &str) -> Result<&str, Refusal> {
     chosen_name("request_id", id)
+}
+
+/// A client's id of an earlier request.
+///
+/// # Errors
+/// Empty, or not 1 to 64 visible ASCII characters.
+pub fn placed_by_request_id(id: &str) -> Result<&str, Refusal> {
+    chosen_name("placed_by_request_id", id)
 }
 
 /// A client's name of a session.
@@ -55,6 +64,14 @@ pub fn market_name(name: &str) -> Result<&str, Refusal> {
         return Ok(name);
     }
     Err(malformed("market", name, "must be BASE/QUOTE, each 1 to 12 of A-Z and 0-9"))
+}
+
+/// A document's name: a market's, or the directory's.
+///
+/// # Errors
+/// Empty, or neither.
+pub fn document_name(name: &str) -> Result<&str, Refusal> {
+    if name == DIRECTORY { Ok(name) } else { market_name(name) }
 }
 
 /// An order's id.

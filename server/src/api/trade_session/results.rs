@@ -5,18 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook_proto::v1::{self, CommandOutcome, Liquidity, Reason};
+use xbook_proto::v1::{self, CommandOutcome};
 
 use super::Told;
-use crate::api::convert::Units;
+use crate::api::convert::{self, Units};
 use crate::api::error::Refusal;
-use crate::api::orders;
 use crate::api::submit::read_history;
 use crate::api::trading::units;
+use crate::api::{orders, size};
 use crate::history::{History, HistoryError, Sizes, StoredOutcome};
 use crate::machine::{Account, Change, Order, SessionId, Target};
 use crate::node::{Outcome, ReplicaHandle};
-use crate::types::{OrderId, Position};
+use crate::types::{Liquidity, OrderId, Position, Reason};
 
 /// The results of commands of an account's session, in their order.
 pub(super) async fn of(
@@ -51,7 +51,7 @@ fn one(units: &Units<'_>, past: &Past, told: Told, outcome: &Outcome) -> v1::Tra
             None => repeated(units, past, &told),
         },
     };
-    if result.reason() == Reason::UnknownOrder
+    if result.reason() == v1::Reason::UnknownOrder
         && let Some(target) = told.target
     {
         tell_closed(units, past, target, &mut result);
@@ -67,18 +67,15 @@ fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -
     // The first change is that of the command's own order.
     let concerned = changes.first().and_then(Change::order).map(|order| order.id);
     let order = changes.iter().rev().filter_map(Change::order).find(|order| Some(order.id) == concerned);
-    let mut result = v1::TradeResult {
-        number,
-        fills: concerned.map(|id| fills(units, id, changes)).unwrap_or_default(),
-        ..v1::TradeResult::default()
-    };
+    let (fills, more_fills) = concerned.map(|id| fills(units, id, changes)).unwrap_or_default();
+    let mut result = v1::TradeResult { number, fills, more_fills, ..v1::TradeResult::default() };
     result.set_outcome(CommandOutcome::Done);
     if let Some(order) = order {
         tell_order(units, order, &mut result);
     }
     if refused != Reason::Unspecified {
         result.set_outcome(CommandOutcome::Refused);
-        result.set_reason(refused);
+        result.set_reason(convert::reason(refused));
     }
     result
 }
@@ -86,8 +83,8 @@ fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -
 fn tell_order(units: &Units<'_>, order: &Order, result: &mut v1::TradeResult) {
     result.order_id = order.id.to_string();
     result.open_quantity = units.quantity(order.open);
-    result.set_status(order.status);
-    result.set_reason(order.reason);
+    result.set_status(convert::status(order.status));
+    result.set_reason(convert::reason(order.reason));
 }
 
 /// A repeat whose first outcome is not remembered: the order that it placed, or that it names, as it is
@@ -106,7 +103,7 @@ fn repeated(units: &Units<'_>, past: &Past, told: &Told) -> v1::TradeResult {
 fn tell_closed(units: &Units<'_>, past: &Past, target: Target, result: &mut v1::TradeResult) {
     if let Some((order, sizes)) = past.orders.get(&target).filter(|(order, _)| !order.is_live()) {
         tell_order(&Units { sizes: *sizes, ..*units }, order, result);
-        result.set_reason(Reason::OrderClosed);
+        result.set_reason(v1::Reason::OrderClosed);
     }
 }
 
@@ -200,8 +197,8 @@ fn from_history(
     Ok(found)
 }
 
-/// The fills that an outcome brought an order as a taker.
-fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFill> {
+/// The first fills that an outcome brought an order as a taker, and whether there are more.
+fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> (Vec<v1::TradeFill>, bool) {
     let fills = changes.iter().filter_map(|change| match change {
         Change::Order { order, fill: Some(fill), .. }
             if order.id == id && fill.liquidity == Liquidity::Taker =>
@@ -215,5 +212,5 @@ fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> Vec<v1::TradeFil
         }
         _ => None,
     });
-    fills.collect()
+    size::first(fills, size::MAX_FILLS)
 }

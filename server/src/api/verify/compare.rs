@@ -12,6 +12,7 @@ use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 
 use crate::api::call::Deadline;
 use crate::api::error::reason_name;
+use crate::node::cut;
 use crate::types::{NodeId, Position};
 
 /// How long another node may take to say what it has.
@@ -51,7 +52,7 @@ impl Mine {
         let mut behind = None;
         let asked = tokio::time::timeout(PATIENCE, self.ask_until_there(address, &mut behind));
         match deadline.wait(asked).await {
-            Ok(Ok(Ok(theirs))) => self.compare(node, theirs),
+            Ok(Ok(Ok(theirs))) => self.compare(node, &theirs),
             Ok(Ok(Err(status))) if was_reached(&status) => said(node, Comparison::Refused, status.message()),
             Ok(Ok(Err(status))) => said(node, Comparison::Unreachable, status.message()),
             Ok(Err(_)) | Err(_) => match behind {
@@ -83,9 +84,9 @@ impl Mine {
         }
     }
 
-    fn compare(&self, node: NodeId, theirs: v1::GetDigestResponse) -> v1::NodeDigest {
+    fn compare(&self, node: NodeId, theirs: &v1::GetDigestResponse) -> v1::NodeDigest {
         if theirs.node_id != node.to_string() {
-            let words = format!("node {} answers at its address", theirs.node_id);
+            let words = format!("node {} answers at its address", cut(&theirs.node_id));
             return said(node, Comparison::Unreachable, &words);
         }
         let whose = match () {
@@ -98,7 +99,7 @@ impl Mine {
             None if theirs.digest == self.digest => (Comparison::Equal, String::new()),
             None => (Comparison::Different, String::new()),
         };
-        v1::NodeDigest { digest: theirs.digest, ..said(node, comparison, &words) }
+        v1::NodeDigest { digest: cut(&theirs.digest), ..said(node, comparison, &words) }
     }
 }
 
@@ -115,7 +116,7 @@ fn is_early(status: &Status) -> bool {
 }
 
 fn said(node: NodeId, comparison: Comparison, message: &str) -> v1::NodeDigest {
-    let (node_id, message) = (node.to_string(), message.to_owned());
+    let (node_id, message) = (node.to_string(), cut(message));
     v1::NodeDigest { node_id, comparison: comparison.into(), message, ..v1::NodeDigest::default() }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use xbook::config::{LogFilter, Settings};
+use clap::{Args, Parser, Subcommand};
+use xbook::config::Settings;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -51,6 +51,7 @@ pub enum Command {
     /// Run a node until it is told to end
     Run(Box<RunArgs>),
     /// Try it out: start three nodes, play an example on them, and go on serving
+    #[cfg(feature = "demo")]
     Demo(DemoArgs),
 }
 
@@ -71,6 +72,7 @@ pub struct RunArgs {
 }
 
 /// `demo`.
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// How many nodes, all voters
@@ -88,11 +90,12 @@ pub struct DemoArgs {
     pub output: Format,
     /// What is logged, to stderr
     #[arg(long, value_name = "FILTER", env = "XNODE_LOG_FILTER", default_value = "error")]
-    pub log_filter: LogFilter,
+    pub log_filter: xbook::config::LogFilter,
 }
 
 /// For whom the output is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[cfg(feature = "demo")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Format {
     /// For people.
     Table,

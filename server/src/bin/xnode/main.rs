@@ -2,9 +2,10 @@
 //!
 //! `run` is a node on a data directory of its own: the [`config`](xbook::config) is read, logging
 //! starts, and a [`service`] serves until a signal ends it. `demo` is the same service in a
-//! temporary directory, with an example played through its API.
+//! temporary directory, with an example played through its API; the feature of its name has it.
 
 mod args;
+#[cfg(feature = "demo")]
 mod demo;
 mod descriptors;
 mod run;
@@ -24,6 +25,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(args) => run::run(*args),
+        #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args),
     };
     let Err(error) = ended else { return ExitCode::SUCCESS };

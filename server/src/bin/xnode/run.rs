@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
 use xbook::config::{Config, LogFormat};
+use xbook::format::Formats;
 use xbook::node::Start;
 
 use crate::args::RunArgs;
@@ -27,6 +28,7 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
     // A task of its own: loading a large directory shall not keep signals waiting.
     let start = Start {
+        clock: None,
         data: config.data.path().to_owned(),
         bootstrap: config.bootstrap,
         join: config.join.iter().map(|address| address.text().to_owned()).collect(),
@@ -35,6 +37,7 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
         join_token: config.join_token,
         document_bytes: Some(config.document_size.bytes()),
         trust_directory,
+        formats: Formats::KNOWN,
     };
     let listen = Listen { clients: config.listen, peers: config.peer_listen };
     let starting = tokio::spawn(Service::start(listen, start));

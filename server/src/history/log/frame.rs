@@ -8,11 +8,32 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// What a segment begins with.
+/// The format of the log: its title, its frames and how its records are indexed. Each block in it is a record,
+/// which says by its fields what it has.
+pub(in crate::history) const FORMAT: u32 = 1;
+
+/// What a segment begins with: the number is its format.
 pub(super) const TITLE: &[u8; 16] = b"xbook history 1\n";
+
+/// What a title of any format begins with.
+const TITLE_WORDS: &[u8; 14] = b"xbook history ";
+
+/// Most digits of a format.
+const FORMAT_DIGITS: usize = 9;
 
 const MARK: [u8; 4] = *b"xblk";
 const FRAME_BYTES: usize = 12;
+
+/// The format that a segment's title names, if it is another one than this program's. A damaged title names
+/// none.
+pub(super) fn other_format(file: &File) -> io::Result<Option<u32>> {
+    let mut title = [0; TITLE_WORDS.len() + FORMAT_DIGITS + 1];
+    let read = file.read_at(&mut title, 0)?;
+    let number =
+        title[..read].strip_prefix(TITLE_WORDS).and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+    let number = number.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    Ok(number.filter(|format| *format != FORMAT))
+}
 
 /// A record in its frame.
 pub(super) fn close(record: &[u8]) -> Vec<u8> {
@@ -147,5 +168,21 @@ mod tests {
         }
         assert_eq!(scan(&[]), Scan::default());
         assert_eq!(scan(&vec![0; whole.len()]).records, []);
+    }
+
+    #[test]
+    fn only_a_whole_title_of_another_format_is_one() {
+        let other = |title: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            io::Write::write_all(&mut file, title).unwrap();
+            other_format(&file).unwrap()
+        };
+        assert_eq!(other(b"xbook history 2\nxblk"), Some(2));
+        assert_eq!(other(b"xbook history 10\n"), Some(10));
+        for damaged_or_known in
+            [&segment()[..], b"", b"xbook history ", b"xbook h1story 2\n", b"xbook history x\n"]
+        {
+            assert_eq!(other(damaged_or_known), None);
+        }
     }
 }

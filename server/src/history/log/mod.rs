@@ -27,6 +27,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub(super) use frame::FORMAT;
 pub(super) use runs::Run;
 use runs::Runs;
 use segment::Segment;
@@ -87,6 +88,9 @@ impl Log {
         let numbers = segment::numbers(directory).map_err(io)?;
         let mut state =
             State { segments: BTreeMap::new(), markets: BTreeMap::new(), unsynced: BTreeSet::new() };
+        for number in &numbers {
+            segment::check_format(directory, *number)?;
+        }
         let newest = numbers.last().copied();
         // What is there twice is taken from where it was written last.
         for number in numbers.into_iter().rev() {

@@ -14,7 +14,7 @@ use super::frame;
 use super::runs::Runs;
 use super::table::{Table, TableError};
 use super::{Entry, Order, Range, Run};
-use crate::history::index;
+use crate::history::{HistoryError, index};
 use crate::types::Position;
 
 /// A file of the log.
@@ -71,6 +71,16 @@ pub(super) fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
         );
     }
     Ok(logs)
+}
+
+/// Whether a segment is laid out as this program knows, or is too damaged to tell.
+pub(super) fn check_format(directory: &Path, number: u64) -> Result<(), HistoryError> {
+    let path = log_path(directory, number);
+    match File::open(&path).and_then(|file| frame::other_format(&file)) {
+        Ok(None) => Ok(()),
+        Ok(Some(format)) => Err(HistoryError::Format { path, format }),
+        Err(error) => Err(HistoryError::Io { path, error }),
+    }
 }
 
 impl Segment {

@@ -15,8 +15,7 @@ use xbook::decimal::Grid;
 use xbook::document::{Actor, Genesis};
 use xbook::machine::{Action, NewMarket, Origin, Place, Request, Rules, Session, Target};
 use xbook::replica::{Effect, Input, Remembered, Replica, Settings};
-use xbook::types::{Lots, Micros, NodeId, Side, Ticks};
-use xbook_proto::v1::TimeInForce;
+use xbook::types::{Lots, Micros, NodeId, Side, Ticks, TimeInForce};
 use xbook_tests::clock::Stopwatch;
 
 use crate::output::{Format, machine};

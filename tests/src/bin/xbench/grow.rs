@@ -112,8 +112,10 @@ async fn measure(orders: u32, size: &str, open: u32, format: Format) -> Result<(
         Some(known) => known.to_owned(),
         None => {
             let mut book = Book::new();
-            report_hash(&messages, |message, fills| book.apply(&message.command(), fills))
-                .map_err(|message| anyhow::anyhow!("a new order was refused: {message:?}"))?
+            report_hash(&messages, |command, events| {
+                (book.get(command.id()).map(|order| order.price), book.apply(command, events))
+            })
+            .map_err(|message| anyhow::anyhow!("a new order was refused: {message:?}"))?
         }
     };
     let processes = cluster.processes();

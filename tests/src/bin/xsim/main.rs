@@ -131,6 +131,8 @@ struct Sum {
     snapshots: u64,
     lost_disks: u64,
     copies: (u64, u64),
+    upgraded: u64,
+    stopped: u64,
     slowest: u64,
     trace: u64,
 }
@@ -148,6 +150,8 @@ impl Sum {
         self.snapshots += report.snapshots;
         self.lost_disks += report.lost_disks;
         self.copies = (self.copies.0 + report.copies.0, self.copies.1 + report.copies.1);
+        self.upgraded += u64::from(report.upgraded);
+        self.stopped += report.stopped;
         self.slowest = self.slowest.max(report.resumed.unwrap_or(0));
         self.trace ^= report.trace;
     }
@@ -169,6 +173,10 @@ impl Sum {
         println!(
             "{} generations, {} snapshots, {} disks lost for good, {} old copies put back and {} refused",
             self.generations, self.snapshots, self.lost_disks, self.copies.0, self.copies.1
+        );
+        println!(
+            "{} documents went on in a newer format, {} times a node could not read one",
+            self.upgraded, self.stopped
         );
         println!(
             "slowest majority after a cut: {:.2} s; moments with two believed leases: {}",

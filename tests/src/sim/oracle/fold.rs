@@ -7,11 +7,11 @@ use bytes::Bytes;
 use xbook::document::{Actor, Genesis, RawChange};
 use xbook::machine::{Block, Caps, Change, State};
 use xbook::replica::{Remembered, Replica, Settings};
-use xbook::types::{Micros, NodeId, OrderId};
-use xbook_proto::v1::Liquidity;
+use xbook::types::{Liquidity, Micros, NodeId, OrderId};
 
 use super::committed::{Committed, CommittedViolation};
 use super::{Violation, rematch};
+use crate::sim::programs;
 
 /// A fold does what none may do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -82,7 +82,8 @@ pub fn check_merge(
     let nodes: Vec<String> = disks.iter().map(|(node, disk)| format!("{}:{}", node.0, disk.len())).collect();
     let what = format!("the merge of the disks of the nodes {}", nodes.join(" "));
     let broken = |error: String| FoldViolation::Broken { what: what.clone(), error };
-    let settings = Settings { now: Micros(1), lease: Micros(1), caps, ..Settings::default() };
+    let formats = programs::NEWER;
+    let settings = Settings { now: Micros(1), lease: Micros(1), caps, formats, ..Settings::default() };
     let reader = Actor::new(Micros(1), NodeId(u64::MAX), 0);
     let replica = Replica::open(genesis.clone(), reader, settings, merge(disks), Remembered::default())
         .map_err(|error| broken(error.to_string()))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use xbook::document::Genesis;
+use xbook::format::Format;
 use xbook::types::{NodeId, Position};
 
 use super::committed::Committed;
@@ -49,6 +50,34 @@ pub enum GenerationViolation {
         voters: Vec<NodeId>,
         /// Whom the committed requests lead to.
         asked: Vec<NodeId>,
+    },
+    /// Its node can't read it.
+    #[error("node {node} begins generation {generation} in format {format}, which its program can't read")]
+    Unreadable {
+        /// The node.
+        node: NodeId,
+        /// The generation.
+        generation: u64,
+        /// Its format.
+        format: Format,
+    },
+    /// In another format than the one before, and nobody said that it should.
+    #[error("generation {generation} has format {format}, and nobody was told to go on in that")]
+    Untold {
+        /// The generation.
+        generation: u64,
+        /// Its format.
+        format: Format,
+    },
+    /// In a format that a voter can't read.
+    #[error("generation {generation} has format {format}, which voter {voter} can't read")]
+    Unready {
+        /// The voter.
+        voter: NodeId,
+        /// The generation.
+        generation: u64,
+        /// Its format.
+        format: Format,
     },
 }
 

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use xbook::machine::{Action, Answer, Caps, Origin, Request, SessionId};
-use xbook::types::OrderId;
-use xbook_proto::v1::Reason;
+use xbook::types::{OrderId, Reason};
 
 /// All requests that ever had their turn.
 #[derive(Debug)]
@@ -36,6 +35,14 @@ struct Session {
     last: u64,
     /// How many commands came before its last.
     at: u64,
+}
+
+impl Session {
+    /// Whether so many commands came after its last, of so many at all, that other sessions may have taken
+    /// its place.
+    fn is_forgettable(&self, commanded: u64, caps: &Caps) -> bool {
+        commanded - self.at > caps.sessions as u64
+    }
 }
 
 /// What must be made of a request.
@@ -109,7 +116,7 @@ impl Memory {
         answer: &Answer,
     ) -> Recall {
         let known = self.sessions.entry(session).or_default();
-        let forgettable = self.commanded - known.at > self.caps.sessions as u64;
+        let forgettable = known.is_forgettable(self.commanded, &self.caps);
         if answer.refused == Reason::SessionForgotten && known.last > 0 && forgettable {
             return Recall::Refused;
         }
@@ -155,7 +162,12 @@ impl Memory {
         let first = self.first(&request.origin, request)?;
         let sure = match &request.origin {
             Origin::Request(_) => self.kept - first.at < self.caps.requests as u64,
-            Origin::Command { .. } => self.commanded - first.at < self.caps.commands as u64,
+            Origin::Command { session, .. } => {
+                // With its session, a command is forgotten sooner.
+                let known = self.sessions.get(&session.id);
+                let stays = known.is_some_and(|known| !known.is_forgettable(self.commanded, &self.caps));
+                stays && self.commanded - first.at < self.caps.commands as u64
+            }
         };
         Some((first.first, sure))
     }

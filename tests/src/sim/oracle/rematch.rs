@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook::book::{Command, Fill, Outcome, Style};
+use xbook::book::{Command, Event, Refusal, Style, Trade};
 use xbook::machine::{
     Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
     SessionId, Target, VoterChange,
 };
-use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
-use xbook_proto::v1::{Liquidity, Reason, TimeInForce};
+use xbook::types::{Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks, TimeInForce};
 
 use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;
@@ -94,7 +93,7 @@ pub struct Rematch {
     book: NaiveBook,
     live: BTreeMap<OrderId, Live>,
     memory: Memory,
-    fills: Vec<Fill>,
+    trades: Vec<Trade>,
     /// The voters that are asked for.
     voters: BTreeSet<NodeId>,
     consumed: BTreeMap<NodeId, u64>,
@@ -125,7 +124,7 @@ impl Rematch {
             book: NaiveBook::with_max_orders(caps.open_orders),
             live: BTreeMap::new(),
             memory: Memory::new(caps),
-            fills: Vec::new(),
+            trades: Vec::new(),
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
             marks: BTreeMap::new(),
@@ -156,7 +155,7 @@ impl Rematch {
             let Some(request) = requests(answer.intent) else {
                 continue;
             };
-            self.fills.clear();
+            self.trades.clear();
             self.consumed.insert(answer.intent.node, answer.intent.counter);
             let withdrawn = block.changes_of(answer).first().is_some_and(is_withdrawn)
                 && withdraws(answer.intent, &request.account);
@@ -205,9 +204,19 @@ impl Rematch {
         }
     }
 
+    fn run(&mut self, command: &Command) -> Result<(), Refusal> {
+        let mut events = Vec::new();
+        let result = self.book.apply(command, &mut events);
+        self.trades.extend(events.iter().filter_map(|event| match event {
+            Event::Traded(trade) => Some(*trade),
+            _ => None,
+        }));
+        result
+    }
+
     fn cancel(&mut self, id: OrderId) -> bool {
         self.live.remove(&id);
-        !matches!(self.book.apply(&Command::Cancel { id }, &mut self.fills), Outcome::Refused(_))
+        self.run(&Command::Cancel { id }).is_ok()
     }
 
     /// Whether the request is done, rather than refused, repeated or too late. `waiting` is the request
@@ -314,7 +323,7 @@ impl Rematch {
         };
         let command =
             Command::Place { id, side: place.side, limit: place.limit, quantity: place.quantity, style };
-        let outcome = self.book.apply(&command, &mut self.fills);
+        let result = self.run(&command);
         let filled = self.settle_makers();
         if self.book.get(id).is_some() {
             let command = match &request.origin {
@@ -325,7 +334,7 @@ impl Rematch {
             let account = request.account.to_string();
             self.live.insert(id, Live { account, command, side, post_only, expires, filled });
         }
-        !matches!(outcome, Outcome::Refused(_))
+        result.is_ok()
     }
 
     fn amend(&mut self, request: &Request, amend: &Amend, shown_done: bool) -> bool {
@@ -343,14 +352,14 @@ impl Rematch {
         };
         let price = amend.price.unwrap_or(resting.price);
         let command = Command::Amend { id, price, open, post_only: live.post_only };
-        let outcome = self.book.apply(&command, &mut self.fills);
+        let result = self.run(&command);
         let filled = self.settle_makers();
         if self.book.get(id).is_none() {
             self.live.remove(&id);
         } else if let Some(live) = self.live.get_mut(&id) {
             live.filled += filled;
         }
-        !matches!(outcome, Outcome::Refused(_))
+        result.is_ok()
     }
 
     fn cancel_all(&mut self, request: &Request, side: Option<Side>) -> bool {
@@ -372,14 +381,14 @@ impl Rematch {
 
     /// Books the fills on the makers; the sum of their quantities.
     fn settle_makers(&mut self) -> u64 {
-        for fill in &self.fills {
+        for fill in &self.trades {
             if fill.maker_open.is_zero() {
                 self.live.remove(&fill.maker);
             } else if let Some(maker) = self.live.get_mut(&fill.maker) {
                 maker.filled += fill.quantity.0;
             }
         }
-        self.fills.iter().map(|fill| fill.quantity.0).sum()
+        self.trades.iter().map(|fill| fill.quantity.0).sum()
     }
 
     /// The resting order that a target names. An id that lost to its twin finds the order for as long as
@@ -404,7 +413,7 @@ impl Rematch {
         let shown: Vec<(OrderId, Ticks, Lots)> =
             block.changes_of(answer).iter().filter_map(taker_fill).collect();
         let naive: Vec<(OrderId, Ticks, Lots)> =
-            self.fills.iter().map(|fill| (fill.maker, fill.price, fill.quantity)).collect();
+            self.trades.iter().map(|fill| (fill.maker, fill.price, fill.quantity)).collect();
         // A cancel of many has no fills; a naive cancel leaves none either.
         if shown != naive {
             return Err(RematchViolation::Fills { intent, at, shown, naive });

@@ -15,15 +15,12 @@ mod withdraw;
 
 use std::collections::BTreeMap;
 
-use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
-
 use super::caps::Caps;
 use super::intent::{Action, Intent, Origin, Session, SessionId};
 use super::journal::Repeated;
-use super::step::Step;
+use super::tape::{Event, is_repeated, refused};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Reason};
 
 pub(in crate::machine) use requests::Kept;
 use requests::Requests;
@@ -112,13 +109,10 @@ impl Ledger {
 
     /// What becomes of an intent before its machine is asked; `None` if the machine decides.
     /// Repeats come first, then age.
-    pub(super) fn screen(&self, intent: &Intent, time: Micros) -> Option<Step> {
+    pub(super) fn screen(&self, intent: &Intent, time: Micros) -> Option<Event> {
         match self.know(intent) {
-            Known::Refused(reason) => Some(Step::refused(reason)),
-            Known::Repeat(first) => {
-                let orders = first.iter().map(|first| first.intent).collect();
-                Some(Step { orders, ..Step::plain(Outcome::Repeated, Reason::Unspecified) })
-            }
+            Known::Refused(reason) => Some(Event::Refused { reason }),
+            Known::Repeat(first) => Some(Event::Repeated { first: first.map(|first| first.intent) }),
             Known::New => self.screen_age(intent, time),
         }
     }
@@ -140,9 +134,9 @@ impl Ledger {
 
     /// Whether an order's own times let it have its turn at a tape time: GTD is dead from its time on,
     /// that instant included, and `sequence_by` is the last instant at which it may be sequenced.
-    fn screen_age(&self, intent: &Intent, time: Micros) -> Option<Step> {
+    fn screen_age(&self, intent: &Intent, time: Micros) -> Option<Event> {
         let forgotten = self.floor.is_some_and(|floor| intent.based_on <= floor);
-        let expired = |reason| Some(Step::plain(Outcome::Expired, reason));
+        let expired = |reason| Some(Event::Refused { reason });
         match &intent.request.action {
             Action::Place(_)
             | Action::Amend(_)
@@ -162,14 +156,14 @@ impl Ledger {
             {
                 expired(Reason::ExpireTime)
             }
-            Action::Invalid => Some(Step::plain(Outcome::Refused, Reason::Unspecified)),
+            Action::Invalid => Some(Event::Nothing),
             _ => None,
         }
     }
 
     /// The first request that a repeat repeats.
-    pub(super) fn repeated(&self, intent: &Intent, step: &Step) -> Option<Repeated> {
-        if step.outcome != Outcome::Repeated {
+    pub(super) fn repeated(&self, intent: &Intent, events: &[Event]) -> Option<Repeated> {
+        if !is_repeated(events) {
             return None;
         }
         match self.know(intent) {
@@ -179,17 +173,17 @@ impl Ledger {
         }
     }
 
-    /// Remembers a consumed intent and its outcome. `target` is the intent that it withdrew before its
+    /// Remembers a consumed intent and what happened. `target` is the intent that it withdrew before its
     /// turn.
     pub(super) fn remember(
         &mut self,
         (id, intent): (OrderId, &Intent),
-        step: &Step,
+        events: &[Event],
         (time, position): (Micros, Position),
         target: Option<&Intent>,
     ) {
-        self.mark(id, intent, step, target);
-        if step.outcome == Outcome::Repeated {
+        self.mark(id, intent, events, target);
+        if is_repeated(events) {
             if let Known::Repeat(Some(first)) = self.know(intent) {
                 self.requests.repeated(id, first, time);
             }
@@ -199,7 +193,7 @@ impl Ledger {
                 Origin::Command { session, number } => {
                     self.sessions.remember(session.id, *number, &intent.request.action, first, time);
                 }
-                Origin::Request(_) if step.reason == Reason::RequestIdReused => {}
+                Origin::Request(_) if refused(events) == Reason::RequestIdReused => {}
                 Origin::Request(request_id) => {
                     let Intent { request, .. } = intent;
                     self.requests.remember(&request.account, request_id, request.body_hash, first, time);

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rustc_hash::FxBuildHasher;
-use xbook_proto::v1::Reason;
 
 use super::{Caps, Known, Session, SessionId};
 use crate::machine::intent::Action;
 use crate::machine::journal::Repeated;
-use crate::types::{Micros, Position};
+use crate::types::{Micros, Position, Reason};
 
 /// Remembered sessions.
 #[derive(Clone, Default, Debug)]

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 use rust_decimal::Decimal;
-use xbook_proto::record::v1::{Outcome, StatePart};
-use xbook_proto::v1::{Reason, TimeInForce};
+use xbook_proto::record::v1::StatePart;
 
 use crate::decimal::Grid;
 use crate::machine::{
-    Action, Caps, Intent, Machine, Market, Origin, Place, Request, Rules, Session, State, Step, Target,
+    Action, Caps, Event, Intent, Machine, Market, Origin, Place, Request, Rules, Session, State, Target,
     Unconsumed,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks, TimeInForce};
 
 const ORDER: OrderId = OrderId { node: NodeId(1), counter: 1 };
 const OTHER_NODE: OrderId = OrderId { node: NodeId(2), counter: 1 };
@@ -52,11 +51,11 @@ impl Document {
 
     /// Under a lease of its own each, `ids` have their turn with this document beside them. Others
     /// must be able to follow.
-    fn consume(&self, state: &mut State, ids: &[OrderId]) -> Vec<Step> {
+    fn consume(&self, state: &mut State, ids: &[OrderId]) -> Vec<Vec<Event>> {
         self.consume_at(Micros(1), state, ids)
     }
 
-    fn consume_at(&self, time: Micros, state: &mut State, ids: &[OrderId]) -> Vec<Step> {
+    fn consume_at(&self, time: Micros, state: &mut State, ids: &[OrderId]) -> Vec<Vec<Event>> {
         let mut follower = state.clone();
         let mut batch = state.begin(1, time, Position(0)).unwrap();
         for id in ids {
@@ -66,7 +65,7 @@ impl Document {
         follower.apply(&batch, |id| self.intents.get(&id)).unwrap();
         assert_eq!(state.to_parts(), follower.to_parts());
         assert!(state.surviving_parts(&[NodeId(1)]).is_some());
-        batch.steps
+        batch.steps().map(|(_, events)| events.to_vec()).collect()
     }
 }
 
@@ -88,8 +87,27 @@ fn place() -> Action {
     })
 }
 
-fn outcomes(steps: &[Step]) -> Vec<(Outcome, Reason)> {
-    steps.iter().map(|step| (step.outcome, step.reason)).collect()
+/// The order of [`place`] rests.
+fn rested(order: OrderId) -> Vec<Event> {
+    let rested = Event::Rested { order, side: Side::Buy, price: Ticks(10), open: Lots(5) };
+    vec![Event::Accepted { order }, rested]
+}
+
+/// It is taken out.
+fn cancelled(order: OrderId) -> Vec<Event> {
+    vec![Event::Removed { order, open: Lots(5), reason: Reason::Requested }]
+}
+
+fn withdrawn(order: OrderId) -> Vec<Event> {
+    vec![Event::Withdrawn { order }]
+}
+
+fn refused(reason: Reason) -> Vec<Event> {
+    vec![Event::Refused { reason }]
+}
+
+fn repeated(first: OrderId) -> Vec<Event> {
+    vec![Event::Repeated { first: Some(first) }]
 }
 
 fn resting(state: &State) -> usize {
@@ -101,18 +119,16 @@ fn marks(state: &State) -> usize {
     parts.map(|part| part.withdrawn.len()).sum()
 }
 
-const WITHDRAWN: (Outcome, Reason) = (Outcome::Withdrawn, Reason::Requested);
-
 #[test]
 fn an_order_is_withdrawn_by_what_comes_after_it() {
     for withdraw in [SAME_NODE, OTHER_NODE] {
         let document =
             Document::default().with(ORDER, "a", place()).with(withdraw, "a", Action::Withdraw(ORDER));
         let mut state = market();
-        assert_eq!(outcomes(&document.consume(&mut state, &[ORDER])), [WITHDRAWN]);
+        assert_eq!(document.consume(&mut state, &[ORDER]), [withdrawn(ORDER)]);
         assert_eq!((resting(&state), marks(&state)), (0, 1));
         // Under another holder the withdraw finds that its work was done.
-        assert_eq!(outcomes(&document.consume(&mut state, &[withdraw])), [WITHDRAWN]);
+        assert_eq!(document.consume(&mut state, &[withdraw]), [withdrawn(ORDER)]);
         assert_eq!(marks(&state), 0);
     }
 }
@@ -122,9 +138,9 @@ fn an_order_is_withdrawn_by_what_was_consumed_before_it() {
     let document =
         Document::default().with(ORDER, "a", place()).with(OTHER_NODE, "a", Action::Withdraw(ORDER));
     let mut state = market();
-    assert_eq!(outcomes(&document.consume(&mut state, &[OTHER_NODE])), [WITHDRAWN]);
+    assert_eq!(document.consume(&mut state, &[OTHER_NODE]), [withdrawn(ORDER)]);
     assert_eq!(marks(&state), 1);
-    assert_eq!(outcomes(&document.consume(&mut state, &[ORDER])), [WITHDRAWN]);
+    assert_eq!(document.consume(&mut state, &[ORDER]), [withdrawn(ORDER)]);
     assert_eq!((resting(&state), marks(&state)), (0, 0));
 }
 
@@ -132,12 +148,11 @@ fn an_order_is_withdrawn_by_what_was_consumed_before_it() {
 fn a_resting_order_is_cancelled_and_a_cancelled_one_is_unknown() {
     let order = Document::default().with(ORDER, "a", place());
     let mut state = market();
-    assert_eq!(order.consume(&mut state, &[ORDER])[0].outcome, Outcome::Placed);
+    assert_eq!(order.consume(&mut state, &[ORDER]), [rested(ORDER)]);
     let document =
         order.with(OTHER_NODE, "a", Action::Withdraw(ORDER)).with(SAME_NODE, "a", Action::Withdraw(ORDER));
     let steps = document.consume(&mut state, &[OTHER_NODE, SAME_NODE]);
-    let unknown = (Outcome::Refused, Reason::UnknownOrder);
-    assert_eq!(outcomes(&steps), [(Outcome::Cancelled, Reason::Requested), unknown]);
+    assert_eq!(steps, [cancelled(ORDER), refused(Reason::UnknownOrder)]);
     assert_eq!((resting(&state), marks(&state)), (0, 0));
 }
 
@@ -145,19 +160,18 @@ fn a_resting_order_is_cancelled_and_a_cancelled_one_is_unknown() {
 fn nobody_withdraws_what_is_not_ones_own_or_not_there() {
     let document =
         Document::default().with(ORDER, "a", place()).with(OTHER_NODE, "b", Action::Withdraw(ORDER));
-    let refused = |reason| (Outcome::Refused, reason);
     let mut state = market();
     let steps = document.consume(&mut state, &[OTHER_NODE, ORDER]);
-    assert_eq!(outcomes(&steps), [refused(Reason::OtherAccount), (Outcome::Placed, Reason::Unspecified)]);
+    assert_eq!(steps, [refused(Reason::OtherAccount), rested(ORDER)]);
     assert_eq!((resting(&state), marks(&state)), (1, 0));
 
     let document = Document::default().with(OTHER_NODE, "a", Action::Withdraw(ORDER));
     let mut state = market();
-    assert_eq!(outcomes(&document.consume(&mut state, &[OTHER_NODE])), [refused(Reason::UnknownOrder)]);
+    assert_eq!(document.consume(&mut state, &[OTHER_NODE]), [refused(Reason::UnknownOrder)]);
     assert_eq!(marks(&state), 0);
     // It was refused, so the order goes its way though the withdraw is still in the document.
     let document = document.with(ORDER, "a", place());
-    assert_eq!(document.consume(&mut state, &[ORDER])[0].outcome, Outcome::Placed);
+    assert_eq!(document.consume(&mut state, &[ORDER]), [rested(ORDER)]);
 }
 
 #[test]
@@ -166,8 +180,7 @@ fn a_plain_cancel_waits_for_its_turn() {
     let document = Document::default().with(ORDER, "a", place()).with(SAME_NODE, "a", cancel);
     let mut state = market();
     let steps = document.consume(&mut state, &[ORDER, SAME_NODE]);
-    let done = [(Outcome::Placed, Reason::Unspecified), (Outcome::Cancelled, Reason::Requested)];
-    assert_eq!(outcomes(&steps), done);
+    assert_eq!(steps, [rested(ORDER), cancelled(ORDER)]);
 }
 
 fn same_request() -> Origin {
@@ -186,25 +199,21 @@ fn an_order_past_its_own_time_is_expired_at_its_turn() {
         Action::Place(Place { expires, sequence_by, time_in_force, ..place })
     };
     let at = |time| Some(Micros(time));
-    let placed = (Outcome::Placed, Reason::Unspecified);
-    let expired = |reason| (Outcome::Expired, reason);
+    let placed = rested(ORDER);
     let table = [
-        (with(at(101), None), placed),
-        (with(at(100), None), expired(Reason::ExpireTime)),
-        (with(at(1), None), expired(Reason::ExpireTime)),
-        (with(at(101), at(100)), placed),
-        (with(at(101), at(99)), expired(Reason::SequenceBy)),
-        (with(at(100), at(99)), expired(Reason::SequenceBy)),
+        (with(at(101), None), placed.clone()),
+        (with(at(100), None), refused(Reason::ExpireTime)),
+        (with(at(1), None), refused(Reason::ExpireTime)),
+        (with(at(101), at(100)), placed.clone()),
+        (with(at(101), at(99)), refused(Reason::SequenceBy)),
+        (with(at(100), at(99)), refused(Reason::SequenceBy)),
     ];
-    for (action, outcome) in table {
+    for (action, events) in table {
         let document = Document::default().with(ORDER, "a", action.clone());
         let mut state = market();
-        assert_eq!(
-            outcomes(&document.consume_at(Micros(100), &mut state, &[ORDER])),
-            [outcome],
-            "{action:?}"
-        );
-        assert_eq!(resting(&state), usize::from(outcome == placed), "{action:?}");
+        let steps = document.consume_at(Micros(100), &mut state, &[ORDER]);
+        assert_eq!(steps.concat(), events, "{action:?}");
+        assert_eq!(resting(&state), usize::from(events == placed), "{action:?}");
     }
 }
 
@@ -218,10 +227,9 @@ fn an_id_that_lost_to_its_twin_finds_and_cancels_the_order() {
             .with(id(2, 2), "a", cancel);
         let mut state = market();
         let steps = document.consume(&mut state, &[first, twin]);
-        assert_eq!([steps[0].outcome, steps[1].outcome], [Outcome::Placed, Outcome::Repeated]);
+        assert_eq!(steps, [rested(first), repeated(first)]);
         assert_eq!(state.ledger.first_of(twin), first);
-        let done = (Outcome::Cancelled, Reason::Requested);
-        assert_eq!(outcomes(&document.consume_at(Micros(9), &mut state, &[id(2, 2)])), [done]);
+        assert_eq!(document.consume_at(Micros(9), &mut state, &[id(2, 2)]), [cancelled(first)]);
         assert_eq!(resting(&state), 0);
     }
 }
@@ -235,9 +243,7 @@ fn a_withdraw_of_a_pending_repeat_takes_the_first_order_out() {
         .with(withdraw, "a", Action::Withdraw(twin));
     let mut state = market();
     let steps = document.consume(&mut state, &[first, withdraw, twin]);
-    assert_eq!(steps[1].outcome, Outcome::Cancelled);
-    assert_eq!(steps[1].orders, [first]);
-    assert_eq!(steps[2].outcome, Outcome::Repeated);
+    assert_eq!(steps, [rested(first), cancelled(first), repeated(first)]);
     assert_eq!((resting(&state), marks(&state)), (0, 0));
 }
 
@@ -249,9 +255,9 @@ fn a_request_that_was_withdrawn_under_one_id_does_not_trade_under_another() {
         .named(twin, "a", same_request(), place())
         .with(withdraw, "a", Action::Withdraw(twin));
     let mut state = market();
-    assert_eq!(outcomes(&document.consume(&mut state, &[withdraw])), [WITHDRAWN]);
-    assert_eq!(outcomes(&document.consume_at(Micros(9), &mut state, &[first])), [WITHDRAWN]);
-    assert_eq!(document.consume_at(Micros(99), &mut state, &[twin])[0].outcome, Outcome::Repeated);
+    assert_eq!(document.consume(&mut state, &[withdraw]), [withdrawn(twin)]);
+    assert_eq!(document.consume_at(Micros(9), &mut state, &[first]), [withdrawn(first)]);
+    assert_eq!(document.consume_at(Micros(99), &mut state, &[twin]), [repeated(first)]);
     assert_eq!((resting(&state), marks(&state)), (0, 0));
 }
 
@@ -265,8 +271,7 @@ fn a_cancel_all_below_the_floor_cancels_nothing() {
     );
     let mut state = market().with_caps(caps);
     document.consume(&mut state, &[id(1, 1), id(1, 2)]);
-    let forgotten = (Outcome::Expired, Reason::Forgotten);
-    assert_eq!(outcomes(&document.consume_at(Micros(9), &mut state, &[id(2, 1)])), [forgotten]);
+    assert_eq!(document.consume_at(Micros(9), &mut state, &[id(2, 1)]), [refused(Reason::Forgotten)]);
     assert_eq!(resting(&state), 2);
 }
 
@@ -283,10 +288,8 @@ fn a_used_number_is_a_repeat_of_the_same_command_and_refused_for_another() {
         .named(id(1, 4), "a", command("s", 1), Action::Invalid);
     let mut state = market();
     let steps = document.consume(&mut state, &[id(1, 1), id(1, 2), id(1, 3), id(1, 4)]);
-    let repeated = (Outcome::Repeated, Reason::Unspecified);
-    let reused = (Outcome::Refused, Reason::CommandReused);
-    assert_eq!(outcomes(&steps)[1..], [repeated, reused, repeated]);
-    assert_eq!(steps[1].orders, [id(1, 1)]);
+    let repeat = repeated(id(1, 1));
+    assert_eq!(steps[1..], [repeat.clone(), refused(Reason::CommandReused), repeat]);
     assert_eq!(resting(&state), 1);
 }
 
@@ -301,7 +304,7 @@ fn a_session_that_was_forgotten_is_refused_by_name_and_nothing_holds_a_number_tw
     let mut state = market().with_caps(caps);
     let ids: Vec<OrderId> = (1..=5).map(|counter| id(1, counter)).collect();
     let steps = document.consume(&mut state, &ids);
-    let forgotten = (Outcome::Refused, Reason::SessionForgotten);
-    assert_eq!(outcomes(&steps)[3..], [forgotten, forgotten]);
+    let forgotten = refused(Reason::SessionForgotten);
+    assert_eq!(steps[3..], [forgotten.clone(), forgotten]);
     assert_eq!(resting(&state), 3);
 }

@@ -8,14 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook_proto::record::v1::Outcome;
-use xbook_proto::v1::Reason;
-
 use super::requests::{RequestKey, request_key};
 use super::{Known, Ledger};
 use crate::machine::intent::{Account, Action, Intent, Origin, key};
-use crate::machine::step::Step;
-use crate::types::{NodeId, OrderId};
+use crate::machine::tape::{Event, is_withdrawn};
+use crate::types::{NodeId, OrderId, Reason};
 
 /// Intents in a document that are not consumed.
 pub trait Unconsumed {
@@ -111,7 +108,7 @@ impl Ledger {
         id: OrderId,
         intent: &Intent,
         others: &impl Unconsumed,
-    ) -> Option<Step> {
+    ) -> Option<Event> {
         let account = &intent.request.account;
         let asked = |withdraw: &OrderId| {
             let intent = others.intent(*withdraw).filter(|_| !self.has_consumed(*withdraw));
@@ -120,7 +117,7 @@ impl Ledger {
         let withdrawn = self.marks.get(&id) == Some(account)
             || self.marks.has_request_of(intent)
             || self.marks.len() < self.caps.withdrawn && others.withdraws(id).iter().any(asked);
-        withdrawn.then(|| Step::plain(Outcome::Withdrawn, Reason::Requested))
+        withdrawn.then_some(Event::Withdrawn { order: id })
     }
 
     /// Whether an intent would be a repeat.
@@ -149,19 +146,21 @@ impl Ledger {
         order: OrderId,
         intent: &Intent,
         others: &impl Unconsumed,
-    ) -> Step {
+    ) -> Event {
         let pending = others.intent(order).filter(|_| !self.has_consumed(order));
         // A repeat has no order of its own, and that of the first does not rest.
         let placed =
             pending.filter(|other| matches!(other.request.action, Action::Place(_)) && !self.knows(other));
         let waits = placed.map(|other| &other.request.account);
         match self.marks.get(&order).or(waits) {
-            None => Step::refused(Reason::UnknownOrder),
-            Some(account) if *account != intent.request.account => Step::refused(Reason::OtherAccount),
-            Some(_) if self.marks.len() >= self.caps.withdrawn && self.marks.get(&order).is_none() => {
-                Step::refused(Reason::TooMany)
+            None => Event::Refused { reason: Reason::UnknownOrder },
+            Some(account) if *account != intent.request.account => {
+                Event::Refused { reason: Reason::OtherAccount }
             }
-            Some(_) => Step { orders: vec![order], ..Step::plain(Outcome::Withdrawn, Reason::Requested) },
+            Some(_) if self.marks.len() >= self.caps.withdrawn && self.marks.get(&order).is_none() => {
+                Event::Refused { reason: Reason::TooMany }
+            }
+            Some(_) => Event::Withdrawn { order },
         }
     }
 
@@ -172,9 +171,9 @@ impl Ledger {
 
     /// Marks the order of a consumed intent, or takes its mark away. `target` is the intent that it
     /// withdrew before its turn.
-    pub(super) fn mark(&mut self, id: OrderId, intent: &Intent, step: &Step, target: Option<&Intent>) {
+    pub(super) fn mark(&mut self, id: OrderId, intent: &Intent, events: &[Event], target: Option<&Intent>) {
         let account = &intent.request.account;
-        let withdrawn = step.outcome == Outcome::Withdrawn;
+        let withdrawn = is_withdrawn(events);
         match intent.request.action {
             Action::Place(_) => {
                 let marked = self.marks.remove(&id);

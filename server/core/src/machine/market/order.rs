@@ -1,11 +1,9 @@
 //! An order's life: what it asked for and what has become of it.
 
-use xbook_proto::v1::{Reason, TimeInForce};
-
 use crate::machine::{Account, Intent, Origin, Place};
-use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use crate::types::{Lots, Micros, OrderId, Position, Reason, Side, Ticks, TimeInForce};
 
-pub use xbook_proto::v1::OrderStatus;
+pub use crate::types::OrderStatus;
 
 /// An order as of an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,17 +81,14 @@ impl Order {
         matches!(self.status, OrderStatus::Pending | OrderStatus::Open | OrderStatus::PartiallyFilled)
     }
 
-    /// Takes an execution; `false` if it is for more than is open.
-    #[must_use]
-    pub(super) fn fill(&mut self, price: Ticks, quantity: Lots) -> bool {
-        let Some(open) = self.open.0.checked_sub(quantity.0) else {
-            return false;
-        };
-        self.open = Lots(open);
-        self.filled = Lots(self.filled.0 + quantity.0);
+    /// Takes an execution that leaves so much open; `None` if that does not follow from what was.
+    pub(super) fn fill(&mut self, price: Ticks, quantity: Lots, open: Lots) -> Option<()> {
+        (self.open.0.checked_sub(quantity.0)? == open.0).then_some(())?;
+        self.open = open;
+        self.filled = Lots(self.filled.0.checked_add(quantity.0)?);
         self.value = self.value.saturating_add(u128::from(price.0) * u128::from(quantity.0));
-        self.status = if open == 0 { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
-        true
+        self.status = if open.is_zero() { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+        Some(())
     }
 
     /// Closes it with what was filled so far.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Market, Order};
+use crate::book::Event;
 use crate::machine::intent::{Account, Origin};
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
@@ -41,7 +42,9 @@ impl Market {
 
     /// An order rests at the back of its level. It is filed with all others.
     fn restore(&mut self, order: Order) -> Option<()> {
-        self.book.rest(order.id, order.side, order.limit?, order.open).ok()?;
+        let rested =
+            Event::Rested { order: order.id, side: order.side, price: order.limit?, open: order.open };
+        self.book.replay(&rested).ok()?;
         self.orders.push(order);
         Some(())
     }

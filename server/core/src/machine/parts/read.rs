@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
-use xbook_proto::v1::{OrderStatus, Reason, TimeInForce};
 
 use super::{MAX_COUNT, StateStart};
 use crate::machine::intent::side_from_wire;
@@ -12,7 +11,7 @@ use crate::machine::table::joined;
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, Ticks, TimeInForce};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
 /// into no such state.

@@ -5,15 +5,15 @@ use proptest::prelude::*;
 use prost::Message;
 use rust_decimal::Decimal;
 use xbook_proto::record::v1::{self as record, StatePart};
-use xbook_proto::v1::TimeInForce;
 
 use super::*;
 use crate::decimal::Grid;
+use crate::format::Format;
 use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
     Place, Request, Rules, Session, Target, Unconsumed, VoterChange,
 };
-use crate::types::{Lots, OrderId, Side, Ticks};
+use crate::types::{Lots, OrderId, Side, Ticks, TimeInForce};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
 const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
@@ -329,11 +329,11 @@ fn what_no_state_has_is_refused() {
         |part| part.orders[0].side = 99,
         |part| part.orders[0].time_in_force = TimeInForce::Ioc.into(),
         |part| part.orders[0].position = 0,
-        |part| part.orders[0].position = 3,
+        |part| part.orders[0].position = 5,
         |part| part.orders[0].updated_us = 51,
         |part| part.orders[0].session = 1,
         |part| part.orders[0].number = 1,
-        |part| part.orders[1].side = xbook_proto::v1::Side::Sell.into(),
+        |part| part.orders[1].side = record::Side::Sell.into(),
         |part| part.orders[1].quantity = u64::MAX,
         |part| part.orders.push(part.orders[0].clone()),
         |part| {
@@ -414,7 +414,7 @@ fn a_state_that_does_not_survive_is_not_sealed_and_goes_on() {
     assert!(state.surviving_parts(&voters()).is_some());
     for survives in [false, true] {
         let builder = state.begin(1, state.time(), state.position()).unwrap();
-        let batch = state.seal(builder, voters(), [7; 16], |_| survives);
+        let batch = state.seal(builder, voters(), [7; 16], Format::FIRST, |_| survives);
         assert_eq!(batch.seal.is_some(), survives);
         follower.apply(&batch, |id| world.intents.get(&id)).unwrap();
         same(&state, &follower);

@@ -1,13 +1,17 @@
 //! Generations: several replicas on a perfect network seal, roll over, change voters and catch up.
 
+mod arrivals;
 mod copies;
 mod ends;
+mod formats;
 mod hostile;
 mod links;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
+use crate::document::GenesisError;
+use crate::format::Formats;
 use crate::machine::VoterChange;
 
 const LEASE: u64 = 100_000;
@@ -42,6 +46,8 @@ pub(super) struct Group {
     /// Clocks that are wrong: how far they are ahead.
     ahead: BTreeMap<NodeId, u64>,
     roll_at: u64,
+    /// What nodes can read that have another program than this one.
+    formats: BTreeMap<NodeId, Formats>,
 }
 
 fn id(node: u64) -> NodeId {
@@ -67,6 +73,7 @@ impl Group {
             now: 1_000_000,
             ahead: BTreeMap::new(),
             roll_at,
+            formats: BTreeMap::new(),
         };
         for node in voters.iter().chain(observers) {
             let member = Member {
@@ -99,6 +106,7 @@ impl Group {
             roll_at: self.roll_at,
             secret: [node as u8; 32],
             restored: member.restored,
+            formats: self.formats.get(&id(node)).copied().unwrap_or(Formats::KNOWN),
             ..Settings::default()
         };
         member.starts += 1;
@@ -142,7 +150,11 @@ impl Group {
             let ahead = self.ahead.get(&node).copied().unwrap_or(0);
             match replica.handle(Micros(self.now + ahead), input, &mut effects) {
                 Ok(()) => {}
-                Err(error @ (ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. })) => {
+                Err(
+                    error @ (ReplicaError::Forgotten { .. }
+                    | ReplicaError::Outdated { .. }
+                    | ReplicaError::Genesis(GenesisError::Format { .. })),
+                ) => {
                     member.refused = Some(error);
                     return self.stop(node.0);
                 }

@@ -57,6 +57,7 @@ impl Nodes {
         getrandom::fill(&mut token).map_err(|error| anyhow!("no random numbers: {error}"))?;
         for number in 1..=count {
             let start = Start {
+                clock: None,
                 data: directory.path().join(format!("node-{number}")),
                 bootstrap: number == 1,
                 join: services.first().iter().map(|first| first.peer_address().to_string()).collect(),

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, ensure};
-use xbook::book::{Book, Command, Fill};
+use xbook::book::{Book, Command, Event};
 use xbook_tests::workload::e1::{FULL_COUNT, Message, QUICK_COUNT, Scenario, messages};
 use xbook_tests::workload::report::report_hash;
 
@@ -49,8 +49,10 @@ pub fn run(printer: &Printer, effort: Effort) -> Result<()> {
 
 fn verify(scenario: Scenario, messages: &[Message]) -> Result<bool> {
     let mut book = Book::new();
-    let hash = report_hash(messages, |message, fills| book.apply(&message.command(), fills))
-        .map_err(|message| anyhow::anyhow!("a new order was refused: {message:?}"))?;
+    let hash = report_hash(messages, |command, events| {
+        (book.get(command.id()).map(|order| order.price), book.apply(command, events))
+    })
+    .map_err(|message| anyhow::anyhow!("a new order was refused: {message:?}"))?;
     let expected = match messages.len() {
         0..100_000 => scenario.known_hash(QUICK_COUNT),
         _ => scenario.known_hash(FULL_COUNT),
@@ -59,18 +61,22 @@ fn verify(scenario: Scenario, messages: &[Message]) -> Result<bool> {
     Ok(true)
 }
 
-/// The timed part: applies all commands to a new book and folds every fill into a checksum.
+/// The timed part: applies all commands to a new book and folds every trade into a checksum.
 #[inline(never)]
 fn play(commands: &[Command]) -> (u64, usize) {
     let mut book = Book::new();
-    let mut fills: Vec<Fill> = Vec::with_capacity(1024);
+    let mut events: Vec<Event> = Vec::with_capacity(1024);
     let mut checksum = 0u64;
     for command in commands {
-        fills.clear();
-        black_box(book.apply(command, &mut fills));
-        for fill in &fills {
-            checksum =
-                checksum.wrapping_mul(31).wrapping_add(fill.maker.counter ^ fill.price.0 ^ fill.quantity.0);
+        events.clear();
+        _ = black_box(book.apply(command, &mut events));
+        for event in &events {
+            let Event::Traded(trade) = event else {
+                continue;
+            };
+            checksum = checksum
+                .wrapping_mul(31)
+                .wrapping_add(trade.maker.counter ^ trade.price.0 ^ trade.quantity.0);
         }
     }
     (checksum, book.len())
@@ -78,12 +84,12 @@ fn play(commands: &[Command]) -> (u64, usize) {
 
 fn time_each(commands: &[Command]) -> Latencies {
     let mut book = Book::new();
-    let mut fills: Vec<Fill> = Vec::with_capacity(1024);
+    let mut events: Vec<Event> = Vec::with_capacity(1024);
     let mut latencies = Latencies::with_capacity(commands.len());
     for command in commands {
-        fills.clear();
+        events.clear();
         let watch = Stopwatch::start();
-        black_box(book.apply(command, &mut fills));
+        _ = black_box(book.apply(command, &mut events));
         latencies.push(watch.elapsed_ns());
     }
     latencies

@@ -8,6 +8,7 @@ use std::hint::black_box;
 use anyhow::{Result, ensure};
 use xbook_tests::naive::NaiveBook;
 use xbook_tests::workload::e1::{Message, QUICK_COUNT, Scenario, messages};
+use xbook_tests::workload::report::Trade;
 
 use super::Effort;
 use super::peers::{Engine, Matchcore, Nanobook, OrderbookRs, RustOb, Xbook};
@@ -160,14 +161,15 @@ impl<E: Engine> Contestant for Entered<E> {
 
 fn naive_checksum(messages: &[Message]) -> u64 {
     let mut book = NaiveBook::default();
-    let mut fills = Vec::new();
+    let mut events = Vec::new();
     let mut checksum = 0;
     for message in messages {
-        fills.clear();
-        book.apply(&message.command(), &mut fills);
-        for fill in &fills {
+        events.clear();
+        // A cancel may come too late: it is refused and trades nothing.
+        _ = book.apply(&message.command(), &mut events);
+        for trade in events.iter().filter_map(Trade::of) {
             let seen = checksum ^ u64::from(message.seq);
-            checksum = fold(seen, fill.maker.counter, fill.price.0, fill.quantity.0);
+            checksum = fold(seen, u64::from(trade.maker), trade.price, trade.quantity);
         }
     }
     checksum

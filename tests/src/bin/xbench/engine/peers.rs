@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use xbook::book::{Book, Command, Fill};
+use xbook::book::{Book, Command, Event};
 use xbook_tests::workload::e1::{Action, Message};
 
 /// Hears of fills: the maker by the engine's own id, price, quantity.
@@ -38,7 +38,7 @@ fn is_buy(message: &Message) -> bool {
 /// Ours.
 pub struct Xbook {
     book: Book,
-    fills: Vec<Fill>,
+    events: Vec<Event>,
 }
 
 impl Engine for Xbook {
@@ -51,14 +51,17 @@ impl Engine for Xbook {
     }
 
     fn new() -> Self {
-        Self { book: Book::new(), fills: Vec::with_capacity(1024) }
+        Self { book: Book::new(), events: Vec::with_capacity(1024) }
     }
 
     fn apply(&mut self, message: &Command, sink: &mut impl Sink) {
-        self.fills.clear();
-        self.book.apply(message, &mut self.fills);
-        for fill in &self.fills {
-            sink(fill.maker.counter, fill.price.0, fill.quantity.0);
+        self.events.clear();
+        // A cancel may come too late: it is refused and trades nothing.
+        _ = self.book.apply(message, &mut self.events);
+        for event in &self.events {
+            if let Event::Traded(trade) = event {
+                sink(trade.maker.counter, trade.price.0, trade.quantity.0);
+            }
         }
     }
 }

@@ -117,8 +117,10 @@ fn expected(scenario: Scenario, count: u32, messages: &[Message]) -> Result<Stri
         return Ok(known.to_owned());
     }
     let mut book = Book::new();
-    report_hash(messages, |message, fills| book.apply(&message.command(), fills))
-        .map_err(|message| anyhow::anyhow!("a new order was refused: {message:?}"))
+    report_hash(messages, |command, events| {
+        (book.get(command.id()).map(|order| order.price), book.apply(command, events))
+    })
+    .map_err(|message| anyhow::anyhow!("a new order was refused: {message:?}"))
 }
 
 async fn run_once(args: &Args, scenario: Scenario, messages: &[Message], pace: Pace) -> Result<Run> {

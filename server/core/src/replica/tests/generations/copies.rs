@@ -124,7 +124,7 @@ fn a_made_up_acknowledgement_stops_nobody() {
     ];
     for (generation, ack) in made_up {
         let heard = Some(HeardAck { generation, ack: ack.clone() });
-        let message = Message::Hello { genesis, ack, heard, answer: true };
+        let message = Message::Hello { genesis, ack, heard, answer: true, formats: Formats::KNOWN };
         // Of another generation, since what it says of its own disk is another matter.
         let envelope = Envelope { generation: 9, message };
         group.input(id(told), Input::Message { from: id(others[1]), envelope });

@@ -5,21 +5,13 @@ use bytes::Bytes;
 use super::super::super::message::{Ack, Message};
 use super::*;
 use crate::document::heading;
+use crate::format::Format;
 use crate::machine::{Batch, Seal};
 
 fn batch(first: u64, seals: bool) -> Arc<Batch> {
-    let seal = Seal { voters: vec![NODE], holder: [1; 16], genesis: [2; 32] };
-    Arc::new(Batch {
-        term: 1,
-        first: Position(first),
-        time: Micros(first),
-        committed: Position(0),
-        runs: Vec::new(),
-        expired: Vec::new(),
-        steps: Vec::new(),
-        digest: [0; 32],
-        seal: seals.then_some(seal),
-    })
+    let seal = Seal { voters: vec![NODE], holder: [1; 16], genesis: [2; 32], format: Format::FIRST };
+    let batch = Batch::new(1, Position(first), Micros(first), Position(0));
+    Arc::new(Batch { seal: seals.then_some(seal), ..batch })
 }
 
 #[test]
@@ -50,7 +42,13 @@ fn a_generation_that_begins_keeps_who_is_further() {
     group.connect(id(3), id(2));
     let envelope = |generation| Envelope {
         generation,
-        message: Message::Hello { genesis: [9; 32], ack: Ack::default(), heard: None, answer: false },
+        message: Message::Hello {
+            genesis: [9; 32],
+            ack: Ack::default(),
+            heard: None,
+            answer: false,
+            formats: Formats::KNOWN,
+        },
     };
     // It is two ahead, and says nothing more.
     group.input(id(3), Input::Message { from: id(2), envelope: envelope(2) });
@@ -58,6 +56,7 @@ fn a_generation_that_begins_keeps_who_is_further() {
     let replica = group.members.get_mut(&id(3)).unwrap().replica.as_mut().unwrap();
     let next = replica.genesis.after(
         (&replica.view, replica.view.to_parts()),
+        Format::FIRST,
         &[id(1), id(2)],
         (1, Actor::new(now, id(1), 1)),
     );

@@ -6,6 +6,7 @@ use xbook_proto::record::v1 as record;
 use super::super::super::message::{Ack, Candidacy, Message};
 use super::*;
 use crate::document::Entry;
+use crate::format::Format;
 use crate::machine::encode_batch;
 
 /// The liar: connected, and in no document.
@@ -35,6 +36,7 @@ fn numbered(number: u64) -> Vec<Message> {
         Message::Committed { term: number, batches: number },
         Message::HandOver { term: number },
         Message::HandOverWish { to: NodeId(number) },
+        Message::UpgradeWish { to: Format(u32::try_from(number).unwrap_or(u32::MAX)) },
         Message::Fetch { part: u32::MAX },
     ]
 }
@@ -119,7 +121,13 @@ fn an_older_hello_is_answered_by_who_is_ahead() {
         group.run(5);
     }
     group.sent.clear();
-    let hello = Message::Hello { genesis: [0; 32], ack: Ack::default(), heard: None, answer: false };
+    let hello = Message::Hello {
+        genesis: [0; 32],
+        ack: Ack::default(),
+        heard: None,
+        answer: false,
+        formats: Formats::KNOWN,
+    };
     group.input(id(1), Input::PeerUp(LIAR));
     group.sent.clear();
     group.input(id(1), Input::Message { from: LIAR, envelope: Envelope { generation: 0, message: hello } });
@@ -132,7 +140,8 @@ fn an_older_hello_is_answered_by_who_is_ahead() {
 #[test]
 fn a_made_up_generation_empties_no_book() {
     for voters in [vec![LIAR.0], vec![4, LIAR.0], vec![1, 2, 3]] {
-        for generation in [1, 7, u64::MAX] {
+        // Also one in a format that nobody can read: it must not make anyone give up.
+        for (generation, format) in [(1, 1), (7, 1), (u64::MAX, 1), (1, 77), (7, 77)] {
             let mut group = trading();
             let lease = (group.holder(), group.replica(1).status().term);
             let first = group.replica(1).genesis.record().clone();
@@ -146,13 +155,20 @@ fn a_made_up_generation_empties_no_book() {
                 position,
                 time_us,
                 digest: vec![7; 32].into(),
+                format,
                 ..first
             };
             let genesis = Genesis::digest_of(&header);
             let part = Message::GenesisPart { genesis: Box::new(header), part: 0, content: Bytes::new() };
             for node in 1..=4 {
                 group.input(id(node), Input::PeerUp(LIAR));
-                let hello = Message::Hello { genesis, ack: Ack::default(), heard: None, answer: false };
+                let hello = Message::Hello {
+                    genesis,
+                    ack: Ack::default(),
+                    heard: None,
+                    answer: false,
+                    formats: Formats::KNOWN,
+                };
                 lie(&mut group, node, generation, hello);
             }
             for _ in 0..20 {
@@ -203,15 +219,24 @@ fn who_claims_a_nodes_changes_must_show_one_that_it_made() {
 }
 
 #[test]
-fn a_wish_of_who_has_no_vote_moves_no_lease() {
+fn a_wish_of_who_has_no_vote_moves_no_lease_and_changes_no_format() {
     let mut group = trading();
+    for node in 1..=4 {
+        group.stop(node);
+        group.formats.insert(id(node), Formats { oldest: Format(1), newest: Format(2) });
+        group.start(node);
+    }
+    group.run(1_000);
     let lease = (group.holder(), group.replica(1).status().term);
     for node in 1..=4 {
         group.input(id(node), Input::PeerUp(LIAR));
         for to in 1..=3 {
             lie(&mut group, node, 0, Message::HandOverWish { to: id(to) });
         }
+        lie(&mut group, node, 0, Message::UpgradeWish { to: Format(2) });
     }
+    group.run(50);
+    assert!((1..=4).all(|node| group.replica(node).format() == Format::FIRST));
     assert_goes_on(group, lease);
 }
 

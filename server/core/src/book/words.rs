@@ -1,4 +1,4 @@
-//! The words spoken with the book: commands in, fills and one outcome out.
+//! The words spoken with the book: commands in, events out, or a refusal.
 
 use crate::types::{Lots, OrderId, Side, Ticks};
 
@@ -64,53 +64,66 @@ pub enum Style {
     PostOnly,
 }
 
+/// What a command did, one thing at a time. Each event is complete in itself: whoever applies it needs no
+/// rule, never matches, and finds in it what the orders have left afterwards.
+///
+/// A placed order trades, and what is left is `Rested` or `Removed`. An amended order is `Reduced` where it
+/// stands, or `Lifted` and goes on like a new one. A cancelled order is `Removed`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Two orders traded.
+    Traded(Trade),
+    /// What is open of an order rests at the back of its level.
+    Rested {
+        /// The order.
+        order: OrderId,
+        /// Its side.
+        side: Side,
+        /// Its price.
+        price: Ticks,
+        /// What is open, never zero.
+        open: Lots,
+    },
+    /// A resting order has less open, or as much as before, and kept its place.
+    Reduced {
+        /// The order.
+        order: OrderId,
+        /// What is open now, never zero.
+        open: Lots,
+    },
+    /// A resting order left its level with new terms. What follows says where it goes.
+    Lifted {
+        /// The order.
+        order: OrderId,
+        /// Its new price.
+        price: Ticks,
+        /// Its new open quantity, never zero.
+        open: Lots,
+    },
+    /// An order left wherever it was: the book, or the hand that had just tried to trade it.
+    Removed {
+        /// The order.
+        order: OrderId,
+        /// What was open, never zero.
+        open: Lots,
+    },
+}
+
 /// One trade between the order of the command, the taker, and a resting order, the maker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Fill {
+pub struct Trade {
     /// The resting order.
     pub maker: OrderId,
+    /// The order that came.
+    pub taker: OrderId,
     /// The maker's price, at which they trade.
     pub price: Ticks,
     /// How much they trade, never zero.
     pub quantity: Lots,
     /// What the maker has left in the book; at zero it is gone.
     pub maker_open: Lots,
-}
-
-/// What became of a command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// The order was taken; its quantity = its fills + `open` + `cancelled`.
-    Placed {
-        /// What rests in the book now.
-        open: Lots,
-        /// What neither filled nor rests.
-        cancelled: Lots,
-    },
-    /// The order was changed; its new open quantity = its fills + `open`.
-    Amended {
-        /// The order's side.
-        side: Side,
-        /// The price before.
-        previous_price: Ticks,
-        /// The open quantity before.
-        previous_open: Lots,
-        /// What rests in the book now; at zero the order is filled and gone.
-        open: Lots,
-        /// Whether it kept its place in the queue.
-        kept_priority: bool,
-    },
-    /// The order was taken out.
-    Cancelled {
-        /// The order's side.
-        side: Side,
-        /// The price at which it rested.
-        price: Ticks,
-        /// What was open.
-        open: Lots,
-    },
-    /// Nothing was changed.
-    Refused(Refusal),
+    /// What the taker has left.
+    pub taker_open: Lots,
 }
 
 /// Why a command was refused. If several reasons hold, the first in this order is given.

@@ -1,0 +1,186 @@
+//! What becomes of an intent: the book matches it, and events say what happened. Only whoever holds the
+//! lease decides.
+
+use super::{Market, Order};
+use crate::book::{self, Command, Refusal, Style};
+use crate::machine::Ledger;
+use crate::machine::intent::{Action, Amend, Intent, NewSize, Origin, Place, Target};
+use crate::machine::tape::Event;
+use crate::types::{Lots, OrderId, Reason, Side, TimeInForce};
+
+impl Market {
+    /// Decides what becomes of an intent. The book has then done what the events say, the orders have not.
+    pub(in crate::machine) fn decide(
+        &mut self,
+        id: OrderId,
+        intent: &Intent,
+        ledger: &Ledger,
+        events: &mut Vec<Event>,
+    ) {
+        let from = events.len();
+        let decided = match &intent.request.action {
+            Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
+            Action::Place(place) => self.place(id, place, events),
+            Action::Amend(amend) => self.amend(intent, amend, ledger, events),
+            Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
+            Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
+            Action::CancelAll(side) => self.cancel_all(&intent.request.account, *side, events),
+            Action::CreateMarket(_)
+            | Action::ChangeVoters(_)
+            | Action::Announce(_)
+            | Action::RemoveNode(_)
+            | Action::Invite(_)
+            | Action::Invalid => Err(Reason::UnknownValue),
+        };
+        if let Err(reason) = decided {
+            events.truncate(from);
+            events.push(Event::Refused { reason });
+        }
+    }
+
+    /// Decides what becomes of an intent that cancels an order.
+    pub(in crate::machine) fn decide_withdraw(
+        &mut self,
+        intent: &Intent,
+        order: OrderId,
+        events: &mut Vec<Event>,
+    ) {
+        let taken_out = self
+            .own_order(intent, order)
+            .map(|order| order.id)
+            .and_then(|id| self.run(&Command::Cancel { id }, (Lots::ZERO, Reason::Requested), events));
+        if let Err(reason) = taken_out {
+            events.push(Event::Refused { reason });
+        }
+    }
+
+    /// Whether an order of the same session and number rests: then the session was forgotten since,
+    /// and begins anew.
+    fn has_command_of(&self, intent: &Intent) -> bool {
+        match &intent.request.origin {
+            Origin::Command { session, number } => self.by_command.contains_key(&(session.id, *number)),
+            Origin::Request(_) => false,
+        }
+    }
+
+    fn place(&mut self, id: OrderId, place: &Place, events: &mut Vec<Event>) -> Result<(), Reason> {
+        let style = match (place.post_only, place.time_in_force, place.limit) {
+            (true, ..) => Style::PostOnly,
+            (_, TimeInForce::Fok, _) => Style::AllOrNothing,
+            (_, TimeInForce::Ioc, _) | (.., None) => Style::Cancel,
+            _ => Style::Rest,
+        };
+        let (side, limit, quantity) = (place.side, place.limit, place.quantity);
+        events.push(Event::Accepted { order: id });
+        let command = Command::Place { id, side, limit, quantity, style };
+        self.run(&command, (Lots::ZERO, Reason::NoLiquidity), events)
+    }
+
+    fn amend(
+        &mut self,
+        intent: &Intent,
+        amend: &Amend,
+        ledger: &Ledger,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        let order = self.find(intent, amend.target, ledger)?;
+        let (id, filled, post_only) = (order.id, order.filled, order.post_only);
+        let open = match amend.size {
+            None => order.open,
+            Some(NewSize::Open(open)) => open,
+            Some(NewSize::Total(total)) => match total.0.checked_sub(filled.0) {
+                None | Some(0) => return Err(Reason::BelowFilled),
+                Some(open) => Lots(open),
+            },
+        };
+        let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
+        if filled.0.saturating_add(open.0) > self.rules.max_lots.0 {
+            return Err(Reason::AboveMaximum);
+        }
+        let command = Command::Amend { id, price, open, post_only };
+        self.run(&command, (filled, Reason::NoLiquidity), events)
+    }
+
+    fn cancel(
+        &mut self,
+        intent: &Intent,
+        target: Target,
+        ledger: &Ledger,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        let id = self.find(intent, target, ledger)?.id;
+        self.run(&Command::Cancel { id }, (Lots::ZERO, Reason::Requested), events)
+    }
+
+    fn cancel_all(
+        &mut self,
+        account: &str,
+        side: Option<Side>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        let orders: Vec<OrderId> = self
+            .orders_of(account, OrderId::default())
+            .filter(|order| side.is_none_or(|side| side == order.side))
+            .map(|order| order.id)
+            .collect();
+        if orders.is_empty() {
+            events.push(Event::Nothing);
+        }
+        orders
+            .into_iter()
+            .try_for_each(|id| self.run(&Command::Cancel { id }, (Lots::ZERO, Reason::Requested), events))
+    }
+
+    /// Has the book do a command, and says in the tape's words what it did. `filled` is what was filled of
+    /// an order before, and `reason` why a part of it may be removed.
+    fn run(
+        &mut self,
+        command: &Command,
+        (filled, reason): (Lots, Reason),
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        self.said.clear();
+        self.book.apply(command, &mut self.said).map_err(refusal)?;
+        events.extend(self.said.iter().map(|said| match *said {
+            book::Event::Traded(trade) => Event::Traded(trade),
+            book::Event::Rested { order, side, price, open } => Event::Rested { order, side, price, open },
+            book::Event::Reduced { order, open } => Event::Reduced { order, open },
+            book::Event::Lifted { order, price, open } => {
+                let quantity = Lots(filled.0.saturating_add(open.0));
+                Event::Lifted { order, price, open, quantity }
+            }
+            book::Event::Removed { order, open } => Event::Removed { order, open, reason },
+        }));
+        Ok(())
+    }
+
+    /// The resting order that a request of the same account names.
+    fn find(&self, intent: &Intent, target: Target, ledger: &Ledger) -> Result<&Order, Reason> {
+        let id = match (target, &intent.request.origin) {
+            (Target::Order(id), _) => Some(ledger.first_of(id)),
+            (Target::Command(number), Origin::Command { session, .. }) => {
+                self.by_command.get(&(session.id, number)).copied()
+            }
+            (Target::Command(_), Origin::Request(_)) => None,
+        };
+        self.own_order(intent, id.ok_or(Reason::UnknownOrder)?)
+    }
+
+    /// A resting order of the account that asks.
+    fn own_order(&self, intent: &Intent, id: OrderId) -> Result<&Order, Reason> {
+        let order = self.orders.get(&id).ok_or(Reason::UnknownOrder)?;
+        if order.account == intent.request.account { Ok(order) } else { Err(Reason::OtherAccount) }
+    }
+}
+
+fn refusal(refusal: Refusal) -> Reason {
+    match refusal {
+        Refusal::WouldTake => Reason::WouldTake,
+        Refusal::NotFillable => Reason::NotFillable,
+        Refusal::LevelOverflow => Reason::LevelFull,
+        Refusal::BookFull => Reason::TooMany,
+        Refusal::ZeroQuantity => Reason::NotPositive,
+        Refusal::NoLimit => Reason::MissingField,
+        Refusal::DuplicateId | Refusal::UnknownOrder => Reason::UnknownOrder,
+    }
+}

@@ -1,0 +1,214 @@
+//! What events make of the orders: one fold, wherever the events came from.
+//!
+//! Between its first event in a step and the one that rests or closes it, an order is *in hand*. What
+//! was filled of it, what is open and how it ends stands in the events; here it is only checked that
+//! they fit, and noted for those who are to be told.
+
+use super::{Hand, Market, Order, OrderStatus};
+use crate::book::Trade;
+use crate::machine::digest::Digest;
+use crate::machine::intent::{Action, Intent, Origin};
+use crate::machine::journal::{FillOf, Journal};
+use crate::machine::tape::{Event, closes_as};
+use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks};
+
+impl Market {
+    /// Has the book do what an event says, without matching; `None` if it does not fit.
+    pub(in crate::machine) fn follow(&mut self, event: &Event) -> Option<()> {
+        event.in_book().map_or(Some(()), |event| self.book.replay(&event).ok())
+    }
+
+    /// Takes an event of an intent's step that the book has done; `None` if it does not fit.
+    pub(in crate::machine) fn fold(
+        &mut self,
+        event: &Event,
+        (id, intent): (OrderId, &Intent),
+        journal: &mut Journal,
+    ) -> Option<()> {
+        match (event, &intent.request.action) {
+            (Event::Accepted { order }, Action::Place(place)) if *order == id => {
+                let mut order = Order::pending(id, intent, place);
+                order.status = OrderStatus::Open;
+                self.take_in_hand(order, true, journal)
+            }
+            (Event::Refused { reason }, Action::Place(_)) => {
+                self.close_unseen((id, intent), *reason, journal)
+            }
+            (Event::Withdrawn { order }, Action::Place(_)) if *order == id => {
+                self.close_unseen((id, intent), Reason::Requested, journal)
+            }
+            (Event::Withdrawn { .. }, Action::Withdraw(_)) | (Event::Refused { .. }, _) => Some(()),
+            (Event::Lifted { order, price, open, quantity }, Action::Amend(_)) => {
+                let mut order = self.leave(*order)?;
+                (order.filled.0.checked_add(open.0) == Some(quantity.0)).then_some(())?;
+                order.limit = Some(*price);
+                (order.open, order.quantity) = (*open, *quantity);
+                order.status = order.resting_status();
+                self.take_in_hand(order, false, journal)
+            }
+            (Event::Traded(trade), Action::Place(_) | Action::Amend(_)) => self.trade(trade, journal),
+            (Event::Rested { order, side, price, open }, Action::Place(_) | Action::Amend(_)) => {
+                self.rest((*order, *side, *price, *open), journal)
+            }
+            (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
+            (Event::Removed { order, open, reason }, _) => {
+                (closes_as(*reason) == OrderStatus::Cancelled).then_some(())?;
+                self.remove(*order, *open, *reason, journal)
+            }
+            _ => None,
+        }
+    }
+
+    /// An order reached its time; `None` if that can't be.
+    pub(in crate::machine) fn expire(
+        &mut self,
+        event: &Event,
+        due: Micros,
+        journal: &mut Journal,
+    ) -> Option<()> {
+        let Event::Removed { order, open, reason: Reason::ExpireTime } = *event else {
+            return None;
+        };
+        (self.orders.get(&order)?.expires == Some(due)).then_some(())?;
+        self.remove(order, open, Reason::ExpireTime, journal)
+    }
+
+    /// Whether a step left nothing half done.
+    pub(in crate::machine) fn is_settled(&self) -> bool {
+        self.hand.is_none()
+    }
+
+    fn take_in_hand(&mut self, order: Order, placed: bool, journal: &Journal) -> Option<()> {
+        let untold = Some(journal.position);
+        self.hand.replace(Hand { order, placed, untold }).is_none().then_some(())
+    }
+
+    /// An order that never came as far as the book.
+    fn close_unseen(
+        &mut self,
+        (id, intent): (OrderId, &Intent),
+        reason: Reason,
+        journal: &mut Journal,
+    ) -> Option<()> {
+        let Action::Place(place) = &intent.request.action else {
+            return None;
+        };
+        let mut order = Order::pending(id, intent, place);
+        order.close(closes_as(reason), reason);
+        journal.placed(&mut order);
+        Some(())
+    }
+
+    fn trade(&mut self, trade: &Trade, journal: &mut Journal) -> Option<()> {
+        let Trade { price, quantity, .. } = *trade;
+        let mut hand = self.hand.take().filter(|hand| hand.order.id == trade.taker)?;
+        hand.tell(journal);
+        let taker = &mut hand.order;
+        let maker = self.orders.get_mut(&trade.maker)?;
+        (maker.side != taker.side && maker.limit == Some(price)).then_some(())?;
+        maker.fill(price, quantity, trade.maker_open)?;
+        taker.fill(price, quantity, trade.taker_open)?;
+        let of = |counter_order, liquidity| Some(FillOf { counter_order, liquidity, price, quantity });
+        journal.order(maker, of(taker.id, Liquidity::Maker));
+        journal.order(taker, of(trade.maker, Liquidity::Taker));
+        self.last_price = Some(price);
+        self.touched.push((maker.side, price));
+        if maker.open.is_zero() {
+            self.leave(trade.maker)?;
+        }
+        if !hand.order.open.is_zero() {
+            self.hand = Some(hand);
+        }
+        Some(())
+    }
+
+    fn rest(&mut self, rests: (OrderId, Side, Ticks, Lots), journal: &mut Journal) -> Option<()> {
+        let mut hand = self.hand.take()?;
+        let order = &hand.order;
+        ((order.id, order.side, order.limit?, order.open) == rests).then_some(())?;
+        if hand.untold.take().is_some() {
+            journal.first(&mut hand.order, hand.placed);
+        }
+        self.enter(hand.order);
+        Some(())
+    }
+
+    fn reduce(&mut self, id: OrderId, open: Lots, journal: &mut Journal) -> Option<()> {
+        let order = self.orders.get_mut(&id)?;
+        (open <= order.open && !open.is_zero()).then_some(())?;
+        order.quantity = Lots(order.filled.0.checked_add(open.0)?);
+        order.open = open;
+        self.touched.push((order.side, order.limit?));
+        journal.order(order, None);
+        Some(())
+    }
+
+    fn remove(&mut self, id: OrderId, open: Lots, reason: Reason, journal: &mut Journal) -> Option<()> {
+        let mut order = match self.hand.take() {
+            Some(mut hand) => {
+                (hand.order.id == id).then_some(())?;
+                hand.tell(journal);
+                hand.order
+            }
+            None => self.leave(id)?,
+        };
+        (order.open == open).then_some(())?;
+        order.close(closes_as(reason), reason);
+        journal.order(&mut order, None);
+        Some(())
+    }
+
+    /// An order begins to rest.
+    pub(super) fn enter(&mut self, order: Order) {
+        if let Some(price) = order.limit {
+            self.touched.push((order.side, price));
+        }
+        if let Some(at) = order.expires {
+            self.by_expiry.insert((at, order.id));
+        }
+        if let Origin::Command { session, number } = &order.origin {
+            self.by_command.insert((session.id, *number), order.id);
+        }
+        match self.by_account.get_mut(&order.account) {
+            Some(ids) => _ = ids.insert(order.id),
+            None => _ = self.by_account.insert(order.account.clone(), [order.id].into()),
+        }
+        self.orders.insert(order.id, order);
+    }
+
+    /// An order rests no more.
+    fn leave(&mut self, id: OrderId) -> Option<Order> {
+        let order = self.orders.remove(&id)?;
+        if let Some(price) = order.limit {
+            self.touched.push((order.side, price));
+        }
+        if let Some(at) = order.expires {
+            self.by_expiry.remove(&(at, id));
+        }
+        if let Origin::Command { session, number } = &order.origin {
+            self.by_command.remove(&(session.id, *number));
+        }
+        if let Some(ids) = self.by_account.get_mut(&order.account) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_account.remove(&order.account);
+            }
+        }
+        Some(order)
+    }
+
+    /// Puts what a step left behind into the digest, beside the changes of orders.
+    pub(in crate::machine) fn digest(&self, digest: &mut Digest) {
+        let best = [Side::Buy, Side::Sell].map(|side| self.book.best(side).map_or(0, |level| level.price.0));
+        digest.put([best[0], best[1], self.orders.len() as u64]);
+    }
+}
+
+impl Hand {
+    /// Notes its first event, if that was not done.
+    fn tell(&mut self, journal: &mut Journal) {
+        if let Some(at) = self.untold.take() {
+            journal.first_at(at, &mut self.order, self.placed);
+        }
+    }
+}

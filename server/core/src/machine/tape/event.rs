@@ -1,0 +1,161 @@
+//! The words of a tape: why a step was taken, and what happened in it.
+
+use prost::encoding::encoded_len_varint;
+
+use super::super::OrderStatus;
+use crate::book::{self, Trade};
+use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks};
+
+/// Why a step was taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// An intent had its turn.
+    Intent(OrderId),
+    /// Orders reached their time.
+    Expiry {
+        /// The time, at most the batch's.
+        due: Micros,
+    },
+}
+
+/// Something that happened. Each event has a position, and is complete in itself: whoever applies it
+/// needs no rule, never matches and looks at no other order. What its intent says is not said again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The order of the intent exists, all of it open. It rests nowhere yet.
+    Accepted {
+        /// The order: the intent's id.
+        order: OrderId,
+    },
+    /// The intent has no effect. If it was to place an order, that is REJECTED or EXPIRED, as the
+    /// [reason says](closes_as).
+    Refused {
+        /// Why.
+        reason: Reason,
+    },
+    /// The intent repeats an earlier one and has no effect.
+    Repeated {
+        /// The first one; `None` if it is not remembered which it was.
+        first: Option<OrderId>,
+    },
+    /// An order is cancelled before it is matched. In a step of its own intent it is CANCELLED now; in
+    /// that of the withdraw it will be when it has its turn.
+    Withdrawn {
+        /// The order.
+        order: OrderId,
+    },
+    /// There was nothing to do, and that is what was asked for.
+    Nothing,
+    /// Two orders traded; who has nothing open is FILLED and gone.
+    Traded(Trade),
+    /// What is open of an order rests at the back of its level.
+    Rested {
+        /// The order.
+        order: OrderId,
+        /// Its side.
+        side: Side,
+        /// Its price.
+        price: Ticks,
+        /// What is open.
+        open: Lots,
+    },
+    /// An order has less open, or as much as before, and kept its place. What it lost was never traded:
+    /// its quantity is less by as much.
+    Reduced {
+        /// The order.
+        order: OrderId,
+        /// What is open now.
+        open: Lots,
+    },
+    /// An order left its level with new terms. It trades, rests or is removed next.
+    Lifted {
+        /// The order.
+        order: OrderId,
+        /// Its new price.
+        price: Ticks,
+        /// Its new open quantity.
+        open: Lots,
+        /// Its new quantity, what was filled included.
+        quantity: Lots,
+    },
+    /// An order left wherever it was and is closed, as the [reason says](closes_as).
+    Removed {
+        /// The order.
+        order: OrderId,
+        /// What was open, and is cancelled.
+        open: Lots,
+        /// Why.
+        reason: Reason,
+    },
+    /// The next generation's voters are changed as the intent says.
+    VotersChanged,
+    /// The intent's market is in the directory.
+    MarketCreated,
+    /// The directory's entry of a node, or a token for nodes to come, is as the intent says.
+    NodeChanged,
+}
+
+/// How an order ends for a reason.
+#[must_use]
+pub fn closes_as(reason: Reason) -> OrderStatus {
+    match reason {
+        Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
+        Reason::Requested | Reason::NoLiquidity => OrderStatus::Cancelled,
+        _ => OrderStatus::Rejected,
+    }
+}
+
+impl Event {
+    /// Bytes of its record, to within a few.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // A kind, a node's index, a cause; and the numbers, most of which are small.
+        match self {
+            Self::Traded(trade) => {
+                let ids = encoded_len_varint(trade.maker.counter) + encoded_len_varint(trade.taker.counter);
+                6 + ids + [trade.price.0, trade.quantity.0].map(encoded_len_varint).iter().sum::<usize>()
+            }
+            Self::Rested { price, open, .. } => {
+                4 + [price.0, open.0].map(encoded_len_varint).iter().sum::<usize>()
+            }
+            Self::Removed { order, open, .. } => {
+                4 + [order.counter, open.0].map(encoded_len_varint).iter().sum::<usize>()
+            }
+            _ => 12,
+        }
+    }
+
+    /// What the book has to do for it; `None` if that is nothing.
+    #[must_use]
+    pub fn in_book(&self) -> Option<book::Event> {
+        Some(match *self {
+            Self::Traded(trade) => book::Event::Traded(trade),
+            Self::Rested { order, side, price, open } => book::Event::Rested { order, side, price, open },
+            Self::Reduced { order, open } => book::Event::Reduced { order, open },
+            Self::Lifted { order, price, open, .. } => book::Event::Lifted { order, price, open },
+            Self::Removed { order, open, .. } => book::Event::Removed { order, open },
+            _ => return None,
+        })
+    }
+}
+
+/// Why a step's intent had no effect; unspecified if it had, or is a repeat.
+#[must_use]
+pub fn refused(events: &[Event]) -> Reason {
+    match events.first() {
+        Some(Event::Refused { reason }) => *reason,
+        _ => Reason::Unspecified,
+    }
+}
+
+/// Whether a step's intent was withdrawn, or withdrew an order before its turn.
+#[must_use]
+pub fn is_withdrawn(events: &[Event]) -> bool {
+    matches!(events.first(), Some(Event::Withdrawn { .. }))
+}
+
+/// Whether a step's intent was a repeat.
+#[must_use]
+pub fn is_repeated(events: &[Event]) -> bool {
+    matches!(events.first(), Some(Event::Repeated { .. }))
+}
