@@ -76,11 +76,9 @@ impl Orders {
 mod tests {
     use std::collections::BTreeMap;
 
-    use xbook_proto::v1::TimeInForce;
-
     use super::*;
     use crate::machine::{Action, Intent, Origin, Place, Request};
-    use crate::types::{Lots, Micros, NodeId, Side, Ticks};
+    use crate::types::{Lots, Micros, NodeId, Side, Ticks, TimeInForce};
 
     fn id(number: u64) -> OrderId {
         OrderId { node: NodeId(number % 3), counter: number / 3 }
