@@ -76,11 +76,9 @@ impl Orders {
 mod tests {
     use std::collections::BTreeMap;
 
-    use xbook_proto::v1::TimeInForce;
-
     use super::*;
     use crate::machine::{Action, Intent, Origin, Place, Request};
-    use crate::types::{Lots, Micros, NodeId, Side, Ticks};
+    use crate::types::{Lots, Micros, NodeId, Side, Ticks, TimeInForce};
 
     fn id(number: u64) -> OrderId {
         OrderId { node: NodeId(number % 3), counter: number / 3 }
@@ -96,7 +94,7 @@ mod tests {
             expires: None,
             sequence_by: None,
         };
-        let (origin, action) = (Origin::Request("r".into()), Action::Place(place.clone()));
+        let (origin, action) = (Origin::Request("r".into()), Action::Place(place));
         let request = Request { account: "a".into(), origin, body_hash: 0, action };
         Order::pending(id(number), &Intent { request, based_on: Micros(0), accepted: Micros(0) }, &place)
     }
