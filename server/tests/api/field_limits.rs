@@ -29,12 +29,12 @@ struct Limit {
 }
 
 /// What the field of a message may hold at most. `None` for what no number limits: a page's token, which
-/// only a node makes.
+/// only a node makes, and a format, which the voters limit.
 fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
     let text = |number, at: String, above: String| Some(Limit { number, at: json!(at), above: json!(above) });
     let number = |number, at: u32| Some(Limit { number, at: json!(at), above: json!(at + 1) });
     match field.name() {
-        "page_token" => None,
+        "page_token" | "format" => None,
         "request_id" | "placed_by_request_id" | "session" => text("64", "r".repeat(64), "r".repeat(65)),
         "market" => {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))

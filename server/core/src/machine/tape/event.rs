@@ -28,7 +28,7 @@ pub enum Event {
         order: OrderId,
     },
     /// The intent has no effect. If it was to place an order, that is REJECTED or EXPIRED, as the
-    /// [reason says](closes_as).
+    /// reason says.
     Refused {
         /// Why.
         reason: Reason,
@@ -78,7 +78,7 @@ pub enum Event {
         /// Its new quantity, what was filled included.
         quantity: Lots,
     },
-    /// An order left wherever it was and is closed, as the [reason says](closes_as).
+    /// An order left wherever it was and is closed, as the reason says.
     Removed {
         /// The order.
         order: OrderId,
