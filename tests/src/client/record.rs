@@ -157,12 +157,10 @@ impl Record {
     /// It did not change there.
     pub fn update(&self, id: &str, position: u64) -> Result<&Order, Broken> {
         let update = self.updates.get(&(id.to_owned(), position));
-        update
-            .and_then(|update| update.order.as_ref())
-            .ok_or_else(|| {
-                let seen: Vec<_> = self.updates_of(id).map(|update| &update.order).collect();
-                Broken(format!("the change of {id} at {position} was told and is gone; there are {seen:?}"))
-            })
+        update.and_then(|update| update.order.as_ref()).ok_or_else(|| {
+            let seen: Vec<_> = self.updates_of(id).map(|update| &update.order).collect();
+            Broken(format!("the change of {id} at {position} was told and is gone; there are {seen:?}"))
+        })
     }
 
     /// A fill of an order.
