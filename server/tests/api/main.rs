@@ -13,6 +13,7 @@ mod formats;
 mod large;
 mod lease;
 mod limits;
+mod orders;
 mod peers;
 mod quarantine;
 mod repeats;
