@@ -1,5 +1,6 @@
 //! The command line, as types that can't be wrong.
 
+mod data;
 mod values;
 
 use std::time::Duration;
@@ -8,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tonic::metadata::AsciiMetadataValue;
 
-pub use values::{Expiry, NodeUrl, Price};
+pub use data::{CandlesArgs, Interval, SubscribeArgs, TickerArgs, Topic};
+pub use values::{Expiry, NodeUrl, Past, Price};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -101,6 +103,12 @@ pub enum Command {
     Book(BookArgs),
     /// List a market's trades, newest first.
     Trades(TradesArgs),
+    /// Show a market's best bid and offer, and its last 24 hours.
+    Ticker(TickerArgs),
+    /// List a market's candles, oldest first.
+    Candles(CandlesArgs),
+    /// Follow books, trades, tickers and candles of many markets on one stream.
+    Subscribe(SubscribeArgs),
     /// Create, list and show markets.
     #[command(subcommand)]
     Market(MarketCommand),
@@ -311,9 +319,18 @@ pub struct TradesArgs {
     /// Go on with a row for each new trade.
     #[arg(long, short)]
     pub watch: bool,
-    /// Follow all trades after this position, without gap or repeat.
-    #[arg(long, value_name = "POSITION", requires = "watch", conflicts_with = "limit")]
+    /// Follow all trades after this position, without gap or repeat; without --watch, list only those.
+    #[arg(long, value_name = "POSITION")]
     pub after: Option<u64>,
+    /// Only trades before this position.
+    #[arg(long, value_name = "POSITION", conflicts_with = "watch")]
+    pub before: Option<u64>,
+    /// Only trades from then on: a time such as 2030-01-31T12:00:00Z, or a duration before now such as 10m.
+    #[arg(long, value_name = "WHEN", conflicts_with = "watch")]
+    pub from: Option<Past>,
+    /// Only trades before then.
+    #[arg(long, value_name = "WHEN", conflicts_with = "watch")]
+    pub to: Option<Past>,
 }
 
 /// `market ...`.

@@ -68,6 +68,13 @@ pub fn average(filled_value: &str, filled_quantity: &str) -> Option<String> {
     Some(average.round_dp(8).normalize().to_string())
 }
 
+/// How much a price has changed, in percent to two digits; nothing without two prices.
+pub fn change(from: &str, to: &str) -> Option<String> {
+    let (from, to) = (decimal(from)?, decimal(to)?);
+    let change = to.checked_sub(from)?.checked_mul(Decimal::ONE_HUNDRED)?.checked_div(from)?;
+    Some(format!("{:+.2} %", change.round_dp(2)))
+}
+
 /// Whether the number is zero, or no number at all.
 pub fn is_zero(text: &str) -> bool {
     decimal(text).is_none_or(|number| number.is_zero())

@@ -249,6 +249,30 @@ impl MarketDataService for Fake {
         }
     }
 
+    /// A quiet market.
+    async fn get_ticker(&self, request: Request<GetTickerRequest>) -> Answer<GetTickerResponse> {
+        let market = request.into_inner().market;
+        let quote = BestQuote { market: market.clone(), position: 5, ..BestQuote::default() };
+        let ticker = Ticker { market, position: 5, volume: "0".to_owned(), ..Ticker::default() };
+        Ok(Response::new(GetTickerResponse { quote: Some(quote), ticker: Some(ticker) }))
+    }
+
+    /// Two pages of a candle each.
+    async fn list_candles(&self, request: Request<ListCandlesRequest>) -> Answer<ListCandlesResponse> {
+        let ListCandlesRequest { interval, page_token, .. } = request.into_inner();
+        let (seconds, next_page_token) = match page_token.as_str() {
+            "" => (0, "second".to_owned()),
+            "second" => (i64::from(interval), String::new()),
+            other => return Err(Status::internal(format!("the token {other}"))),
+        };
+        let candle = Candle {
+            start_time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+            open_price: "10".to_owned(),
+            ..Candle::default()
+        };
+        Ok(Response::new(ListCandlesResponse { candles: vec![candle], next_page_token, position: 5 }))
+    }
+
     async fn list_trades(&self, request: Request<ListTradesRequest>) -> Answer<ListTradesResponse> {
         if request.into_inner().market == "QUIET/X" {
             return Ok(Response::new(ListTradesResponse::default()));

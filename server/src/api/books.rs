@@ -68,7 +68,7 @@ pub(super) async fn get(
     Ok(v1::GetOrderBookResponse { market: message.market, position: position.0, bids, asks, next_page_token })
 }
 
-fn depth(asked: u32) -> Result<usize, Refusal> {
+pub(super) fn depth(asked: u32) -> Result<usize, Refusal> {
     match asked {
         0 => Ok(DEFAULT_DEPTH as usize),
         1..=MAX_DEPTH => Ok(asked as usize),

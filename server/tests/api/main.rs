@@ -6,6 +6,7 @@
 mod backfill;
 mod bad_input;
 mod calls;
+mod candles;
 mod clocks;
 mod damage;
 mod field_limits;
@@ -19,6 +20,7 @@ mod repeats;
 mod service;
 mod session;
 mod streams;
+mod subscribe;
 mod support;
 mod verify;
 mod voters;
