@@ -4,6 +4,7 @@
 //! past is made of the history's. It knows no rule but two: what rests, and when an order keeps its place.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use rustc_hash::FxHashMap;
 
@@ -171,6 +172,30 @@ impl Mirror {
     /// The levels of a side from one price to another, both included, by price.
     pub fn levels_between(&self, side: Side, from: Ticks, to: Ticks) -> impl Iterator<Item = LevelView> {
         self.sides[number(side)].range(from..=to).map(|(price, level)| view(*price, level))
+    }
+
+    /// The levels of a side that are further from the best than a price, from there outwards.
+    pub fn levels_beyond(&self, side: Side, price: Ticks) -> impl Iterator<Item = LevelView> {
+        let levels = &self.sides[number(side)];
+        let (up, down) = match side {
+            Side::Buy => (None, Some(levels.range(..price).rev())),
+            Side::Sell => (Some(levels.range((Bound::Excluded(price), Bound::Unbounded))), None),
+        };
+        let levels = up.into_iter().flatten().chain(down.into_iter().flatten());
+        levels.map(|(price, level)| view(*price, level))
+    }
+
+    /// The orders behind one in its level, in time priority; none if it does not rest.
+    pub fn orders_behind(&self, id: OrderId) -> impl Iterator<Item = Resting> {
+        let place = self.orders.get(&id).copied();
+        let level = place.and_then(|place| self.sides[number(place.side)].get(&place.price).zip(Some(place)));
+        level.into_iter().flat_map(move |(level, Place { side, price, rank, .. })| {
+            let behind = level.orders.range((Bound::Excluded(rank), Bound::Unbounded));
+            behind.filter_map(move |(_, id)| {
+                let open = self.orders.get(id)?.open;
+                Some(Resting { id: *id, side, price, open })
+            })
+        })
     }
 
     /// The orders of a level in time priority.

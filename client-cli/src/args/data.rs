@@ -1,14 +1,68 @@
 //! What the verbs of market data take.
 
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
+use xbook_proto::v1::get_order_book_request::AsOf;
 use xbook_proto::v1::subscription::Channel;
 use xbook_proto::v1::{
     CandleInterval, CandlesChannel, LevelsChannel, OrdersChannel, QuoteChannel, TickerChannel, TradesChannel,
+    UpdatesChannel,
 };
 
 use super::Past;
+
+/// `book`.
+#[derive(Debug, Clone, Args)]
+pub struct BookArgs {
+    /// The market.
+    pub market: String,
+    /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub depth: Option<u32>,
+    /// Show all levels.
+    #[arg(long, conflicts_with_all = ["depth", "watch"])]
+    pub all: bool,
+    /// Show each order, in time priority.
+    #[arg(long, conflicts_with = "watch")]
+    pub orders: bool,
+    /// Put prices together to multiples of this.
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["watch", "orders"])]
+    pub step: Option<String>,
+    /// Show the book as it was: after a position, or at a time such as 2030-01-31T12:00:00Z, or so long ago
+    /// as 10m.
+    #[arg(long, value_name = "POSITION|WHEN", conflicts_with = "watch")]
+    pub as_of: Option<Moment>,
+    /// Go on showing the book as it changes.
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// `trades`.
+#[derive(Debug, Clone, Args)]
+pub struct TradesArgs {
+    /// The market.
+    pub market: String,
+    /// At most so many [default: 100, or 10 before following with --watch].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Go on with a row for each new trade.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Follow all trades after this position, without gap or repeat; without --watch, list only those.
+    #[arg(long, value_name = "POSITION")]
+    pub after: Option<u64>,
+    /// Only trades before this position.
+    #[arg(long, value_name = "POSITION", conflicts_with = "watch")]
+    pub before: Option<u64>,
+    /// Only trades from then on: a time such as 2030-01-31T12:00:00Z, or a duration before now such as 10m.
+    #[arg(long, value_name = "WHEN", conflicts_with = "watch")]
+    pub from: Option<Past>,
+    /// Only trades before then.
+    #[arg(long, value_name = "WHEN", conflicts_with = "watch")]
+    pub to: Option<Past>,
+}
 
 /// `ticker`.
 #[derive(Debug, Clone, Args)]
@@ -101,10 +155,67 @@ impl From<Interval> for CandleInterval {
     }
 }
 
+/// A point of a market's past.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Moment {
+    /// After this position.
+    Position(u64),
+    /// At a time.
+    Time(Past),
+}
+
+impl Moment {
+    /// As a node is asked for it at `now`.
+    #[must_use]
+    pub fn resolve(self, now: SystemTime) -> AsOf {
+        match self {
+            Self::Position(position) => AsOf::AsOfPosition(position),
+            Self::Time(past) => AsOf::AsOfTime(past.resolve(now)),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(position) => Ok(Self::Position(position)),
+            Err(_) => text.parse().map(Self::Time),
+        }
+    }
+}
+
+/// `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// The market.
+    pub market: String,
+    /// Where it begins: a position, a time such as 2030-01-31T12:00:00Z, or so long ago as 10m.
+    #[arg(long, value_name = "POSITION|WHEN", default_value = "1")]
+    pub from: Moment,
+    /// Where it ends [default: with what the node shows].
+    #[arg(long, value_name = "POSITION|WHEN")]
+    pub to: Option<Moment>,
+    /// Positions from one book to the next; those of one batch of events are shown as one.
+    #[arg(long, value_name = "POSITIONS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// Levels of each side, from the best.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub depth: u32,
+    /// Put prices together to multiples of this.
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
+    /// How long each book is shown.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub pause: Duration,
+}
+
 /// `subscribe`.
 #[derive(Debug, Clone, Args)]
 pub struct SubscribeArgs {
-    /// What to follow: a market, a colon, and `levels`, `orders`, `quote`, `trades`, `ticker` or `candles`. Levels
+    /// What to follow: a market, a colon, and `levels`, `orders`, `quote`, `trades`, `ticker`, `candles` or, of your own
+    /// orders, `updates`. Levels
     /// may be followed by a depth and a price step, candles by an interval: BTC/USDT:levels:10:0.5,
     /// BTC/USDT:candles:1h.
     #[arg(required = true, value_name = "MARKET:CHANNEL")]
@@ -139,12 +250,13 @@ impl FromStr for Topic {
             ["orders"] => Channel::Orders(OrdersChannel {}),
             ["quote"] => Channel::Quote(QuoteChannel {}),
             ["trades"] => Channel::Trades(TradesChannel {}),
+            ["updates"] => Channel::Updates(UpdatesChannel {}),
             ["ticker"] => Channel::Ticker(TickerChannel {}),
             ["candles"] => candles(Interval::M1),
             ["candles", interval] => candles(Interval::from_str(interval, false)?),
             _ => {
                 return Err(
-                    "expected a market, a colon, and levels, orders, quote, trades, ticker or candles"
+                    "expected a market, a colon, and levels, orders, quote, trades, ticker, candles or updates"
                         .to_owned(),
                 );
             }

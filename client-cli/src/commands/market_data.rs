@@ -1,5 +1,7 @@
-//! `book`, `trades`, `ticker`, `candles`, `market list`, `market show`: what everyone sees.
+//! `book`, `replay`, `trades`, `ticker`, `candles`, `market list`, `market show`: what everyone sees.
 
+use tonic::Response;
+use xbook_proto::v1::get_order_book_request::AsOf;
 use xbook_proto::v1::{
     BookDetail, CandleInterval, GetMarketRequest, GetOrderBookRequest, GetTickerRequest, ListCandlesRequest,
     ListCandlesResponse, ListMarketsRequest, ListTradesRequest, ListTradesResponse,
@@ -7,7 +9,7 @@ use xbook_proto::v1::{
 
 use super::Context;
 use super::lists::{MAX_PAGE, Page, more, pages};
-use crate::args::{BookArgs, CandlesArgs, TickerArgs, TradesArgs};
+use crate::args::{BookArgs, CandlesArgs, Moment, ReplayArgs, TickerArgs, TradesArgs};
 use crate::book::{Book, BookPages};
 use crate::clock;
 use crate::connect::Client;
@@ -21,7 +23,16 @@ const TRADES_BEFORE_WATCH: u32 = 10;
 
 pub async fn book(context: Context<'_, '_>, args: BookArgs) -> Result<Exit, Failure> {
     let depth = if args.all { u32::MAX } else { args.depth.unwrap_or(DEFAULT_DEPTH) };
-    let pages = read_book(&context.client, &args, depth).await?;
+    let detail = if args.orders { BookDetail::Orders } else { BookDetail::Levels };
+    let request = GetOrderBookRequest {
+        market: args.market.clone(),
+        depth: depth.min(MAX_PAGE),
+        detail: detail.into(),
+        price_step: args.step.clone().unwrap_or_default(),
+        as_of: args.as_of.map(|as_of| as_of.resolve(clock::now())),
+        ..GetOrderBookRequest::default()
+    };
+    let pages = read_book(&context.client, request, depth).await?;
     let book = Book::of_answer(&pages.answer)?;
     let steps = context.steps(&args.market).await;
     context.output.show(&pages.answer, |terminal| {
@@ -30,24 +41,21 @@ pub async fn book(context: Context<'_, '_>, args: BookArgs) -> Result<Exit, Fail
         } else {
             show::ladder::ladder(&args.market, &book, depth as usize, &steps, terminal)
         };
-        shown + &pages.note()
+        shown + &show::words::as_of(pages.answer.time.as_ref()) + &pages.note()
     })?;
     Ok(Exit::Done)
 }
 
 /// The best levels of a book, with all their orders if they are wanted.
-async fn read_book(client: &Client, args: &BookArgs, depth: u32) -> Result<BookPages, Failure> {
-    let detail = if args.orders { BookDetail::Orders } else { BookDetail::Levels };
+async fn read_book(
+    client: &Client,
+    mut request: GetOrderBookRequest,
+    depth: u32,
+) -> Result<BookPages, Failure> {
     let mut pages: Option<BookPages> = None;
     loop {
-        let request = GetOrderBookRequest {
-            market: args.market.clone(),
-            depth: depth.min(MAX_PAGE),
-            detail: detail.into(),
-            at_least: 0,
-            page_token: pages.as_ref().map(BookPages::next_page_token).unwrap_or_default(),
-        };
-        let answer = client.market_data().get_order_book(client.request(request)).await;
+        request.page_token = pages.as_ref().map(BookPages::next_page_token).unwrap_or_default();
+        let answer = client.market_data().get_order_book(client.request(request.clone())).await;
         let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
         match &mut pages {
             None => pages = Some(BookPages::new(answer)),
@@ -57,6 +65,45 @@ async fn read_book(client: &Client, args: &BookArgs, depth: u32) -> Result<BookP
             return Ok(done.cut(depth as usize));
         }
     }
+}
+
+/// Shows the book after each batch of events, or each so many positions.
+pub async fn replay(context: Context<'_, '_>, args: ReplayArgs) -> Result<Exit, Failure> {
+    let client = &context.client;
+    let (now, steps) = (clock::now(), context.steps(&args.market).await);
+    let frame = async |as_of| {
+        let request = GetOrderBookRequest {
+            market: args.market.clone(),
+            depth: args.depth,
+            price_step: args.step.clone().unwrap_or_default(),
+            as_of,
+            ..GetOrderBookRequest::default()
+        };
+        let answer = client.market_data().get_order_book(client.request(request)).await;
+        answer.map(Response::into_inner).map_err(|status| Failure::of_read(&status))
+    };
+    let last = frame(args.to.map(|to| to.resolve(now))).await?.position;
+    let mut at = match args.from {
+        Moment::Position(position) => position.max(1),
+        from @ Moment::Time(_) => frame(Some(from.resolve(now))).await?.position.max(1),
+    };
+    let mut shown = None;
+    while at <= last {
+        let answer = frame(Some(AsOf::AsOfPosition(at))).await?;
+        // The last one is shown, however far it is.
+        at = if at < last { at.saturating_add(args.every).min(last) } else { u64::MAX };
+        // The positions of a batch have one book, that of its last; before it, that of the batch before.
+        if shown.replace(answer.position) == Some(answer.position) || answer.position == 0 {
+            continue;
+        }
+        let book = Book::of_answer(&answer)?;
+        context.output.show(&answer, |terminal| {
+            let ladder = show::ladder::ladder(&args.market, &book, args.depth as usize, &steps, terminal);
+            ladder + &show::words::as_of(answer.time.as_ref()) + "\n"
+        })?;
+        tokio::time::sleep(args.pause).await;
+    }
+    Ok(Exit::Done)
 }
 
 pub async fn trades(context: Context<'_, '_>, args: TradesArgs) -> Result<Exit, Failure> {

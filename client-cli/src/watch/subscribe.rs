@@ -106,6 +106,9 @@ fn lines(message: &SubscribeResponse, line: &Line, terminal: Terminal) -> String
         Some(Event::Candles(candles)) => {
             candles.candles.iter().map(|candle| show::candles::candle_line(candle, steps)).collect()
         }
+        Some(Event::Updates(updates)) => {
+            updates.updates.iter().map(|update| show::order::update(update, steps)).collect()
+        }
         Some(Event::End(end)) => format!("ended: {}\n", end.message),
         Some(Event::Heartbeat(_)) | None => String::new(),
     };

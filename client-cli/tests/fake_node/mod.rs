@@ -138,11 +138,20 @@ impl TradingService for Fake {
 
     async fn cancel_all_orders(&self, _: Request<CancelAllOrdersRequest>) -> Answer<CancelAllOrdersResponse> {
         let order_ids = vec!["a-1".to_owned(), "a-2".to_owned()];
-        Ok(Response::new(CancelAllOrdersResponse { order_ids, count: 30_000, position: 7 }))
+        Ok(Response::new(CancelAllOrdersResponse {
+            order_ids,
+            count: 30_000,
+            position: 7,
+            markets: Vec::new(),
+        }))
     }
 
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
         Err(Status::unimplemented(""))
+    }
+
+    async fn list_positions(&self, _: Request<ListPositionsRequest>) -> Answer<ListPositionsResponse> {
+        Ok(Response::new(ListPositionsResponse::default()))
     }
 
     async fn list_fills(&self, _: Request<ListFillsRequest>) -> Answer<ListFillsResponse> {
@@ -212,7 +221,13 @@ impl MarketDataService for Fake {
             "second" => (6, vec![level("10", &["b"], true), level("9", &["c", "d"], false)], String::new()),
             other => return Err(Status::internal(format!("the token {other}"))),
         };
-        Ok(Response::new(GetOrderBookResponse { market, position, bids, asks: Vec::new(), next_page_token }))
+        Ok(Response::new(GetOrderBookResponse {
+            market,
+            position,
+            bids,
+            next_page_token,
+            ..GetOrderBookResponse::default()
+        }))
     }
 
     type StreamOrderBookStream = Items<StreamOrderBookResponse>;

@@ -6,15 +6,16 @@
 //! ```
 //!
 //! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer.
-//! - `trading`, `orders`, `market_data`, `books`, `candles`, `cluster`: the calls.
+//! - `trading`, `cancel_all`, `orders`, `lists`, `positions`, `market_data`, `books`, `candles`, `cluster`: the calls.
 //! - `trade_session`, `streams`, `subscribe`, `follow`, `outlet`, `unread`: what flows, and what it may take.
-//! - `ladder`: price levels put together, and checksums.
+//! - `ladder`: price levels put together, and checksums; `past`: books as they were.
 //! - `connections`: how many there may be; `size`: how large an answer may be.
 //! - [`error`]: the one place where a reason becomes a status.
 
 pub mod admission;
 mod books;
 mod call;
+mod cancel_all;
 mod candles;
 mod cluster;
 mod connections;
@@ -25,11 +26,14 @@ mod health;
 mod in_flight;
 mod ladder;
 mod lease;
+mod lists;
 mod market_data;
 mod nodes;
 mod orders;
 mod outlet;
 mod page;
+mod past;
+mod positions;
 mod size;
 mod streams;
 mod submit;
@@ -63,6 +67,8 @@ use crate::types::Micros;
 pub use call::DEFAULT_ACCOUNT;
 use error::Refusal;
 use in_flight::InFlight;
+use past::Pasts;
+use positions::Positions;
 use subscribe::Feeds;
 use unread::Unread;
 
@@ -113,6 +119,8 @@ struct Api {
     stopping: Stopping,
     unread: Unread,
     feeds: Feeds,
+    pasts: Pasts,
+    positions: Positions,
 }
 
 /// Tells when and why the services are to end.
@@ -157,6 +165,8 @@ pub async fn serve(
         stopping: stopping.clone(),
         unread: Unread::new(limits.unread_of_connection, limits.unread, limits.streams),
         feeds: Feeds::default(),
+        pasts: Pasts::default(),
+        positions: Positions::default(),
     };
     let (health, watching) = health::service(node.clone(), stopping.clone()).await;
     let incoming = connections::incoming(listener, limit, api.unread.clone());

@@ -41,7 +41,7 @@ pub use fill::{FillError, MAX_BLOCK_BYTES, Missing, Piece};
 pub use lookup::Lookup;
 pub use outcome::StoredOutcome;
 pub use record::{Sizes, StoredBlock};
-pub use series::{Candle, CandlePage, CandlesWanted, DayTraded};
+pub use series::{Candle, CandlePage, CandlesWanted, DayTraded, Turnover};
 
 use crate::machine::{Block, ChainHead, Rules, chain_start};
 use crate::types::Position;

@@ -119,6 +119,7 @@ fn requests(method: &str) -> Vec<Value> {
             vec![json!({"subscriptions": [levels]})]
         }
         "GetNode" | "ListNodes" | "ListMarkets" => vec![json!({})],
+        "GetOrderBook" => vec![json!({"market": MARKET, "detail": "BOOK_DETAIL_LEVELS"})],
         _ => vec![json!({"market": MARKET})],
     }
 }

@@ -14,6 +14,8 @@ mod formats;
 mod large;
 mod lease;
 mod limits;
+mod own;
+mod past;
 mod peers;
 mod quarantine;
 mod repeats;

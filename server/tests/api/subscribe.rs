@@ -82,6 +82,7 @@ impl Copied {
                 }
             }
             Event::Heartbeat(heartbeat) => assert_eq!(heartbeat.position, position),
+            Event::Updates(updates) => panic!("{updates:?}"),
             Event::End(end) => panic!("{end:?}"),
         }
         if let Some(checksum) = checksum {

@@ -198,6 +198,17 @@ pub fn cancel_all_orders(
     request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
 }
 
+/// Checks what a request to cancel in all markets says besides.
+///
+/// # Errors
+/// The first of what is wrong.
+pub fn check_cancel_all(message: &v1::CancelAllOrdersRequest) -> Result<(), Refusal> {
+    let mut findings = Findings::default();
+    findings.note(text::request_id(&message.request_id));
+    let side = findings.note(order::optional_side(message.side));
+    findings.unless_found(side).map(|_| ())
+}
+
 /// A market's name, and that there is such a market.
 fn check_market(name: &str, rules: Option<&Rules>) -> Result<(), Refusal> {
     text::market_name(name)?;

@@ -16,7 +16,7 @@ use crate::mirror::{Mirror, Moved};
 use crate::types::{Position, Side, Ticks};
 
 /// Most levels or orders in a message: with the longest texts there are, 2 MB.
-const MAX_ENTRIES: usize = 20_000;
+pub(in crate::api) const MAX_ENTRIES: usize = 20_000;
 
 const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
 
@@ -24,9 +24,9 @@ const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
 type Rungs = [Vec<Rung>; 2];
 
 /// A message of a book: its events, whether it is a snapshot, the checksum after it.
-struct Told {
-    position: Position,
-    events: Vec<Event>,
+pub(in crate::api) struct Told {
+    pub position: Position,
+    pub events: Vec<Event>,
     snapshot: bool,
     checksum: u32,
 }
@@ -124,7 +124,7 @@ fn rungs(mirror: &Mirror, step: Step, depth: usize) -> Rungs {
 }
 
 /// The levels of the whole book that changed after a position; a snapshot if that is not at hand.
-fn all_levels(
+pub(in crate::api) fn all_levels(
     units: &Units<'_>,
     book: &Book,
     step: Step,
@@ -196,18 +196,23 @@ fn best_levels(
     changed.then(|| Told { position, events: level_events(units, &sides, false), snapshot: false, checksum })
 }
 
-/// Levels in messages of a bounded size; one without levels if there are none.
-fn level_events(units: &Units<'_>, [bids, asks]: &Rungs, snapshot: bool) -> Vec<Event> {
+/// Levels in messages of a bounded size.
+fn level_events(units: &Units<'_>, sides: &Rungs, snapshot: bool) -> Vec<Event> {
+    let event = |levels| if snapshot { Event::LevelsSnapshot(levels) } else { Event::LevelsChange(levels) };
+    parts(units, sides, MAX_ENTRIES).into_iter().map(event).collect()
+}
+
+/// Levels, bids first, in parts of at most so many; one without levels if there are none.
+fn parts(units: &Units<'_>, [bids, asks]: &Rungs, most: usize) -> Vec<BookLevels> {
     let all: Vec<(Side, &Rung)> =
         bids.iter().map(|rung| (Side::Buy, rung)).chain(asks.iter().map(|rung| (Side::Sell, rung))).collect();
-    let parts = all.chunks(MAX_ENTRIES).chain(all.is_empty().then_some(&[][..]));
-    let event = |part: &[(Side, &Rung)]| {
+    let parts = all.chunks(most).chain(all.is_empty().then_some(&[][..]));
+    let part = |part: &[(Side, &Rung)]| {
         let (bids, asks) = part.split_at(part.partition_point(|(side, _)| *side == Side::Buy));
         let [bids, asks] = [bids, asks].map(|side| side.iter().map(|(_, rung)| rung.told(units)).collect());
-        let levels = BookLevels { bids, asks };
-        if snapshot { Event::LevelsSnapshot(levels) } else { Event::LevelsChange(levels) }
+        BookLevels { bids, asks }
     };
-    parts.map(event).collect()
+    parts.map(part).collect()
 }
 
 /// The orders that changed after a position; a snapshot if that is not at hand.
@@ -257,5 +262,32 @@ fn resting(units: &Units<'_>, order: &Resting, back: bool) -> OrderEntry {
         price: units.price(order.price),
         quantity: units.quantity(order.open),
         back,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decimal::Grid;
+    use crate::history::Sizes;
+
+    #[test]
+    fn what_is_too_large_comes_in_parts() {
+        let one = Grid::new("1".parse().unwrap()).unwrap();
+        let units = Units { market: "A/B", sizes: Sizes { tick: one, lot: one } };
+        let side = |begin: u64, count: u64| -> Vec<Rung> {
+            (begin..begin + count).map(|price| Rung { price: Ticks(price), open: 1, orders: 1 }).collect()
+        };
+        let cut = |bids, asks| parts(&units, &[side(0, bids), side(100, asks)], 4);
+        let counts = |bids, asks| -> Vec<(usize, usize)> {
+            cut(bids, asks).iter().map(|part| (part.bids.len(), part.asks.len())).collect()
+        };
+        assert_eq!(counts(0, 0), [(0, 0)]);
+        assert_eq!(counts(2, 2), [(2, 2)]);
+        assert_eq!(counts(3, 2), [(3, 1), (0, 1)]);
+        assert_eq!(counts(4, 5), [(4, 0), (0, 4), (0, 1)]);
+        let all = cut(5, 6).into_iter().flat_map(|part| part.bids.into_iter().chain(part.asks));
+        let all: Vec<String> = all.map(|level| level.price).collect();
+        assert_eq!(all, ["0", "1", "2", "3", "4", "100", "101", "102", "103", "104", "105"]);
     }
 }

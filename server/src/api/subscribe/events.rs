@@ -11,8 +11,10 @@ use crate::api::candles::{day, told};
 use crate::api::convert::Units;
 use crate::api::error::Refusal;
 use crate::api::follow::{Follower, Fresh};
+use crate::api::streams::OrderUpdates;
 use crate::api::submit::read_history;
 use crate::history::{CandlePage, CandlesWanted};
+use crate::machine::Account;
 use crate::types::{Micros, Position};
 
 /// Most trades, and candles, in a message.
@@ -29,15 +31,36 @@ impl Line<'_> {
         loop {
             let fresh = tokio::select! {
                 biased;
-                fresh = follower.next() => fresh?,
                 () = sleep_until(self.silent_until) => {
                     self.heartbeat(follower.done()).await?;
                     continue;
                 }
+                fresh = follower.next() => fresh?,
             };
             let events = trades_of(self.market.name(), &fresh);
             if !events.is_empty() {
                 self.send(follower.done(), events, false, None).await?;
+            }
+        }
+    }
+
+    pub async fn updates(&mut self, after: Option<Position>, account: Account) -> Forever {
+        let mut follower = Follower::new(self.market, Some(account.clone()), after)?;
+        let story = OrderUpdates { account };
+        self.heartbeat(follower.done()).await?;
+        loop {
+            let fresh = tokio::select! {
+                biased;
+                () = sleep_until(self.silent_until) => {
+                    self.heartbeat(follower.done()).await?;
+                    continue;
+                }
+                fresh = follower.next() => fresh?,
+            };
+            let units = Units { market: self.market.name(), sizes: fresh.sizes };
+            let events = fresh.changes().chunk_by(|one, other| one.position() == other.position());
+            for updates in events.filter_map(|changes| story.updates(&units, changes)) {
+                self.tell(Position(updates.position), Event::Updates(updates)).await?;
             }
         }
     }

@@ -24,12 +24,12 @@ const MOST_REMEMBERED: usize = 65_536;
 pub(in crate::api) struct Feeds(Arc<Mutex<HashMap<String, Weak<Feed>>>>);
 
 /// A market's.
-pub(super) struct Feed {
+pub(in crate::api) struct Feed {
     state: tokio::sync::Mutex<Option<Book>>,
 }
 
 /// The book as of a position.
-pub(super) struct Book {
+pub(in crate::api) struct Book {
     pub mirror: Mirror,
     pub position: Position,
     live: broadcast::Receiver<Arc<Block>>,
@@ -42,7 +42,7 @@ pub(super) struct Book {
 
 impl Feeds {
     /// The feed of a market.
-    pub(super) fn of(&self, market: &ReplicaHandle) -> Arc<Feed> {
+    pub fn of(&self, market: &ReplicaHandle) -> Arc<Feed> {
         let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(feed) = feeds.get(market.name()).and_then(Weak::upgrade) {
             return feed;

@@ -31,10 +31,14 @@ use super::ladder::Step;
 use super::outlet::{self, Outlet, Stop};
 use super::streams::SILENCE;
 use super::trading::{Answers, units};
-use super::{Api, Stopping, books as levels, candles, follow};
+use super::{Api, Stopping, books as levels, call, candles, follow};
+use crate::machine::Account;
 use crate::node::{BlockReceiver, ReplicaHandle};
 use crate::types::Position;
-pub(super) use feed::Feeds;
+#[cfg(test)]
+pub(super) use books::MAX_ENTRIES;
+pub(super) use books::{Told, all_levels};
+pub(super) use feed::{Book, Feed, Feeds};
 
 /// Most subscriptions of a stream.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -48,6 +52,8 @@ const MAX_WORDS: usize = 4_096;
 /// A subscription that was found valid.
 struct Wanted {
     market: ReplicaHandle,
+    /// Whose stream it is.
+    account: Account,
     after: Option<Position>,
     channel: Kind,
 }
@@ -61,6 +67,7 @@ enum Kind {
     Trades,
     Ticker,
     Candles { seconds: u64 },
+    Updates,
 }
 
 /// Why a line ends.
@@ -89,6 +96,7 @@ impl SubscriptionService for Api {
         call: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let unread = self.unread.of_call(&call);
+        let account = call::account(call.metadata())?;
         let subscriptions = call.into_inner().subscriptions;
         let limit = match subscriptions.len() {
             0 => Some((Reason::MissingField, "must have at least 1 entry".to_owned())),
@@ -100,7 +108,11 @@ impl SubscriptionService for Api {
         }
         let mut wanted = Vec::new();
         for subscription in &subscriptions {
-            wanted.push(self.wanted(subscription).await.map_err(|refusal| refusal.within("subscriptions"))?);
+            wanted.push(
+                self.wanted(subscription, &account)
+                    .await
+                    .map_err(|refusal| refusal.within("subscriptions"))?,
+            );
         }
         // The stream's own place is one of them.
         let places = (1..wanted.len()).map(|_| unread.stream()).collect::<Result<Vec<_>, _>>()?;
@@ -117,7 +129,7 @@ impl SubscriptionService for Api {
 }
 
 impl Api {
-    async fn wanted(&self, subscription: &v1::Subscription) -> Result<Wanted, Refusal> {
+    async fn wanted(&self, subscription: &v1::Subscription, account: &Account) -> Result<Wanted, Refusal> {
         let market = self.find_market(&subscription.market)?;
         let channel = match &subscription.channel {
             None => return Err(Refusal::new(Reason::MissingField, "must be set").field("channel")),
@@ -131,6 +143,7 @@ impl Api {
             Some(Channel::Quote(_)) => Kind::Quote,
             Some(Channel::Trades(_)) => Kind::Trades,
             Some(Channel::Ticker(_)) => Kind::Ticker,
+            Some(Channel::Updates(_)) => Kind::Updates,
             Some(Channel::Candles(v1::CandlesChannel { interval })) => {
                 let seconds = candles::seconds(*interval).map_err(|refusal| refusal.within("candles"))?;
                 Kind::Candles { seconds }
@@ -140,7 +153,7 @@ impl Api {
         if let Some(after) = after {
             follow::check_beginning(&market, after).await?;
         }
-        Ok(Wanted { market, after, channel })
+        Ok(Wanted { market, account: account.clone(), after, channel })
     }
 }
 
@@ -178,13 +191,13 @@ async fn line(
     feeds: &Feeds,
     (outlet, sending): (&Outlet<SubscribeResponse>, &Mutex<()>),
 ) -> Result<(), Stop> {
-    let Wanted { market, after, channel } = wanted;
+    let Wanted { market, account, after, channel } = wanted;
     let wake = market.subscribe();
     let position = after.unwrap_or_else(|| market.shown());
     let silent_until = Instant::now() + SILENCE;
     let mut line =
         Line { number, outlet, sending, market: &market, wake, position, begun: false, silent_until };
-    match line.follow(after, channel, feeds).await {
+    match line.follow(after, (channel, account), feeds).await {
         Err(End::Stream(stop)) => Err(stop),
         Err(End::Line(refusal)) if refusal.reason() == Reason::ShuttingDown => Err(refusal.into()),
         Err(End::Line(refusal)) => {
@@ -216,7 +229,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    async fn follow(&mut self, after: Option<Position>, channel: Kind, feeds: &Feeds) -> Forever {
+    async fn follow(
+        &mut self,
+        after: Option<Position>,
+        (channel, account): (Kind, Account),
+        feeds: &Feeds,
+    ) -> Forever {
         if let Some(after) = after {
             follow::wait_for_beginning(self.market, after).await?;
         }
@@ -225,6 +243,7 @@ impl Line<'_> {
             Kind::Orders => self.orders(&feeds.of(self.market), after).await,
             Kind::Quote => self.quote(&feeds.of(self.market)).await,
             Kind::Trades => self.trades(after).await,
+            Kind::Updates => self.updates(after, account).await,
             Kind::Ticker => self.ticker().await,
             Kind::Candles { seconds } => self.candles(seconds, after).await,
         }
@@ -272,12 +291,13 @@ impl Line<'_> {
         loop {
             tokio::select! {
                 biased;
+                // First, since there may always be a block that changes nothing here.
+                () = sleep_until(self.silent_until) => self.heartbeat(seen).await?,
                 received = self.wake.recv() => match received {
                     Ok(_) | Err(RecvError::Lagged(_)) => break,
                     Err(RecvError::Closed) => return Err(Refusal::shutting_down().into()),
                 },
                 closed = self.market.faulted() => return Err(Refusal::from(closed).into()),
-                () = sleep_until(self.silent_until) => self.heartbeat(seen).await?,
             }
         }
         // All that are there are dealt with at once.

@@ -194,13 +194,13 @@ impl Seal<'_> {
 }
 
 /// A grid that has all values of both.
-fn common(one: Grid, other: Grid) -> Grid {
+pub(super) fn common(one: Grid, other: Grid) -> Grid {
     let scale = one.parts().1.max(other.parts().1);
     Grid::of_parts(1, scale).unwrap_or(one)
 }
 
 /// How many steps of a finer grid a step has.
-fn ratio(from: Grid, to: Grid) -> u128 {
+pub(super) fn ratio(from: Grid, to: Grid) -> u128 {
     let ((mantissa, scale), (finer, digits)) = (from.parts(), to.parts());
     let shift = u32::try_from(digits - scale).unwrap_or(0);
     u128::from(mantissa).saturating_mul(10_u128.saturating_pow(shift)) / u128::from(finer)

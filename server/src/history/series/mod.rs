@@ -15,6 +15,7 @@
 mod candle;
 mod file;
 mod page;
+mod turnover;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -23,6 +24,7 @@ pub use candle::Candle;
 use candle::traded;
 use file::Base;
 pub use page::{CandlePage, CandlesWanted, DayTraded};
+pub use turnover::Turnover;
 
 use super::{History, HistoryError, Result, Sizes, StoredBlock};
 use crate::machine::{Block, ChainHead, chain_start};
