@@ -157,12 +157,21 @@ impl Record {
     /// It did not change there.
     pub fn update(&self, id: &str, position: u64) -> Result<&Order, Broken> {
         let update = self.updates.get(&(id.to_owned(), position));
-        update
-            .and_then(|update| update.order.as_ref())
-            .ok_or_else(|| {
-                let seen: Vec<_> = self.updates_of(id).map(|update| &update.order).collect();
-                Broken(format!("the change of {id} at {position} was told and is gone; there are {seen:?}"))
-            })
+        update.and_then(|update| update.order.as_ref()).ok_or_else(|| {
+            let seen: Vec<_> = self.updates_of(id).map(|update| &update.order).collect();
+            Broken(format!("the change of {id} at {position} was told and is gone; there are {seen:?}"))
+        })
+    }
+
+    /// An order as it stood at a position, at which something else may have happened to it than a change: that
+    /// it rests with what is left of it.
+    ///
+    /// # Errors
+    /// It had not changed by then.
+    pub fn standing(&self, id: &str, position: u64) -> Result<&Order, Broken> {
+        let through = self.updates.range((id.to_owned(), 0)..=(id.to_owned(), position));
+        let last = through.filter_map(|(_, update)| update.order.as_ref()).next_back();
+        last.ok_or_else(|| Broken(format!("{id} was told of at {position} and is gone")))
     }
 
     /// A fill of an order.
