@@ -20,7 +20,6 @@ mod convert;
 pub mod error;
 mod follow;
 mod health;
-mod in_flight;
 mod lease;
 mod market_data;
 mod nodes;
@@ -57,7 +56,6 @@ use crate::node::Node;
 use crate::types::Micros;
 pub use call::DEFAULT_ACCOUNT;
 use error::Refusal;
-use in_flight::InFlight;
 use unread::Unread;
 
 /// Largest message that is received.
@@ -101,7 +99,6 @@ impl Default for Limits {
 #[derive(Clone)]
 struct Api {
     node: Node,
-    in_flight: Arc<InFlight>,
     /// Held while a document's stored tape is opened and matched again: it takes as much memory.
     verifying: Arc<Semaphore>,
     stopping: Stopping,
@@ -145,7 +142,6 @@ pub async fn serve(
     let limit = limits.connections;
     let api = Api {
         node: node.clone(),
-        in_flight: Arc::default(),
         verifying: Arc::new(Semaphore::new(1)),
         stopping: stopping.clone(),
         unread: Unread::new(limits.unread_of_connection, limits.unread, limits.streams),
@@ -156,6 +152,7 @@ pub async fn serve(
         .layer(layers::well_formed_ids())
         .layer(layers::request_ids(node.started()))
         .layer(layers::spans())
+        .layer(layers::failures())
         .layer(layers::answered_ids())
         .layer(InterceptorLayer::new(connections::refuse_above_limit))
         .layer(layers::blamed_requests())

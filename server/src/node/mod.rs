@@ -28,7 +28,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
-pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
+pub use handle::{Asked, CallNews, Caller, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, call};
 pub(crate) use quarantine::cut;
 
 use crate::document::{Actor, DIRECTORY, Genesis};
