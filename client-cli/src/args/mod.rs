@@ -1,6 +1,7 @@
 //! The command line, as types that can't be wrong.
 
 mod data;
+mod trading;
 mod values;
 
 use std::time::Duration;
@@ -11,6 +12,9 @@ use tonic::metadata::AsciiMetadataValue;
 
 pub use data::{
     BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
+};
+pub use trading::{
+    AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, PlaceArgs, SelfTradeArg, SideArg, Tif,
 };
 pub use values::{Expiry, NodeUrl, Past, Price};
 
@@ -163,103 +167,6 @@ pub struct RequestArgs {
     pub request_id: Option<String>,
 }
 
-/// `buy` and `sell`.
-#[derive(Debug, Clone, Args)]
-pub struct PlaceArgs {
-    /// How much, in base currency.
-    #[arg(allow_negative_numbers = true)]
-    pub quantity: String,
-    /// The market, such as BTC/USDT.
-    pub market: String,
-    /// The limit price in quote currency, or `mkt` for whatever rests in the book.
-    #[arg(value_name = "PRICE|mkt", allow_negative_numbers = true)]
-    pub price: Price,
-    /// How long the order stays in force [default: gtc with a price, ioc with mkt, gtd with --expires].
-    #[arg(long, value_enum)]
-    pub tif: Option<Tif>,
-    /// Reject the order rather than take what rests.
-    #[arg(long)]
-    pub post_only: bool,
-    /// When the order expires: a time such as 2030-01-31T12:00:00Z, or a duration such as 10m.
-    #[arg(long, value_name = "WHEN", required_if_eq("tif", "gtd"))]
-    pub expires: Option<Expiry>,
-    /// Answer as soon as the order is on the node's disk, before its outcome is known.
-    #[arg(long)]
-    pub no_wait: bool,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// Times in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Tif {
-    /// Good till cancelled.
-    Gtc,
-    /// Good till the time given with --expires.
-    Gtd,
-    /// Immediate or cancel: what does not trade at once is cancelled.
-    Ioc,
-    /// Fill or kill: all at once, or not at all.
-    Fok,
-}
-
-/// `amend`.
-#[derive(Debug, Clone, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
-pub struct AmendArgs {
-    /// The market.
-    pub market: String,
-    /// The order's id.
-    pub order: String,
-    /// The new limit price.
-    #[arg(long, allow_negative_numbers = true)]
-    pub price: Option<String>,
-    /// The new total quantity, what was filled included.
-    #[arg(long, value_name = "TOTAL", conflicts_with = "open", allow_negative_numbers = true)]
-    pub quantity: Option<String>,
-    /// The new open quantity, whatever was filled.
-    #[arg(long, value_name = "OPEN", allow_negative_numbers = true)]
-    pub open: Option<String>,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// `cancel`.
-#[derive(Debug, Clone, Args)]
-pub struct CancelArgs {
-    /// The market.
-    pub market: String,
-    /// The order's id.
-    pub order: String,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// `cancel-all`.
-#[derive(Debug, Clone, Args)]
-pub struct CancelAllArgs {
-    /// The market, or `all` for all that there are.
-    pub market: String,
-    /// Only the orders of this side.
-    #[arg(long, value_enum)]
-    pub side: Option<SideArg>,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// A side of the book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SideArg {
-    /// The bids.
-    Buy,
-    /// The asks.
-    Sell,
-}
-
 /// `order`.
 #[derive(Debug, Clone, Args)]
 pub struct OrderArgs {
@@ -354,6 +261,10 @@ pub struct CreateMarketArgs {
     /// Largest quantity of an order [default: the node's limit].
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
     pub max: Option<String>,
+    /// What happens between orders of one account, if the one that comes in does not say [default:
+    /// cancel-taker].
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub self_trade: Option<DefaultSelfTradeArg>,
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,

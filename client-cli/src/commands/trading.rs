@@ -6,11 +6,14 @@ use prost_types::Timestamp;
 use xbook_proto::v1::amend_order_request::Size;
 use xbook_proto::v1::{
     AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelAllOrdersResponse, CancelOrderRequest,
-    MarketCancelled, NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, Side, TimeInForce,
+    MarketCancelled, NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, SelfTradePrevention, Side,
+    TimeInForce,
 };
 
 use super::Context;
-use crate::args::{AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price, SideArg, Tif};
+use crate::args::{
+    AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price, SelfTradeArg, SideArg, Tif,
+};
 use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::show;
@@ -50,6 +53,7 @@ pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceAr
         post_only: args.post_only,
         expire_time,
         sequence_by: None,
+        self_trade_prevention: self_trade(args.self_trade).into(),
     };
     let market = args.market;
     let request = PlaceOrderRequest {
@@ -98,6 +102,16 @@ fn time_in_force(tif: Option<Tif>, expires: bool) -> TimeInForce {
         Some(Tif::Fok) => TimeInForce::Fok,
         None if expires => TimeInForce::Gtd,
         None => TimeInForce::Unspecified,
+    }
+}
+
+fn self_trade(way: Option<SelfTradeArg>) -> SelfTradePrevention {
+    match way {
+        None => SelfTradePrevention::Unspecified,
+        Some(SelfTradeArg::CancelTaker) => SelfTradePrevention::CancelTaker,
+        Some(SelfTradeArg::CancelMaker) => SelfTradePrevention::CancelMaker,
+        Some(SelfTradeArg::CancelBoth) => SelfTradePrevention::CancelBoth,
+        Some(SelfTradeArg::Decrement) => SelfTradePrevention::Decrement,
     }
 }
 

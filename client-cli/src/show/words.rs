@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 use rust_decimal::Decimal;
-use xbook_proto::v1::{Liquidity, OrderStatus, Side, TimeInForce};
+use xbook_proto::v1::{Liquidity, OrderStatus, SelfTradePrevention, Side, TimeInForce};
 
 pub fn side(value: i32) -> String {
     Side::try_from(value).map_or_else(|_| unknown(value), |side| word(side.as_str_name(), "SIDE_"))
@@ -23,6 +23,17 @@ pub fn liquidity(value: i32) -> String {
 pub fn time_in_force(value: i32) -> String {
     TimeInForce::try_from(value)
         .map_or_else(|_| unknown(value), |tif| word(tif.as_str_name(), "TIME_IN_FORCE_").to_uppercase())
+}
+
+/// What happens between orders of one account; nothing for what an order leaves to the market.
+pub fn self_trade(value: i32) -> String {
+    SelfTradePrevention::try_from(value).map_or_else(
+        |_| unknown(value),
+        |way| match way {
+            SelfTradePrevention::Unspecified => String::new(),
+            way => word(way.as_str_name(), "SELF_TRADE_PREVENTION_"),
+        },
+    )
 }
 
 /// `ORDER_STATUS_PARTIALLY_FILLED` as `partially filled`.

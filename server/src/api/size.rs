@@ -63,6 +63,8 @@ mod tests {
             expire_time: time(),
             update_time: time(),
             position: u64::MAX,
+            self_trade_prevention: 1,
+            prevented_quantity: decimal,
         }
     }
 

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::decimal::Grid;
 use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session};
-use crate::types::{Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Reason, Side, Ticks, TimeInForce};
+use crate::types::{
+    Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
+};
 
 const MARKET: &str = "BTC/USDT";
 const ACCOUNTS: [&str; 4] = ["main", "a", "a.b", "Z_9-z"];
@@ -98,6 +100,7 @@ impl Maker {
         }
         let mut order = self.order(ACCOUNTS[2], time);
         (order.limit, order.quantity, order.open) = (Some(rests.price), rests.quantity, rests.quantity);
+        order.prevented = Lots::ZERO;
         self.put(&mut order, OrderStatus::Open, None, &mut block);
         self.close(block)
     }
@@ -190,8 +193,10 @@ impl Maker {
             limit: (!n.is_multiple_of(5)).then_some(Ticks(n * 3)),
             time_in_force: if n.is_multiple_of(7) { TimeInForce::Gtd } else { TimeInForce::Gtc },
             post_only: n.is_multiple_of(11),
-            quantity: Lots(n * 10),
+            self_trade: if n.is_multiple_of(4) { SelfTrade::Decrement } else { SelfTrade::Unspecified },
+            quantity: Lots(n * 10 + n % 4),
             filled: Lots::ZERO,
+            prevented: Lots(n % 4),
             open: Lots(n * 10),
             value: 0,
             status: OrderStatus::Pending,

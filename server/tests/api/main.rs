@@ -14,6 +14,7 @@ mod formats;
 mod large;
 mod lease;
 mod limits;
+mod orders;
 mod own;
 mod past;
 mod peers;

@@ -13,7 +13,7 @@ use crate::machine::{
     Action, Amend, Intent, Machine, NewSize, Order, Origin, Place as NewOrder, Request, Rules, State, Target,
     Unconsumed,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, NodeId, OrderId, SelfTrade, Ticks, TimeInForce};
 
 /// A market whose requests have their turn at once.
 struct Exchange {
@@ -36,7 +36,8 @@ impl Unconsumed for NothingWaits {
 impl Exchange {
     fn new() -> Self {
         let grid = Grid::new(Decimal::ONE).unwrap();
-        let market = Market::new("A/B".into(), Rules::new(grid, grid));
+        let rules = Rules { self_trade: SelfTrade::Allow, ..Rules::new(grid, grid) };
+        let market = Market::new("A/B".into(), rules);
         Self { state: State::new(Machine::Market(Box::new(market)), vec![NodeId(1)], [0; 32]), counter: 0 }
     }
 
@@ -60,15 +61,7 @@ impl Exchange {
     }
 
     fn place(&mut self, side: Side, price: u64) {
-        self.take(Action::Place(NewOrder {
-            side,
-            limit: Some(Ticks(price)),
-            quantity: Lots(10),
-            time_in_force: TimeInForce::Gtc,
-            post_only: false,
-            expires: None,
-            sequence_by: None,
-        }));
+        self.take(Action::Place(NewOrder::new(side, Some(Ticks(price)), Lots(10), TimeInForce::Gtc)));
     }
 
     fn market(&self) -> &Market {
