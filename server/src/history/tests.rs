@@ -100,6 +100,7 @@ impl Maker {
         }
         let mut order = self.order(ACCOUNTS[2], time);
         (order.limit, order.quantity, order.open) = (Some(rests.price), rests.quantity, rests.quantity);
+        order.prevented = Lots::ZERO;
         self.put(&mut order, OrderStatus::Open, None, &mut block);
         self.close(block)
     }
