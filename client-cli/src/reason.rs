@@ -52,6 +52,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::ExpireTime => "its time ran out",
         Reason::SequenceBy => "its turn did not come in time",
         Reason::TooMany => "a limit on open orders or markets is reached",
+        Reason::SelfTrade => "it would have traded with an order of its own account",
         Reason::Overloaded => "too many requests wait for their turn",
         Reason::SlowReader => "this program read the stream too slowly",
         Reason::ShuttingDown => "the node is shutting down",

@@ -1,19 +1,51 @@
 //! The naive book: the oracle for the fast one.
 //!
 //! One list a side, sorted by price and then by arrival, scanned from the front. Slow and obviously
-//! right; it shares the words with [`xbook::book`] and nothing else.
+//! right; it shares the words with [`xbook::book`] and nothing else. What an order would do is found by letting
+//! it do it to a copy.
 
-use xbook::book::{Command, Event, Refusal, Resting, Style, Trade, digest_of};
+use xbook::book::{
+    Command, Event, NewOrder, Owner, Prevented, Prevention, Refusal, Removal, Resting, Style, Trade,
+    digest_of,
+};
 use xbook::types::{Lots, OrderId, Side, Ticks};
 
 /// The naive book.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NaiveBook {
     /// Best price first, longest waiting first.
-    buys: Vec<Resting>,
+    buys: Vec<Order>,
     /// Best price first, longest waiting first.
-    sells: Vec<Resting>,
+    sells: Vec<Order>,
     max_orders: usize,
+}
+
+/// A resting order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Order {
+    id: OrderId,
+    side: Side,
+    price: Ticks,
+    open: u64,
+    owner: Owner,
+}
+
+/// An order that takes.
+#[derive(Clone, Copy)]
+struct Taker {
+    id: OrderId,
+    side: Side,
+    limit: Option<Ticks>,
+    owner: Owner,
+    prevention: Prevention,
+}
+
+/// What became of an order that took.
+struct Taken {
+    left: u64,
+    traded: u64,
+    /// It met an order of its owner and is to go.
+    stopped: bool,
 }
 
 impl Default for NaiveBook {
@@ -35,31 +67,25 @@ impl NaiveBook {
     /// Why it is refused; nothing was changed.
     pub fn apply(&mut self, command: &Command, events: &mut Vec<Event>) -> Result<(), Refusal> {
         match *command {
-            Command::Place { id, side, limit, quantity, style } => {
-                self.place(id, side, limit, quantity, style, events)
+            Command::Place(ref order) => self.place(order, events),
+            Command::Amend { id, price, open, post_only, prevention } => {
+                self.amend(id, (price, open.0), post_only, prevention, events)
             }
-            Command::Amend { id, price, open, post_only } => self.amend(id, price, open, post_only, events),
             Command::Cancel { id } => {
                 let order = self.take_out(id).ok_or(Refusal::UnknownOrder)?;
-                events.push(Event::Removed { order: id, open: order.open });
+                let why = Removal::Cancelled;
+                events.push(Event::Removed { order: id, open: Lots(order.open), why });
                 Ok(())
             }
         }
     }
 
-    fn place(
-        &mut self,
-        id: OrderId,
-        side: Side,
-        limit: Option<Ticks>,
-        quantity: Lots,
-        style: Style,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Refusal> {
-        if self.get(id).is_some() {
+    fn place(&mut self, order: &NewOrder, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        let NewOrder { id, side, limit, quantity: Lots(quantity), style, owner, prevention } = *order;
+        if self.find(id).is_some() {
             return Err(Refusal::DuplicateId);
         }
-        if quantity.is_zero() {
+        if quantity == 0 {
             return Err(Refusal::ZeroQuantity);
         }
         let may_rest = style == Style::Rest || style == Style::PostOnly;
@@ -69,124 +95,170 @@ impl NaiveBook {
         if may_rest && self.buys.len() + self.sells.len() >= self.max_orders {
             return Err(Refusal::BookFull);
         }
-        let available = self.available(side, limit);
-        if style == Style::PostOnly && available > 0 {
+        if style == Style::PostOnly && self.would_take(side, limit) {
             return Err(Refusal::WouldTake);
         }
-        if style == Style::AllOrNothing && available < u128::from(quantity.0) {
+        let taker = Taker { id, side, limit, owner, prevention };
+        let mut after = self.clone();
+        let mut done = Vec::new();
+        let taken = after.take(taker, quantity, &mut done);
+        if style == Style::AllOrNothing && taken.traded < quantity {
             return Err(Refusal::NotFillable);
         }
-        let left = u128::from(quantity.0).saturating_sub(available) as u64;
-        if let (true, Some(price)) = (may_rest, limit)
-            && self.level_total(side, price) + u128::from(left) > u128::from(u64::MAX)
-        {
-            return Err(Refusal::LevelOverflow);
-        }
-        self.take((id, side), limit, quantity, events);
+        let open = taken.left;
         match limit {
-            _ if left == 0 => {}
-            Some(price) if may_rest => self.join(Resting { id, side, price, open: Lots(left) }, events),
-            _ => events.push(Event::Removed { order: id, open: Lots(left) }),
+            _ if taken.stopped => {
+                done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
+            }
+            _ if open == 0 => {}
+            Some(price) if may_rest => after.join(Order { id, side, price, open, owner }, &mut done)?,
+            _ => done.push(Event::Removed { order: id, open: Lots(open), why: Removal::Left }),
         }
+        *self = after;
+        events.append(&mut done);
         Ok(())
     }
 
     fn amend(
         &mut self,
         id: OrderId,
-        price: Ticks,
-        open: Lots,
+        (price, open): (Ticks, u64),
         post_only: bool,
+        prevention: Prevention,
         events: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
-        let before = self.get(id).ok_or(Refusal::UnknownOrder)?;
-        if open.is_zero() {
+        let before = *self.find(id).ok_or(Refusal::UnknownOrder)?;
+        if open == 0 {
             return Err(Refusal::ZeroQuantity);
         }
-        let side = before.side;
+        let Order { side, owner, .. } = before;
         if price == before.price && open <= before.open {
-            for order in self.side_mut(side).iter_mut().filter(|order| order.id == id) {
-                order.open = open;
-            }
-            events.push(Event::Reduced { order: id, open });
+            self.side_mut(side).iter_mut().filter(|order| order.id == id).for_each(|order| order.open = open);
+            events.push(Event::Reduced { order: id, open: Lots(open) });
             return Ok(());
         }
-        let available = self.available(side, Some(price));
-        if post_only && available > 0 {
+        if post_only && self.would_take(side, Some(price)) {
             return Err(Refusal::WouldTake);
         }
-        let left = u128::from(open.0).saturating_sub(available) as u64;
-        let own = if price == before.price { u128::from(before.open.0) } else { 0 };
-        if self.level_total(side, price) - own + u128::from(left) > u128::from(u64::MAX) {
-            return Err(Refusal::LevelOverflow);
+        let mut after = self.clone();
+        after.take_out(id);
+        let mut done = vec![Event::Lifted { order: id, price, open: Lots(open) }];
+        let taken = after.take(Taker { id, side, limit: Some(price), owner, prevention }, open, &mut done);
+        let open = taken.left;
+        if taken.stopped {
+            done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
+        } else if open > 0 {
+            after.join(Order { id, side, price, open, owner }, &mut done)?;
         }
-        self.take_out(id);
-        events.push(Event::Lifted { order: id, price, open });
-        self.take((id, side), Some(price), open, events);
-        if left > 0 {
-            self.join(Resting { id, side, price, open: Lots(left) }, events);
-        }
+        *self = after;
+        events.append(&mut done);
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        (taker, side): (OrderId, Side),
-        limit: Option<Ticks>,
-        quantity: Lots,
-        events: &mut Vec<Event>,
-    ) {
-        let mut left = quantity.0;
-        let makers = self.side_mut(side.opposite());
-        while left > 0 && !makers.is_empty() && trades(side, limit, makers[0].price) {
-            let maker = &mut makers[0];
-            let traded = left.min(maker.open.0);
-            left -= traded;
-            maker.open.0 -= traded;
+    fn take(&mut self, taker: Taker, quantity: u64, events: &mut Vec<Event>) -> Taken {
+        let mut taken = Taken { left: quantity, traded: 0, stopped: false };
+        while taken.left > 0 && !taken.stopped {
+            let makers = self.side_mut(taker.side.opposite());
+            let Some(maker) =
+                makers.first_mut().filter(|maker| reaches(taker.side, taker.limit, maker.price))
+            else {
+                break;
+            };
+            let own = maker.owner == taker.owner && taker.owner != Owner::NOBODY;
+            if own && taker.prevention != Prevention::Allow {
+                self.prevent(taker, &mut taken, events);
+                continue;
+            }
+            let quantity = taken.left.min(maker.open);
+            taken.left -= quantity;
+            taken.traded += quantity;
+            maker.open -= quantity;
             events.push(Event::Traded(Trade {
                 maker: maker.id,
-                taker,
+                taker: taker.id,
                 price: maker.price,
-                quantity: Lots(traded),
-                maker_open: maker.open,
-                taker_open: Lots(left),
+                quantity: Lots(quantity),
+                maker_open: Lots(maker.open),
+                taker_open: Lots(taken.left),
             }));
-            if maker.open.is_zero() {
-                makers.remove(0);
+            makers.retain(|maker| maker.open > 0);
+        }
+        taken
+    }
+
+    /// The taker has reached an order of its owner, the first of the other side.
+    fn prevent(&mut self, taker: Taker, taken: &mut Taken, events: &mut Vec<Event>) {
+        let makers = self.side_mut(taker.side.opposite());
+        let gone = |maker: Order| Event::Removed {
+            order: maker.id,
+            open: Lots(maker.open),
+            why: Removal::SelfTrade,
+        };
+        match taker.prevention {
+            Prevention::Allow => {}
+            Prevention::CancelTaker => taken.stopped = true,
+            Prevention::CancelMaker => events.push(gone(makers.remove(0))),
+            Prevention::CancelBoth => {
+                events.push(gone(makers.remove(0)));
+                taken.stopped = true;
+            }
+            Prevention::Decrement => {
+                let lost = taken.left.min(makers[0].open);
+                taken.left -= lost;
+                makers[0].open -= lost;
+                events.push(Event::Prevented(Prevented {
+                    maker: makers[0].id,
+                    taker: taker.id,
+                    quantity: Lots(lost),
+                    maker_open: Lots(makers[0].open),
+                    taker_open: Lots(taken.left),
+                }));
+                makers.retain(|maker| maker.open > 0);
             }
         }
     }
 
-    fn available(&self, taker: Side, limit: Option<Ticks>) -> u128 {
-        let makers = self.orders(taker.opposite());
-        makers.filter(|maker| trades(taker, limit, maker.price)).map(|maker| u128::from(maker.open.0)).sum()
-    }
-
-    fn level_total(&self, side: Side, price: Ticks) -> u128 {
-        self.orders(side).filter(|order| order.price == price).map(|order| u128::from(order.open.0)).sum()
+    fn would_take(&self, side: Side, limit: Option<Ticks>) -> bool {
+        self.side(side.opposite()).first().is_some_and(|best| reaches(side, limit, best.price))
     }
 
     /// Puts an order behind all orders at its price and at better ones.
-    fn join(&mut self, order: Resting, events: &mut Vec<Event>) {
-        let Resting { id, side, price, open } = order;
-        events.push(Event::Rested { order: id, side, price, open });
-        let orders = self.side_mut(order.side);
-        let ahead = |other: &Resting| match order.side {
-            Side::Buy => other.price >= order.price,
-            Side::Sell => other.price <= order.price,
+    fn join(&mut self, order: Order, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        let Order { id, side, price, open, owner } = order;
+        let level = self.side(side).iter().filter(|other| other.price == price);
+        if level.map(|other| u128::from(other.open)).sum::<u128>() + u128::from(open) > u128::from(u64::MAX) {
+            return Err(Refusal::LevelOverflow);
+        }
+        events.push(Event::Rested { order: id, side, price, open: Lots(open), owner });
+        let ahead = |other: &Order| match side {
+            Side::Buy => other.price >= price,
+            Side::Sell => other.price <= price,
         };
+        let orders = self.side_mut(side);
         let place = orders.iter().position(|other| !ahead(other)).unwrap_or(orders.len());
         orders.insert(place, order);
+        Ok(())
     }
 
-    fn take_out(&mut self, id: OrderId) -> Option<Resting> {
-        let side = self.get(id)?.side;
+    fn take_out(&mut self, id: OrderId) -> Option<Order> {
+        let side = self.find(id)?.side;
         let orders = self.side_mut(side);
         let place = orders.iter().position(|order| order.id == id)?;
         Some(orders.remove(place))
     }
 
-    fn side_mut(&mut self, side: Side) -> &mut Vec<Resting> {
+    fn find(&self, id: OrderId) -> Option<&Order> {
+        self.buys.iter().chain(&self.sells).find(|order| order.id == id)
+    }
+
+    fn side(&self, side: Side) -> &[Order] {
+        match side {
+            Side::Buy => &self.buys,
+            Side::Sell => &self.sells,
+        }
+    }
+
+    fn side_mut(&mut self, side: Side) -> &mut Vec<Order> {
         match side {
             Side::Buy => &mut self.buys,
             Side::Sell => &mut self.sells,
@@ -196,15 +268,12 @@ impl NaiveBook {
     /// A resting order.
     #[must_use]
     pub fn get(&self, id: OrderId) -> Option<Resting> {
-        self.buys.iter().chain(&self.sells).find(|order| order.id == id).copied()
+        self.find(id).map(Order::shown)
     }
 
     /// All orders of a side in the order in which they would trade.
     pub fn orders(&self, side: Side) -> impl Iterator<Item = Resting> {
-        match side {
-            Side::Buy => self.buys.iter().copied(),
-            Side::Sell => self.sells.iter().copied(),
-        }
+        self.side(side).iter().map(Order::shown)
     }
 
     /// The digest that a fast book with these orders has.
@@ -214,7 +283,14 @@ impl NaiveBook {
     }
 }
 
-fn trades(taker: Side, limit: Option<Ticks>, maker_price: Ticks) -> bool {
+impl Order {
+    fn shown(&self) -> Resting {
+        let Self { id, side, price, open, .. } = *self;
+        Resting { id, side, price, open: Lots(open) }
+    }
+}
+
+fn reaches(taker: Side, limit: Option<Ticks>, maker_price: Ticks) -> bool {
     match (limit, taker) {
         (None, _) => true,
         (Some(limit), Side::Buy) => maker_price <= limit,

@@ -3,7 +3,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use xbook::book::{Book, Command, Event, LevelView, Style, Trade};
+use xbook::book::{
+    Book, Command, Event, LevelView, NewOrder, Owner, Prevented, Prevention, Removal, Style, Trade,
+};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 use xbook_tests::naive::NaiveBook;
 
@@ -54,14 +56,33 @@ fn style() -> impl Strategy<Value = Style> {
     ]
 }
 
+/// Two owners, so that each meets himself often, and nobody.
+fn owner() -> impl Strategy<Value = Owner> {
+    (0u32..3).prop_map(Owner::new)
+}
+
+fn prevention() -> impl Strategy<Value = Prevention> {
+    prop_oneof![
+        1 => Just(Prevention::Allow),
+        1 => Just(Prevention::CancelTaker),
+        2 => Just(Prevention::CancelMaker),
+        1 => Just(Prevention::CancelBoth),
+        2 => Just(Prevention::Decrement)
+    ]
+}
+
 fn command(prices: Prices) -> impl Strategy<Value = Command> {
     let limit = prop_oneof![12 => price(prices).prop_map(|p| Some(Ticks(p))), 1 => Just(None)];
-    let place = (id(), side(), limit, quantity(), style()).prop_map(|(id, side, limit, quantity, style)| {
-        Command::Place { id, side, limit, quantity: Lots(quantity), style }
-    });
-    let amend = (id(), price(prices), quantity(), any::<bool>()).prop_map(|(id, price, open, post_only)| {
-        Command::Amend { id, price: Ticks(price), open: Lots(open), post_only }
-    });
+    let new = (id(), side(), limit, quantity(), style())
+        .prop_map(|(id, side, limit, quantity, style)| NewOrder::new(id, side, limit, Lots(quantity), style));
+    let place = (new, owner(), prevention())
+        .prop_map(|(new, owner, prevention)| Command::Place(new.of(owner, prevention)));
+    let amend = (id(), price(prices), quantity(), any::<bool>(), prevention()).prop_map(
+        |(id, price, open, post_only, prevention)| {
+            let (price, open) = (Ticks(price), Lots(open));
+            Command::Amend { id, price, open, post_only, prevention }
+        },
+    );
     prop_oneof![6 => place, 3 => amend, 2 => id().prop_map(|id| Command::Cancel { id })]
 }
 
@@ -118,12 +139,13 @@ fn assert_reads_from_within(book: &Book, side: Side) {
 fn event() -> impl Strategy<Value = Event> {
     let (side, price) = (side(), price(Prices::Packed).prop_map(Ticks));
     let lots = || quantity().prop_map(Lots);
-    (0u8..5, (id(), id()), side, price, (lots(), lots(), lots())).prop_map(
+    (0u8..6, (id(), id()), side, price, (lots(), lots(), lots())).prop_map(
         |(kind, (order, taker), side, price, (open, maker_open, taker_open))| match kind {
-            0 => Event::Rested { order, side, price, open },
+            0 => Event::Rested { order, side, price, open, owner: Owner::NOBODY },
             1 => Event::Reduced { order, open },
             2 => Event::Lifted { order, price, open },
-            3 => Event::Removed { order, open },
+            3 => Event::Removed { order, open, why: Removal::Cancelled },
+            4 => Event::Prevented(Prevented { maker: order, taker, quantity: open, maker_open, taker_open }),
             _ => Event::Traded(Trade { maker: order, taker, price, quantity: open, maker_open, taker_open }),
         },
     )
@@ -182,26 +204,21 @@ fn a_book_grows_and_empties() {
         // Prices from one end of u64 to the other, each used three times.
         let price = Ticks((counter % 10_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (counter % 3));
         let (id, side, open) = (order(counter), Side::Buy, Lots(counter));
-        let place = Command::Place { id, side, limit: Some(price), quantity: open, style: Style::PostOnly };
+        let place = Command::Place(NewOrder::new(id, side, Some(price), open, Style::PostOnly));
         events.clear();
         assert_eq!(book.apply(&place, &mut events), Ok(()));
-        assert_eq!(events, [Event::Rested { order: id, side, price, open }]);
+        assert_eq!(events, [Event::Rested { order: id, side, price, open, owner: Owner::NOBODY }]);
     }
     assert_eq!((book.len(), book.audit()), (30_000, Ok(())));
     for counter in (1..=30_000).step_by(2) {
         let (id, open) = (order(counter), Lots(counter));
         events.clear();
         assert_eq!(book.apply(&Command::Cancel { id }, &mut events), Ok(()));
-        assert_eq!(events, [Event::Removed { order: id, open }]);
+        assert_eq!(events, [Event::Removed { order: id, open, why: Removal::Cancelled }]);
     }
     assert_eq!((book.len(), book.audit()), (15_000, Ok(())));
-    let all = Command::Place {
-        id: order(99_999),
-        side: Side::Sell,
-        limit: None,
-        quantity: Lots(u64::MAX),
-        style: Style::Cancel,
-    };
+    let all = NewOrder::new(order(99_999), Side::Sell, None, Lots(u64::MAX), Style::Cancel);
+    let all = Command::Place(all);
     events.clear();
     assert_eq!(book.apply(&all, &mut events), Ok(()));
     // All of them, and that the rest of it was removed.

@@ -2,9 +2,10 @@
 //!
 //! A step is what the trader does, what the book answers, and the whole book afterwards. Orders are
 //! named by a letter. `buy a 100 @ 10 ioc`: a command. `fill a 50 @ 10`: the maker, how much, at which
-//! price. `buys a:100@10` lists the queue in the order in which it would trade.
+//! price. `buys a:100@10` lists the queue in the order in which it would trade. `of x`: the order's owner; what
+//! happens when it meets itself is `taker`, `maker`, `both` or `dec`.
 
-use xbook::book::{Book, Command, Event, Refusal, Resting, Style};
+use xbook::book::{Book, Command, Event, NewOrder, Owner, Prevention, Refusal, Removal, Resting, Style};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 use xbook_tests::naive::NaiveBook;
 
@@ -148,6 +149,73 @@ fn a_levels_total_never_leaves_64_bits() {
     ]);
 }
 
+#[test]
+fn an_order_that_meets_its_own_owner_goes_or_sends_it_away() {
+    let asks = |taker: &'static str, answer: &'static str, buys: &'static str, sells: &'static str| {
+        play(&[
+            ("sell b 3 @ 100 of y", "open 3", "", "b:3@100"),
+            ("sell a 5 @ 101 of x", "open 5", "", "b:3@100 a:5@101"),
+            ("sell c 4 @ 101 of z", "open 4", "", "b:3@100 a:5@101 c:4@101"),
+            (taker, answer, buys, sells),
+        ]);
+    };
+    asks("buy d 10 @ 101 of x taker", "fill b 3 @ 100, self-trade d 7", "", "a:5@101 c:4@101");
+    asks(
+        "buy d 10 @ 101 of x maker",
+        "fill b 3 @ 100, self-trade a 5, fill c 4 @ 101, open 3",
+        "d:3@101",
+        "",
+    );
+    asks("buy d 10 @ 101 of x both", "fill b 3 @ 100, self-trade a 5, self-trade d 7", "", "c:4@101");
+    asks(
+        "buy d 10 @ 101 of x dec",
+        "fill b 3 @ 100, both lose 5 with a, fill c 2 @ 101, open 0",
+        "",
+        "c:2@101",
+    );
+    asks("buy d 5 @ 101 of x dec", "fill b 3 @ 100, both lose 2 with a, open 0", "", "a:3@101 c:4@101");
+    asks("buy d 10 @ 101 of x", "fill b 3 @ 100, fill a 5 @ 101, fill c 2 @ 101, open 0", "", "c:2@101");
+    // Filled before it gets there, or nobody's.
+    asks("buy d 3 @ 101 of x both", "fill b 3 @ 100, open 0", "", "a:5@101 c:4@101");
+    asks("buy d 8 @ 101 both", "fill b 3 @ 100, fill a 5 @ 101, open 0", "", "c:4@101");
+    // Prevention is not asked of what may not take.
+    asks("buy d 1 @ 100 of y post maker", "refused WouldTake", "", "b:3@100 a:5@101 c:4@101");
+}
+
+#[test]
+fn fill_or_kill_counts_only_what_it_trades_with_others() {
+    let asks = |taker: &'static str, answer: &'static str, sells: &'static str| {
+        play(&[
+            ("sell c 4 @ 100 of z", "open 4", "", "c:4@100"),
+            ("sell a 5 @ 100 of x", "open 5", "", "c:4@100 a:5@100"),
+            ("sell b 2 @ 101 of y", "open 2", "", "c:4@100 a:5@100 b:2@101"),
+            (taker, answer, "", sells),
+        ]);
+    };
+    let all = "c:4@100 a:5@100 b:2@101";
+    asks("buy d 4 @ 100 of x fok taker", "fill c 4 @ 100, open 0", "a:5@100 b:2@101");
+    asks("buy d 5 @ 100 of x fok taker", "refused NotFillable", all);
+    asks("buy d 5 @ 101 of x fok both", "refused NotFillable", all);
+    asks("buy d 5 @ 100 of x fok maker", "refused NotFillable", all);
+    asks("buy d 6 @ 101 of x fok maker", "fill c 4 @ 100, self-trade a 5, fill b 2 @ 101, open 0", "");
+    asks("buy d 7 @ 101 of x fok maker", "refused NotFillable", all);
+    asks("buy d 6 @ 101 of x fok dec", "refused NotFillable", all);
+    asks("buy d 9 @ 100 of x fok", "fill c 4 @ 100, fill a 5 @ 100, open 0", "b:2@101");
+}
+
+#[test]
+fn an_amended_order_that_meets_its_own_owner_is_gone_at_its_old_price_too() {
+    play(&[
+        ("sell a 5 @ 100 of x", "open 5", "", "a:5@100"),
+        ("buy b 3 @ 98 of x", "open 3", "b:3@98", "a:5@100"),
+        ("amend b 4 @ 100 taker", "self-trade b 4, back", "", "a:5@100"),
+        ("buy b 3 @ 98 of x", "open 3", "b:3@98", "a:5@100"),
+        ("amend b 7 @ 100 maker", "self-trade a 5, open 7, back", "b:7@100", ""),
+        ("sell c 2 @ 101 of x", "open 2", "b:7@100", "c:2@101"),
+        ("amend c 3 @ 99 dec", "both lose 3 with b, open 0, back", "b:4@100", ""),
+    ]);
+}
+
 fn play(steps: &[Step]) {
     let owned: Vec<_> =
         steps.iter().map(|s| (s.0.to_owned(), s.1.to_owned(), s.2.to_owned(), s.3.to_owned())).collect();
@@ -182,22 +250,31 @@ fn parse(text: &str) -> Command {
     }
     let quantity = Lots(words[2].parse().expect("a quantity"));
     let limit = (words[3] != "mkt").then(|| Ticks(words[3].parse().expect("a price")));
-    let style = match words.get(4) {
-        None => Style::Rest,
-        Some(&"ioc") => Style::Cancel,
-        Some(&"fok") => Style::AllOrNothing,
-        Some(&"post") => Style::PostOnly,
-        Some(other) => panic!("{other}?"),
-    };
+    let (mut style, mut owner, mut prevention) = (Style::Rest, Owner::NOBODY, Prevention::Allow);
+    let mut more = words[4..].iter();
+    while let Some(word) = more.next() {
+        match *word {
+            "ioc" => style = Style::Cancel,
+            "fok" => style = Style::AllOrNothing,
+            "post" => style = Style::PostOnly,
+            "of" => owner = Owner::new(u32::from(more.next().expect("an owner").as_bytes()[0])),
+            "taker" => prevention = Prevention::CancelTaker,
+            "maker" => prevention = Prevention::CancelMaker,
+            "both" => prevention = Prevention::CancelBoth,
+            "dec" => prevention = Prevention::Decrement,
+            other => panic!("{other}?"),
+        }
+    }
     let side = match words[0] {
         "amend" => {
             let post_only = style == Style::PostOnly;
-            return Command::Amend { id, price: limit.expect("a price"), open: quantity, post_only };
+            let price = limit.expect("a price");
+            return Command::Amend { id, price, open: quantity, post_only, prevention };
         }
         "buy" => Side::Buy,
         _ => Side::Sell,
     };
-    Command::Place { id, side, limit, quantity, style }
+    Command::Place(NewOrder::new(id, side, limit, quantity, style).of(owner, prevention))
 }
 
 fn letter(id: OrderId) -> char {
@@ -220,6 +297,14 @@ fn describe(command: &Command, result: Result<(), Refusal>, events: &[Event]) ->
             Event::Rested { open, .. } => left = Some(open.0),
             Event::Reduced { open, .. } => (left, place) = (Some(open.0), Some("kept")),
             Event::Lifted { .. } => place = Some("back"),
+            Event::Prevented(lost) => {
+                parts.push(format!("both lose {} with {}", lost.quantity.0, letter(lost.maker)));
+            }
+            Event::Removed { order, open, why: Removal::SelfTrade } => {
+                left = left.filter(|_| *order != command.id());
+                parts.push(format!("self-trade {} {}", letter(*order), open.0));
+                continue;
+            }
             Event::Removed { open, .. } => {
                 left = None;
                 parts.push(format!("cancelled {}", open.0));
@@ -227,6 +312,7 @@ fn describe(command: &Command, result: Result<(), Refusal>, events: &[Event]) ->
         }
         let about = match event {
             Event::Traded(trade) => trade.taker,
+            Event::Prevented(lost) => lost.taker,
             Event::Rested { order, .. } | Event::Reduced { order, .. } => *order,
             Event::Lifted { order, .. } | Event::Removed { order, .. } => *order,
         };

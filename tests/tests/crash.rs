@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
-use xbook_proto::v1::{CreateMarketRequest, MarketRules};
+use xbook_proto::v1::{CreateMarketRequest, MarketRules, SelfTradePrevention};
 use xbook_tests::client::{Crowd, Progress, Random, Record};
 use xbook_tests::process::{Home, Xnode};
 
@@ -19,7 +19,13 @@ async fn check(clients: &mut Crowd, node: &Xnode) -> Result<Record> {
 }
 
 async fn create_market(node: &Xnode) -> Result<()> {
-    let rules = MarketRules { tick_size: "1".into(), lot_size: "1".into(), ..MarketRules::default() };
+    // Accounts trade with themselves here.
+    let rules = MarketRules {
+        tick_size: "1".into(),
+        lot_size: "1".into(),
+        default_self_trade_prevention: SelfTradePrevention::Allow.into(),
+        ..MarketRules::default()
+    };
     let request = CreateMarketRequest {
         request_id: "market".into(),
         market: MARKET.into(),

@@ -155,6 +155,11 @@ fn an_order_matched_after_its_time_is_found() {
 }
 
 #[test]
+fn a_trade_of_an_account_with_itself_is_found() {
+    found(Bug::SelfTrade, 20);
+}
+
+#[test]
 fn a_restart_that_takes_back_what_was_shown_is_found() {
     found(Bug::TakenBack, 20);
 }

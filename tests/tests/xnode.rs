@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
-use xbook_proto::v1::{CancelOrderRequest, CreateMarketRequest, MarketRules};
+use xbook_proto::v1::{CancelOrderRequest, CreateMarketRequest, MarketRules, SelfTradePrevention};
 use xbook_tests::process::{Home, Signal, Xnode, binary};
 
 /// The largest journal of a data directory: where its documents are.
@@ -256,6 +256,7 @@ async fn a_refusal_is_logged_with_reason_market_order_and_account() -> Result<()
             rules: Some(MarketRules {
                 tick_size: "10000".into(),
                 lot_size: "250".into(),
+                default_self_trade_prevention: SelfTradePrevention::Allow.into(),
                 ..MarketRules::default()
             }),
             voters: Vec::new(),

@@ -1,5 +1,7 @@
 //! The command line, as types that can't be wrong.
 
+mod data;
+mod trading;
 mod values;
 
 use std::time::Duration;
@@ -8,7 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tonic::metadata::AsciiMetadataValue;
 
-pub use values::{Expiry, NodeUrl, Price};
+pub use data::{
+    BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
+};
+pub use trading::{
+    AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, PlaceArgs, SelfTradeArg, SideArg, Tif,
+};
+pub use values::{Expiry, NodeUrl, Past, Price};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -89,18 +97,28 @@ pub enum Command {
     Amend(AmendArgs),
     /// Cancel a resting order.
     Cancel(CancelArgs),
-    /// Cancel all your resting orders in a market.
+    /// Cancel all your resting orders, in a market or in all.
     CancelAll(CancelAllArgs),
     /// Show one of your orders, open or closed.
     Order(OrderArgs),
-    /// List your orders in a market.
+    /// List your orders, in a market or in all.
     Orders(OrdersArgs),
-    /// List your fills in a market, newest first.
+    /// List your fills, in a market or in all, newest first.
     Fills(FillsArgs),
+    /// Show what you have bought and sold, by market.
+    Positions(PositionsArgs),
     /// Show a market's order book.
     Book(BookArgs),
+    /// Show a market's past: its book again and again, as it was.
+    Replay(ReplayArgs),
     /// List a market's trades, newest first.
     Trades(TradesArgs),
+    /// Show a market's best bid and offer, and its last 24 hours.
+    Ticker(TickerArgs),
+    /// List a market's candles, oldest first.
+    Candles(CandlesArgs),
+    /// Follow books, trades, tickers and candles of many markets on one stream.
+    Subscribe(SubscribeArgs),
     /// Create, list and show markets.
     #[command(subcommand)]
     Market(MarketCommand),
@@ -149,103 +167,6 @@ pub struct RequestArgs {
     pub request_id: Option<String>,
 }
 
-/// `buy` and `sell`.
-#[derive(Debug, Clone, Args)]
-pub struct PlaceArgs {
-    /// How much, in base currency.
-    #[arg(allow_negative_numbers = true)]
-    pub quantity: String,
-    /// The market, such as BTC/USDT.
-    pub market: String,
-    /// The limit price in quote currency, or `mkt` for whatever rests in the book.
-    #[arg(value_name = "PRICE|mkt", allow_negative_numbers = true)]
-    pub price: Price,
-    /// How long the order stays in force [default: gtc with a price, ioc with mkt, gtd with --expires].
-    #[arg(long, value_enum)]
-    pub tif: Option<Tif>,
-    /// Reject the order rather than take what rests.
-    #[arg(long)]
-    pub post_only: bool,
-    /// When the order expires: a time such as 2030-01-31T12:00:00Z, or a duration such as 10m.
-    #[arg(long, value_name = "WHEN", required_if_eq("tif", "gtd"))]
-    pub expires: Option<Expiry>,
-    /// Answer as soon as the order is on the node's disk, before its outcome is known.
-    #[arg(long)]
-    pub no_wait: bool,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// Times in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Tif {
-    /// Good till cancelled.
-    Gtc,
-    /// Good till the time given with --expires.
-    Gtd,
-    /// Immediate or cancel: what does not trade at once is cancelled.
-    Ioc,
-    /// Fill or kill: all at once, or not at all.
-    Fok,
-}
-
-/// `amend`.
-#[derive(Debug, Clone, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
-pub struct AmendArgs {
-    /// The market.
-    pub market: String,
-    /// The order's id.
-    pub order: String,
-    /// The new limit price.
-    #[arg(long, allow_negative_numbers = true)]
-    pub price: Option<String>,
-    /// The new total quantity, what was filled included.
-    #[arg(long, value_name = "TOTAL", conflicts_with = "open", allow_negative_numbers = true)]
-    pub quantity: Option<String>,
-    /// The new open quantity, whatever was filled.
-    #[arg(long, value_name = "OPEN", allow_negative_numbers = true)]
-    pub open: Option<String>,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// `cancel`.
-#[derive(Debug, Clone, Args)]
-pub struct CancelArgs {
-    /// The market.
-    pub market: String,
-    /// The order's id.
-    pub order: String,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// `cancel-all`.
-#[derive(Debug, Clone, Args)]
-pub struct CancelAllArgs {
-    /// The market.
-    pub market: String,
-    /// Only the orders of this side.
-    #[arg(long, value_enum)]
-    pub side: Option<SideArg>,
-    /// The request's name.
-    #[command(flatten)]
-    pub request: RequestArgs,
-}
-
-/// A side of the book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SideArg {
-    /// The bids.
-    Buy,
-    /// The asks.
-    Sell,
-}
-
 /// `order`.
 #[derive(Debug, Clone, Args)]
 pub struct OrderArgs {
@@ -258,62 +179,55 @@ pub struct OrderArgs {
 /// `orders`.
 #[derive(Debug, Clone, Args)]
 pub struct OrdersArgs {
-    /// The market.
-    pub market: String,
+    /// The market [default: all].
+    pub market: Option<String>,
     /// Closed orders too, newest first after the open ones.
     #[arg(long)]
     pub all: bool,
+    /// Which of them.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+/// What lists leave out.
+#[derive(Debug, Clone, Args)]
+pub struct FilterArgs {
+    /// Only this side.
+    #[arg(long, value_enum)]
+    pub side: Option<SideArg>,
+    /// Only what happened from then on: a time such as 2030-01-31T12:00:00Z, or a duration before now such as
+    /// 10m.
+    #[arg(long, value_name = "WHEN")]
+    pub from: Option<Past>,
+    /// Only what happened before then.
+    #[arg(long, value_name = "WHEN")]
+    pub to: Option<Past>,
+}
+
+/// `positions`.
+#[derive(Debug, Clone, Args)]
+pub struct PositionsArgs {
+    /// The market [default: all].
+    pub market: Option<String>,
 }
 
 /// `fills`.
 #[derive(Debug, Clone, Args)]
 pub struct FillsArgs {
-    /// The market.
-    pub market: String,
+    /// The market [default: all].
+    pub market: Option<String>,
     /// Only the fills of this order.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "market")]
     pub order: Option<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-}
-
-/// `book`.
-#[derive(Debug, Clone, Args)]
-pub struct BookArgs {
-    /// The market.
-    pub market: String,
-    /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub depth: Option<u32>,
-    /// Show all levels.
-    #[arg(long, conflicts_with_all = ["depth", "watch"])]
-    pub all: bool,
-    /// Show each order, in time priority.
-    #[arg(long, conflicts_with = "watch")]
-    pub orders: bool,
-    /// Go on showing the book as it changes.
-    #[arg(long, short)]
-    pub watch: bool,
-}
-
-/// `trades`.
-#[derive(Debug, Clone, Args)]
-pub struct TradesArgs {
-    /// The market.
-    pub market: String,
-    /// At most so many [default: 100, or 10 before following with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
-    /// Go on with a row for each new trade.
-    #[arg(long, short)]
-    pub watch: bool,
-    /// Follow all trades after this position, without gap or repeat.
-    #[arg(long, value_name = "POSITION", requires = "watch", conflicts_with = "limit")]
-    pub after: Option<u64>,
 }
 
 /// `market ...`.
@@ -347,6 +261,10 @@ pub struct CreateMarketArgs {
     /// Largest quantity of an order [default: the node's limit].
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
     pub max: Option<String>,
+    /// What happens between orders of one account, if the one that comes in does not say [default:
+    /// cancel-taker].
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub self_trade: Option<DefaultSelfTradeArg>,
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,

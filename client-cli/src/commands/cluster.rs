@@ -3,13 +3,14 @@
 use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
-    ListNodesRequest, MarketRules, RemoveNodeRequest, RemoveVoterRequest, TransferLeaseRequest,
-    UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
+    ListNodesRequest, MarketRules, RemoveNodeRequest, RemoveVoterRequest, SelfTradePrevention,
+    TransferLeaseRequest, UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
 use crate::args::{
-    AddVoterArgs, CreateMarketArgs, InviteArgs, RemoveNodeArgs, UpgradeArgs, VerifyArgs, VoterArgs,
+    AddVoterArgs, CreateMarketArgs, DefaultSelfTradeArg, InviteArgs, RemoveNodeArgs, UpgradeArgs, VerifyArgs,
+    VoterArgs,
 };
 use crate::failure::{Exit, Failure};
 use crate::show;
@@ -23,6 +24,7 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         lot_size: args.lot,
         min_quantity: args.min.unwrap_or_default(),
         max_quantity: args.max.unwrap_or_default(),
+        default_self_trade_prevention: default_self_trade(args.self_trade).into(),
     };
     let request = CreateMarketRequest {
         request_id: repeat.request_id.clone(),
@@ -45,6 +47,17 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         )
     })?;
     Ok(Exit::Done)
+}
+
+fn default_self_trade(way: Option<DefaultSelfTradeArg>) -> SelfTradePrevention {
+    match way {
+        None => SelfTradePrevention::Unspecified,
+        Some(DefaultSelfTradeArg::CancelTaker) => SelfTradePrevention::CancelTaker,
+        Some(DefaultSelfTradeArg::CancelMaker) => SelfTradePrevention::CancelMaker,
+        Some(DefaultSelfTradeArg::CancelBoth) => SelfTradePrevention::CancelBoth,
+        Some(DefaultSelfTradeArg::Decrement) => SelfTradePrevention::Decrement,
+        Some(DefaultSelfTradeArg::Allow) => SelfTradePrevention::Allow,
+    }
 }
 
 pub async fn node(context: Context<'_, '_>) -> Result<Exit, Failure> {

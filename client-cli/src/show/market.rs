@@ -47,7 +47,7 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
 /// Everything about a market, a line each.
 pub fn detail(market: &Market) -> String {
     let steps = Steps::new(market.rules.as_ref());
-    let MarketRules { tick_size, lot_size, min_quantity, max_quantity } =
+    let MarketRules { tick_size, lot_size, min_quantity, max_quantity, default_self_trade_prevention } =
         market.rules.clone().unwrap_or_default();
     pairs(&[
         ("market", &market.name),
@@ -55,6 +55,7 @@ pub fn detail(market: &Market) -> String {
         ("lot size", &lot_size),
         ("minimum", &min_quantity),
         ("maximum", &max_quantity),
+        ("self trades", &words::self_trade(default_self_trade_prevention)),
         ("best bid", &steps.price(&market.best_bid)),
         ("best ask", &steps.price(&market.best_ask)),
         ("last price", &steps.price(&market.last_price)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 use rust_decimal::Decimal;
-use xbook_proto::v1::{Liquidity, OrderStatus, Side, TimeInForce};
+use xbook_proto::v1::{Liquidity, OrderStatus, SelfTradePrevention, Side, TimeInForce};
 
 pub fn side(value: i32) -> String {
     Side::try_from(value).map_or_else(|_| unknown(value), |side| word(side.as_str_name(), "SIDE_"))
@@ -23,6 +23,17 @@ pub fn liquidity(value: i32) -> String {
 pub fn time_in_force(value: i32) -> String {
     TimeInForce::try_from(value)
         .map_or_else(|_| unknown(value), |tif| word(tif.as_str_name(), "TIME_IN_FORCE_").to_uppercase())
+}
+
+/// What happens between orders of one account; nothing for what an order leaves to the market.
+pub fn self_trade(value: i32) -> String {
+    SelfTradePrevention::try_from(value).map_or_else(
+        |_| unknown(value),
+        |way| match way {
+            SelfTradePrevention::Unspecified => String::new(),
+            way => word(way.as_str_name(), "SELF_TRADE_PREVENTION_"),
+        },
+    )
 }
 
 /// `ORDER_STATUS_PARTIALLY_FILLED` as `partially filled`.
@@ -68,6 +79,18 @@ pub fn average(filled_value: &str, filled_quantity: &str) -> Option<String> {
     Some(average.round_dp(8).normalize().to_string())
 }
 
+/// A line that says of when a book is; nothing for one that is not of the past.
+pub fn as_of(at: Option<&Timestamp>) -> String {
+    at.map(|at| format!("as of {} (UTC)\n", time(Some(at)))).unwrap_or_default()
+}
+
+/// How much a price has changed, in percent to two digits; nothing without two prices.
+pub fn change(from: &str, to: &str) -> Option<String> {
+    let (from, to) = (decimal(from)?, decimal(to)?);
+    let change = to.checked_sub(from)?.checked_mul(Decimal::ONE_HUNDRED)?.checked_div(from)?;
+    Some(format!("{:+.2} %", change.round_dp(2)))
+}
+
 /// Whether the number is zero, or no number at all.
 pub fn is_zero(text: &str) -> bool {
     decimal(text).is_none_or(|number| number.is_zero())
@@ -76,6 +99,11 @@ pub fn is_zero(text: &str) -> bool {
 /// `1 order`, `2 orders`.
 pub fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// The same of a number that a node sent.
+pub fn count_of(number: u64, thing: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), thing)
 }
 
 /// A line for each document that is quarantined: its name, and why it is; empty if it is not.

@@ -24,6 +24,8 @@ pub enum Plant {
     GenesisOfMore,
     /// An order's expiry is not looked at when it has its turn.
     LateOrder,
+    /// Nothing keeps an order from trading with its own account.
+    SelfTrade,
     /// A restarted node does not remember what it has shown.
     TakenBack,
     /// A node that is told of an acknowledgement of its own goes on though its disk has less.

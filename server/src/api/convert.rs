@@ -5,7 +5,7 @@ use xbook_proto::v1;
 
 use crate::history::Sizes;
 use crate::machine::{Change, FillOf, Order, Origin, Rules};
-use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, Side, Ticks, TimeInForce};
+use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
 /// numbers as decimals.
@@ -66,6 +66,8 @@ impl<'a> Units<'a> {
             expire_time: order.expires.map(timestamp),
             update_time: (order.position.0 > 0).then(|| timestamp(order.updated)),
             position: order.position.0,
+            self_trade_prevention: self_trade(order.self_trade).into(),
+            prevented_quantity: self.quantity(order.prevented),
         }
     }
 
@@ -93,6 +95,7 @@ impl<'a> Units<'a> {
             price: self.price(fill.price),
             quantity: self.quantity(fill.quantity),
             time: Some(timestamp(order.updated)),
+            market: self.market.to_owned(),
         }
     }
 
@@ -134,6 +137,7 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         lot_size: rules.lot.to_string(),
         min_quantity: rules.lot.text(rules.min_lots.0),
         max_quantity: rules.lot.text(rules.max_lots.0),
+        default_self_trade_prevention: self_trade(rules.self_trade).into(),
     }
 }
 
@@ -177,6 +181,32 @@ pub fn time_in_force_asked(time_in_force: v1::TimeInForce) -> Option<TimeInForce
         v1::TimeInForce::Gtd => Some(TimeInForce::Gtd),
         v1::TimeInForce::Ioc => Some(TimeInForce::Ioc),
         v1::TimeInForce::Fok => Some(TimeInForce::Fok),
+    }
+}
+
+/// What happens between orders of one account.
+#[must_use]
+pub fn self_trade(self_trade: SelfTrade) -> v1::SelfTradePrevention {
+    match self_trade {
+        SelfTrade::Unspecified => v1::SelfTradePrevention::Unspecified,
+        SelfTrade::CancelTaker => v1::SelfTradePrevention::CancelTaker,
+        SelfTrade::CancelMaker => v1::SelfTradePrevention::CancelMaker,
+        SelfTrade::CancelBoth => v1::SelfTradePrevention::CancelBoth,
+        SelfTrade::Decrement => v1::SelfTradePrevention::Decrement,
+        SelfTrade::Allow => v1::SelfTradePrevention::Allow,
+    }
+}
+
+/// What a client asked for between orders of one account.
+#[must_use]
+pub fn self_trade_asked(asked: v1::SelfTradePrevention) -> SelfTrade {
+    match asked {
+        v1::SelfTradePrevention::Unspecified => SelfTrade::Unspecified,
+        v1::SelfTradePrevention::CancelTaker => SelfTrade::CancelTaker,
+        v1::SelfTradePrevention::CancelMaker => SelfTrade::CancelMaker,
+        v1::SelfTradePrevention::CancelBoth => SelfTrade::CancelBoth,
+        v1::SelfTradePrevention::Decrement => SelfTrade::Decrement,
+        v1::SelfTradePrevention::Allow => SelfTrade::Allow,
     }
 }
 
@@ -236,6 +266,7 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::ExpireTime => v1::Reason::ExpireTime,
         Reason::SequenceBy => v1::Reason::SequenceBy,
         Reason::TooMany => v1::Reason::TooMany,
+        Reason::SelfTrade => v1::Reason::SelfTrade,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }
@@ -308,6 +339,11 @@ mod tests {
             assert_eq!(TimeInForce::try_from(number).ok().map(time_in_force), told, "{number}");
             if let Some(told) = told.filter(|told| *told != v1::TimeInForce::Unspecified) {
                 assert_eq!(time_in_force_asked(told).map(time_in_force), Some(told));
+            }
+            let told = v1::SelfTradePrevention::try_from(number).ok();
+            assert_eq!(SelfTrade::try_from(number).ok().map(self_trade), told, "{number}");
+            if let Some(told) = told {
+                assert_eq!(self_trade(self_trade_asked(told)), told);
             }
             let told = v1::Liquidity::try_from(number).ok();
             assert_eq!(Liquidity::try_from(number).ok().map(liquidity), told, "{number}");

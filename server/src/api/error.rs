@@ -280,7 +280,8 @@ pub fn code(reason: Reason) -> Code {
         | Reason::LevelFull
         | Reason::Requested
         | Reason::ExpireTime
-        | Reason::SequenceBy => Code::FailedPrecondition,
+        | Reason::SequenceBy
+        | Reason::SelfTrade => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany
         | Reason::Overloaded

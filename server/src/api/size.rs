@@ -63,11 +63,13 @@ mod tests {
             expire_time: time(),
             update_time: time(),
             position: u64::MAX,
+            self_trade_prevention: 1,
+            prevented_quantity: decimal,
         }
     }
 
     fn fill() -> v1::Fill {
-        let [id, decimal, ..] = longest();
+        let [id, decimal, _, market, _] = longest();
         v1::Fill {
             position: u64::MAX,
             order_id: id.clone(),
@@ -77,6 +79,7 @@ mod tests {
             price: decimal.clone(),
             quantity: decimal,
             time: time(),
+            market,
         }
     }
 

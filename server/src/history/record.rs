@@ -15,7 +15,7 @@ use crate::machine::{
     halves, joined, side_from_wire, side_to_wire,
 };
 use crate::types::{
-    Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, Ticks, TimeInForce,
+    Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, TimeInForce,
 };
 
 /// What the prices and quantities of a block count in.
@@ -197,8 +197,10 @@ impl Writer {
             price: order.limit.map(|price| price.0),
             time_in_force: order.time_in_force.into(),
             post_only: order.post_only,
+            self_trade: order.self_trade.into(),
             quantity: order.quantity.0,
             filled: order.filled.0,
+            prevented: order.prevented.0,
             value_low: halves(order.value).0,
             value_high: halves(order.value).1,
             status: order.status.into(),
@@ -282,8 +284,10 @@ impl Reader {
             limit: change.price.map(Ticks),
             time_in_force,
             post_only: change.post_only,
+            self_trade: SelfTrade::try_from(change.self_trade).ok()?,
             quantity: Lots(change.quantity),
             filled: Lots(change.filled),
+            prevented: Lots(change.prevented),
             open: Lots::ZERO,
             value: joined(change.value_low, change.value_high),
             status,
@@ -294,7 +298,7 @@ impl Reader {
             position: self.position,
         };
         if order.is_live() {
-            order.open = Lots(change.quantity.checked_sub(change.filled)?);
+            order.open = Lots(change.quantity.checked_sub(change.filled)?.checked_sub(change.prevented)?);
         }
         Some(Change::Order { order, fill, placed: change.placed })
     }
@@ -344,6 +348,7 @@ mod tests {
         assert_eq!(read(|_| ()), Some(1));
         assert_eq!(read(|block| block.changes[0].side = UNKNOWN), None);
         assert_eq!(read(|block| block.changes[0].time_in_force = UNKNOWN), None);
+        assert_eq!(read(|block| block.changes[0].self_trade = UNKNOWN), None);
         assert_eq!(read(|block| block.changes[0].status = UNKNOWN), None);
         assert_eq!(read(|block| block.changes[0].reason = UNKNOWN), None);
         assert_eq!(read(|block| block.changes[0].fill.as_mut().unwrap().liquidity = UNKNOWN), None);

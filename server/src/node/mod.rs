@@ -28,7 +28,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
-pub use handle::{Asked, CallNews, Caller, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, call};
+pub use handle::{
+    Asked, BlockReceiver, CallNews, Caller, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, call,
+};
 pub(crate) use quarantine::cut;
 
 use crate::document::{Actor, DIRECTORY, Genesis};

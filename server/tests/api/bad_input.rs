@@ -251,6 +251,7 @@ async fn bad_markets_are_refused() {
         lot_size: lot.into(),
         min_quantity: min.into(),
         max_quantity: max.into(),
+        ..Default::default()
     };
     let digits = "must have at most 18 digits after the point, at most 4 significant digits and at most 9 zeros at the end";
     let table = [
@@ -313,7 +314,11 @@ async fn bad_markets_are_refused() {
     let defaults =
         v1::CreateMarketRequest { rules: Some(rules("0.5", "10", "", "")), ..create_request("ETH/USDT") };
     let market = served.cluster.create_market(defaults).await.unwrap().into_inner().market.unwrap();
-    assert_eq!(market.rules, Some(rules("0.5", "10", "10", "10000000000000000")));
+    let told = v1::MarketRules {
+        default_self_trade_prevention: v1::SelfTradePrevention::CancelTaker.into(),
+        ..rules("0.5", "10", "10", "10000000000000000")
+    };
+    assert_eq!(market.rules, Some(told));
     served.end().await;
 }
 

@@ -229,6 +229,8 @@ pub fn create_request(market: &str) -> v1::CreateMarketRequest {
             lot_size: "0.001".into(),
             min_quantity: "0.002".into(),
             max_quantity: "1000".into(),
+            // One account trades with itself in most tests.
+            default_self_trade_prevention: v1::SelfTradePrevention::Allow.into(),
         }),
         voters: Vec::new(),
     }

@@ -29,7 +29,8 @@ use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
 use xbook_proto::v1::{
-    CreateMarketRequest, GetMarketRequest, MarketRules, TradeRequest, TradeResponse, TradeSession,
+    CreateMarketRequest, GetMarketRequest, MarketRules, SelfTradePrevention, TradeRequest, TradeResponse,
+    TradeSession,
 };
 
 use crate::workload::e1::Message;
@@ -91,7 +92,13 @@ pub async fn create_market(channel: Channel, voters: Vec<String>) -> Result<Stri
             Err(status) => return Err(status).context("can't ask for markets"),
         }
     };
-    let rules = MarketRules { tick_size: TICK.into(), lot_size: "1".into(), ..MarketRules::default() };
+    // Accounts trade with themselves here.
+    let rules = MarketRules {
+        tick_size: TICK.into(),
+        lot_size: "1".into(),
+        default_self_trade_prevention: SelfTradePrevention::Allow.into(),
+        ..MarketRules::default()
+    };
     let request = CreateMarketRequest {
         request_id: format!("replay-{number}"),
         market: market.clone(),

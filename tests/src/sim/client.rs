@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target};
-use xbook::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
+use xbook::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 use super::random::Random;
 
@@ -225,15 +225,10 @@ fn amend(random: &mut Random, target: Target) -> Amend {
 }
 
 fn place(random: &mut Random, now: Micros) -> Place {
-    let mut place = Place {
-        side: if random.percent(50) { Side::Buy } else { Side::Sell },
-        limit: Some(Ticks(random.between(95, 105))),
-        quantity: Lots(random.between(1, 20)),
-        time_in_force: TimeInForce::Gtc,
-        post_only: false,
-        expires: None,
-        sequence_by: None,
-    };
+    let side = if random.percent(50) { Side::Buy } else { Side::Sell };
+    let limit = Some(Ticks(random.between(95, 105)));
+    let quantity = Lots(random.between(1, 20));
+    let mut place = Place::new(side, limit, quantity, TimeInForce::Gtc);
     match random.below(100) {
         0..8 => place.time_in_force = TimeInForce::Ioc,
         8..14 => place.time_in_force = TimeInForce::Fok,
@@ -247,6 +242,11 @@ fn place(random: &mut Random, now: Micros) -> Place {
     }
     if matches!(place.time_in_force, TimeInForce::Ioc | TimeInForce::Fok) || random.percent(5) {
         place.sequence_by = Some(now.plus(Micros(random.between(100_000, 5_000_000))));
+    }
+    if random.percent(60) {
+        let ways =
+            [SelfTrade::CancelTaker, SelfTrade::CancelMaker, SelfTrade::CancelBoth, SelfTrade::Decrement];
+        place.self_trade = random.pick(&ways).copied().unwrap_or_default();
     }
     place
 }

@@ -47,6 +47,8 @@ pub enum Bug {
     GenesisOfMore,
     /// An order's expiry is not looked at when it has its turn.
     LateOrder,
+    /// Nothing keeps an order from trading with its own account.
+    SelfTrade,
     /// A restarted node does not remember what it has shown.
     TakenBack,
     /// A node goes on with an old copy of its disk, though it was told so.
@@ -56,7 +58,7 @@ pub enum Bug {
 }
 
 /// All of them.
-pub const BUGS: [Bug; 17] = [
+pub const BUGS: [Bug; 18] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -71,6 +73,7 @@ pub const BUGS: [Bug; 17] = [
     Bug::SealUncommitted,
     Bug::GenesisOfMore,
     Bug::LateOrder,
+    Bug::SelfTrade,
     Bug::TakenBack,
     Bug::ForgottenAck,
     Bug::FormatsOverstated,
@@ -95,6 +98,7 @@ impl Bug {
             Self::SealUncommitted => "seal-uncommitted",
             Self::GenesisOfMore => "genesis-of-more",
             Self::LateOrder => "late-order",
+            Self::SelfTrade => "self-trade",
             Self::TakenBack => "taken-back",
             Self::ForgottenAck => "forgotten-ack",
             Self::FormatsOverstated => "formats-overstated",
@@ -119,6 +123,7 @@ impl Bug {
             Self::SealUncommitted => "the next generation begins though its Seal is not committed",
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
+            Self::SelfTrade => "nothing keeps an order from trading with its own account",
             Self::TakenBack => "a restarted node does not remember what it has shown",
             Self::FormatsOverstated => "a node says that it can read a format that it can't",
             Self::ForgottenAck => "a node goes on with an old copy of its disk, though it was told so",
@@ -143,6 +148,7 @@ impl Bug {
             Self::SealUncommitted => Some(Plant::SealUncommitted),
             Self::GenesisOfMore => Some(Plant::GenesisOfMore),
             Self::LateOrder => Some(Plant::LateOrder),
+            Self::SelfTrade => Some(Plant::SelfTrade),
             Self::TakenBack => Some(Plant::TakenBack),
             Self::ForgottenAck => Some(Plant::ForgottenAck),
             Self::AckUnlabelled

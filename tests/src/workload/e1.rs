@@ -5,7 +5,7 @@
 //! are the messages. One seed, so the same messages everywhere.
 
 use rand_mt::Mt;
-use xbook::book::{Command, Style};
+use xbook::book::{Command, NewOrder, Prevention, Style};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 
 /// The number of orders of the published hashes; about two messages each.
@@ -130,16 +130,18 @@ impl Message {
     pub fn command(&self) -> Command {
         let id = Self::order_id(self.order);
         match self.action {
-            Action::New { price, quantity, ioc } => Command::Place {
-                id,
-                side: self.side,
-                limit: Some(Ticks(price)),
-                quantity: Lots(u64::from(quantity)),
-                style: if ioc { Style::Cancel } else { Style::Rest },
-            },
-            Action::Modify { price, quantity } => {
-                Command::Amend { id, price: Ticks(price), open: Lots(u64::from(quantity)), post_only: false }
+            Action::New { price, quantity, ioc } => {
+                let style = if ioc { Style::Cancel } else { Style::Rest };
+                let (limit, quantity) = (Some(Ticks(price)), Lots(u64::from(quantity)));
+                Command::Place(NewOrder::new(id, self.side, limit, quantity, style))
             }
+            Action::Modify { price, quantity } => Command::Amend {
+                id,
+                price: Ticks(price),
+                open: Lots(u64::from(quantity)),
+                post_only: false,
+                prevention: Prevention::Allow,
+            },
             Action::Cancel => Command::Cancel { id },
         }
     }

@@ -9,7 +9,7 @@ mod weather;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use xbook_proto::v1::MarketRules;
+use xbook_proto::v1::{MarketRules, SelfTradePrevention};
 use xbook_tests::client::{Crowd, Flow, Random, Window};
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::Address;
@@ -24,7 +24,13 @@ const WINDOW: Window = Window { outstanding: 100, message: 20, pause: Duration::
 
 /// Whole prices and quantities.
 fn rules() -> MarketRules {
-    MarketRules { tick_size: "1".into(), lot_size: "1".into(), ..MarketRules::default() }
+    // Accounts trade with themselves here.
+    MarketRules {
+        tick_size: "1".into(),
+        lot_size: "1".into(),
+        default_self_trade_prevention: SelfTradePrevention::Allow.into(),
+        ..MarketRules::default()
+    }
 }
 
 /// The random numbers of this run.

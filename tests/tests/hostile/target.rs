@@ -11,7 +11,7 @@ use xbook::decimal::Grid;
 use xbook::document::{Actor, Document, Entry, Genesis};
 use xbook::format::Formats;
 use xbook::machine::{Action, Announcement, NewMarket, Origin, Request, Rules, encode_batch};
-use xbook::types::{Lots, Micros, NodeId};
+use xbook::types::{Lots, Micros, NodeId, SelfTrade};
 use xbook_proto::peer::v1::document_message::Message as Said;
 use xbook_proto::peer::v1::frame::Content;
 use xbook_proto::peer::v1::{Ack, Changes, Greeting, Hello};
@@ -97,7 +97,8 @@ impl Target {
     pub fn market_genesis(&self) -> Result<Genesis> {
         let grid = |text: &str| -> Result<Grid> { Ok(Grid::new(text.parse()?)?) };
         let rules = Rules::new(grid("0.01")?, grid("0.001")?);
-        let rules = Rules { min_lots: Lots(2), max_lots: Lots(1_000_000), ..rules };
+        let self_trade = SelfTrade::Allow;
+        let rules = Rules { min_lots: Lots(2), max_lots: Lots(1_000_000), self_trade, ..rules };
         Ok(Genesis::market(&NewMarket { name: MARKET.into(), rules, voters: vec![NodeId(self.id)] }))
     }
 
@@ -209,6 +210,7 @@ impl Target {
             lot_size: "0.001".into(),
             min_quantity: "0.002".into(),
             max_quantity: "1000".into(),
+            default_self_trade_prevention: v1::SelfTradePrevention::Allow.into(),
         };
         let request = v1::CreateMarketRequest {
             request_id: "market".into(),

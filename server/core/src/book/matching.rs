@@ -3,9 +3,10 @@
 use std::hint::black_box;
 
 use super::index::{Hash, OrderIndex};
+use super::prevention::{Own, Taker};
 use super::queue::{Entry, Handle, Queues};
 use super::slab::NIL;
-use super::{Book, Command, Event, Refusal, Style, Trade, reaches};
+use super::{Book, Command, Event, NewOrder, Owner, Prevention, Refusal, Removal, Style, Trade, reaches};
 use crate::types::{Lots, OrderId, Side, Ticks};
 
 /// How many commands [`Book::warm`] fetches for at a time: more than a processor can wait for at once.
@@ -22,11 +23,9 @@ impl Book {
     #[inline]
     pub fn apply(&mut self, command: &Command, events: &mut Vec<Event>) -> Result<(), Refusal> {
         match *command {
-            Command::Place { id, side, limit, quantity, style } => {
-                self.place(Placing { id, side, limit, quantity: quantity.0, style }, events)
-            }
-            Command::Amend { id, price, open, post_only } => {
-                self.amend(id, price.0, open.0, post_only, events)
+            Command::Place(ref order) => self.place(order, events),
+            Command::Amend { id, price, open, post_only, prevention } => {
+                self.amend(id, (price.0, open.0), post_only, prevention, events)
             }
             Command::Cancel { id } => self.cancel(id, events),
         }
@@ -53,8 +52,8 @@ impl Book {
         black_box(touched);
     }
 
-    fn place(&mut self, order: Placing, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let Placing { id, side, quantity, style, .. } = order;
+    fn place(&mut self, order: &NewOrder, events: &mut Vec<Event>) -> Result<(), Refusal> {
+        let NewOrder { id, side, quantity: Lots(quantity), style, owner, prevention, .. } = *order;
         let hash = Hash::of(id);
         if self.find(hash, id).is_some() {
             return Err(Refusal::DuplicateId);
@@ -62,33 +61,40 @@ impl Book {
         if quantity == 0 {
             return Err(Refusal::ZeroQuantity);
         }
-        let limit = order.limit_or_any();
+        let limit = limit_or_any(order);
         let takes = self.would_take(side, limit);
-        self.check_style(&order, limit, takes)?;
+        self.check_style(order, limit, takes)?;
 
         let mut open = quantity;
         if takes {
-            open = self.take((id, side), limit, quantity, events);
+            let taker = Taker::new(id, side, owner, prevention);
+            let taken = self.take(taker, limit, quantity, events);
+            if taken.is_stopped {
+                events.push(Event::Removed { order: id, open: Lots(taken.left), why: Removal::SelfTrade });
+                return Ok(());
+            }
+            open = taken.left;
         }
         if open == 0 {
             return Ok(());
         }
         if !matches!(style, Style::Rest | Style::PostOnly) {
-            events.push(Event::Removed { order: id, open: Lots(open) });
+            events.push(Event::Removed { order: id, open: Lots(open), why: Removal::Left });
             return Ok(());
         }
         // An order that took has no level of its own side at its limit (the book was not crossed), so
         // a total can only overflow where nothing was changed yet.
-        let handle =
-            self.attach(side, limit, Entry { id, open }).map_err(|_overflow| Refusal::LevelOverflow)?;
+        let handle = self
+            .attach(side, limit, Entry { id, open }, owner)
+            .map_err(|_overflow| Refusal::LevelOverflow)?;
         self.index.insert(hash, handle);
-        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open) });
+        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open), owner });
         Ok(())
     }
 
     /// What the style alone refuses.
     #[inline]
-    fn check_style(&self, order: &Placing, limit: u64, takes: bool) -> Result<(), Refusal> {
+    fn check_style(&self, order: &NewOrder, limit: u64, takes: bool) -> Result<(), Refusal> {
         match order.style {
             Style::Rest | Style::PostOnly => {
                 if order.limit.is_none() {
@@ -102,7 +108,8 @@ impl Book {
                 }
             }
             Style::AllOrNothing => {
-                if !self.can_fill(order.side, limit, order.quantity) {
+                let taker = Taker::new(order.id, order.side, order.owner, order.prevention);
+                if !self.can_fill(taker, limit, order.quantity.0) {
                     return Err(Refusal::NotFillable);
                 }
             }
@@ -111,39 +118,40 @@ impl Book {
         Ok(())
     }
 
-    /// Whether the other side has this much within the limit.
-    fn can_fill(&self, taker: Side, limit: u64, quantity: u64) -> bool {
+    /// Whether the other side has this much of others within the limit.
+    fn can_fill(&self, taker: Taker, limit: u64, quantity: u64) -> bool {
         let mut found = 0u64;
-        for number in self.walk(taker.opposite()) {
+        for number in self.walk(taker.side.opposite()) {
             let level = &self.levels[number];
-            if !reaches(taker, limit, level.price) {
+            if !reaches(taker.side, limit, level.price) {
                 break;
             }
             found = found.saturating_add(level.total);
             if found >= quantity {
-                return true;
+                // All orders count so far, the owner's too.
+                return !taker.avoids_anyone() || self.play_through(taker, limit, quantity);
             }
         }
         false
     }
 
-    /// Takes from the other side within the limit, best price first, and returns what is left over.
-    fn take(&mut self, taker: (OrderId, Side), limit: u64, quantity: u64, events: &mut Vec<Event>) -> u64 {
-        let (taker, side) = taker;
-        let mut left = quantity;
-        while left > 0 {
-            let other = self.ladder(side.opposite());
-            if other.best == NIL || !reaches(side, limit, other.best_price) {
+    /// Takes from the other side within the limit, best price first.
+    fn take(&mut self, taker: Taker, limit: u64, quantity: u64, events: &mut Vec<Event>) -> Taken {
+        let mut taken = Taken { left: quantity, is_stopped: false };
+        while taken.left > 0 && !taken.is_stopped {
+            let other = self.ladder(taker.side.opposite());
+            if other.best == NIL || !reaches(taker.side, limit, other.best_price) {
                 break;
             }
-            left = self.take_level(other.best, taker, left, events);
+            taken = self.take_level(other.best, taker, taken.left, events);
         }
-        left
+        taken
     }
 
     /// Takes from one level, longest waiting order first.
-    fn take_level(&mut self, number: u32, taker: OrderId, quantity: u64, events: &mut Vec<Event>) -> u64 {
+    fn take_level(&mut self, number: u32, taker: Taker, quantity: u64, events: &mut Vec<Event>) -> Taken {
         let mut left = quantity;
+        let mut is_stopped = false;
         let mut chunk = NIL;
         let level = &mut self.levels[number];
         let price = Ticks(level.price);
@@ -155,6 +163,14 @@ impl Book {
                     foresee(&self.queues, &self.index, chunk);
                 }
             }
+            if taker.avoids(self.queues.owner(handle)) {
+                let own = Own { queues: &mut self.queues, index: &mut self.index, level, handle };
+                (left, is_stopped) = own.prevent(taker, left, events);
+                if is_stopped {
+                    break;
+                }
+                continue;
+            }
             let maker = self.queues.entry_mut(handle);
             let id = maker.id;
             let traded = maker.open.min(left);
@@ -162,7 +178,7 @@ impl Book {
             let maker_open = maker.open - traded;
             events.push(Event::Traded(Trade {
                 maker: id,
-                taker,
+                taker: taker.id,
                 price,
                 quantity: Lots(traded),
                 maker_open: Lots(maker_open),
@@ -179,15 +195,15 @@ impl Book {
         if level.count == 0 {
             self.drop_level(number);
         }
-        left
+        Taken { left, is_stopped }
     }
 
     fn amend(
         &mut self,
         id: OrderId,
-        price: u64,
-        open: u64,
+        (price, open): (u64, u64),
         post_only: bool,
+        prevention: Prevention,
         events: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let hash = Hash::of(id);
@@ -210,12 +226,20 @@ impl Book {
         if !takes && !self.fits(side, price, open, (previous_price, previous_open)) {
             return Err(Refusal::LevelOverflow);
         }
+        let owner = self.queues.owner(handle);
         self.detach(number, handle);
         events.push(Event::Lifted { order: id, price: Ticks(price), open: Lots(open) });
-        let left = if takes { self.take((id, side), price, open, events) } else { open };
-        self.settle(hash, handle, side, price, Entry { id, open: left });
-        if left > 0 {
-            events.push(Event::Rested { order: id, side, price: Ticks(price), open: Lots(left) });
+        let mut taken = Taken { left: open, is_stopped: false };
+        if takes {
+            taken = self.take(Taker::new(id, side, owner, prevention), price, open, events);
+        }
+        let Taken { left, is_stopped } = taken;
+        let rests = if is_stopped { 0 } else { left };
+        self.settle((hash, handle), (side, price), Entry { id, open: rests }, owner);
+        if is_stopped {
+            events.push(Event::Removed { order: id, open: Lots(left), why: Removal::SelfTrade });
+        } else if left > 0 {
+            events.push(Event::Rested { order: id, side, price: Ticks(price), open: Lots(left), owner });
         }
         Ok(())
     }
@@ -237,8 +261,14 @@ impl Book {
 
     /// Files a detached order anew: at the back of its new level, or nowhere if nothing is left.
     /// The caller has checked that it fits.
-    fn settle(&mut self, hash: Hash, old: Handle, side: Side, price: u64, entry: Entry) {
-        let attached = if entry.open == 0 { None } else { self.attach(side, price, entry).ok() };
+    fn settle(
+        &mut self,
+        (hash, old): (Hash, Handle),
+        (side, price): (Side, u64),
+        entry: Entry,
+        owner: Owner,
+    ) {
+        let attached = if entry.open == 0 { None } else { self.attach(side, price, entry, owner).ok() };
         match attached {
             Some(handle) => self.index.replace(hash, old, handle),
             None => self.index.remove(hash, old),
@@ -250,9 +280,16 @@ impl Book {
         let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
         let open = Lots(self.queues.entry(handle).open);
         self.take_out(hash, handle);
-        events.push(Event::Removed { order: id, open });
+        events.push(Event::Removed { order: id, open, why: Removal::Cancelled });
         Ok(())
     }
+}
+
+/// What a taker has left, and whether it was stopped at an order of its owner.
+#[derive(Clone, Copy)]
+struct Taken {
+    left: u64,
+    is_stopped: bool,
 }
 
 /// Fetches what taking a whole chunk will need from memory, all at once, as [`Book::warm`] does.
@@ -265,23 +302,11 @@ fn foresee(queues: &Queues, index: &OrderIndex, chunk: u32) {
     black_box(touched);
 }
 
-/// A new order.
-#[derive(Clone, Copy)]
-struct Placing {
-    id: OrderId,
-    side: Side,
-    limit: Option<Ticks>,
-    quantity: u64,
-    style: Style,
-}
-
-impl Placing {
-    #[inline]
-    fn limit_or_any(&self) -> u64 {
-        match (self.limit, self.side) {
-            (Some(limit), _) => limit.0,
-            (None, Side::Buy) => u64::MAX,
-            (None, Side::Sell) => 0,
-        }
+#[inline]
+fn limit_or_any(order: &NewOrder) -> u64 {
+    match (order.limit, order.side) {
+        (Some(limit), _) => limit.0,
+        (None, Side::Buy) => u64::MAX,
+        (None, Side::Sell) => 0,
     }
 }

@@ -10,7 +10,8 @@
 //! [`Book::replay`] applies such events one by one, never matches, and answers with a [`Misfit`] if an
 //! event does not fit the book.
 //!
-//! The book knows no clock, no accounts, no documents and no networks. The same commands give the
+//! The book knows no clock, no accounts, no documents and no networks. Of accounts it has a number
+//! beside each order, by which it tells orders that must not trade with each other (`prevention`). The same commands give the
 //! same outcomes and the same book everywhere, and once it has reached its largest size it no longer
 //! allocates. Inside, from an order outwards:
 //!
@@ -21,6 +22,7 @@
 
 mod index;
 mod matching;
+mod prevention;
 mod queue;
 mod read;
 mod replay;
@@ -30,7 +32,10 @@ mod words;
 
 pub use read::digest_of;
 pub use replay::Misfit;
-pub use words::{Command, Event, LevelView, Refusal, Resting, Style, Trade};
+pub use words::{
+    Command, Event, LevelView, NewOrder, Owner, Prevented, Prevention, Refusal, Removal, Resting, Style,
+    Trade,
+};
 
 use std::fmt;
 
@@ -159,7 +164,7 @@ impl Book {
 
     /// Puts an order at the back of the queue at a price. Does not touch the index.
     #[inline]
-    fn attach(&mut self, side: Side, price: u64, entry: Entry) -> Result<Handle, Overflow> {
+    fn attach(&mut self, side: Side, price: u64, entry: Entry, owner: Owner) -> Result<Handle, Overflow> {
         let ladder = self.ladder(side);
         let found = ladder.tree.get(&self.levels, price);
         let number = match found {
@@ -169,7 +174,7 @@ impl Book {
             }
             None => self.add_level(side, price),
         };
-        Ok(self.queues.push(number, &mut self.levels[number], entry))
+        Ok(self.queues.push(number, &mut self.levels[number], entry, owner))
     }
 
     fn add_level(&mut self, side: Side, price: u64) -> u32 {

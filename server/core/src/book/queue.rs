@@ -7,10 +7,11 @@
 //! of its own rather than those of its neighbours in the queue as well.
 
 use super::slab::{NIL, Place, Slab};
+use super::words::Owner;
 use crate::types::{NodeId, OrderId, Side};
 
-/// Orders a chunk: with the header, 112 of 128 bytes, so two cache lines that are fetched together. More a
-/// chunk make long sweeps faster, and cancels in large books and levels with few orders slower.
+/// Orders a chunk: with the header and the owners, 128 bytes, so two cache lines that are fetched together. More
+/// a chunk make long sweeps faster, and cancels in large books and levels with few orders slower.
 pub(super) const CHUNK_ORDERS: u32 = 4;
 const POSITION_BITS: u32 = 2;
 
@@ -52,6 +53,7 @@ pub(super) struct Chunk {
     pub(super) next: u32,
     /// Bit n: position n holds an order.
     pub(super) live: u32,
+    owners: [Owner; CHUNK_ORDERS as usize],
     entries: [Entry; CHUNK_ORDERS as usize],
 }
 
@@ -61,6 +63,7 @@ impl Place for Chunk {
         previous: NIL,
         next: NIL,
         live: 0,
+        owners: [Owner::NOBODY; CHUNK_ORDERS as usize],
         entries: [Entry { id: OrderId { node: NodeId(0), counter: 0 }, open: 0 }; CHUNK_ORDERS as usize],
     };
 
@@ -120,6 +123,12 @@ impl Queues {
         &mut self.chunks[handle.chunk()].entries[handle.position() as usize]
     }
 
+    /// Whose an order is.
+    #[inline]
+    pub(super) fn owner(&self, handle: Handle) -> Owner {
+        self.chunks[handle.chunk()].owners[handle.position() as usize]
+    }
+
     /// Reads the cache lines of an order.
     #[inline]
     pub(super) fn touch(&self, handle: Handle) -> u64 {
@@ -129,7 +138,7 @@ impl Queues {
 
     /// Joins the back of a level's queue. The caller has checked that the total fits.
     #[inline]
-    pub(super) fn push(&mut self, number: u32, level: &mut Level, entry: Entry) -> Handle {
+    pub(super) fn push(&mut self, number: u32, level: &mut Level, entry: Entry, owner: Owner) -> Handle {
         level.total += entry.open;
         level.count += 1;
         let mut chunk_number = level.tail;
@@ -141,6 +150,7 @@ impl Queues {
         let chunk = &mut self.chunks[chunk_number];
         chunk.live |= 1 << position;
         chunk.entries[position as usize] = entry;
+        chunk.owners[position as usize] = owner;
         Handle::new(chunk_number, position)
     }
 

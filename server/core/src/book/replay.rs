@@ -4,7 +4,7 @@
 
 use super::index::Hash;
 use super::queue::{Entry, Handle};
-use super::{Book, Event, Trade};
+use super::{Book, Event, Owner, Prevented, Trade};
 use crate::types::{Lots, OrderId, Side, Ticks};
 
 /// A recorded event does not fit the book. Nothing was changed. If several reasons hold, the
@@ -14,7 +14,7 @@ pub enum Misfit {
     /// Rested: the id rests already.
     #[error("order {0} rests already")]
     DuplicateId(OrderId),
-    /// Traded, reduced, lifted: the id does not rest.
+    /// Traded, prevented, reduced, lifted: the id does not rest.
     #[error("order {0} does not rest")]
     UnknownOrder(OrderId),
     /// A quantity of zero.
@@ -72,14 +72,15 @@ impl Book {
     pub fn replay(&mut self, event: &Event) -> Result<(), Misfit> {
         match *event {
             Event::Traded(trade) => self.trade(&trade),
-            Event::Rested { order, side, price, open } => self.rest(order, side, price, open),
+            Event::Prevented(prevented) => self.prevented(&prevented),
+            Event::Rested { order, side, price, open, owner } => self.rest(order, (side, price), open, owner),
             Event::Reduced { order, open } => self.reduce(order, open),
             Event::Lifted { order, open, .. } => {
                 let (hash, handle) = self.find_resting(order, open)?;
                 self.take_out(hash, handle);
                 Ok(())
             }
-            Event::Removed { order, open } => match self.find_resting(order, open) {
+            Event::Removed { order, open, .. } => match self.find_resting(order, open) {
                 Err(Misfit::UnknownOrder(_)) => Ok(()),
                 Err(misfit) => Err(misfit),
                 Ok((hash, handle)) => {
@@ -94,7 +95,13 @@ impl Book {
         }
     }
 
-    fn rest(&mut self, id: OrderId, side: Side, price: Ticks, open: Lots) -> Result<(), Misfit> {
+    fn rest(
+        &mut self,
+        id: OrderId,
+        (side, price): (Side, Ticks),
+        open: Lots,
+        owner: Owner,
+    ) -> Result<(), Misfit> {
         let hash = Hash::of(id);
         if self.find(hash, id).is_some() {
             return Err(Misfit::DuplicateId(id));
@@ -109,7 +116,7 @@ impl Book {
             return Err(Misfit::Crossed { id, price });
         }
         let handle = self
-            .attach(side, price.0, Entry { id, open: open.0 })
+            .attach(side, price.0, Entry { id, open: open.0 }, owner)
             .map_err(|_overflow| Misfit::LevelOverflow { id, price })?;
         self.index.insert(hash, handle);
         Ok(())
@@ -124,13 +131,30 @@ impl Book {
         if rests != trade.price {
             return Err(Misfit::Price { id, recorded: trade.price, rests });
         }
+        self.lose((id, hash, handle), trade.quantity, trade.maker_open)
+    }
+
+    /// A maker lost what it would have traded with its own owner.
+    fn prevented(&mut self, prevented: &Prevented) -> Result<(), Misfit> {
+        let Prevented { maker: id, quantity, maker_open, .. } = *prevented;
+        let (hash, handle) = self.find_resting(id, quantity)?;
+        self.lose((id, hash, handle), quantity, maker_open)
+    }
+
+    /// A resting order has so much less open, in its place, and at zero it is gone.
+    fn lose(
+        &mut self,
+        (id, hash, handle): (OrderId, Hash, Handle),
+        quantity: Lots,
+        left: Lots,
+    ) -> Result<(), Misfit> {
         let open = self.queues.entry(handle).open;
-        if open.checked_sub(trade.quantity.0) != Some(trade.maker_open.0) {
-            return Err(Misfit::Amount { id, recorded: trade.maker_open, open: Lots(open) });
+        if open.checked_sub(quantity.0) != Some(left.0) {
+            return Err(Misfit::Amount { id, recorded: left, open: Lots(open) });
         }
-        match trade.maker_open.0 {
+        match left.0 {
             0 => self.take_out(hash, handle),
-            left => self.shrink(number, handle, left),
+            left => self.shrink(self.level_of(handle), handle, left),
         }
         Ok(())
     }

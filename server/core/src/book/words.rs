@@ -5,20 +5,9 @@ use crate::types::{Lots, OrderId, Side, Ticks};
 /// A request to change the book.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Brings a new order. It takes what it may from the other side at once; `style` says what
+    /// Brings a new order. It takes what it may from the other side at once; its style says what
     /// happens with the rest.
-    Place {
-        /// The new order's id; no order resting now may have it.
-        id: OrderId,
-        /// Buy or sell.
-        side: Side,
-        /// The worst price that the order accepts; `None` is a market order, which takes any price.
-        limit: Option<Ticks>,
-        /// How much to trade.
-        quantity: Lots,
-        /// What happens with what is not filled at once.
-        style: Style,
-    },
+    Place(NewOrder),
     /// Changes the price, the open quantity or both of a resting order.
     ///
     /// At the same price with the same or a smaller quantity the order keeps its place in the
@@ -33,6 +22,8 @@ pub enum Command {
         open: Lots,
         /// Refuse if the order would take at its new price.
         post_only: bool,
+        /// What happens when it would trade with an order of its own owner.
+        prevention: Prevention,
     },
     /// Takes a resting order out of the book.
     Cancel {
@@ -46,9 +37,85 @@ impl Command {
     #[must_use]
     #[inline]
     pub fn id(&self) -> OrderId {
-        let (Self::Place { id, .. } | Self::Amend { id, .. } | Self::Cancel { id }) = *self;
+        let (Self::Place(NewOrder { id, .. }) | Self::Amend { id, .. } | Self::Cancel { id }) = *self;
         id
     }
+}
+
+/// A new order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewOrder {
+    /// Its id; no order resting now may have it.
+    pub id: OrderId,
+    /// Buy or sell.
+    pub side: Side,
+    /// The worst price that it accepts; `None` is a market order, which takes any price.
+    pub limit: Option<Ticks>,
+    /// How much to trade.
+    pub quantity: Lots,
+    /// What happens with what is not filled at once.
+    pub style: Style,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What happens when it would trade with an order of its own owner.
+    pub prevention: Prevention,
+}
+
+impl NewOrder {
+    /// An order of nobody, which trades with everyone.
+    #[must_use]
+    #[inline]
+    pub fn new(id: OrderId, side: Side, limit: Option<Ticks>, quantity: Lots, style: Style) -> Self {
+        Self { id, side, limit, quantity, style, owner: Owner::NOBODY, prevention: Prevention::Allow }
+    }
+
+    /// The same order of an owner.
+    #[must_use]
+    pub fn of(self, owner: Owner, prevention: Prevention) -> Self {
+        Self { owner, prevention, ..self }
+    }
+}
+
+/// Whose an order is: a number that means nothing but that two are the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct Owner(u32);
+
+impl Owner {
+    /// Nobody, who is never the same as anyone.
+    pub const NOBODY: Self = Self(0);
+
+    /// The owner with a number from 1 to [`Self::MOST`]; nobody for any other.
+    #[must_use]
+    #[inline]
+    pub fn new(number: u32) -> Self {
+        if number <= Self::MOST { Self(number) } else { Self::NOBODY }
+    }
+
+    /// Owners that can be told apart.
+    pub const MOST: u32 = u32::MAX >> 1;
+
+    #[inline]
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// What happens when an order would trade with a resting one of the same owner: it is reached, and
+/// something is left to trade. Earlier trades stand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub enum Prevention {
+    /// They trade.
+    #[default]
+    Allow,
+    /// What is left of the order that came in is removed.
+    CancelTaker,
+    /// The resting order is removed, the other one goes on.
+    CancelMaker,
+    /// Both are removed.
+    CancelBoth,
+    /// Both lose what the smaller one has open. Who has nothing left is gone; a resting order that has
+    /// keeps its place.
+    Decrement,
 }
 
 /// What happens with the quantity of a new order that is not filled at once.
@@ -67,12 +134,15 @@ pub enum Style {
 /// What a command did, one thing at a time. Each event is complete in itself: whoever applies it needs no
 /// rule, never matches, and finds in it what the orders have left afterwards.
 ///
-/// A placed order trades, and what is left is `Rested` or `Removed`. An amended order is `Reduced` where it
+/// A placed order trades, and what is left is `Rested` or `Removed`; on the way resting orders of its own
+/// owner may be `Removed` or lose with it what is `Prevented`. An amended order is `Reduced` where it
 /// stands, or `Lifted` and goes on like a new one. A cancelled order is `Removed`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// Two orders traded.
     Traded(Trade),
+    /// Two orders of one owner lost as much of what they had open, rather than trade it.
+    Prevented(Prevented),
     /// What is open of an order rests at the back of its level.
     Rested {
         /// The order.
@@ -83,6 +153,8 @@ pub enum Event {
         price: Ticks,
         /// What is open, never zero.
         open: Lots,
+        /// Whose it is.
+        owner: Owner,
     },
     /// A resting order has less open, or as much as before, and kept its place.
     Reduced {
@@ -106,7 +178,35 @@ pub enum Event {
         order: OrderId,
         /// What was open, never zero.
         open: Lots,
+        /// Why.
+        why: Removal,
     },
+}
+
+/// Why an order was removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// The command was to cancel it.
+    Cancelled,
+    /// It is what is left of an order that may not rest.
+    Left,
+    /// It would have traded with an order of its own owner.
+    SelfTrade,
+}
+
+/// What two orders of one owner lost: the order of the command, the taker, and a resting one, the maker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Prevented {
+    /// The resting order.
+    pub maker: OrderId,
+    /// The order that came.
+    pub taker: OrderId,
+    /// What each of them lost, never zero.
+    pub quantity: Lots,
+    /// What the maker has left in the book; at zero it is gone.
+    pub maker_open: Lots,
+    /// What the taker has left.
+    pub taker_open: Lots,
 }
 
 /// One trade between the order of the command, the taker, and a resting order, the maker.
@@ -148,7 +248,7 @@ pub enum Refusal {
     /// Place, amend: post-only, but it would take.
     #[error("post-only, but it would take")]
     WouldTake,
-    /// Place: all-or-nothing, but the other side does not have enough within the limit.
+    /// Place: all-or-nothing, but the other side does not have enough of others within the limit.
     #[error("all or nothing, but there is not enough to take")]
     NotFillable,
     /// Place, amend: the total of the price level would be more than a `u64` of lots.

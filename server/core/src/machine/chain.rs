@@ -82,9 +82,11 @@ impl Content {
             order.time_in_force as u8,
             order.status as u8,
             fill.map_or(0, |fill| fill.liquidity as u8),
-            u8::from(order.post_only),
+            u8::from(order.post_only) | (order.self_trade as u8) << 1,
             u8::from(placed),
-            u8::from(order.limit.is_some()) | u8::from(order.expires.is_some()) << 1,
+            u8::from(order.limit.is_some())
+                | u8::from(order.expires.is_some()) << 1
+                | u8::from(!order.prevented.is_zero()) << 2,
             u8::from(fill.is_some()) | u8::from(by_command) << 1,
         ];
         let (low, high) = halves(order.value);
@@ -104,6 +106,9 @@ impl Content {
             number,
         ];
         put(to, numbers);
+        if !order.prevented.is_zero() {
+            put(to, [order.prevented.0]);
+        }
         put_text(to, &order.account);
         match &order.origin {
             Origin::Request(id) => put_text(to, id),

@@ -8,7 +8,7 @@ use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
 use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules};
 use crate::decimal::MAX_STEPS;
-use crate::types::{Lots, NodeId, Ticks, TimeInForce};
+use crate::types::{Lots, NodeId, SelfTrade, Ticks, TimeInForce};
 
 /// Whether a text is a market's name: BASE/QUOTE, each 1 to 12 of A-Z and 0-9.
 #[must_use]
@@ -98,6 +98,7 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
         && (place.limit.is_some() || !rests)
         && (rests || !place.post_only)
         && (place.expires.is_some() == (place.time_in_force == TimeInForce::Gtd))
+        && place.self_trade != SelfTrade::Allow
 }
 
 fn is_amend(amend: &Amend, rules: &Rules) -> bool {
@@ -132,15 +133,7 @@ mod tests {
     }
 
     fn place() -> Place {
-        Place {
-            side: Side::Buy,
-            limit: Some(Ticks(1)),
-            quantity: Lots(2),
-            time_in_force: TimeInForce::Gtc,
-            post_only: false,
-            expires: None,
-            sequence_by: None,
-        }
+        Place::new(Side::Buy, Some(Ticks(1)), Lots(2), TimeInForce::Gtc)
     }
 
     fn announce(address: &str) -> Action {
@@ -208,6 +201,7 @@ mod tests {
             Place { time_in_force: Fok, post_only: true, ..place() },
             Place { time_in_force: Gtd, ..place() },
             Place { expires: Some(Micros(5)), ..place() },
+            Place { self_trade: SelfTrade::Allow, ..place() },
         ];
         for place in bad {
             assert!(!in_market(Action::Place(place)), "{place:?}");

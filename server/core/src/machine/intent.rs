@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xbook_proto::record::v1 as record;
 
 use super::{Announcement, Invitation, JoinToken, Rules};
-use crate::types::{Lots, Micros, NodeId, OrderId, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
 /// An account's name; shared, since every order carries one.
 pub type Account = Arc<str>;
@@ -130,6 +130,25 @@ pub struct Place {
     pub expires: Option<Micros>,
     /// Latest tape time at which it may be sequenced.
     pub sequence_by: Option<Micros>,
+    /// What happens when it would trade with an order of its own account; never allow.
+    pub self_trade: SelfTrade,
+}
+
+impl Place {
+    /// An order that asks for nothing else.
+    #[must_use]
+    pub fn new(side: Side, limit: Option<Ticks>, quantity: Lots, time_in_force: TimeInForce) -> Self {
+        Self {
+            side,
+            limit,
+            quantity,
+            time_in_force,
+            post_only: false,
+            expires: None,
+            sequence_by: None,
+            self_trade: SelfTrade::Unspecified,
+        }
+    }
 }
 
 /// Names an order of the same account.
@@ -295,6 +314,7 @@ fn encode_action(action: &Action) -> record::intent::Action {
             post_only: place.post_only,
             expires_us: place.expires.map_or(0, |at| at.0),
             sequence_by_us: place.sequence_by.map_or(0, |at| at.0),
+            self_trade: place.self_trade.into(),
         }),
         Action::Amend(amend) => Wire::Amend(record::Amend {
             target: Some(encode_target(amend.target)),
@@ -419,6 +439,8 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
             post_only: place.post_only,
             expires: some_time(place.expires_us),
             sequence_by: some_time(place.sequence_by_us),
+            // A way that is not known must not become the market's.
+            self_trade: SelfTrade::try_from(place.self_trade).ok()?,
         }),
         Wire::Amend(amend) => Action::Amend(Amend {
             target: decode_target(&amend.target?),

@@ -1,7 +1,7 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
 use super::chain::{ChainHead, Content, chain_start};
-use super::intent::Action;
+use super::intent::{Account, Action};
 use super::journal::{Block, Journal};
 use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
@@ -153,7 +153,7 @@ impl State {
             builder.batch.push((Cause::Expiry { due }, event));
         }
         for (cause, events) in builder.batch.steps() {
-            self.follow(cause, events)?;
+            self.follow(cause, None, events)?;
             self.settle_expiry(cause, events, &mut builder.journal)?;
         }
         Ok(builder)
@@ -273,13 +273,14 @@ impl State {
         let mut journal = Journal::after(self.position, batch.time, true, std::mem::take(&mut self.content));
         journal.make_room(batch);
         for (cause, events) in batch.steps() {
-            self.follow(cause, events)?;
             let Cause::Intent(id) = cause else {
+                self.follow(cause, None, events)?;
                 self.settle_expiry(cause, events, &mut journal)?;
                 continue;
             };
             let intent =
                 intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
+            self.follow(cause, Some(&intent.request.account), events)?;
             let from = journal.block.changes.len();
             let repeats = self.ledger.repeated(intent, events);
             let target = self.withdraws_before_its_turn(intent).and_then(&mut intents);
@@ -320,12 +321,14 @@ impl State {
         self.batches += 1;
     }
 
-    /// Has a market's book do what a step says.
-    fn follow(&mut self, cause: Cause, events: &[Event]) -> Result<(), FoldError> {
+    /// Has a market's book do what a step says. `account` is that of its intent, whose order it is about.
+    fn follow(&mut self, cause: Cause, account: Option<&Account>, events: &[Event]) -> Result<(), FoldError> {
         let Machine::Market(market) = &mut self.machine else {
             return Ok(());
         };
-        events.iter().try_for_each(|event| market.follow(event)).ok_or(match cause {
+        let rests = events.iter().any(|event| matches!(event, Event::Rested { .. }));
+        let owner = account.filter(|_| rests).map(|account| market.owner(account)).unwrap_or_default();
+        events.iter().try_for_each(|event| market.follow(event, owner)).ok_or(match cause {
             Cause::Intent(intent) => FoldError::Misfit { intent },
             Cause::Expiry { due } => FoldError::NotDue { due },
         })
@@ -345,8 +348,11 @@ impl State {
             journal.advance();
             self.fold(event, (id, intent), journal).ok_or_else(|| misfit.clone())?;
         }
-        let settled = self.machine.market().is_none_or(Market::is_settled) && !events.is_empty();
-        settled.then_some(()).ok_or(misfit)?;
+        let settled = match &mut self.machine {
+            Machine::Market(market) => market.end_step(),
+            Machine::Directory(_) => true,
+        };
+        (settled && !events.is_empty()).then_some(()).ok_or(misfit)?;
         self.ledger.remember((id, intent), events, (journal.block.time, journal.position), target);
         journal.end_intent(refused(events));
         self.digest.put([id.node.0, id.counter, refused(events) as u64, events.len() as u64]);
@@ -400,6 +406,9 @@ impl State {
             };
             let expired = market.and_then(|market| market.expire(event, due, journal));
             expired.ok_or(FoldError::NotDue { due })?;
+        }
+        if let Machine::Market(market) = &mut self.machine {
+            market.end_step();
         }
         self.digest.put([due.0, events.len() as u64]);
         Ok(())

@@ -9,13 +9,14 @@ use crate::machine::{
     Action, Amend, Block, Change, Intent, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
     Unconsumed,
 };
-use crate::types::{Lots, OrderId, Reason, Side, Ticks, TimeInForce};
+use crate::types::{Lots, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 const NODE: NodeId = NodeId(1);
 
 fn rules() -> Rules {
     let grid = |text: &str| Grid::new(text.parse().unwrap()).unwrap();
-    Rules::new(grid("1"), grid("1"))
+    // One account trades with itself here.
+    Rules { self_trade: SelfTrade::Allow, ..Rules::new(grid("1"), grid("1")) }
 }
 
 fn genesis() -> Genesis {
@@ -108,15 +109,7 @@ fn request(id: &str, action: Action) -> Request {
 }
 
 fn limit(id: &str, side: Side, quantity: u64, price: u64) -> Request {
-    let place = Place {
-        side,
-        limit: Some(Ticks(price)),
-        quantity: Lots(quantity),
-        time_in_force: TimeInForce::Gtc,
-        post_only: false,
-        expires: None,
-        sequence_by: None,
-    };
+    let place = Place::new(side, Some(Ticks(price)), Lots(quantity), TimeInForce::Gtc);
     request(id, Action::Place(place))
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rust_decimal::Decimal;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, request, text};
+use super::{Caller, Findings, body_hash, order, request, text};
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
 use crate::machine::{Action, MAX_VOTERS, NewMarket, Request, Rules};
-use crate::types::{Lots, NodeId};
+use crate::types::{Lots, NodeId, SelfTrade};
 
 /// The nodes that a market may get as voters.
 pub struct Electorate {
@@ -75,7 +75,13 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
     let lot = findings.note(step("lot_size", &asked.lot_size));
     let min = bound("min_quantity", &asked.min_quantity, lot, 1, findings);
     let max = bound("max_quantity", &asked.max_quantity, lot, MAX_STEPS, findings);
-    let rules = Rules { tick: tick?, lot: lot?, min_lots: Lots(min?), max_lots: Lots(max?) };
+    let self_trade = order::self_trade("default_self_trade_prevention", asked.default_self_trade_prevention);
+    let self_trade = match findings.note(self_trade)? {
+        SelfTrade::Unspecified => SelfTrade::CancelTaker,
+        asked => asked,
+    };
+    let (min_lots, max_lots) = (Lots(min?), Lots(max?));
+    let rules = Rules { tick: tick?, lot: lot?, min_lots, max_lots, self_trade };
     if rules.min_lots > rules.max_lots {
         let limit = format!("must be at most max_quantity, {}", rules.lot.text(rules.max_lots.0));
         findings.refuse(

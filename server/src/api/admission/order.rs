@@ -9,7 +9,7 @@ use crate::api::convert;
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError};
 use crate::machine::{Action, Amend, NewSize, Place, Rules, Target};
-use crate::types::{Lots, Micros, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, SelfTrade, Side, Ticks, TimeInForce};
 
 /// How long an order that may not rest waits to be sequenced, if nobody says so.
 const DEFAULT_SEQUENCE_WITHIN: Micros = Micros(5_000_000);
@@ -93,6 +93,7 @@ pub(super) fn new_order(
         }
         (None, _) => Some(None),
     };
+    let self_trade = findings.note(order_self_trade(order.self_trade_prevention));
     Some(Place {
         side: side?,
         limit: limit?,
@@ -101,7 +102,24 @@ pub(super) fn new_order(
         post_only: order.post_only,
         expires: expires?,
         sequence_by: sequence_by?,
+        self_trade: self_trade?,
     })
+}
+
+/// What a client asks for between orders of one account.
+pub(super) fn self_trade(field: &'static str, number: i32) -> Result<SelfTrade, Refusal> {
+    let asked = v1::SelfTradePrevention::try_from(number).map_err(|_| unknown(field, number))?;
+    Ok(convert::self_trade_asked(asked))
+}
+
+fn order_self_trade(number: i32) -> Result<SelfTrade, Refusal> {
+    const FIELD: &str = "self_trade_prevention";
+    match self_trade(FIELD, number)? {
+        SelfTrade::Allow => {
+            Err(conflict(FIELD, "ALLOW", "must not be ALLOW, which only a market's rules can be"))
+        }
+        asked => Ok(asked),
+    }
 }
 
 /// The new size that an amend asks for.
@@ -195,10 +213,7 @@ fn expire_time(
 }
 
 fn future(field: &'static str, at: &Timestamp, now: Micros) -> Result<Micros, Refusal> {
-    let micros = convert::micros(at).ok_or_else(|| {
-        let written = format!("{}s {}ns", at.seconds, at.nanos);
-        Refusal::new(Reason::MalformedText, "must be a time from 1970 to 9999").field(field).value(written)
-    })?;
+    let micros = super::time(field, at)?;
     if micros > now {
         return Ok(micros);
     }

@@ -179,15 +179,11 @@ impl Pair {
 /// An order for an odd number, its cancel for the even one that follows.
 fn request(number: u64) -> Request {
     let action = if number % 2 == 1 {
-        Action::Place(Place {
-            side: if number % 4 == 1 { Side::Buy } else { Side::Sell },
-            limit: Some(Ticks(if number % 4 == 1 { 1_000 - number % 20 } else { 1_001 + number % 20 })),
-            quantity: Lots(1 + number % 7),
-            time_in_force: TimeInForce::Gtc,
-            post_only: false,
-            expires: None,
-            sequence_by: None,
-        })
+        let (side, limit) = match number % 4 {
+            1 => (Side::Buy, 1_000 - number % 20),
+            _ => (Side::Sell, 1_001 + number % 20),
+        };
+        Action::Place(Place::new(side, Some(Ticks(limit)), Lots(1 + number % 7), TimeInForce::Gtc))
     } else {
         Action::Cancel(Target::Command(number - 1))
     };

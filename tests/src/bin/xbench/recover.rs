@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use xbook_proto::v1::MarketRules;
+use xbook_proto::v1::{MarketRules, SelfTradePrevention};
 use xbook_tests::client::{Crowd, Flow, Progress, Random, Window, next_trade};
 use xbook_tests::clock::Stopwatch;
 use xbook_tests::cluster::Cluster;
@@ -84,7 +84,13 @@ pub fn run(args: &Args) -> Result<()> {
 
 async fn measure(orders: u32, kills: u32) -> Result<Vec<Row>> {
     let mut cluster = Cluster::start(3).await?;
-    let rules = MarketRules { tick_size: "1".into(), lot_size: "1".into(), ..MarketRules::default() };
+    // Accounts trade with themselves here.
+    let rules = MarketRules {
+        tick_size: "1".into(),
+        lot_size: "1".into(),
+        default_self_trade_prevention: SelfTradePrevention::Allow.into(),
+        ..MarketRules::default()
+    };
     cluster.create_market(MARKET, rules, &[0, 1, 2]).await?;
     let mut clients = Crowd::new(&mut Random::new(23), MARKET, 3, 3, 0).with_flow(Flow::MIXED, WINDOW);
     let addresses = cluster.addresses();

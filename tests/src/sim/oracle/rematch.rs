@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook::book::{Command, Event, Refusal, Style, Trade};
+use xbook::book::{Command, Event, NewOrder, Owner, Prevention, Refusal, Removal, Style};
 use xbook::machine::{
     Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
     SessionId, Target, VoterChange,
 };
-use xbook::types::{Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks, TimeInForce};
+use xbook::types::{
+    Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+};
 
 use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;
@@ -66,8 +68,20 @@ pub enum RematchViolation {
         /// The position.
         at: Position,
     },
-    /// Filled beyond its quantity.
-    #[error("order {order} is filled beyond its quantity at position {at}")]
+    /// Others ended rather than trade with their own account.
+    #[error("intent {intent} at position {at} ended {shown:?} for self-trade, the naive book ends {naive:?}")]
+    SelfTrade {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// The orders that ended, as shown.
+        shown: BTreeSet<OrderId>,
+        /// As matched again.
+        naive: BTreeSet<OrderId>,
+    },
+    /// Its quantity is not what is filled, prevented, open and cancelled.
+    #[error("order {order} is not filled, prevented and open as its quantity says at position {at}")]
     Overfilled {
         /// The order.
         order: OrderId,
@@ -83,8 +97,11 @@ struct Live {
     command: Option<(SessionId, u64)>,
     side: Side,
     post_only: bool,
+    self_trade: SelfTrade,
     expires: Option<Micros>,
     filled: u64,
+    /// What it lost rather than trade it with its account.
+    prevented: u64,
 }
 
 /// The naive market.
@@ -93,7 +110,11 @@ pub struct Rematch {
     book: NaiveBook,
     live: BTreeMap<OrderId, Live>,
     memory: Memory,
-    trades: Vec<Trade>,
+    /// What the naive book did for the intent.
+    did: Vec<Event>,
+    /// Orders that ended for it rather than trade with their account.
+    ended: BTreeSet<OrderId>,
+    owners: BTreeMap<String, Owner>,
     /// The voters that are asked for.
     voters: BTreeSet<NodeId>,
     consumed: BTreeMap<NodeId, u64>,
@@ -124,7 +145,9 @@ impl Rematch {
             book: NaiveBook::with_max_orders(caps.open_orders),
             live: BTreeMap::new(),
             memory: Memory::new(caps),
-            trades: Vec::new(),
+            did: Vec::new(),
+            ended: BTreeSet::new(),
+            owners: BTreeMap::new(),
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
             marks: BTreeMap::new(),
@@ -155,7 +178,8 @@ impl Rematch {
             let Some(request) = requests(answer.intent) else {
                 continue;
             };
-            self.trades.clear();
+            self.did.clear();
+            self.ended.clear();
             self.consumed.insert(answer.intent.node, answer.intent.counter);
             let withdrawn = block.changes_of(answer).first().is_some_and(is_withdrawn)
                 && withdraws(answer.intent, &request.account);
@@ -205,13 +229,12 @@ impl Rematch {
     }
 
     fn run(&mut self, command: &Command) -> Result<(), Refusal> {
-        let mut events = Vec::new();
-        let result = self.book.apply(command, &mut events);
-        self.trades.extend(events.iter().filter_map(|event| match event {
-            Event::Traded(trade) => Some(*trade),
-            _ => None,
-        }));
-        result
+        self.book.apply(command, &mut self.did)
+    }
+
+    fn owner(&mut self, account: &str) -> Owner {
+        let next = Owner::new(1 + self.owners.len() as u32);
+        *self.owners.entry(account.to_owned()).or_insert(next)
     }
 
     fn cancel(&mut self, id: OrderId) -> bool {
@@ -321,10 +344,10 @@ impl Rematch {
             _ if place.limit.is_none() => Style::Cancel,
             _ => Style::Rest,
         };
-        let command =
-            Command::Place { id, side: place.side, limit: place.limit, quantity: place.quantity, style };
-        let result = self.run(&command);
-        let filled = self.settle_makers();
+        let order = NewOrder::new(id, place.side, place.limit, place.quantity, style)
+            .of(self.owner(&request.account), prevention(place.self_trade));
+        let result = self.run(&Command::Place(order));
+        let (filled, prevented) = self.settle_makers(id, 0);
         if self.book.get(id).is_some() {
             let command = match &request.origin {
                 Origin::Command { session, number } => Some((session.id, *number)),
@@ -332,7 +355,9 @@ impl Rematch {
             };
             let (side, post_only, expires) = (place.side, place.post_only, place.expires);
             let account = request.account.to_string();
-            self.live.insert(id, Live { account, command, side, post_only, expires, filled });
+            let self_trade = place.self_trade;
+            let live = Live { account, command, side, post_only, self_trade, expires, filled, prevented };
+            self.live.insert(id, live);
         }
         result.is_ok()
     }
@@ -347,17 +372,18 @@ impl Rematch {
         let open = match amend.size {
             None => resting.open,
             Some(NewSize::Open(open)) => open,
-            Some(NewSize::Total(total)) if total.0 <= live.filled => return false,
-            Some(NewSize::Total(total)) => Lots(total.0 - live.filled),
+            Some(NewSize::Total(total)) if total.0 <= live.filled + live.prevented => return false,
+            Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
         };
         let price = amend.price.unwrap_or(resting.price);
-        let command = Command::Amend { id, price, open, post_only: live.post_only };
-        let result = self.run(&command);
-        let filled = self.settle_makers();
+        let (post_only, prevention) = (live.post_only, prevention(live.self_trade));
+        let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
+        let (filled, prevented) = self.settle_makers(id, live.prevented);
         if self.book.get(id).is_none() {
             self.live.remove(&id);
         } else if let Some(live) = self.live.get_mut(&id) {
             live.filled += filled;
+            live.prevented += prevented;
         }
         result.is_ok()
     }
@@ -379,16 +405,39 @@ impl Rematch {
         }
     }
 
-    /// Books the fills on the makers; the sum of their quantities.
-    fn settle_makers(&mut self) -> u64 {
-        for fill in &self.trades {
-            if fill.maker_open.is_zero() {
-                self.live.remove(&fill.maker);
-            } else if let Some(maker) = self.live.get_mut(&fill.maker) {
-                maker.filled += fill.quantity.0;
+    /// Books on the makers what happened; how much the taker was filled and lost. Who loses anything rather than
+    /// trade with its account never ends filled.
+    fn settle_makers(&mut self, taker: OrderId, before: u64) -> (u64, u64) {
+        let (mut filled, mut prevented) = (0, 0);
+        for event in &self.did {
+            let (maker, trade, lost, open) = match event {
+                Event::Traded(trade) => {
+                    (trade.maker, trade.quantity.0, 0, (trade.maker_open, trade.taker_open))
+                }
+                Event::Prevented(it) => (it.maker, 0, it.quantity.0, (it.maker_open, it.taker_open)),
+                Event::Removed { order, why: Removal::SelfTrade, .. } => {
+                    self.live.remove(order);
+                    self.ended.insert(*order);
+                    continue;
+                }
+                _ => continue,
+            };
+            filled += trade;
+            prevented += lost;
+            let Some(live) = self.live.get_mut(&maker) else {
+                continue;
+            };
+            live.filled += trade;
+            live.prevented += lost;
+            if open.0.is_zero() {
+                self.ended.extend((live.prevented > 0).then_some(maker));
+                self.live.remove(&maker);
+            }
+            if open.1.is_zero() && before + prevented > 0 {
+                self.ended.insert(taker);
             }
         }
-        self.trades.iter().map(|fill| fill.quantity.0).sum()
+        (filled, prevented)
     }
 
     /// The resting order that a target names. An id that lost to its twin finds the order for as long as
@@ -412,11 +461,20 @@ impl Rematch {
         let (intent, at) = (answer.intent, answer.position);
         let shown: Vec<(OrderId, Ticks, Lots)> =
             block.changes_of(answer).iter().filter_map(taker_fill).collect();
-        let naive: Vec<(OrderId, Ticks, Lots)> =
-            self.trades.iter().map(|fill| (fill.maker, fill.price, fill.quantity)).collect();
+        let traded = self.did.iter().filter_map(|event| match event {
+            Event::Traded(trade) => Some((trade.maker, trade.price, trade.quantity)),
+            _ => None,
+        });
+        let naive: Vec<(OrderId, Ticks, Lots)> = traded.collect();
         // A cancel of many has no fills; a naive cancel leaves none either.
         if shown != naive {
             return Err(RematchViolation::Fills { intent, at, shown, naive });
+        }
+        let orders = block.changes_of(answer).iter().filter_map(Change::order);
+        let shown: BTreeSet<OrderId> =
+            orders.filter(|order| order.reason == Reason::SelfTrade).map(|order| order.id).collect();
+        if shown != self.ended {
+            return Err(RematchViolation::SelfTrade { intent, at, shown, naive: self.ended.clone() });
         }
         if (answer.refused == Reason::Unspecified) != done {
             return Err(RematchViolation::Refused { intent, at, shown: answer.refused, naive: done });
@@ -429,6 +487,18 @@ impl Rematch {
 /// dead from that instant on; an order is EXPIRED if it is sequenced later than `sequence_by`.
 fn in_time(place: &Place, time: Micros) -> bool {
     place.expires.is_none_or(|at| time < at) && place.sequence_by.is_none_or(|by| time <= by)
+}
+
+/// What happens between orders of one account: what the one that comes in asks for, else what the rules say,
+/// which say nothing and so mean CANCEL_TAKER.
+fn prevention(asked: SelfTrade) -> Prevention {
+    match asked {
+        SelfTrade::Unspecified | SelfTrade::CancelTaker => Prevention::CancelTaker,
+        SelfTrade::CancelMaker => Prevention::CancelMaker,
+        SelfTrade::CancelBoth => Prevention::CancelBoth,
+        SelfTrade::Decrement => Prevention::Decrement,
+        SelfTrade::Allow => Prevention::Allow,
+    }
 }
 
 /// What a request is told by, as text.
@@ -462,7 +532,12 @@ fn taker_fill(change: &Change) -> Option<(OrderId, Ticks, Lots)> {
 /// There is one.
 pub fn overfilled(block: &Block) -> Result<(), RematchViolation> {
     let beyond = |change: &&Change| {
-        change.order().is_some_and(|order| order.filled.0 + order.open.0 > order.quantity.0)
+        let Some(order) = change.order() else {
+            return false;
+        };
+        // What is left of the quantity is cancelled, and only a closed order has that.
+        let told = order.filled.0 + order.prevented.0 + order.open.0;
+        told > order.quantity.0 || order.is_live() && told != order.quantity.0
     };
     match block.changes.iter().find(beyond).and_then(Change::order) {
         Some(order) => Err(RematchViolation::Overfilled { order: order.id, at: order.position }),

@@ -173,7 +173,7 @@ fn content(action: &Action) -> u32 {
             place.quantity.0,
             place.time_in_force as u64 * 2 + u64::from(place.post_only),
             place.expires.map_or(0, |at| at.0),
-            0,
+            place.self_trade as u64,
         ],
         Action::Amend(amend) => {
             let [kind, node, counter] = amend.target.numbers();

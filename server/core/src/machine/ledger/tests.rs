@@ -76,15 +76,7 @@ fn market() -> State {
 }
 
 fn place() -> Action {
-    Action::Place(Place {
-        side: Side::Buy,
-        limit: Some(Ticks(10)),
-        quantity: Lots(5),
-        time_in_force: TimeInForce::Gtc,
-        post_only: false,
-        expires: None,
-        sequence_by: None,
-    })
+    Action::Place(Place::new(Side::Buy, Some(Ticks(10)), Lots(5), TimeInForce::Gtc))
 }
 
 /// The order of [`place`] rests.

@@ -2,11 +2,12 @@
 //! lease decides.
 
 use super::{Market, Order};
-use crate::book::{self, Command, Refusal, Style};
+use crate::book::{self, Command, NewOrder, Prevention, Refusal, Removal, Style};
 use crate::machine::Ledger;
-use crate::machine::intent::{Action, Amend, Intent, NewSize, Origin, Place, Target};
+use crate::machine::intent::{Account, Action, Amend, Intent, NewSize, Origin, Place, Target};
 use crate::machine::tape::Event;
-use crate::types::{Lots, OrderId, Reason, Side, TimeInForce};
+use crate::plant::{Plant, planted};
+use crate::types::{Lots, OrderId, Reason, SelfTrade, Side, TimeInForce};
 
 impl Market {
     /// Decides what becomes of an intent. The book has then done what the events say, the orders have not.
@@ -20,7 +21,7 @@ impl Market {
         let from = events.len();
         let decided = match &intent.request.action {
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
-            Action::Place(place) => self.place(id, place, events),
+            Action::Place(place) => self.place(id, &intent.request.account, place, events),
             Action::Amend(amend) => self.amend(intent, amend, ledger, events),
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
@@ -48,7 +49,7 @@ impl Market {
         let taken_out = self
             .own_order(intent, order)
             .map(|order| order.id)
-            .and_then(|id| self.run(&Command::Cancel { id }, (Lots::ZERO, Reason::Requested), events));
+            .and_then(|id| self.run(&Command::Cancel { id }, Lots::ZERO, events));
         if let Err(reason) = taken_out {
             events.push(Event::Refused { reason });
         }
@@ -63,7 +64,13 @@ impl Market {
         }
     }
 
-    fn place(&mut self, id: OrderId, place: &Place, events: &mut Vec<Event>) -> Result<(), Reason> {
+    fn place(
+        &mut self,
+        id: OrderId,
+        account: &Account,
+        place: &Place,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
         let style = match (place.post_only, place.time_in_force, place.limit) {
             (true, ..) => Style::PostOnly,
             (_, TimeInForce::Fok, _) => Style::AllOrNothing,
@@ -72,8 +79,24 @@ impl Market {
         };
         let (side, limit, quantity) = (place.side, place.limit, place.quantity);
         events.push(Event::Accepted { order: id });
-        let command = Command::Place { id, side, limit, quantity, style };
-        self.run(&command, (Lots::ZERO, Reason::NoLiquidity), events)
+        let order = NewOrder::new(id, side, limit, quantity, style);
+        let order = order.of(self.owner(account), self.prevention(place.self_trade));
+        self.run(&Command::Place(order), Lots::ZERO, events)
+    }
+
+    /// What happens between orders of one account: what the taker asked for, else what the rules say.
+    fn prevention(&self, asked: SelfTrade) -> Prevention {
+        if planted(Plant::SelfTrade) {
+            return Prevention::Allow;
+        }
+        let by_rule = asked == SelfTrade::Unspecified;
+        match if by_rule { self.rules.self_trade } else { asked } {
+            SelfTrade::Unspecified | SelfTrade::CancelTaker => Prevention::CancelTaker,
+            SelfTrade::CancelMaker => Prevention::CancelMaker,
+            SelfTrade::CancelBoth => Prevention::CancelBoth,
+            SelfTrade::Decrement => Prevention::Decrement,
+            SelfTrade::Allow => Prevention::Allow,
+        }
     }
 
     fn amend(
@@ -84,21 +107,22 @@ impl Market {
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
         let order = self.find(intent, amend.target, ledger)?;
-        let (id, filled, post_only) = (order.id, order.filled, order.post_only);
+        let (id, used, post_only) = (order.id, order.used(), order.post_only);
+        let prevention = self.prevention(order.self_trade);
         let open = match amend.size {
             None => order.open,
             Some(NewSize::Open(open)) => open,
-            Some(NewSize::Total(total)) => match total.0.checked_sub(filled.0) {
+            Some(NewSize::Total(total)) => match total.0.checked_sub(used.0) {
                 None | Some(0) => return Err(Reason::BelowFilled),
                 Some(open) => Lots(open),
             },
         };
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
-        if filled.0.saturating_add(open.0) > self.rules.max_lots.0 {
+        if used.0.saturating_add(open.0) > self.rules.max_lots.0 {
             return Err(Reason::AboveMaximum);
         }
-        let command = Command::Amend { id, price, open, post_only };
-        self.run(&command, (filled, Reason::NoLiquidity), events)
+        let command = Command::Amend { id, price, open, post_only, prevention };
+        self.run(&command, used, events)
     }
 
     fn cancel(
@@ -109,7 +133,7 @@ impl Market {
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
         let id = self.find(intent, target, ledger)?.id;
-        self.run(&Command::Cancel { id }, (Lots::ZERO, Reason::Requested), events)
+        self.run(&Command::Cancel { id }, Lots::ZERO, events)
     }
 
     fn cancel_all(
@@ -126,30 +150,33 @@ impl Market {
         if orders.is_empty() {
             events.push(Event::Nothing);
         }
-        orders
-            .into_iter()
-            .try_for_each(|id| self.run(&Command::Cancel { id }, (Lots::ZERO, Reason::Requested), events))
+        orders.into_iter().try_for_each(|id| self.run(&Command::Cancel { id }, Lots::ZERO, events))
     }
 
-    /// Has the book do a command, and says in the tape's words what it did. `filled` is what was filled of
-    /// an order before, and `reason` why a part of it may be removed.
-    fn run(
-        &mut self,
-        command: &Command,
-        (filled, reason): (Lots, Reason),
-        events: &mut Vec<Event>,
-    ) -> Result<(), Reason> {
+    /// Has the book do a command, and says in the tape's words what it did. `used` is what was filled or prevented
+    /// of the order before.
+    fn run(&mut self, command: &Command, used: Lots, events: &mut Vec<Event>) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
         events.extend(self.said.iter().map(|said| match *said {
             book::Event::Traded(trade) => Event::Traded(trade),
-            book::Event::Rested { order, side, price, open } => Event::Rested { order, side, price, open },
+            book::Event::Prevented(prevented) => Event::Prevented(prevented),
+            book::Event::Rested { order, side, price, open, owner: _ } => {
+                Event::Rested { order, side, price, open }
+            }
             book::Event::Reduced { order, open } => Event::Reduced { order, open },
             book::Event::Lifted { order, price, open } => {
-                let quantity = Lots(filled.0.saturating_add(open.0));
+                let quantity = Lots(used.0.saturating_add(open.0));
                 Event::Lifted { order, price, open, quantity }
             }
-            book::Event::Removed { order, open } => Event::Removed { order, open, reason },
+            book::Event::Removed { order, open, why } => {
+                let reason = match why {
+                    Removal::Cancelled => Reason::Requested,
+                    Removal::Left => Reason::NoLiquidity,
+                    Removal::SelfTrade => Reason::SelfTrade,
+                };
+                Event::Removed { order, open, reason }
+            }
         }));
         Ok(())
     }

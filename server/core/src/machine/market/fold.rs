@@ -5,7 +5,7 @@
 //! they fit, and noted for those who are to be told.
 
 use super::{Hand, Market, Order, OrderStatus};
-use crate::book::Trade;
+use crate::book::{Owner, Prevented, Trade};
 use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Intent, Origin};
 use crate::machine::journal::{FillOf, Journal};
@@ -13,9 +13,10 @@ use crate::machine::tape::{Event, closes_as};
 use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks};
 
 impl Market {
-    /// Has the book do what an event says, without matching; `None` if it does not fit.
-    pub(in crate::machine) fn follow(&mut self, event: &Event) -> Option<()> {
-        event.in_book().map_or(Some(()), |event| self.book.replay(&event).ok())
+    /// Has the book do what an event says, without matching; `None` if it does not fit. `owner` is that of the
+    /// order that the step is about.
+    pub(in crate::machine) fn follow(&mut self, event: &Event, owner: Owner) -> Option<()> {
+        event.in_book(owner).map_or(Some(()), |event| self.book.replay(&event).ok())
     }
 
     /// Takes an event of an intent's step that the book has done; `None` if it does not fit.
@@ -40,13 +41,16 @@ impl Market {
             (Event::Withdrawn { .. }, Action::Withdraw(_)) | (Event::Refused { .. }, _) => Some(()),
             (Event::Lifted { order, price, open, quantity }, Action::Amend(_)) => {
                 let mut order = self.leave(*order)?;
-                (order.filled.0.checked_add(open.0) == Some(quantity.0)).then_some(())?;
+                (order.used().0.checked_add(open.0) == Some(quantity.0)).then_some(())?;
                 order.limit = Some(*price);
                 (order.open, order.quantity) = (*open, *quantity);
                 order.status = order.resting_status();
                 self.take_in_hand(order, false, journal)
             }
             (Event::Traded(trade), Action::Place(_) | Action::Amend(_)) => self.trade(trade, journal),
+            (Event::Prevented(prevented), Action::Place(_) | Action::Amend(_)) => {
+                self.prevent(prevented, journal)
+            }
             (Event::Rested { order, side, price, open }, Action::Place(_) | Action::Amend(_)) => {
                 self.rest((*order, *side, *price, *open), journal)
             }
@@ -73,8 +77,9 @@ impl Market {
         self.remove(order, open, Reason::ExpireTime, journal)
     }
 
-    /// Whether a step left nothing half done.
-    pub(in crate::machine) fn is_settled(&self) -> bool {
+    /// A step is over; whether it left nothing half done. Accounts without an order need no number any more.
+    pub(in crate::machine) fn end_step(&mut self) -> bool {
+        self.owners.forget_idle();
         self.hand.is_none()
     }
 
@@ -122,6 +127,28 @@ impl Market {
         Some(())
     }
 
+    /// Two orders of one account lost as much.
+    fn prevent(&mut self, prevented: &Prevented, journal: &mut Journal) -> Option<()> {
+        let Prevented { quantity, .. } = *prevented;
+        let mut hand = self.hand.take().filter(|hand| hand.order.id == prevented.taker)?;
+        hand.tell(journal);
+        let taker = &mut hand.order;
+        let maker = self.orders.get_mut(&prevented.maker)?;
+        (maker.side != taker.side && maker.account == taker.account).then_some(())?;
+        maker.prevent(quantity, prevented.maker_open)?;
+        taker.prevent(quantity, prevented.taker_open)?;
+        journal.order(maker, None);
+        journal.order(taker, None);
+        self.touched.push((maker.side, maker.limit?));
+        if maker.open.is_zero() {
+            self.leave(prevented.maker)?;
+        }
+        if !hand.order.open.is_zero() {
+            self.hand = Some(hand);
+        }
+        Some(())
+    }
+
     fn rest(&mut self, rests: (OrderId, Side, Ticks, Lots), journal: &mut Journal) -> Option<()> {
         let mut hand = self.hand.take()?;
         let order = &hand.order;
@@ -136,7 +163,7 @@ impl Market {
     fn reduce(&mut self, id: OrderId, open: Lots, journal: &mut Journal) -> Option<()> {
         let order = self.orders.get_mut(&id)?;
         (open <= order.open && !open.is_zero()).then_some(())?;
-        order.quantity = Lots(order.filled.0.checked_add(open.0)?);
+        order.quantity = Lots(order.used().0.checked_add(open.0)?);
         order.open = open;
         self.touched.push((order.side, order.limit?));
         journal.order(order, None);
@@ -146,9 +173,8 @@ impl Market {
     fn remove(&mut self, id: OrderId, open: Lots, reason: Reason, journal: &mut Journal) -> Option<()> {
         let mut order = match self.hand.take() {
             Some(mut hand) => {
-                (hand.order.id == id).then_some(())?;
                 hand.tell(journal);
-                hand.order
+                self.removed_beside(hand, id, reason)?
             }
             None => self.leave(id)?,
         };
@@ -156,6 +182,19 @@ impl Market {
         order.close(closes_as(reason), reason);
         journal.order(&mut order, None);
         Some(())
+    }
+
+    /// The order that is removed while another may be in hand: that one, or a maker of its account that it would have
+    /// traded with.
+    fn removed_beside(&mut self, hand: Hand, id: OrderId, reason: Reason) -> Option<Order> {
+        if hand.order.id == id {
+            return Some(hand.order);
+        }
+        let maker = self.leave(id)?;
+        let own = maker.account == hand.order.account && maker.side != hand.order.side;
+        (own && reason == Reason::SelfTrade).then_some(())?;
+        self.hand = Some(hand);
+        Some(maker)
     }
 
     /// An order begins to rest.
@@ -169,10 +208,7 @@ impl Market {
         if let Origin::Command { session, number } = &order.origin {
             self.by_command.insert((session.id, *number), order.id);
         }
-        match self.by_account.get_mut(&order.account) {
-            Some(ids) => _ = ids.insert(order.id),
-            None => _ = self.by_account.insert(order.account.clone(), [order.id].into()),
-        }
+        self.owners.insert(&order.account, order.id);
         self.orders.insert(order.id, order);
     }
 
@@ -188,12 +224,7 @@ impl Market {
         if let Origin::Command { session, number } = &order.origin {
             self.by_command.remove(&(session.id, *number));
         }
-        if let Some(ids) = self.by_account.get_mut(&order.account) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_account.remove(&order.account);
-            }
-        }
+        self.owners.remove(&order.account, id);
         Some(order)
     }
 

@@ -8,21 +8,23 @@ mod decide;
 mod fold;
 mod order;
 mod orders;
+mod owners;
 mod parts;
 mod rules;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use order::{Order, OrderStatus};
 pub use rules::Rules;
 
 use orders::Orders;
+use owners::Owners;
 
 use super::intent::{Account, SessionId};
 use super::journal::LevelChange;
 use super::near::BuildNearHasher;
-use crate::book::{self, Book};
+use crate::book::{self, Book, Owner};
 use crate::machine::Caps;
 use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
 
@@ -33,7 +35,7 @@ pub struct Market {
     rules: Rules,
     book: Book,
     orders: Orders,
-    by_account: BTreeMap<Account, BTreeSet<OrderId>>,
+    owners: Owners,
     by_command: HashMap<(SessionId, u64), OrderId, BuildNearHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     last_price: Option<Ticks>,
@@ -63,7 +65,7 @@ impl Market {
             rules,
             book: Book::new().with_max_orders(Caps::default().open_orders),
             orders: Orders::default(),
-            by_account: BTreeMap::new(),
+            owners: Owners::default(),
             by_command: HashMap::default(),
             by_expiry: BTreeSet::new(),
             last_price: None,
@@ -110,9 +112,12 @@ impl Market {
 
     /// An account's resting orders after an id, by id.
     pub fn orders_of(&self, account: &str, after: OrderId) -> impl Iterator<Item = &Order> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let ids = self.by_account.get(account).into_iter();
-        ids.flat_map(move |ids| ids.range((Excluded(after), Unbounded))).filter_map(|id| self.orders.get(id))
+        self.owners.orders_of(account, after).filter_map(|id| self.orders.get(id))
+    }
+
+    /// Whose the orders of an account are in the book, until the step ends or for as long as one rests.
+    pub(super) fn owner(&mut self, account: &Account) -> Owner {
+        self.owners.of(account)
     }
 
     /// Price of the last trade.

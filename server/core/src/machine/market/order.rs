@@ -1,7 +1,7 @@
 //! An order's life: what it asked for and what has become of it.
 
 use crate::machine::{Account, Intent, Origin, Place};
-use crate::types::{Lots, Micros, OrderId, Position, Reason, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 pub use crate::types::OrderStatus;
 
@@ -22,10 +22,14 @@ pub struct Order {
     pub time_in_force: TimeInForce,
     /// Whether it was not to take.
     pub post_only: bool,
-    /// Total quantity, what was filled included.
+    /// What it asked for between orders of its account.
+    pub self_trade: SelfTrade,
+    /// Total quantity: what is filled, prevented, open and cancelled.
     pub quantity: Lots,
     /// Quantity filled.
     pub filled: Lots,
+    /// Quantity that it lost rather than trade it with its own account.
+    pub prevented: Lots,
     /// Quantity open; zero once closed.
     pub open: Lots,
     /// Sum over its fills of price times quantity, in ticks times lots.
@@ -56,8 +60,10 @@ impl Order {
             limit: place.limit,
             time_in_force: place.time_in_force,
             post_only: place.post_only,
+            self_trade: place.self_trade,
             quantity: place.quantity,
             filled: Lots::ZERO,
+            prevented: Lots::ZERO,
             open: place.quantity,
             value: 0,
             status: OrderStatus::Pending,
@@ -87,8 +93,29 @@ impl Order {
         self.open = open;
         self.filled = Lots(self.filled.0.checked_add(quantity.0)?);
         self.value = self.value.saturating_add(u128::from(price.0) * u128::from(quantity.0));
-        self.status = if open.is_zero() { OrderStatus::Filled } else { OrderStatus::PartiallyFilled };
+        match (open.is_zero(), self.prevented.is_zero()) {
+            (false, _) => self.status = OrderStatus::PartiallyFilled,
+            (true, true) => self.status = OrderStatus::Filled,
+            (true, false) => self.close(OrderStatus::Cancelled, Reason::SelfTrade),
+        }
         Some(())
+    }
+
+    /// Loses what it would have traded with its own account; `None` if the open rest does not follow from what was.
+    pub(super) fn prevent(&mut self, quantity: Lots, open: Lots) -> Option<()> {
+        (self.open.0.checked_sub(quantity.0)? == open.0).then_some(())?;
+        self.open = open;
+        self.prevented = Lots(self.prevented.0.checked_add(quantity.0)?);
+        if open.is_zero() {
+            self.close(OrderStatus::Cancelled, Reason::SelfTrade);
+        }
+        Some(())
+    }
+
+    /// What was filled or prevented of it: this much of its quantity is neither open nor cancelled.
+    #[must_use]
+    pub fn used(&self) -> Lots {
+        Lots(self.filled.0.saturating_add(self.prevented.0))
     }
 
     /// Closes it with what was filled so far.

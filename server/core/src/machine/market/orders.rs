@@ -85,15 +85,7 @@ mod tests {
     }
 
     fn order(number: u64, quantity: u64) -> Order {
-        let place = Place {
-            side: Side::Buy,
-            limit: Some(Ticks(1)),
-            quantity: Lots(quantity),
-            time_in_force: TimeInForce::Gtc,
-            post_only: false,
-            expires: None,
-            sequence_by: None,
-        };
+        let place = Place::new(Side::Buy, Some(Ticks(1)), Lots(quantity), TimeInForce::Gtc);
         let (origin, action) = (Origin::Request("r".into()), Action::Place(place));
         let request = Request { account: "a".into(), origin, body_hash: 0, action };
         Order::pending(id(number), &Intent { request, based_on: Micros(0), accepted: Micros(0) }, &place)

@@ -42,9 +42,9 @@ impl Market {
 
     /// An order rests at the back of its level. It is filed with all others.
     fn restore(&mut self, order: Order) -> Option<()> {
-        let rested =
-            Event::Rested { order: order.id, side: order.side, price: order.limit?, open: order.open };
-        self.book.replay(&rested).ok()?;
+        let owner = self.owners.of(&order.account);
+        let (id, side, open) = (order.id, order.side, order.open);
+        self.book.replay(&Event::Rested { order: id, side, price: order.limit?, open, owner }).ok()?;
         self.orders.push(order);
         Some(())
     }
@@ -61,8 +61,8 @@ impl Market {
                 by_command.push(((session.id, *number), order.id));
             }
         }
-        let sets = by_account.into_iter().map(|(account, ids)| (account.clone(), ids.into_iter().collect()));
-        self.by_account = sets.collect();
+        self.owners.fill(by_account);
+        self.owners.forget_idle();
         self.by_expiry = self.orders.iter().filter_map(|order| Some((order.expires?, order.id))).collect();
         // Neighbours in the map come one after the other.
         by_command.sort_unstable_by_key(|((session, number), _)| (session.0, *number));

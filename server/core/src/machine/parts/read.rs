@@ -11,7 +11,9 @@ use crate::machine::table::joined;
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, Ticks, TimeInForce};
+use crate::types::{
+    Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, TimeInForce,
+};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
 /// into no such state.
@@ -141,7 +143,9 @@ impl Part {
     fn order(&mut self, order: record::OpenOrder) -> Option<Order> {
         let (side, time_in_force) = (side_from_wire(order.side())?, order.time_in_force());
         let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
-        let open = order.quantity.checked_sub(order.filled).filter(|open| rests && *open > 0)?;
+        let self_trade = SelfTrade::try_from(order.self_trade).ok().filter(|it| *it != SelfTrade::Allow)?;
+        let used = order.filled.checked_add(order.prevented)?;
+        let open = order.quantity.checked_sub(used).filter(|open| rests && *open > 0)?;
         let (position, updated) = self.before_start(order.position, order.updated_us)?;
         let account = self.accounts.get(order.account as usize)?.clone();
         let origin = match order.session.checked_sub(1) {
@@ -161,8 +165,10 @@ impl Part {
             limit: Some(Ticks(order.price)),
             time_in_force,
             post_only: order.post_only,
+            self_trade,
             quantity: Lots(order.quantity),
             filled: Lots(order.filled),
+            prevented: Lots(order.prevented),
             open: Lots(open),
             value: joined(order.value_low, order.value_high),
             status: OrderStatus::Open,

@@ -13,7 +13,7 @@ use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
     Place, Request, Rules, Session, Target, Unconsumed, VoterChange,
 };
-use crate::types::{Lots, OrderId, Side, Ticks, TimeInForce};
+use crate::types::{Lots, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
 const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
@@ -154,20 +154,22 @@ impl World {
                 rules: rules(),
                 voters: vec![NODES[0]],
             }),
-            more => Action::Place(Place {
-                side,
-                limit: (more != 9).then_some(Ticks(1 + u64::from(c % 32))),
-                quantity: Lots(1 + u64::from(d)),
-                time_in_force: match more {
+            more => {
+                let limit = (more != 9).then_some(Ticks(1 + u64::from(c % 32)));
+                let time_in_force = match more {
                     10 => TimeInForce::Gtd,
                     9 | 11 => TimeInForce::Ioc,
                     12 => TimeInForce::Fok,
                     _ => TimeInForce::Gtc,
-                },
-                post_only: more == 13,
-                expires: (more == 10).then(|| Micros(self.clock + 50_000 * u64::from(a))),
-                sequence_by: (more == 14).then_some(Micros(self.clock)),
-            }),
+                };
+                Action::Place(Place {
+                    post_only: more == 13,
+                    expires: (more == 10).then(|| Micros(self.clock + 50_000 * u64::from(a))),
+                    sequence_by: (more == 14).then_some(Micros(self.clock)),
+                    self_trade: SelfTrade::try_from(i32::from(d % 5)).unwrap(),
+                    ..Place::new(side, limit, Lots(1 + u64::from(d)), time_in_force)
+                })
+            }
         }
     }
 }
@@ -279,15 +281,7 @@ fn spoilt(spoil: impl FnOnce(&mut StatePart)) -> Option<State> {
     let mut state = State::new(empty_market(), voters(), OLD);
     let mut batch = state.begin(1, Micros(50), Position(0)).unwrap();
     for counter in 1..=2 {
-        let place = Place {
-            side: Side::Buy,
-            limit: Some(Ticks(10)),
-            quantity: Lots(5),
-            time_in_force: TimeInForce::Gtc,
-            post_only: false,
-            expires: None,
-            sequence_by: None,
-        };
+        let place = Place::new(Side::Buy, Some(Ticks(10)), Lots(5), TimeInForce::Gtc);
         let request = Request {
             account: "a".into(),
             origin: Origin::Request(counter.to_string().into()),
@@ -333,6 +327,9 @@ fn what_no_state_has_is_refused() {
         |part| part.orders[0].updated_us = 51,
         |part| part.orders[0].session = 1,
         |part| part.orders[0].number = 1,
+        |part| part.orders[0].self_trade = SelfTrade::Allow.into(),
+        |part| part.orders[0].self_trade = 99,
+        |part| part.orders[0].prevented = 5,
         |part| part.orders[1].side = record::Side::Sell.into(),
         |part| part.orders[1].quantity = u64::MAX,
         |part| part.orders.push(part.orders[0].clone()),
@@ -368,14 +365,10 @@ fn parts_of_a_large_state_are_many_and_none_is_too_large() {
     for first in (1..=20_000_u64).step_by(1_000) {
         let mut batch = state.begin(1, Micros(first), Position(0)).unwrap();
         for counter in first..first + 1_000 {
+            let limit = Some(Ticks(1 + counter % 1_000));
             let place = Place {
-                side: Side::Sell,
-                limit: Some(Ticks(1 + counter % 1_000)),
-                quantity: Lots(1_000_000),
-                time_in_force: TimeInForce::Gtd,
-                post_only: false,
                 expires: Some(Micros(u64::MAX - counter)),
-                sequence_by: None,
+                ..Place::new(Side::Sell, limit, Lots(1_000_000), TimeInForce::Gtd)
             };
             // More sessions than are remembered, so that the floor rises.
             let account = format!("account {}", counter % 3_000);

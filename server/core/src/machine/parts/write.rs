@@ -11,13 +11,16 @@ use crate::machine::table::{Table, halves};
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
 };
-use crate::types::{Micros, NodeId, OrderId, Position, Ticks};
+use crate::types::{Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
 
 /// More than an entry takes at most: its fields with their tags, its length, and what it adds to the
 /// part's tables; texts are counted as they are.
 const SMALL_BYTES: usize = 80;
 const COMMAND_BYTES: usize = 61;
 const ORDER_BYTES: usize = 204;
+
+/// The same for what few orders have.
+const PREVENTION_BYTES: usize = 15;
 
 /// The number of an order in its part.
 const ORDER_FIELD: u32 = 9;
@@ -142,7 +145,9 @@ impl Writer {
             Origin::Request(_) => 0,
             Origin::Command { session, .. } => session.name.len(),
         };
-        self.make_room(ORDER_BYTES + order.account.len() + request_id.len() + session);
+        let prevents = order.self_trade != SelfTrade::Unspecified || !order.prevented.is_zero();
+        let few = if prevents { PREVENTION_BYTES } else { 0 };
+        self.make_room(ORDER_BYTES + few + order.account.len() + request_id.len() + session);
         let (session, number) = match &order.origin {
             Origin::Request(_) => (0, 0),
             Origin::Command { session, number } => (1 + self.sessions.index(session), *number),
@@ -168,6 +173,8 @@ impl Writer {
             expires_us: order.expires.map_or(0, |at| at.0),
             updated_us: order.updated.0,
             position: order.position.0,
+            self_trade: order.self_trade.into(),
+            prevented: order.prevented.0,
         };
         message::encode(ORDER_FIELD, &record, &mut self.orders);
     }

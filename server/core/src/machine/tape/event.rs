@@ -3,7 +3,7 @@
 use prost::encoding::encoded_len_varint;
 
 use super::super::OrderStatus;
-use crate::book::{self, Trade};
+use crate::book::{self, Owner, Prevented, Removal, Trade};
 use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks};
 
 /// Why a step was taken.
@@ -48,6 +48,8 @@ pub enum Event {
     Nothing,
     /// Two orders traded; who has nothing open is FILLED and gone.
     Traded(Trade),
+    /// Two orders of one account lost as much, rather than trade it; who has nothing open is CANCELLED and gone.
+    Prevented(Prevented),
     /// What is open of an order rests at the back of its level.
     Rested {
         /// The order.
@@ -100,7 +102,7 @@ pub enum Event {
 pub fn closes_as(reason: Reason) -> OrderStatus {
     match reason {
         Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
-        Reason::Requested | Reason::NoLiquidity => OrderStatus::Cancelled,
+        Reason::Requested | Reason::NoLiquidity | Reason::SelfTrade => OrderStatus::Cancelled,
         _ => OrderStatus::Rejected,
     }
 }
@@ -115,6 +117,11 @@ impl Event {
                 let ids = encoded_len_varint(trade.maker.counter) + encoded_len_varint(trade.taker.counter);
                 6 + ids + [trade.price.0, trade.quantity.0].map(encoded_len_varint).iter().sum::<usize>()
             }
+            Self::Prevented(prevented) => {
+                let Prevented { maker, taker, quantity, .. } = prevented;
+                let numbers = [maker.counter, taker.counter, quantity.0, quantity.0, quantity.0];
+                6 + numbers.map(encoded_len_varint).iter().sum::<usize>()
+            }
             Self::Rested { price, open, .. } => {
                 4 + [price.0, open.0].map(encoded_len_varint).iter().sum::<usize>()
             }
@@ -125,15 +132,22 @@ impl Event {
         }
     }
 
-    /// What the book has to do for it; `None` if that is nothing.
+    /// What the book has to do for it; `None` if that is nothing. `owner` is that of the order that the step is
+    /// about.
     #[must_use]
-    pub fn in_book(&self) -> Option<book::Event> {
+    pub fn in_book(&self, owner: Owner) -> Option<book::Event> {
         Some(match *self {
             Self::Traded(trade) => book::Event::Traded(trade),
-            Self::Rested { order, side, price, open } => book::Event::Rested { order, side, price, open },
+            Self::Prevented(prevented) => book::Event::Prevented(prevented),
+            Self::Rested { order, side, price, open } => {
+                book::Event::Rested { order, side, price, open, owner }
+            }
             Self::Reduced { order, open } => book::Event::Reduced { order, open },
             Self::Lifted { order, price, open, .. } => book::Event::Lifted { order, price, open },
-            Self::Removed { order, open, .. } => book::Event::Removed { order, open },
+            Self::Removed { order, open, reason } => {
+                let why = if reason == Reason::SelfTrade { Removal::SelfTrade } else { Removal::Cancelled };
+                book::Event::Removed { order, open, why }
+            }
             _ => return None,
         })
     }

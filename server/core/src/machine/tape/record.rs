@@ -5,7 +5,7 @@ use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 
 use super::{Batch, Cause, Event, Seal, Step};
-use crate::book::Trade;
+use crate::book::{Prevented, Trade};
 use crate::format::Format;
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks};
 
@@ -24,6 +24,7 @@ mod kind {
     pub const VOTERS_CHANGED: u64 = 11;
     pub const MARKET_CREATED: u64 = 12;
     pub const NODE_CHANGED: u64 = 13;
+    pub const PREVENTED: u64 = 14;
 }
 
 /// The kinds of causes.
@@ -158,6 +159,11 @@ impl Writer {
                 self.id(taker);
                 self.put([price.0, quantity.0, maker_open.0, taker_open.0]);
             }
+            Event::Prevented(Prevented { maker, taker, quantity, maker_open, taker_open }) => {
+                self.about(kind::PREVENTED, maker, []);
+                self.id(taker);
+                self.put([quantity.0, maker_open.0, taker_open.0]);
+            }
             Event::Rested { order, side, price, open } => {
                 self.about(kind::RESTED, order, [u64::from(side == Side::Sell), price.0, open.0]);
             }
@@ -216,6 +222,13 @@ impl Reader<'_> {
                 maker: self.id()?,
                 taker: self.id()?,
                 price: self.price()?,
+                quantity: self.lots()?,
+                maker_open: self.lots()?,
+                taker_open: self.lots()?,
+            }),
+            kind::PREVENTED => Event::Prevented(Prevented {
+                maker: self.id()?,
+                taker: self.id()?,
                 quantity: self.lots()?,
                 maker_open: self.lots()?,
                 taker_open: self.lots()?,

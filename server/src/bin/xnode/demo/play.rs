@@ -11,7 +11,7 @@ use xbook_proto::v1::trading_service_client::TradingServiceClient;
 use xbook_proto::v1::{
     CreateMarketRequest, GetDigestRequest, GetMarketRequest, GetOrderBookRequest, GetOrderBookResponse,
     Lease, ListLeasesRequest, ListTradesRequest, MarketRules, NewOrder, PlaceOrderRequest,
-    PlaceOrderResponse, Side, Trade,
+    PlaceOrderResponse, SelfTradePrevention, Side, Trade,
 };
 
 use super::nodes::About;
@@ -111,7 +111,13 @@ async fn lease(node: &Channel) -> Result<Lease, Status> {
 }
 
 async fn create_market(channel: &Channel) -> Result<(), Status> {
-    let rules = MarketRules { tick_size: "0.01".into(), lot_size: "0.001".into(), ..MarketRules::default() };
+    // One account plays all parts.
+    let rules = MarketRules {
+        tick_size: "0.01".into(),
+        lot_size: "0.001".into(),
+        default_self_trade_prevention: SelfTradePrevention::Allow.into(),
+        ..MarketRules::default()
+    };
     let request = CreateMarketRequest {
         request_id: "demo-market".into(),
         market: MARKET.into(),

@@ -11,7 +11,7 @@ use std::hint::black_box;
 
 use anyhow::{Result, ensure};
 use rand_mt::Mt;
-use xbook::book::{Book, Command, Event, Resting, Style};
+use xbook::book::{Book, Command, Event, NewOrder, Owner, Prevention, Resting, Style};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
 
 use super::{Effort, memory};
@@ -148,13 +148,7 @@ impl Cell {
         let id = OrderId { node: NodeId(0x5eed + self.next % 3), counter: self.next / 3 + 1 };
         let price = BEST_SELL + self.below(self.levels as usize) as u64;
         self.resting.push((id, price, QUANTITY));
-        Command::Place {
-            id,
-            side: Side::Sell,
-            limit: Some(Ticks(price)),
-            quantity: Lots(QUANTITY),
-            style: Style::Rest,
-        }
+        Command::Place(NewOrder::new(id, Side::Sell, Some(Ticks(price)), Lots(QUANTITY), Style::Rest))
     }
 
     fn command(&mut self, operation: Operation) -> Command {
@@ -168,17 +162,19 @@ impl Cell {
                 let place = self.below(self.resting.len());
                 let (id, price, quantity) = &mut self.resting[place];
                 *quantity = if operation == Operation::AmendDown { *quantity - 1 } else { *quantity + 1 };
-                Command::Amend { id: *id, price: Ticks(*price), open: Lots(*quantity), post_only: false }
+                Command::Amend {
+                    id: *id,
+                    price: Ticks(*price),
+                    open: Lots(*quantity),
+                    post_only: false,
+                    prevention: Prevention::Allow,
+                }
             }
             Operation::Take(makers) => {
                 self.next += 1;
-                Command::Place {
-                    id: OrderId { node: NodeId(0x5eed + self.next % 3), counter: self.next / 3 + 1 },
-                    side: Side::Buy,
-                    limit: None,
-                    quantity: Lots(QUANTITY * makers as u64),
-                    style: Style::Cancel,
-                }
+                let id = OrderId { node: NodeId(0x5eed + self.next % 3), counter: self.next / 3 + 1 };
+                let quantity = Lots(QUANTITY * makers as u64);
+                Command::Place(NewOrder::new(id, Side::Buy, None, quantity, Style::Cancel))
             }
         }
     }
@@ -204,7 +200,7 @@ impl Cell {
             self.events.clear();
             let result = black_box(self.book.apply(command, &mut self.events));
             // A new order that is removed had nothing to take, or too little.
-            let short = matches!(command, Command::Place { .. })
+            let short = matches!(command, Command::Place(_))
                 && matches!(self.events.last(), Some(Event::Removed { .. }));
             wrong += usize::from(result.is_err() || short);
             after();
@@ -277,7 +273,7 @@ fn rebuild(cell_name: &str, size: usize, levels: u32, effort: Effort) -> Result<
         let mut rebuilt = Book::with_capacity(size);
         for order in &orders {
             let Resting { id, side, price, open } = *order;
-            rebuilt.replay(&Event::Rested { order: id, side, price, open })?;
+            rebuilt.replay(&Event::Rested { order: id, side, price, open, owner: Owner::NOBODY })?;
         }
         rates.push(size as f64 / watch.elapsed().as_secs_f64());
         row.verified = rebuilt.digest() == book.digest();

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use xbook_proto::v1::{GetNodeResponse, MarketRules};
+use xbook_proto::v1::{GetNodeResponse, MarketRules, SelfTradePrevention};
 use xbook_tests::client::{Crowd, Flow};
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::{Address, Usage};
@@ -159,7 +159,13 @@ fn span_of(seconds: Duration) -> Span {
 
 /// Runs a workload on a market of its own, and checks every promise.
 async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: Duration) -> Result<Row> {
-    let rules = MarketRules { tick_size: "1".into(), lot_size: "1".into(), ..MarketRules::default() };
+    // Accounts trade with themselves here.
+    let rules = MarketRules {
+        tick_size: "1".into(),
+        lot_size: "1".into(),
+        default_self_trade_prevention: SelfTradePrevention::Allow.into(),
+        ..MarketRules::default()
+    };
     cluster.create_market(market, rules, &cluster.running().collect::<Vec<_>>()).await?;
     let holder = cluster.holder(market).await?;
     let addresses: Vec<Address> = match workload.place {

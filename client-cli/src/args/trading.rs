@@ -1,0 +1,134 @@
+//! The verbs that place, change and cancel orders.
+
+use clap::{Args, ValueEnum};
+
+use super::RequestArgs;
+use super::values::{Expiry, Price};
+
+/// `buy` and `sell`.
+#[derive(Debug, Clone, Args)]
+pub struct PlaceArgs {
+    /// How much, in base currency.
+    #[arg(allow_negative_numbers = true)]
+    pub quantity: String,
+    /// The market, such as BTC/USDT.
+    pub market: String,
+    /// The limit price in quote currency, or `mkt` for whatever rests in the book.
+    #[arg(value_name = "PRICE|mkt", allow_negative_numbers = true)]
+    pub price: Price,
+    /// How long the order stays in force [default: gtc with a price, ioc with mkt, gtd with --expires].
+    #[arg(long, value_enum)]
+    pub tif: Option<Tif>,
+    /// Reject the order rather than take what rests.
+    #[arg(long)]
+    pub post_only: bool,
+    /// When the order expires: a time such as 2030-01-31T12:00:00Z, or a duration such as 10m.
+    #[arg(long, value_name = "WHEN", required_if_eq("tif", "gtd"))]
+    pub expires: Option<Expiry>,
+    /// What happens when it would trade with an order of your own [default: the market's rule].
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub self_trade: Option<SelfTradeArg>,
+    /// Answer as soon as the order is on the node's disk, before its outcome is known.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// Times in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Tif {
+    /// Good till cancelled.
+    Gtc,
+    /// Good till the time given with --expires.
+    Gtd,
+    /// Immediate or cancel: what does not trade at once is cancelled.
+    Ioc,
+    /// Fill or kill: all at once, or not at all.
+    Fok,
+}
+
+/// What happens between orders of one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SelfTradeArg {
+    /// What is left of the order that comes in is cancelled.
+    CancelTaker,
+    /// The resting order is cancelled, and the other one goes on.
+    CancelMaker,
+    /// Both are cancelled.
+    CancelBoth,
+    /// Both lose the smaller of their open quantities, and nobody trades.
+    Decrement,
+}
+
+/// What happens between orders of one account, as a market's rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DefaultSelfTradeArg {
+    /// What is left of the order that comes in is cancelled.
+    CancelTaker,
+    /// The resting order is cancelled, and the other one goes on.
+    CancelMaker,
+    /// Both are cancelled.
+    CancelBoth,
+    /// Both lose the smaller of their open quantities, and nobody trades.
+    Decrement,
+    /// They trade.
+    Allow,
+}
+
+/// `amend`.
+#[derive(Debug, Clone, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
+pub struct AmendArgs {
+    /// The market.
+    pub market: String,
+    /// The order's id.
+    pub order: String,
+    /// The new limit price.
+    #[arg(long, allow_negative_numbers = true)]
+    pub price: Option<String>,
+    /// The new total quantity, what was filled included.
+    #[arg(long, value_name = "TOTAL", conflicts_with = "open", allow_negative_numbers = true)]
+    pub quantity: Option<String>,
+    /// The new open quantity, whatever was filled.
+    #[arg(long, value_name = "OPEN", allow_negative_numbers = true)]
+    pub open: Option<String>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `cancel`.
+#[derive(Debug, Clone, Args)]
+pub struct CancelArgs {
+    /// The market.
+    pub market: String,
+    /// The order's id.
+    pub order: String,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `cancel-all`.
+#[derive(Debug, Clone, Args)]
+pub struct CancelAllArgs {
+    /// The market, or `all` for all that there are.
+    pub market: String,
+    /// Only the orders of this side.
+    #[arg(long, value_enum)]
+    pub side: Option<SideArg>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// A side of the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SideArg {
+    /// The bids.
+    Buy,
+    /// The asks.
+    Sell,
+}

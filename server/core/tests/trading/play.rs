@@ -1,0 +1,217 @@
+//! Plays a row: reads its words, has a state decide, another one follow, and writes down what they say.
+
+use std::collections::BTreeMap;
+
+use xbook_core::book::{Resting, Trade};
+use xbook_core::decimal::Grid;
+use xbook_core::machine::{
+    Action, Amend, Batch, Cause, Event, Intent, Machine, Market, NewSize, Origin, Place, Request, Rules,
+    State, Target,
+};
+use xbook_core::types::{
+    Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+};
+
+/// Name, market, start, commands, events, book.
+pub type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+
+const NODE: NodeId = NodeId(1);
+
+/// T1 is a second, so that batches at one time of a row have room for times of their own.
+const SECOND: u64 = 1_000_000;
+
+/// Plays a row, and panics with its name if it ends otherwise.
+pub fn play(row: &Row) {
+    let (name, market, start, commands, events, book) = *row;
+    let mut table = Table::new(market);
+    table.run(start);
+    table.said.clear();
+    table.run(commands);
+    assert_eq!(table.said.join("; "), events, "{name}: events");
+    assert_eq!(table.book(), book, "{name}: book");
+}
+
+struct Table {
+    holder: State,
+    follower: State,
+    time: Micros,
+    counter: u64,
+    names: BTreeMap<String, OrderId>,
+    said: Vec<String>,
+}
+
+impl Table {
+    fn new(market: &str) -> Self {
+        let one = Grid::new("1".parse().unwrap()).unwrap();
+        let mut rules = Rules::new(one, one);
+        for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
+            match setting.split_once(' ').unwrap() {
+                ("default", way) => rules.self_trade = self_trade(way).unwrap(),
+                other => panic!("{other:?}?"),
+            }
+        }
+        let market = || Machine::Market(Box::new(Market::new("A/B".into(), rules.clone())));
+        let state = || State::new(market(), vec![NODE], [0; 32]);
+        let (holder, follower) = (state(), state());
+        let (names, said) = (BTreeMap::new(), Vec::new());
+        Self { holder, follower, time: Micros(0), counter: 0, names, said }
+    }
+
+    fn run(&mut self, commands: &str) {
+        for command in commands.split("; ").filter(|command| !command.is_empty()) {
+            let words: Vec<&str> = command.split(' ').collect();
+            let action = match words[0] {
+                "time" => {
+                    self.time = time(words[1]);
+                    None
+                }
+                "amend" => Some((account(words[1]), Action::Amend(self.amend(&words[1..])))),
+                "cancel" => Some((account(words[1]), Action::Cancel(Target::Order(self.names[words[1]])))),
+                name => {
+                    self.names.insert(name.to_owned(), id(self.counter + 1));
+                    Some((account(name), Action::Place(place(&words[1..]))))
+                }
+            };
+            self.batch(action);
+        }
+    }
+
+    fn amend(&self, words: &[&str]) -> Amend {
+        let mut amend = Amend { target: Target::Order(self.names[words[0]]), price: None, size: None };
+        for word in &words[1..] {
+            match word.split_once('=').unwrap() {
+                ("price", price) => amend.price = Some(Ticks(number(price))),
+                ("open", open) => amend.size = Some(NewSize::Open(Lots(number(open)))),
+                ("total", total) => amend.size = Some(NewSize::Total(Lots(number(total)))),
+                other => panic!("{other:?}?"),
+            }
+        }
+        amend
+    }
+
+    /// A batch of one intent, or of none: decided, written, read back and followed.
+    fn batch(&mut self, action: Option<(String, Action)>) {
+        let mut builder = self.holder.begin(1, self.time, Position(0)).unwrap();
+        let intent = action.map(|(account, action)| {
+            self.counter += 1;
+            let origin = Origin::Request(self.counter.to_string().into());
+            let request = Request { account: account.into(), origin, body_hash: 0, action };
+            Intent { request, based_on: Micros(self.time.0.max(1)), accepted: Micros(0) }
+        });
+        if let Some(intent) = &intent {
+            self.holder.sequence(&mut builder, id(self.counter), intent, &()).unwrap();
+        }
+        let batch = self.holder.end(builder);
+        let batch = Batch::from_record(&batch.to_record()).unwrap();
+        self.follower.apply(&batch, |_| intent.as_ref()).unwrap();
+        assert_eq!(self.follower.digest(), self.holder.digest());
+        let books = [&self.holder, &self.follower].map(|state| state.machine.market().unwrap().book());
+        for book in books {
+            assert_eq!(book.audit(), Ok(()));
+            assert_eq!(book.digest(), books[0].digest());
+        }
+        for (cause, events) in batch.steps() {
+            let places = intent.as_ref().is_some_and(|it| matches!(it.request.action, Action::Place(_)));
+            let of = matches!(cause, Cause::Intent(_)) && places;
+            let said: Vec<String> = events.iter().filter_map(|event| self.say(event, of)).collect();
+            self.said.extend(said);
+        }
+    }
+
+    fn say(&self, event: &Event, places: bool) -> Option<String> {
+        Some(match *event {
+            Event::Accepted { .. } => return None,
+            Event::Refused { reason } => {
+                let late = matches!(reason, Reason::ExpireTime | Reason::SequenceBy);
+                let status = if late { "EXPIRED" } else { "REJECTED" };
+                match places {
+                    true => format!("{} {status} {}", self.name(id(self.counter)), word(reason)),
+                    false => format!("refused {}", word(reason)),
+                }
+            }
+            Event::Traded(Trade { maker, taker, price, quantity, .. }) => {
+                format!("{}@{} {}/{}", quantity.0, price.0, self.name(maker), self.name(taker))
+            }
+            Event::Prevented(it) => format!(
+                "Prevented {} {}/{} left {}/{}",
+                it.quantity.0,
+                self.name(it.maker),
+                self.name(it.taker),
+                it.maker_open.0,
+                it.taker_open.0
+            ),
+            Event::Rested { order, price, open, .. } => {
+                format!("Rested {} {}@{}", self.name(order), open.0, price.0)
+            }
+            Event::Reduced { order, open } => format!("Reduced {} {}", self.name(order), open.0),
+            Event::Lifted { order, price, open, .. } => {
+                format!("Lifted {} {}@{}", self.name(order), open.0, price.0)
+            }
+            Event::Removed { order, open, reason } => {
+                format!("Removed {} {} {}", self.name(order), open.0, word(reason))
+            }
+            ref other => panic!("{other:?}?"),
+        })
+    }
+
+    fn name(&self, order: OrderId) -> &str {
+        self.names.iter().find(|(_, id)| **id == order).map(|(name, _)| name).unwrap()
+    }
+
+    fn book(&self) -> String {
+        let book = self.follower.machine.market().unwrap().book();
+        let side = |side, word: &str| {
+            let order = |it: Resting| format!("{} {}@{}", self.name(it.id), it.open.0, it.price.0);
+            let orders: Vec<String> = book.orders(side).map(order).collect();
+            (!orders.is_empty()).then(|| format!("{word} {}", orders.join(", ")))
+        };
+        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S")];
+        sides.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn id(counter: u64) -> OrderId {
+    OrderId { node: NODE, counter }
+}
+
+fn account(name: &str) -> String {
+    name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned()
+}
+
+fn place(words: &[&str]) -> Place {
+    let side = if words[0] == "B" { Side::Buy } else { Side::Sell };
+    let (quantity, limit) = match words[1].split_once('@') {
+        Some((quantity, price)) => (quantity, Some(Ticks(number(price)))),
+        None => (words[1], None),
+    };
+    let usual = if limit.is_some() { TimeInForce::Gtc } else { TimeInForce::Ioc };
+    let mut place = Place::new(side, limit, Lots(number(quantity)), usual);
+    for word in &words[2..] {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("IOC", _) => place.time_in_force = TimeInForce::Ioc,
+            ("FOK", _) => place.time_in_force = TimeInForce::Fok,
+            ("PO", _) => place.post_only = true,
+            ("exp", at) => {
+                (place.time_in_force, place.expires) = (TimeInForce::Gtd, Some(time(at)));
+            }
+            (way, _) => place.self_trade = self_trade(way).unwrap(),
+        }
+    }
+    place
+}
+
+fn self_trade(way: &str) -> Option<SelfTrade> {
+    SelfTrade::from_str_name(&format!("SELF_TRADE_{way}"))
+}
+
+fn word(reason: Reason) -> &'static str {
+    reason.as_str_name().trim_start_matches("REASON_")
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap()
+}
+
+fn time(text: &str) -> Micros {
+    Micros(number(&text[1..]) * SECOND)
+}
