@@ -133,7 +133,7 @@ impl<B> MakeSpan<B> for CallSpan {
 /// logged would be made for nobody.
 fn has_span(path: &str) -> bool {
     let method = path.rsplit('/').next().unwrap_or_default();
-    let is_stream = method == "Trade" || method.starts_with("Stream");
+    let is_stream = ["Trade", "Subscribe"].contains(&method) || method.starts_with("Stream");
     is_stream
         || tracing::enabled!(tracing::Level::DEBUG)
         || tracing::enabled!(target: "xbook::api", tracing::Level::DEBUG)

@@ -23,7 +23,7 @@ pub(super) struct Waiting {
     accepted: usize,
     /// The calls' requests with an id whose outcome is not committed yet: the first one with each. The tape
     /// decides about repeats, whichever node they reach; this only lets one that is answered before that be
-    /// told the first one's order.
+    /// told the first one's order. As all here, no more than intents may wait.
     on_their_way: HashMap<Key, First>,
 }
 
