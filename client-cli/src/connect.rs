@@ -8,6 +8,7 @@ use tonic::{Request, Response};
 use xbook_proto::v1::GetMarketRequest;
 use xbook_proto::v1::cluster_service_client::ClusterServiceClient;
 use xbook_proto::v1::market_data_service_client::MarketDataServiceClient;
+use xbook_proto::v1::subscription_service_client::SubscriptionServiceClient;
 use xbook_proto::v1::trading_service_client::TradingServiceClient;
 
 use crate::args::Global;
@@ -41,6 +42,10 @@ impl Client {
 
     pub fn market_data(&self) -> MarketDataServiceClient<Channel> {
         MarketDataServiceClient::new(self.channel.clone())
+    }
+
+    pub fn subscriptions(&self) -> SubscriptionServiceClient<Channel> {
+        SubscriptionServiceClient::new(self.channel.clone())
     }
 
     pub fn cluster(&self) -> ClusterServiceClient<Channel> {

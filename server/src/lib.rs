@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod history;
 pub mod layers;
+pub mod mirror;
 pub mod node;
 pub mod peer;
 pub mod store;

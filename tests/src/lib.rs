@@ -3,6 +3,7 @@
 pub mod client;
 pub mod clock;
 pub mod cluster;
+pub mod fuzz;
 pub mod model;
 pub mod naive;
 pub mod network;

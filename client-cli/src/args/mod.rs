@@ -1,5 +1,6 @@
 //! The command line, as types that can't be wrong.
 
+mod data;
 mod trading;
 mod values;
 
@@ -9,10 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tonic::metadata::AsciiMetadataValue;
 
+pub use data::{
+    BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
+};
 pub use trading::{
     AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, PlaceArgs, SelfTradeArg, SideArg, Tif,
 };
-pub use values::{Expiry, NodeUrl, Price};
+pub use values::{Expiry, NodeUrl, Past, Price};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -93,18 +97,28 @@ pub enum Command {
     Amend(AmendArgs),
     /// Cancel a resting order.
     Cancel(CancelArgs),
-    /// Cancel all your resting orders in a market.
+    /// Cancel all your resting orders, in a market or in all.
     CancelAll(CancelAllArgs),
     /// Show one of your orders, open or closed.
     Order(OrderArgs),
-    /// List your orders in a market.
+    /// List your orders, in a market or in all.
     Orders(OrdersArgs),
-    /// List your fills in a market, newest first.
+    /// List your fills, in a market or in all, newest first.
     Fills(FillsArgs),
+    /// Show what you have bought and sold, by market.
+    Positions(PositionsArgs),
     /// Show a market's order book.
     Book(BookArgs),
+    /// Show a market's past: its book again and again, as it was.
+    Replay(ReplayArgs),
     /// List a market's trades, newest first.
     Trades(TradesArgs),
+    /// Show a market's best bid and offer, and its last 24 hours.
+    Ticker(TickerArgs),
+    /// List a market's candles, oldest first.
+    Candles(CandlesArgs),
+    /// Follow books, trades, tickers and candles of many markets on one stream.
+    Subscribe(SubscribeArgs),
     /// Create, list and show markets.
     #[command(subcommand)]
     Market(MarketCommand),
@@ -165,62 +179,55 @@ pub struct OrderArgs {
 /// `orders`.
 #[derive(Debug, Clone, Args)]
 pub struct OrdersArgs {
-    /// The market.
-    pub market: String,
+    /// The market [default: all].
+    pub market: Option<String>,
     /// Closed orders too, newest first after the open ones.
     #[arg(long)]
     pub all: bool,
+    /// Which of them.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+/// What lists leave out.
+#[derive(Debug, Clone, Args)]
+pub struct FilterArgs {
+    /// Only this side.
+    #[arg(long, value_enum)]
+    pub side: Option<SideArg>,
+    /// Only what happened from then on: a time such as 2030-01-31T12:00:00Z, or a duration before now such as
+    /// 10m.
+    #[arg(long, value_name = "WHEN")]
+    pub from: Option<Past>,
+    /// Only what happened before then.
+    #[arg(long, value_name = "WHEN")]
+    pub to: Option<Past>,
+}
+
+/// `positions`.
+#[derive(Debug, Clone, Args)]
+pub struct PositionsArgs {
+    /// The market [default: all].
+    pub market: Option<String>,
 }
 
 /// `fills`.
 #[derive(Debug, Clone, Args)]
 pub struct FillsArgs {
-    /// The market.
-    pub market: String,
+    /// The market [default: all].
+    pub market: Option<String>,
     /// Only the fills of this order.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "market")]
     pub order: Option<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-}
-
-/// `book`.
-#[derive(Debug, Clone, Args)]
-pub struct BookArgs {
-    /// The market.
-    pub market: String,
-    /// Levels of each side, from the best [default: 20, or what the terminal holds with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub depth: Option<u32>,
-    /// Show all levels.
-    #[arg(long, conflicts_with_all = ["depth", "watch"])]
-    pub all: bool,
-    /// Show each order, in time priority.
-    #[arg(long, conflicts_with = "watch")]
-    pub orders: bool,
-    /// Go on showing the book as it changes.
-    #[arg(long, short)]
-    pub watch: bool,
-}
-
-/// `trades`.
-#[derive(Debug, Clone, Args)]
-pub struct TradesArgs {
-    /// The market.
-    pub market: String,
-    /// At most so many [default: 100, or 10 before following with --watch].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
-    /// Go on with a row for each new trade.
-    #[arg(long, short)]
-    pub watch: bool,
-    /// Follow all trades after this position, without gap or repeat.
-    #[arg(long, value_name = "POSITION", requires = "watch", conflicts_with = "limit")]
-    pub after: Option<u64>,
 }
 
 /// `market ...`.

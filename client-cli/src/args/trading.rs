@@ -126,7 +126,7 @@ pub struct CancelArgs {
 /// `cancel-all`.
 #[derive(Debug, Clone, Args)]
 pub struct CancelAllArgs {
-    /// The market.
+    /// The market, or `all` for all that there are.
     pub market: String,
     /// Only the orders of this side.
     #[arg(long, value_enum)]

@@ -25,6 +25,15 @@ pub enum Price {
     MarketToLimit,
 }
 
+/// A time that may be long over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Past {
+    /// At a time.
+    At(Timestamp),
+    /// So long before now.
+    Ago(Duration),
+}
+
 /// When an order expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
@@ -63,6 +72,31 @@ impl FromStr for NodeUrl {
             (Some("https"), _) => Err(format!("TLS is not supported yet; {EXPECTED}")),
             _ => Err(EXPECTED.to_owned()),
         }
+    }
+}
+
+impl Past {
+    /// The time that it is at `now`.
+    #[must_use]
+    pub fn resolve(self, now: SystemTime) -> Timestamp {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(span) => now.checked_sub(span).map(Timestamp::from).unwrap_or_default(),
+        }
+    }
+}
+
+impl FromStr for Past {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(span) = humantime::parse_duration(text) {
+            return Ok(Self::Ago(span));
+        }
+        text.parse().map(Self::At).map_err(|_| {
+            "expected a time such as 2030-01-31T12:00:00Z, or a duration before now such as 90s, 10m or 1d"
+                .to_owned()
+        })
     }
 }
 

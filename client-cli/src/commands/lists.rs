@@ -3,12 +3,15 @@
 use tonic::Status;
 use xbook_proto::v1::{
     GetOrderRequest, ListFillsRequest, ListFillsResponse, ListOrdersRequest, ListOrdersResponse,
+    ListPositionsRequest, Side,
 };
 
 use super::Context;
-use crate::args::{FillsArgs, OrderArgs, OrdersArgs};
+use crate::args::{FillsArgs, OrderArgs, OrdersArgs, PositionsArgs, SideArg};
+use crate::clock;
 use crate::failure::{Exit, Failure};
 use crate::show;
+use crate::show::steps::Steps;
 
 /// The most that a node puts on a page.
 pub const MAX_PAGE: u32 = 1_000;
@@ -65,13 +68,17 @@ pub async fn order(context: Context<'_, '_>, args: OrderArgs) -> Result<Exit, Fa
 
 pub async fn orders(context: Context<'_, '_>, args: OrdersArgs) -> Result<Exit, Failure> {
     let client = &context.client;
+    let now = clock::now();
     let page = pages(args.limit, async |page_size, page_token| {
         let request = ListOrdersRequest {
-            market: args.market.clone(),
+            market: args.market.clone().unwrap_or_default(),
             include_closed: args.all,
             page_size,
             page_token,
-            at_least: 0,
+            side: side(args.filter.side),
+            begin_time: args.filter.from.map(|from| from.resolve(now)),
+            end_time: args.filter.to.map(|to| to.resolve(now)),
+            ..ListOrdersRequest::default()
         };
         let answer = client.trading().list_orders(client.request(request)).await?.into_inner();
         Ok(Page { items: answer.orders, next_page_token: answer.next_page_token, position: answer.position })
@@ -79,9 +86,10 @@ pub async fn orders(context: Context<'_, '_>, args: OrdersArgs) -> Result<Exit, 
     .await?;
     let Page { items: orders, next_page_token, position } = page;
     let answer = ListOrdersResponse { orders, next_page_token, position };
-    let steps = context.steps(&args.market).await;
+    let steps = steps(&context, args.market.as_deref()).await;
     context.output.show(&answer, |terminal| {
-        let table = show::order::orders(&args.market, &answer.orders, args.all, &steps, terminal);
+        let market = args.market.as_deref();
+        let table = show::order::orders(market, &answer.orders, args.all, &steps, terminal);
         table + &more(&answer.next_page_token, args.limit)
     })?;
     Ok(Exit::Done)
@@ -89,13 +97,17 @@ pub async fn orders(context: Context<'_, '_>, args: OrdersArgs) -> Result<Exit, 
 
 pub async fn fills(context: Context<'_, '_>, args: FillsArgs) -> Result<Exit, Failure> {
     let client = &context.client;
+    let now = clock::now();
     let page = pages(args.limit, async |page_size, page_token| {
         let request = ListFillsRequest {
-            market: args.market.clone(),
+            market: args.market.clone().unwrap_or_default(),
             order_id: args.order.clone().unwrap_or_default(),
             page_size,
             page_token,
-            at_least: 0,
+            side: side(args.filter.side),
+            begin_time: args.filter.from.map(|from| from.resolve(now)),
+            end_time: args.filter.to.map(|to| to.resolve(now)),
+            ..ListFillsRequest::default()
         };
         let answer = client.trading().list_fills(client.request(request)).await?.into_inner();
         Ok(Page { items: answer.fills, next_page_token: answer.next_page_token, position: answer.position })
@@ -103,12 +115,37 @@ pub async fn fills(context: Context<'_, '_>, args: FillsArgs) -> Result<Exit, Fa
     .await?;
     let Page { items: fills, next_page_token, position } = page;
     let answer = ListFillsResponse { fills, next_page_token, position };
-    let steps = context.steps(&args.market).await;
+    let steps = steps(&context, args.market.as_deref()).await;
     context.output.show(&answer, |terminal| {
-        let table = show::order::fills(&args.market, args.order.as_deref(), &answer.fills, &steps, terminal);
+        let (market, order) = (args.market.as_deref(), args.order.as_deref());
+        let table = show::order::fills(market, order, &answer.fills, &steps, terminal);
         table + &more(&answer.next_page_token, args.limit)
     })?;
     Ok(Exit::Done)
+}
+
+pub async fn positions(context: Context<'_, '_>, args: PositionsArgs) -> Result<Exit, Failure> {
+    let request = ListPositionsRequest { market: args.market.unwrap_or_default(), at_least: 0 };
+    let answer = context.client.trading().list_positions(context.client.request(request)).await;
+    let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+    context.output.show(&answer, |terminal| show::order::positions(&answer.positions, terminal))?;
+    Ok(Exit::Done)
+}
+
+/// The grid of a market; of all of them each has its own.
+async fn steps(context: &Context<'_, '_>, market: Option<&str>) -> Steps {
+    match market {
+        Some(market) => context.steps(market).await,
+        None => Steps::default(),
+    }
+}
+
+fn side(side: Option<SideArg>) -> i32 {
+    match side {
+        None => Side::Unspecified.into(),
+        Some(SideArg::Buy) => Side::Buy.into(),
+        Some(SideArg::Sell) => Side::Sell.into(),
+    }
 }
 
 #[cfg(test)]

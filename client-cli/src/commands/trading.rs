@@ -6,7 +6,8 @@ use prost_types::Timestamp;
 use xbook_proto::v1::amend_order_request::Size;
 use xbook_proto::v1::{
     AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelAllOrdersResponse, CancelOrderRequest,
-    NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, SelfTradePrevention, Side, TimeInForce,
+    MarketCancelled, NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, SelfTradePrevention, Side,
+    TimeInForce,
 };
 
 use super::Context;
@@ -175,6 +176,9 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
+/// What stands for all markets.
+const ALL: &str = "all";
+
 pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result<Exit, Failure> {
     let repeat = context.repeat(args.request, None)?;
     let side = match args.side {
@@ -184,7 +188,7 @@ pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result
     };
     let request = CancelAllOrdersRequest {
         request_id: repeat.request_id.clone(),
-        market: args.market.clone(),
+        market: if args.market == ALL { String::new() } else { args.market.clone() },
         side: side.into(),
     };
     let request = context.client.request(request);
@@ -195,7 +199,17 @@ pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result
 }
 
 fn cancelled(market: &str, answer: &CancelAllOrdersResponse) -> String {
-    let CancelAllOrdersResponse { order_ids, count, .. } = answer;
+    let CancelAllOrdersResponse { order_ids, count, markets, .. } = answer;
+    if market == ALL {
+        let line =
+            |of: &MarketCancelled| format!("  {}: {}\n", of.market, words::count_of(of.count, "order"));
+        let lines: String = markets.iter().map(line).collect();
+        return match markets.as_slice() {
+            [] => "There was nothing to cancel. `xcli orders --all` lists your orders, closed ones too.\n"
+                .to_owned(),
+            _ => format!("Cancelled {}:\n{lines}", words::count_of(*count, "order")),
+        };
+    }
     if order_ids.is_empty() {
         return format!(
             "There was nothing to cancel in {market}. `xcli orders {market} --all` lists your orders, closed \
@@ -272,8 +286,12 @@ mod tests {
     #[test]
     fn cancelled_orders_are_counted_and_named() {
         let order_ids = vec!["a-1".to_owned(), "a-2".to_owned()];
-        let answer = CancelAllOrdersResponse { order_ids, count: 2, position: 7 };
+        let answer = CancelAllOrdersResponse { order_ids, count: 2, position: 7, markets: Vec::new() };
         assert_eq!(cancelled("A/B", &answer), "Cancelled 2 orders in A/B:\n  a-1\n  a-2\n");
         assert!(cancelled("A/B", &CancelAllOrdersResponse::default()).contains("nothing to cancel"));
+        let of = MarketCancelled { market: "A/B".to_owned(), count: 2, ..MarketCancelled::default() };
+        let answer = CancelAllOrdersResponse { count: 2, markets: vec![of], ..answer };
+        assert_eq!(cancelled(ALL, &answer), "Cancelled 2 orders:\n  A/B: 2 orders\n");
+        assert!(cancelled(ALL, &CancelAllOrdersResponse::default()).contains("nothing to cancel"));
     }
 }

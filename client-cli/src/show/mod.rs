@@ -1,5 +1,6 @@
 //! Answers as people want to see them.
 
+pub mod candles;
 pub mod grid;
 pub mod ladder;
 pub mod lease;

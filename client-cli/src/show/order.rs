@@ -1,7 +1,7 @@
 //! Orders and fills.
 
 use xbook_proto::v1::{
-    Fill, Liquidity, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side, TimeInForce,
+    Fill, Liquidity, MarketPosition, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side, TimeInForce,
 };
 
 use prost_types::Timestamp;
@@ -23,7 +23,7 @@ pub fn outcome(
 ) -> String {
     let mut text = format!("{}\n", sentence(order, turn_by));
     if !fills.is_empty() {
-        text.push_str(&fill_table(fills, steps, terminal));
+        text.push_str(&fill_table(false, fills, steps, terminal));
     }
     text
 }
@@ -141,9 +141,19 @@ pub fn pairs(pairs: &[(&str, &str)]) -> String {
     shown.map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-/// The account's orders in a market; `all` if closed ones were asked for too.
-pub fn orders(market: &str, orders: &[Order], all: bool, steps: &Steps, terminal: Terminal) -> String {
+/// The account's orders, in a market or in all; `all` if closed ones were asked for too.
+pub fn orders(
+    market: Option<&str>,
+    orders: &[Order],
+    all: bool,
+    steps: &Steps,
+    terminal: Terminal,
+) -> String {
     if orders.is_empty() {
+        let Some(market) = market else {
+            let what = if all { "orders" } else { "open orders" };
+            return format!("You have no {what}. See what there is to trade with `xcli market list`.\n");
+        };
         let place = format!("`xcli buy {} {market} {}`", steps.any_quantity(), steps.any_price());
         return if all {
             format!("You have never placed an order in {market}. Place one with {place}.\n")
@@ -155,6 +165,7 @@ pub fn orders(market: &str, orders: &[Order], all: bool, steps: &Steps, terminal
         };
     }
     let mut grid = Grid::new(&[
+        Column::Text("market"),
         Column::Text("order"),
         Column::Text("side"),
         Column::Number("price"),
@@ -172,6 +183,7 @@ pub fn orders(market: &str, orders: &[Order], all: bool, steps: &Steps, terminal
         grid.row(
             Tint::Plain,
             [
+                if market.is_some() { String::new() } else { order.market.clone() },
                 order.order_id.clone(),
                 words::side(order.side),
                 steps.price(price(order)),
@@ -188,14 +200,21 @@ pub fn orders(market: &str, orders: &[Order], all: bool, steps: &Steps, terminal
     grid.render(terminal)
 }
 
-/// The account's fills in a market.
-pub fn fills(market: &str, order: Option<&str>, fills: &[Fill], steps: &Steps, terminal: Terminal) -> String {
-    match order {
-        _ if !fills.is_empty() => fill_table(fills, steps, terminal),
-        Some(order) => {
+/// The account's fills, in a market or in all.
+pub fn fills(
+    market: Option<&str>,
+    order: Option<&str>,
+    fills: &[Fill],
+    steps: &Steps,
+    terminal: Terminal,
+) -> String {
+    match (market, order) {
+        _ if !fills.is_empty() => fill_table(market.is_none(), fills, steps, terminal),
+        (None, _) => "You have no fills. See what there is to trade with `xcli market list`.\n".to_owned(),
+        (Some(market), Some(order)) => {
             format!("Order {order} has no fills. See how it stands with `xcli order {market} {order}`.\n")
         }
-        None => format!(
+        (Some(market), None) => format!(
             "You have no fills in {market}. See what you could trade with in `xcli book {market}`, and take \
              it with `xcli buy {} {market} mkt`.\n",
             steps.any_quantity()
@@ -203,8 +222,42 @@ pub fn fills(market: &str, order: Option<&str>, fills: &[Fill], steps: &Steps, t
     }
 }
 
-fn fill_table(fills: &[Fill], steps: &Steps, terminal: Terminal) -> String {
+/// What the account has bought and sold.
+pub fn positions(positions: &[MarketPosition], terminal: Terminal) -> String {
+    if positions.is_empty() {
+        return "You have no fills. See what there is to trade with `xcli market list`.\n".to_owned();
+    }
     let mut grid = Grid::new(&[
+        Column::Text("market"),
+        Column::Number("net"),
+        Column::Number("bought"),
+        Column::Number("for"),
+        Column::Number("sold"),
+        Column::Number("for"),
+        Column::Number("fills"),
+        Column::Number("position"),
+    ]);
+    for position in positions {
+        grid.row(
+            Tint::Plain,
+            [
+                position.market.clone(),
+                position.net_quantity.clone(),
+                position.bought_quantity.clone(),
+                position.bought_value.clone(),
+                position.sold_quantity.clone(),
+                position.sold_value.clone(),
+                position.fill_count.to_string(),
+                position.position.to_string(),
+            ],
+        );
+    }
+    grid.render(terminal)
+}
+
+fn fill_table(with_market: bool, fills: &[Fill], steps: &Steps, terminal: Terminal) -> String {
+    let mut grid = Grid::new(&[
+        Column::Text("market"),
         Column::Text("time (UTC)"),
         Column::Text("side"),
         Column::Number("price"),
@@ -219,6 +272,7 @@ fn fill_table(fills: &[Fill], steps: &Steps, terminal: Terminal) -> String {
         grid.row(
             Tint::of_side(fill.side),
             [
+                if with_market { fill.market.clone() } else { String::new() },
                 words::time(fill.time.as_ref()),
                 words::side(fill.side),
                 steps.price(&fill.price),

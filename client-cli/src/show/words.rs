@@ -79,6 +79,18 @@ pub fn average(filled_value: &str, filled_quantity: &str) -> Option<String> {
     Some(average.round_dp(8).normalize().to_string())
 }
 
+/// A line that says of when a book is; nothing for one that is not of the past.
+pub fn as_of(at: Option<&Timestamp>) -> String {
+    at.map(|at| format!("as of {} (UTC)\n", time(Some(at)))).unwrap_or_default()
+}
+
+/// How much a price has changed, in percent to two digits; nothing without two prices.
+pub fn change(from: &str, to: &str) -> Option<String> {
+    let (from, to) = (decimal(from)?, decimal(to)?);
+    let change = to.checked_sub(from)?.checked_mul(Decimal::ONE_HUNDRED)?.checked_div(from)?;
+    Some(format!("{:+.2} %", change.round_dp(2)))
+}
+
 /// Whether the number is zero, or no number at all.
 pub fn is_zero(text: &str) -> bool {
     decimal(text).is_none_or(|number| number.is_zero())
@@ -87,6 +99,11 @@ pub fn is_zero(text: &str) -> bool {
 /// `1 order`, `2 orders`.
 pub fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// The same of a number that a node sent.
+pub fn count_of(number: u64, thing: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), thing)
 }
 
 /// A line for each document that is quarantined: its name, and why it is; empty if it is not.

@@ -138,11 +138,20 @@ impl TradingService for Fake {
 
     async fn cancel_all_orders(&self, _: Request<CancelAllOrdersRequest>) -> Answer<CancelAllOrdersResponse> {
         let order_ids = vec!["a-1".to_owned(), "a-2".to_owned()];
-        Ok(Response::new(CancelAllOrdersResponse { order_ids, count: 30_000, position: 7 }))
+        Ok(Response::new(CancelAllOrdersResponse {
+            order_ids,
+            count: 30_000,
+            position: 7,
+            markets: Vec::new(),
+        }))
     }
 
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
         Err(Status::unimplemented(""))
+    }
+
+    async fn list_positions(&self, _: Request<ListPositionsRequest>) -> Answer<ListPositionsResponse> {
+        Ok(Response::new(ListPositionsResponse::default()))
     }
 
     async fn list_fills(&self, _: Request<ListFillsRequest>) -> Answer<ListFillsResponse> {
@@ -212,7 +221,13 @@ impl MarketDataService for Fake {
             "second" => (6, vec![level("10", &["b"], true), level("9", &["c", "d"], false)], String::new()),
             other => return Err(Status::internal(format!("the token {other}"))),
         };
-        Ok(Response::new(GetOrderBookResponse { market, position, bids, asks: Vec::new(), next_page_token }))
+        Ok(Response::new(GetOrderBookResponse {
+            market,
+            position,
+            bids,
+            next_page_token,
+            ..GetOrderBookResponse::default()
+        }))
     }
 
     type StreamOrderBookStream = Items<StreamOrderBookResponse>;
@@ -247,6 +262,30 @@ impl MarketDataService for Fake {
         } else {
             items(vec![snapshot(8, "2"), Err(over())])
         }
+    }
+
+    /// A quiet market.
+    async fn get_ticker(&self, request: Request<GetTickerRequest>) -> Answer<GetTickerResponse> {
+        let market = request.into_inner().market;
+        let quote = BestQuote { market: market.clone(), position: 5, ..BestQuote::default() };
+        let ticker = Ticker { market, position: 5, volume: "0".to_owned(), ..Ticker::default() };
+        Ok(Response::new(GetTickerResponse { quote: Some(quote), ticker: Some(ticker) }))
+    }
+
+    /// Two pages of a candle each.
+    async fn list_candles(&self, request: Request<ListCandlesRequest>) -> Answer<ListCandlesResponse> {
+        let ListCandlesRequest { interval, page_token, .. } = request.into_inner();
+        let (seconds, next_page_token) = match page_token.as_str() {
+            "" => (0, "second".to_owned()),
+            "second" => (i64::from(interval), String::new()),
+            other => return Err(Status::internal(format!("the token {other}"))),
+        };
+        let candle = Candle {
+            start_time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+            open_price: "10".to_owned(),
+            ..Candle::default()
+        };
+        Ok(Response::new(ListCandlesResponse { candles: vec![candle], next_page_token, position: 5 }))
     }
 
     async fn list_trades(&self, request: Request<ListTradesRequest>) -> Answer<ListTradesResponse> {

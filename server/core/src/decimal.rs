@@ -106,6 +106,26 @@ impl Grid {
         decimal_text(u128::from(steps) * u128::from(self.mantissa), self.scale)
     }
 
+    /// A sum of many quantities as decimal text.
+    #[must_use]
+    pub fn sum_text(self, steps: u128) -> String {
+        decimal_text(steps.saturating_mul(u128::from(self.mantissa)), self.scale)
+    }
+
+    /// Its mantissa and scale: the step is the mantissa times 10 to the power of minus the scale.
+    #[must_use]
+    pub fn parts(self) -> (u64, i32) {
+        (self.mantissa, self.scale)
+    }
+
+    /// The grid of a mantissa and a scale, if there is such a one.
+    #[must_use]
+    pub fn of_parts(mantissa: u64, scale: i32) -> Option<Self> {
+        let known = (1..=MAX_MANTISSA).contains(&mantissa)
+            && (-MAX_ZEROS.cast_signed()..=MAX_SCALE.cast_signed()).contains(&scale);
+        known.then_some(Self { mantissa, scale })
+    }
+
     /// A value in steps of `self` times steps of `other` (a price times a quantity) as text.
     #[must_use]
     pub fn product_text(self, other: Self, steps: u128) -> String {

@@ -2,36 +2,36 @@
 
 mod pages;
 
-use std::sync::Arc;
-
 use tokio::sync::broadcast::error::RecvError;
 use tonic::Request;
 use tracing::Instrument;
 use xbook_proto::v1::stream_order_book_response::Event;
+use xbook_proto::v1::subscribe_response::Event as LevelEvent;
 use xbook_proto::v1::{self, BookDetail, Reason};
 
 use super::call::Deadline;
-use super::convert::Units;
+use super::convert::{self, Units};
 use super::error::Refusal;
+use super::ladder::Step;
 use super::outlet::{self, Outlet, Stop};
+use super::past::{self, AsOf};
 use super::streams::SILENCE;
+use super::subscribe::{self, Feed};
 use super::trading::{Answers, units};
 use super::unread::Unread;
 use super::{Api, Stopping};
-use crate::book::{LevelView, Resting};
-use crate::machine::{Block, LevelChange, Market};
+use crate::book::Resting;
+use crate::history::Sizes;
+use crate::machine::Market;
 use crate::node::ReplicaHandle;
-use crate::types::{Position, Side};
-use pages::{PageLevel, Place, Room};
+use crate::types::{Micros, Position, Side};
+use pages::{PageLevel, PageSide, Place, Room};
 
 const DEFAULT_DEPTH: u32 = 50;
 const MAX_DEPTH: u32 = 1_000;
 
 /// Most orders of a side on a page. With the longest texts there are, a page of both sides takes 3 MB.
 const MAX_ORDERS: usize = 20_000;
-
-/// Most levels in a message of a stream: with the longest texts there are, 2 MB.
-const MAX_LEVELS: usize = 20_000;
 
 /// Most messages that wait for a reader of a book.
 const BUFFERED: u32 = 256;
@@ -48,27 +48,73 @@ pub(super) async fn get(
         Refusal::new(Reason::UnknownValue, limit).field("detail").value(message.detail)
     })?;
     let orders = (detail == BookDetail::Orders).then_some(MAX_ORDERS);
-    let room = Room { levels: depth(message.depth)?, orders };
-    let list = pages::list_of(&message.market, detail);
-    let Place { read_at, sides } = Place::of_token(&message.page_token, &list)?;
+    if orders.is_some() && !message.price_step.is_empty() {
+        let limit = "must not be set where orders are wanted";
+        let refusal = Refusal::new(Reason::ConflictingFields, limit);
+        return Err(refusal.field("price_step").value(&message.price_step));
+    }
+    let levels = depth(message.depth)?;
+    let as_of = message.as_of.as_ref().map(past::asked).transpose()?;
+    let list = pages::list_of(&message);
+    let place = Place::of_token(&message.page_token, &list)?;
     // A page is never older than the one before, also of another node.
-    let at_least = message.at_least.max(read_at.0);
+    let at_least = message.at_least.max(place.read_at.0);
     let market = api.market_at(&message.market, at_least, deadline).await?;
-    let [buys, sells] = sides;
-    let read = read_market(&market, move |market| {
-        [(Side::Buy, buys), (Side::Sell, sells)]
-            .map(|(side, begin)| pages::read(market, side, begin, read_at, room))
-    });
-    let (sides, position) = deadline.wait(read).await??;
+    let step = Step::asked(&message.price_step, &units(&market)?)?;
+    let page = page(api, &market, as_of, (place, Room { levels, orders, step }), deadline).await?;
+    let Page { sides, position, time, sizes } = page;
+    let units = Units { market: market.name(), sizes };
     let next = Place { read_at: position, sides: [sides[0].next, sides[1].next] };
-    let units = units(&market)?;
     let [bids, asks] =
         sides.map(|side| side.levels.into_iter().map(|level| level_of(&units, &level)).collect());
     let next_page_token = next.token(&list);
-    Ok(v1::GetOrderBookResponse { market: message.market, position: position.0, bids, asks, next_page_token })
+    let time = time.map(convert::timestamp);
+    Ok(v1::GetOrderBookResponse {
+        market: message.market,
+        position: position.0,
+        bids,
+        asks,
+        next_page_token,
+        time,
+    })
 }
 
-fn depth(asked: u32) -> Result<usize, Refusal> {
+/// A page of both sides.
+struct Page {
+    sides: [PageSide; 2],
+    position: Position,
+    time: Option<Micros>,
+    sizes: Sizes,
+}
+
+/// Reads a page, of the book as it is or as it was.
+async fn page(
+    api: &Api,
+    market: &ReplicaHandle,
+    as_of: Option<AsOf>,
+    (Place { read_at, sides }, room): (Place, Room),
+    deadline: Deadline,
+) -> Result<Page, Refusal> {
+    let [buys, sells] = sides;
+    let sides = [(Side::Buy, buys), (Side::Sell, sells)];
+    match as_of {
+        None => {
+            let read = move |market: &Market| {
+                sides.map(|(side, begin)| pages::read(market, side, begin, read_at, room))
+            };
+            let (sides, position) = deadline.wait(read_market(market, read)).await??;
+            Ok(Page { sides, position, time: None, sizes: units(market)?.sizes })
+        }
+        Some(as_of) => {
+            let past = deadline.wait(api.pasts.at(market, as_of)).await??;
+            let sides = sides.map(|(side, begin)| pages::read(&past.mirror, side, begin, read_at, room));
+            let time = (past.position > Position(0)).then_some(past.time);
+            Ok(Page { sides, position: past.position, time, sizes: past.sizes })
+        }
+    }
+}
+
+pub(super) fn depth(asked: u32) -> Result<usize, Refusal> {
     match asked {
         0 => Ok(DEFAULT_DEPTH as usize),
         1..=MAX_DEPTH => Ok(asked as usize),
@@ -98,11 +144,7 @@ fn level_of(units: &Units<'_>, level: &PageLevel) -> v1::Level {
         quantity: units.quantity(order.open),
     };
     let orders = level.orders.iter().map(order).collect();
-    v1::Level { orders, continued: level.continued, ..view_of(units, &level.view) }
-}
-
-fn view_of(units: &Units<'_>, level: &LevelView) -> v1::Level {
-    units.level(level.price, level.open, level.orders)
+    v1::Level { orders, continued: level.continued, ..level.rung.told(units) }
 }
 
 /// `StreamOrderBook`.
@@ -112,119 +154,74 @@ pub(super) fn stream(
     unread: Unread,
 ) -> Result<Answers<v1::StreamOrderBookResponse>, Refusal> {
     let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
-    let (stopping, market) = (api.stopping.clone(), market.clone());
+    let (stopping, feed, market) = (api.stopping.clone(), api.feeds.of(market), market.clone());
     let task = async move {
-        let result = run(&market, &outlet, stopping).await;
+        let result = run(&market, &feed, &outlet, stopping).await;
         outlet.end(result);
     };
     tokio::spawn(task.in_current_span());
     Ok(answers)
 }
 
-/// Sends a snapshot and then what changed; again from a snapshot if the reader fell behind.
+/// Sends a snapshot and then what changed; again a snapshot if that is not known any more.
 async fn run(
     market: &ReplicaHandle,
+    feed: &Feed,
     outlet: &Outlet<v1::StreamOrderBookResponse>,
     mut stopping: Stopping,
 ) -> Result<(), Stop> {
     let units = units(market)?;
+    let mut blocks = market.subscribe();
     let mut silence = tokio::time::interval(SILENCE);
+    silence.reset();
+    // Position of the last message, which the next change is based on.
+    let mut sent = None;
     loop {
-        let mut blocks = market.subscribe();
-        let mut seen = send_snapshot(market, &units, outlet).await?;
-        // Position of the last message, which the next change is based on.
-        let mut sent = seen;
-        silence.reset();
-        loop {
-            let received = tokio::select! {
-                biased;
-                refusal = stopping.requested() => return Err(refusal.into()),
-                () = outlet.gone() => return Err(Stop::Gone),
-                _ = silence.tick() => {
-                    sent = seen;
-                    send(outlet, Event::Heartbeat(v1::Heartbeat { position: seen.0 })).await?;
-                    continue;
-                }
-                received = blocks.recv() => received,
-                closed = market.faulted() => return Err(Refusal::from(closed).into()),
-            };
-            let block: Arc<Block> = match received {
-                Ok(block) if block.last <= seen => continue,
-                Ok(block) if block.first == seen.next() => block,
-                Ok(_) | Err(RecvError::Lagged(_)) => break,
-                Err(RecvError::Closed) => return Err(Refusal::shutting_down().into()),
-            };
-            seen = block.last;
-            if !block.levels.is_empty() {
-                send_delta(&units, &block, sent, outlet).await?;
-                sent = seen;
-                silence.reset();
+        let read = |book: &subscribe::Book| subscribe::all_levels(&units, book, Step::TICK, sent);
+        let (told, seen) = feed.read(market, read).await?;
+        if let Some(told) = told {
+            for message in messages(told, sent) {
+                outlet.send(message).await?;
             }
+            sent = Some(seen);
+            silence.reset();
+        }
+        tokio::select! {
+            biased;
+            refusal = stopping.requested() => return Err(refusal.into()),
+            () = outlet.gone() => return Err(Stop::Gone),
+            _ = silence.tick() => {
+                sent = Some(seen);
+                let event = Some(Event::Heartbeat(v1::Heartbeat { position: seen.0 }));
+                outlet.send(v1::StreamOrderBookResponse { event }).await?;
+            }
+            received = blocks.recv() => if matches!(received, Err(RecvError::Closed)) {
+                return Err(Refusal::shutting_down().into());
+            },
+            closed = market.faulted() => return Err(Refusal::from(closed).into()),
         }
     }
 }
 
-async fn send(outlet: &Outlet<v1::StreamOrderBookResponse>, event: Event) -> Result<(), Stop> {
-    outlet.send(v1::StreamOrderBookResponse { event: Some(event) }).await
-}
-
-/// Sends the whole book, in messages of a bounded size; returns its position.
-async fn send_snapshot(
-    market: &ReplicaHandle,
-    units: &Units<'_>,
-    outlet: &Outlet<v1::StreamOrderBookResponse>,
-) -> Result<Position, Stop> {
-    let read = |market: &Market| {
-        let levels = |side| market.book().levels(side).map(move |level| (side, level));
-        levels(Side::Buy).chain(levels(Side::Sell)).collect::<Vec<_>>()
-    };
-    let (levels, position) = read_market(market, read).await?;
-    let parts = parts(&levels, MAX_LEVELS, |level| view_of(units, level));
-    for Part { bids, asks, more } in parts {
-        let snapshot = v1::BookSnapshot { position: position.0, bids, asks, more };
-        send(outlet, Event::Snapshot(snapshot)).await?;
-    }
-    Ok(position)
-}
-
-/// Sends what a block changed of the book, in messages of a bounded size.
-async fn send_delta(
-    units: &Units<'_>,
-    block: &Block,
-    previous: Position,
-    outlet: &Outlet<v1::StreamOrderBookResponse>,
-) -> Result<(), Stop> {
-    let of =
-        |side| block.levels.iter().filter(move |level| level.side == side).map(|level| (level.side, level));
-    let levels: Vec<(Side, &LevelChange)> = of(Side::Buy).chain(of(Side::Sell)).collect();
-    let parts = parts(&levels, MAX_LEVELS, |level| units.level(level.price, level.open, level.orders));
-    for Part { bids, asks, more } in parts {
-        let (previous_position, position) = (previous.0, block.last.0);
-        let delta = v1::BookDelta { previous_position, position, bids, asks, more };
-        send(outlet, Event::Delta(delta)).await?;
-    }
-    Ok(())
-}
-
-/// What a message has of a book that may be too large for one.
-struct Part {
-    bids: Vec<v1::Level>,
-    asks: Vec<v1::Level>,
-    more: bool,
-}
-
-/// Levels, bids first, in parts of at most so many; one without levels if there are none.
-fn parts<T>(
-    levels: &[(Side, T)],
-    most: usize,
-    level_of: impl Fn(&T) -> v1::Level,
-) -> impl Iterator<Item = Part> {
-    let count = levels.len().div_ceil(most).max(1);
-    (1..=count).map(move |number| {
-        let levels = levels.chunks(most).nth(number - 1).unwrap_or_default();
-        let (bids, asks) = levels.split_at(levels.partition_point(|(side, _)| *side == Side::Buy));
-        let [bids, asks] = [bids, asks].map(|side| side.iter().map(|(_, level)| level_of(level)).collect());
-        Part { bids, asks, more: number < count }
+/// What is told of a book, as this stream says it.
+fn messages(
+    told: subscribe::Told,
+    sent: Option<Position>,
+) -> impl Iterator<Item = v1::StreamOrderBookResponse> {
+    let (count, position) = (told.events.len(), told.position.0);
+    told.events.into_iter().zip(1..).filter_map(move |(event, number)| {
+        let more = number < count;
+        let event = match event {
+            LevelEvent::LevelsSnapshot(v1::BookLevels { bids, asks }) => {
+                Event::Snapshot(v1::BookSnapshot { position, bids, asks, more })
+            }
+            LevelEvent::LevelsChange(v1::BookLevels { bids, asks }) => {
+                let previous_position = sent.unwrap_or_default().0;
+                Event::Delta(v1::BookDelta { previous_position, position, bids, asks, more })
+            }
+            _ => return None,
+        };
+        Some(v1::StreamOrderBookResponse { event: Some(event) })
     })
 }
 

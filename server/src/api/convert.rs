@@ -104,6 +104,7 @@ impl<'a> Units<'a> {
             price: self.price(fill.price),
             quantity: self.quantity(fill.quantity),
             time: Some(timestamp(order.updated)),
+            market: self.market.to_owned(),
         }
     }
 

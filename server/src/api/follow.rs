@@ -93,16 +93,7 @@ impl Follower {
     /// # Errors
     /// This node knows that nobody can have shown it.
     pub async fn check_beginning(&self) -> Result<(), Refusal> {
-        let after = self.done;
-        if after <= self.market.shown() {
-            return Ok(());
-        }
-        // Whoever holds the lease knows the end of the tape, committed or not.
-        let end = self.market.read(|replica| replica.tape_end()).await?;
-        if end.is_some_and(|end| after > end) {
-            return Err(Refusal::position(after, self.market.shown()));
-        }
-        Ok(())
+        check_beginning(&self.market, self.done).await
     }
 
     /// Waits until the node shows the position to begin after: another one may have shown it before.
@@ -110,9 +101,7 @@ impl Follower {
     /// # Errors
     /// It does not in time.
     pub async fn wait_for_beginning(&self) -> Result<(), Refusal> {
-        let after = self.done;
-        let reached = tokio::time::timeout(BEHIND_FOR, self.market.reached(after)).await;
-        Ok(reached.map_err(|_| Refusal::behind(after, self.market.shown()))??)
+        wait_for_beginning(&self.market, self.done).await
     }
 
     /// Everything up to this position was handed out.
@@ -177,6 +166,31 @@ impl Follower {
         self.backlog = page.into();
         Ok(())
     }
+}
+
+/// Checks a position to begin after.
+///
+/// # Errors
+/// This node knows that nobody can have shown it.
+pub(super) async fn check_beginning(market: &ReplicaHandle, after: Position) -> Result<(), Refusal> {
+    if after <= market.shown() {
+        return Ok(());
+    }
+    // Whoever holds the lease knows the end of the tape, committed or not.
+    let end = market.read(|replica| replica.tape_end()).await?;
+    if end.is_some_and(|end| after > end) {
+        return Err(Refusal::position(after, market.shown()));
+    }
+    Ok(())
+}
+
+/// Waits until the node shows a position to begin after: another one may have shown it before.
+///
+/// # Errors
+/// It does not in time.
+pub(super) async fn wait_for_beginning(market: &ReplicaHandle, after: Position) -> Result<(), Refusal> {
+    let reached = tokio::time::timeout(BEHIND_FOR, market.reached(after)).await;
+    Ok(reached.map_err(|_| Refusal::behind(after, market.shown()))??)
 }
 
 /// The first blocks, and whether there are more. What comes before a gap is handed out before the gap is told.

@@ -10,7 +10,8 @@ use super::error::Refusal;
 use super::page::{self, Cursor, Pick, Token};
 use super::submit::read_history;
 use super::trading::{Answers, units};
-use super::{Api, books, streams};
+use super::{Api, admission, books, candles, streams};
+use crate::history::StoredBlock;
 use crate::node::ReplicaHandle;
 use crate::types::{Micros, Position, Side};
 
@@ -57,6 +58,14 @@ impl MarketDataService for Api {
     ) -> Answer<Self::StreamOrderBookStream> {
         let market = self.find_market(&call.get_ref().market)?;
         Ok(Response::new(books::stream(self, &market, self.unread.of_call(&call))?))
+    }
+
+    async fn get_ticker(&self, call: Request<v1::GetTickerRequest>) -> Answer<v1::GetTickerResponse> {
+        Ok(Response::new(candles::ticker(self, call).await?))
+    }
+
+    async fn list_candles(&self, call: Request<v1::ListCandlesRequest>) -> Answer<v1::ListCandlesResponse> {
+        Ok(Response::new(candles::list(self, call).await?))
     }
 
     async fn list_trades(&self, call: Request<v1::ListTradesRequest>) -> Answer<v1::ListTradesResponse> {
@@ -108,20 +117,34 @@ async fn list_trades(
     let deadline = Deadline::of(call.metadata(), api.clock_now());
     let message = call.into_inner();
     let room = page::size(message.page_size)?;
-    let list = format!("trades {}", message.market);
-    let begin = Token::read(&message.page_token, &list)?;
+    let time = |field, at: &Option<_>| at.as_ref().map(|at| admission::time(field, at)).transpose();
+    let (begin, end) = (time("begin_time", &message.begin_time)?, time("end_time", &message.end_time)?);
+    let (after, before) = (Position(message.after_position), Position(message.before_position));
+    let list = format!("trades {} {after:?} {before:?} {begin:?} {end:?}", message.market);
+    let token = Token::read(&message.page_token, &list)?;
     let market = api.market_at(&message.market, message.at_least, deadline).await?;
     let position = market.shown();
-    let cursor = begin.map_or(Cursor::at(position), Cursor::from_token);
+    let last = if before == Position(0) { position } else { position.min(Position(before.0 - 1)) };
     let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
     let name = message.market;
-    let (trades, next) = read_history(history, move |history| {
+    let read = read_history(history, move |history| {
+        // Where the list begins is found once: a page's token tells it to the next one.
+        let cursor = match (token, end) {
+            (Some(token), _) => Cursor::from_token(token),
+            (None, Some(end)) => Cursor::at(last.min(history.last_before_time(end)?)),
+            (None, None) => Cursor::at(last),
+        };
         let blocks = history.blocks_before(cursor.position.next());
+        let earlier = |block: &StoredBlock| {
+            block.block.last <= after || begin.is_some_and(|begin| block.block.time < begin)
+        };
+        let blocks = blocks.take_while(|block| !block.as_ref().is_ok_and(earlier));
         page::scan(blocks, cursor, room, |change, sizes| {
-            Units { market: &name, sizes }.trade(change).map_or(Pick::Skip, Pick::Take)
+            let trade = Units { market: &name, sizes }.trade(change);
+            trade.filter(|trade| trade.position > after.0).map_or(Pick::Skip, Pick::Take)
         })
-    })
-    .await?;
+    });
+    let (trades, next) = deadline.wait(read).await??;
     let next_page_token = next.map(|cursor| cursor.token('t').text(&list)).unwrap_or_default();
     Ok(v1::ListTradesResponse { trades, next_page_token, position: position.0 })
 }

@@ -6,14 +6,17 @@
 //! ```
 //!
 //! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer.
-//! - `trading`, `orders`, `market_data`, `books`, `cluster`: the calls.
-//! - `trade_session`, `streams`, `follow`, `outlet`, `unread`: what flows, and what it may take.
+//! - `trading`, `cancel_all`, `orders`, `lists`, `positions`, `market_data`, `books`, `candles`, `cluster`: the calls.
+//! - `trade_session`, `streams`, `subscribe`, `follow`, `outlet`, `unread`: what flows, and what it may take.
+//! - `ladder`: price levels put together, and checksums; `past`: books as they were.
 //! - `connections`: how many there may be; `size`: how large an answer may be.
 //! - [`error`]: the one place where a reason becomes a status.
 
 pub mod admission;
 mod books;
 mod call;
+mod cancel_all;
+mod candles;
 mod cluster;
 mod connections;
 mod convert;
@@ -21,15 +24,20 @@ pub mod error;
 mod follow;
 mod health;
 mod in_flight;
+mod ladder;
 mod lease;
+mod lists;
 mod market_data;
 mod nodes;
 mod orders;
 mod outlet;
 mod page;
+mod past;
+mod positions;
 mod size;
 mod streams;
 mod submit;
+mod subscribe;
 mod trade_session;
 mod trading;
 mod unread;
@@ -50,6 +58,7 @@ use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 use xbook_proto::v1::cluster_service_server::ClusterServiceServer;
 use xbook_proto::v1::market_data_service_server::MarketDataServiceServer;
+use xbook_proto::v1::subscription_service_server::SubscriptionServiceServer;
 use xbook_proto::v1::trading_service_server::TradingServiceServer;
 
 use crate::layers;
@@ -58,6 +67,9 @@ use crate::types::Micros;
 pub use call::DEFAULT_ACCOUNT;
 use error::Refusal;
 use in_flight::InFlight;
+use past::Pasts;
+use positions::Positions;
+use subscribe::Feeds;
 use unread::Unread;
 
 /// Largest message that is received.
@@ -106,6 +118,9 @@ struct Api {
     verifying: Arc<Semaphore>,
     stopping: Stopping,
     unread: Unread,
+    feeds: Feeds,
+    pasts: Pasts,
+    positions: Positions,
 }
 
 /// Tells when and why the services are to end.
@@ -149,6 +164,9 @@ pub async fn serve(
         verifying: Arc::new(Semaphore::new(1)),
         stopping: stopping.clone(),
         unread: Unread::new(limits.unread_of_connection, limits.unread, limits.streams),
+        feeds: Feeds::default(),
+        pasts: Pasts::default(),
+        positions: Positions::default(),
     };
     let (health, watching) = health::service(node.clone(), stopping.clone()).await;
     let incoming = connections::incoming(listener, limit, api.unread.clone());
@@ -173,6 +191,11 @@ pub async fn serve(
         )
         .add_service(
             MarketDataServiceServer::new(api.clone())
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(size::MAX_ANSWER_BYTES),
+        )
+        .add_service(
+            SubscriptionServiceServer::new(api.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(size::MAX_ANSWER_BYTES),
         )

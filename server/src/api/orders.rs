@@ -1,8 +1,8 @@
-//! Reading one's own orders and fills.
+//! Reading one's own orders.
 //!
-//! Pending orders are this node's own intents, open ones are in the view, closed ones and fills in
-//! the history. The view is read first and then the history, once it shows what the view had: so
-//! an order that closes in between is found twice rather than not at all.
+//! Pending orders are this node's own intents, open ones are in the view, closed ones in the history. The
+//! view is read first and then the history, once it shows what the view had: so an order that closes in
+//! between is found twice rather than not at all.
 
 use tonic::Request;
 use xbook_proto::v1::{self, Reason};
@@ -12,15 +12,14 @@ use super::admission;
 use super::call::{self, Deadline};
 use super::convert::Units;
 use super::error::Refusal;
-use super::page::{self, Cursor, Pick, Token};
 use super::submit::read_history;
 use super::trading::units;
 use crate::history::Sizes;
 use crate::layers;
-use crate::machine::{Account, Action, Change, Order, Origin, Session, SessionId, Target};
+use crate::machine::{Account, Action, Order, Origin, Session, SessionId, Target};
 use crate::node::ReplicaHandle;
 use crate::replica::Replica;
-use crate::types::{NodeId, OrderId, Position};
+use crate::types::{OrderId, Position};
 
 /// The order that an id stands for: the first one's, if its intent repeated another or will at its turn.
 pub(super) fn resolve(replica: &Replica, id: OrderId) -> OrderId {
@@ -215,133 +214,4 @@ pub(super) async fn find(
     } else {
         Err(Refusal::other_account(id))
     }
-}
-
-/// `ListOrders`: the open ones by id, this node's pending ones, then the closed ones, newest first.
-pub(super) async fn list(
-    api: &Api,
-    call: Request<v1::ListOrdersRequest>,
-) -> Result<v1::ListOrdersResponse, Refusal> {
-    let deadline = Deadline::of(call.metadata(), api.clock_now());
-    let account = call::account(call.metadata())?;
-    let message = call.into_inner();
-    let room = page::size(message.page_size)?;
-    let list = format!("orders {} {account} {}", message.market, message.include_closed);
-    let begin = Token::read(&message.page_token, &list)?.unwrap_or(Token { part: 'o', at: [0, 0] });
-    let market = api.market_at(&message.market, message.at_least, deadline).await?;
-    let units = units(&market)?;
-
-    let owner = account.clone();
-    let read =
-        market.read(move |replica| (live_page(replica, &owner, begin, room), replica.view().position()));
-    let (live, position) = deadline.wait(read).await??;
-    let now = api.clock_now();
-    let mut orders: Vec<_> = live.orders.iter().map(|order| units.order_at(order, now)).collect();
-    let mut next = live.next;
-    if next.is_none() && message.include_closed {
-        deadline.wait(market.reached(position)).await??;
-        let cursor = if begin.part == 'c' { Cursor::from_token(begin) } else { Cursor::at(position) };
-        let (closed, more) = closed_page(&market, account, cursor, room - orders.len()).await?;
-        orders.extend(closed.iter().map(|(order, sizes)| Units { sizes: *sizes, ..units }.order(order)));
-        next = more.map(|cursor| cursor.token('c'));
-    }
-    let next_page_token = next.map(|token| token.text(&list)).unwrap_or_default();
-    Ok(v1::ListOrdersResponse { orders, next_page_token, position: position.0 })
-}
-
-struct LivePage {
-    orders: Vec<Order>,
-    next: Option<Token>,
-}
-
-/// Open orders (part `o`, after an id), then pending ones (part `p`, after a counter).
-fn live_page(replica: &Replica, account: &str, begin: Token, room: usize) -> LivePage {
-    let mut orders: Vec<Order> = Vec::new();
-    let [node, counter] = begin.at;
-    if begin.part == 'o'
-        && let Some(market) = replica.view().machine.market()
-    {
-        let after = OrderId { node: NodeId(node), counter };
-        orders.extend(market.orders_of(account, after).take(room + 1).cloned());
-    }
-    let open = orders.len();
-    if begin.part != 'c' && open <= room {
-        let after = if begin.part == 'p' { counter } else { 0 };
-        let pending = replica.pending().filter(|(id, _)| id.counter > after);
-        let own = pending.filter(|(_, intent)| *intent.request.account == *account);
-        let placed = own.filter_map(|(id, intent)| match &intent.request.action {
-            Action::Place(place) => Some(Order::pending(id, intent, place)),
-            _ => None,
-        });
-        orders.extend(placed.take(room + 1 - open));
-    }
-    let more = orders.len() > room;
-    orders.truncate(room);
-    let part = if orders.len() > open { 'p' } else { 'o' };
-    let next =
-        orders.last().filter(|_| more).map(|order| Token { part, at: [order.id.node.0, order.id.counter] });
-    LivePage { orders, next }
-}
-
-async fn closed_page(
-    market: &ReplicaHandle,
-    account: Account,
-    cursor: Cursor,
-    room: usize,
-) -> Result<(Vec<(Order, Sizes)>, Option<Cursor>), Refusal> {
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
-    read_history(history, move |history| {
-        let blocks = history.account_blocks_before(&account, cursor.position.next());
-        page::scan(blocks, cursor, room, |change, sizes| match change {
-            Change::Order { order, .. } if order.account == account && !order.is_live() => {
-                Pick::Take((order.clone(), sizes))
-            }
-            _ => Pick::Skip,
-        })
-    })
-    .await
-}
-
-/// `ListFills`, newest first.
-pub(super) async fn fills(
-    api: &Api,
-    call: Request<v1::ListFillsRequest>,
-) -> Result<v1::ListFillsResponse, Refusal> {
-    let deadline = Deadline::of(call.metadata(), api.clock_now());
-    let account = call::account(call.metadata())?;
-    let message = call.into_inner();
-    let room = page::size(message.page_size)?;
-    let list = format!("fills {} {account} {}", message.market, message.order_id);
-    let begin = Token::read(&message.page_token, &list)?;
-    let only = if message.order_id.is_empty() { None } else { Some(admission::order_id(&message.order_id)?) };
-    let market = api.market_at(&message.market, message.at_least, deadline).await?;
-    let mut position = market.shown();
-    let mut cursor = Cursor::at(position);
-    if let Some(id) = only {
-        let found = find(&market, id, &account, deadline).await?;
-        deadline.wait(market.reached(found.position)).await??;
-        position = found.position;
-        cursor = Cursor::at(found.order.position);
-    }
-    let cursor = begin.map_or(cursor, Cursor::from_token);
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
-    let name = market.name().to_owned();
-    let (fills, next) = read_history(history, move |history| {
-        let blocks = history.account_blocks_before(&account, cursor.position.next());
-        page::scan(blocks, cursor, room, |change, sizes| match change {
-            Change::Order { order, fill: Some(fill), .. } if order.account == account => {
-                let entry = Units { market: &name, sizes }.fill(order, fill);
-                match only {
-                    Some(id) if id != order.id => Pick::Skip,
-                    // Its first fill: nothing earlier is of interest.
-                    Some(_) if order.filled == fill.quantity => Pick::Last(entry),
-                    _ => Pick::Take(entry),
-                }
-            }
-            _ => Pick::Skip,
-        })
-    })
-    .await?;
-    let next_page_token = next.map(|cursor| cursor.token('f').text(&list)).unwrap_or_default();
-    Ok(v1::ListFillsResponse { fills, next_page_token, position: position.0 })
 }

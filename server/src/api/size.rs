@@ -72,7 +72,7 @@ mod tests {
     }
 
     fn fill() -> v1::Fill {
-        let [id, decimal, ..] = longest();
+        let [id, decimal, _, market, _] = longest();
         v1::Fill {
             position: u64::MAX,
             order_id: id.clone(),
@@ -82,6 +82,7 @@ mod tests {
             price: decimal.clone(),
             quantity: decimal,
             time: time(),
+            market,
         }
     }
 

@@ -53,13 +53,8 @@ impl Story for OrderUpdates {
     }
 
     fn tell(&self, units: &Units<'_>, changes: &[Change]) -> Option<Self::Message> {
-        let position = changes.first()?.position();
-        let updates: Vec<v1::OrderUpdate> =
-            changes.iter().filter_map(|change| self.update(units, change)).collect();
-        let event = v1::OrderUpdates { position: position.0, updates };
-        (!event.updates.is_empty()).then_some(v1::StreamOrderUpdatesResponse {
-            event: Some(v1::stream_order_updates_response::Event::Updates(event)),
-        })
+        let event = v1::stream_order_updates_response::Event::Updates(self.updates(units, changes)?);
+        Some(v1::StreamOrderUpdatesResponse { event: Some(event) })
     }
 
     fn heartbeat(&self, position: Position) -> Self::Message {
@@ -71,6 +66,14 @@ impl Story for OrderUpdates {
 }
 
 impl OrderUpdates {
+    /// What one event changed for the account, if it did.
+    pub fn updates(&self, units: &Units<'_>, changes: &[Change]) -> Option<v1::OrderUpdates> {
+        let position = changes.first()?.position();
+        let updates: Vec<v1::OrderUpdate> =
+            changes.iter().filter_map(|change| self.update(units, change)).collect();
+        (!updates.is_empty()).then_some(v1::OrderUpdates { position: position.0, updates })
+    }
+
     fn update(&self, units: &Units<'_>, change: &Change) -> Option<v1::OrderUpdate> {
         let Change::Order { order, fill, placed } = change else {
             return None;

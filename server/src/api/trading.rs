@@ -12,7 +12,7 @@ use super::call::{self, Deadline};
 use super::convert::{self, Units};
 use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
-use super::{Api, orders, size, streams, trade_session};
+use super::{Api, cancel_all, lists, orders, positions, size, streams, trade_session};
 use crate::layers;
 use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
@@ -135,22 +135,7 @@ impl TradingService for Api {
         &self,
         call: Request<v1::CancelAllOrdersRequest>,
     ) -> Answer<v1::CancelAllOrdersResponse> {
-        let (caller, deadline) = self.caller(&call)?;
-        let message = call.into_inner();
-        layers::concern(&message.market, "");
-        let market = self.listed(&message.market)?;
-        let rules = market.as_ref().and_then(ReplicaHandle::rules);
-        let request = admission::cancel_all_orders(message, rules, &caller)?;
-        let market = market.ok_or_else(Refusal::shutting_down)?;
-        let settled = Box::pin(self.committed(&market, request, deadline)).await?;
-        if settled.refused != Reason::Unspecified {
-            return Err(Refusal::new(settled.refused, "the cancel was refused").into());
-        }
-        let orders = settled.changes().iter().filter_map(Change::order);
-        let count = orders.clone().count() as u64;
-        let (order_ids, _) = size::first(orders.map(|order| order.id.to_string()), size::MAX_CANCELLED);
-        let position = settled.position.0;
-        Ok(Response::new(v1::CancelAllOrdersResponse { order_ids, count, position }))
+        Ok(Response::new(Box::pin(cancel_all::cancel_all(self, call)).await?))
     }
 
     async fn get_order(&self, call: Request<v1::GetOrderRequest>) -> Answer<v1::GetOrderResponse> {
@@ -158,11 +143,18 @@ impl TradingService for Api {
     }
 
     async fn list_orders(&self, call: Request<v1::ListOrdersRequest>) -> Answer<v1::ListOrdersResponse> {
-        Ok(Response::new(orders::list(self, call).await?))
+        Ok(Response::new(lists::orders(self, call).await?))
     }
 
     async fn list_fills(&self, call: Request<v1::ListFillsRequest>) -> Answer<v1::ListFillsResponse> {
-        Ok(Response::new(orders::fills(self, call).await?))
+        Ok(Response::new(lists::fills(self, call).await?))
+    }
+
+    async fn list_positions(
+        &self,
+        call: Request<v1::ListPositionsRequest>,
+    ) -> Answer<v1::ListPositionsResponse> {
+        Ok(Response::new(positions::list(self, call).await?))
     }
 
     async fn trade(&self, call: Request<Streaming<v1::TradeRequest>>) -> Answer<Self::TradeStream> {
@@ -351,7 +343,7 @@ impl Api {
         done(market, settled, target, &account).await
     }
 
-    async fn committed(
+    pub(super) async fn committed(
         &self,
         market: &ReplicaHandle,
         request: machine::Request,

@@ -23,7 +23,8 @@ const CRATES: [&str; 13] = [
 ];
 
 /// The modules of `xbook`. The pure core logs nothing.
-const MODULES: [&str; 8] = ["api", "config", "history", "layers", "node", "peer", "store", "telemetry"];
+const MODULES: [&str; 9] =
+    ["api", "config", "history", "layers", "mirror", "node", "peer", "store", "telemetry"];
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 

@@ -6,7 +6,7 @@
 //! lists, GetOrder, resumed streams <─┴── read by position, account, order or outcome; AWAY at a gap
 //! ```
 //!
-//! The newest blocks are also kept in memory (`recent`).
+//! The newest blocks are also kept in memory (`recent`). Candles are derived from all of them (`series`).
 //!
 //! A market's history reaches from position 1 to what is shown, and its document says how far that has
 //! to be at least: to where its generation begins. What is not in the `log` between is a *gap*, whatever
@@ -28,6 +28,7 @@ mod outcome;
 mod read;
 mod recent;
 mod record;
+mod series;
 #[cfg(test)]
 mod tests;
 
@@ -40,12 +41,14 @@ pub use fill::{FillError, MAX_BLOCK_BYTES, Missing, Piece};
 pub use lookup::Lookup;
 pub use outcome::StoredOutcome;
 pub use record::{Sizes, StoredBlock};
+pub use series::{Candle, CandlePage, CandlesWanted, DayTraded, Turnover};
 
 use crate::machine::{Block, ChainHead, Rules, chain_start};
 use crate::types::Position;
 use keys::Keys;
 use log::{Append, FORMAT, Log};
 use recent::Recent;
+use series::Series;
 
 /// Bytes after which a segment of the log is full. Its index is in memory until then.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -55,6 +58,7 @@ const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 pub struct HistoryStore {
     log: Arc<Log>,
     recent: Arc<Recent>,
+    directory: Arc<Path>,
 }
 
 /// The history of one market.
@@ -67,6 +71,7 @@ pub struct History {
     keys: Keys,
     sizes: Sizes,
     reach: Mutex<Reach>,
+    series: Series,
     /// There is a gap that was not there before.
     gap: Notify,
 }
@@ -140,17 +145,19 @@ impl HistoryStore {
     /// module's text.
     pub fn open(directory: &Path, most: u64) -> Result<Self> {
         let log = Log::open(directory, SEGMENT_BYTES.min(most))?;
-        Ok(Self { log: Arc::new(log), recent: Arc::default() })
+        Ok(Self { log: Arc::new(log), recent: Arc::default(), directory: directory.into() })
     }
 
     /// The history of a market.
     #[must_use]
     pub fn market(&self, name: &str, rules: &Rules) -> History {
         let last = self.log.last(name);
+        let market: Arc<str> = name.into();
         History {
             log: Arc::clone(&self.log),
             recent: Arc::clone(&self.recent),
-            market: name.into(),
+            series: Series::new(&self.directory, &market),
+            market,
             keys: Keys::new(name),
             sizes: Sizes { tick: rules.tick, lot: rules.lot },
             reach: Mutex::new(Reach { last, head: None, start: (Position(0), chain_start(name)) }),
@@ -238,7 +245,8 @@ impl History {
         if last >= reach.last {
             (reach.last, reach.head) = (last, Some(block.chain.1));
         }
-        Ok(())
+        drop(reach);
+        self.follow_candles(block)
     }
 
     /// Keeps a committed block that was appended in memory for a while, for questions about it.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::log::{Gap, Order, Range, Run};
 use super::{History, HistoryError, Keys, Result, StoredBlock, record};
 use crate::machine::{Change, SessionId};
-use crate::types::Position;
+use crate::types::{Micros, Position};
 
 /// Most index entries that are looked up at a time.
 const ENTRIES: usize = 64;
@@ -181,6 +181,24 @@ impl History {
         let (_, entries) = self.stretch(position, (Order::Descending, 1), begin)?;
         let first = entries.first().and_then(|(key, _)| Keys::position(key));
         self.read_block(first.unwrap_or(position)).map(Some)
+    }
+
+    /// The last position whose tape time is before a time; zero if there is none.
+    ///
+    /// # Errors
+    /// The store's own, or it can't be told from what is here.
+    pub fn last_before_time(&self, time: Micros) -> Result<Position> {
+        let (mut found, mut beyond) = (Position(0), self.last().next());
+        // Tape time never goes back, so half of what is left is done with at each look.
+        while found.next() < beyond {
+            let middle = Position(found.0 + (beyond.0 - found.0) / 2);
+            match self.block_at(middle)? {
+                Some(stored) if stored.block.time < time => found = stored.block.last,
+                Some(stored) => beyond = stored.block.first,
+                None => beyond = middle,
+            }
+        }
+        Ok(found)
     }
 
     /// The blocks with events after a position, in order, read one by one. They end with the first error.

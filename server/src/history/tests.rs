@@ -12,7 +12,7 @@ use crate::types::{
 const MARKET: &str = "BTC/USDT";
 const ACCOUNTS: [&str; 4] = ["main", "a", "a.b", "Z_9-z"];
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules::new(Grid::new("0.25".parse().unwrap()).unwrap(), Grid::new("0.001".parse().unwrap()).unwrap())
 }
 
@@ -53,14 +53,21 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
 }
 
 /// Makes blocks like those that a market's batches leave.
-struct Maker {
+pub(super) struct Maker {
     position: Position,
     counter: u64,
     head: ChainHead,
 }
 
+/// An order that rests in each block, beside what trades.
+#[derive(Clone, Copy)]
+pub(super) struct Rests {
+    pub price: Ticks,
+    pub quantity: Lots,
+}
+
 impl Maker {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { position: Position(0), counter: 0, head: chain_start(MARKET) }
     }
 
@@ -73,6 +80,31 @@ impl Maker {
             let changes = from..block.changes.len();
             block.answers.push(Answer { intent, refused, repeats: None, position: self.position, changes });
         }
+        self.close(block)
+    }
+
+    /// A block of trades, each of two orders of its own, and an order that rests.
+    pub fn traded(&mut self, time: Micros, trades: &[(Ticks, Lots)], rests: Rests) -> Block {
+        let mut block = Block { first: self.position.next(), time, ..Block::default() };
+        for &(price, quantity) in trades {
+            self.position = self.position.next();
+            let [mut maker, mut taker] = [ACCOUNTS[0], ACCOUNTS[1]].map(|account| self.order(account, time));
+            let ids = (maker.id, taker.id);
+            for (order, counter_order, liquidity) in
+                [(&mut maker, ids.1, Liquidity::Maker), (&mut taker, ids.0, Liquidity::Taker)]
+            {
+                (order.quantity, order.filled) = (quantity, quantity);
+                let fill = FillOf { counter_order, liquidity, price, quantity };
+                self.put_here(order, OrderStatus::Filled, Some(fill), &mut block);
+            }
+        }
+        let mut order = self.order(ACCOUNTS[2], time);
+        (order.limit, order.quantity, order.open) = (Some(rests.price), rests.quantity, rests.quantity);
+        self.put(&mut order, OrderStatus::Open, None, &mut block);
+        self.close(block)
+    }
+
+    fn close(&mut self, mut block: Block) -> Block {
         block.last = self.position;
         let outcomes: Vec<_> = outcome::kept(&block).collect();
         let grids = (rules().tick, rules().lot);

@@ -17,6 +17,9 @@ use crate::replica::Replica;
 use crate::replica::message::Envelope;
 use crate::types::{Micros, NodeId, OrderId, Position};
 
+/// Where committed blocks come from as they are shown.
+pub type BlockReceiver = broadcast::Receiver<Arc<Block>>;
+
 /// A replica's task, seen from outside. Cheap to clone.
 #[derive(Clone)]
 pub struct ReplicaHandle {
@@ -290,7 +293,7 @@ impl ReplicaHandle {
     /// The committed blocks from now on. A reader that falls too far behind is told so by the
     /// channel and goes on from the history.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Block>> {
+    pub fn subscribe(&self) -> BlockReceiver {
         self.shared.blocks.subscribe()
     }
 }

@@ -28,7 +28,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
-pub use handle::{CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter};
+pub use handle::{
+    BlockReceiver, CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter,
+};
 pub(crate) use quarantine::cut;
 
 use crate::document::{Actor, DIRECTORY, Genesis};

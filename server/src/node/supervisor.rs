@@ -85,31 +85,47 @@ impl Starter {
         Ok(Self { node, secret, restored, clock, random, seed, roll_at, store, history, fill_turns, writer })
     }
 
-    /// Starts what there is of a document, or quarantines it.
-    fn open(
+    /// Starts what there is of a document, or quarantines it, and enters its handle where others look for it.
+    fn open<T>(
         &self,
         Loaded { name, stored }: Loaded,
         follower: FollowerKind,
         links: &watch::Sender<Links>,
         tasks: &mut Tasks,
-    ) -> Result<ReplicaHandle, NodeError> {
-        let started =
-            stored.map_err(NodeError::from).and_then(|stored| self.start(stored, follower, links, tasks));
-        started.or_else(|error| {
-            let cause = error.of_document().ok_or(error)?;
-            tracing::error!(document = %name, reason = %cause.words, "the document is quarantined");
-            Ok(ReplicaHandle::quarantined(&name, &cause))
-        })
+        enter: impl FnOnce(ReplicaHandle) -> T,
+    ) -> Result<T, NodeError> {
+        let prepared =
+            stored.map_err(NodeError::from).and_then(|stored| self.prepare(stored, follower, links));
+        match prepared {
+            Ok(Prepared { name, handle, task, filler }) => {
+                let entered = enter(handle.clone());
+                tasks.replicas.spawn(task);
+                if let Some(filler) = filler {
+                    tasks.fillers.spawn(async move {
+                        tokio::select! {
+                            ended = filler.run() => (name, ended.map_err(Fault::from)),
+                            // What is stored of it stays as it is.
+                            _ = handle.faulted() => (name, Ok(())),
+                        }
+                    });
+                }
+                Ok(entered)
+            }
+            Err(error) => {
+                let cause = error.of_document().ok_or(error)?;
+                tracing::error!(document = %name, reason = %cause.words, "the document is quarantined");
+                Ok(enter(ReplicaHandle::quarantined(&name, &cause)))
+            }
+        }
     }
 
-    /// Starts the task of a document's replica.
-    fn start(
+    /// Opens a document's replica.
+    fn prepare(
         &self,
         stored: Stored,
         follower: FollowerKind,
         links: &watch::Sender<Links>,
-        Tasks { replicas, fillers }: &mut Tasks,
-    ) -> Result<ReplicaHandle, NodeError> {
+    ) -> Result<Prepared<impl Future<Output = TaskEnd> + Send + use<>>, NodeError> {
         let name: Arc<str> = stored.genesis.name().into();
         let me = Actor::new(self.clock.now(), self.node, self.random);
         let history = stored.genesis.rules().map(|rules| self.history.market(&name, &rules));
@@ -157,18 +173,8 @@ impl Starter {
             self.store.wait_for_gate();
         }
         let documents = (Arc::clone(&name), replica, disk);
-        let handle = task::spawn(documents, (follower, parts), links.subscribe(), self.clock, replicas);
-        if let Some(filler) = filler {
-            let watched = handle.clone();
-            fillers.spawn(async move {
-                tokio::select! {
-                    ended = filler.run() => (name, ended.map_err(Fault::from)),
-                    // What is stored of it stays as it is.
-                    _ = watched.faulted() => (name, Ok(())),
-                }
-            });
-        }
-        Ok(handle)
+        let (handle, task) = task::prepare(documents, (follower, parts), links.subscribe(), self.clock);
+        Ok(Prepared { name, handle, task, filler })
     }
 
     /// What the writer did so far.
@@ -185,6 +191,14 @@ impl Starter {
             None => Err(NodeError::Task("the writer has ended".to_owned())),
         }
     }
+}
+
+/// A document that is open, and whose tasks do not run yet.
+struct Prepared<T> {
+    name: Arc<str>,
+    handle: ReplicaHandle,
+    task: T,
+    filler: Option<Filler>,
 }
 
 enum FollowerKind {
@@ -234,11 +248,13 @@ impl Supervisor {
         if starter.restored {
             starter.store.wait_for_gate();
         }
-        let directory = starter.open(directory, FollowerKind::Directory(sender), &links, &mut tasks)?;
+        let follower = FollowerKind::Directory(sender);
+        let directory = starter.open(directory, follower, &links, &mut tasks, |handle| handle)?;
         let mut handles = Markets::new();
         for stored in markets {
-            let handle = starter.open(stored, FollowerKind::History, &member_links, &mut tasks)?;
-            handles.insert(handle.name().into(), handle);
+            starter.open(stored, FollowerKind::History, &member_links, &mut tasks, |handle| {
+                handles.insert(handle.name().into(), handle);
+            })?;
         }
         if starter.restored {
             starter.store.gate_opened()?;
@@ -310,11 +326,10 @@ impl Supervisor {
         let genesis = Genesis::market(&new);
         let stored = self.starter.store.create(&genesis)?;
         let loaded = Loaded { name: market.name.to_string(), stored: Ok(stored) };
-        let handle = self.starter.open(loaded, FollowerKind::History, &self.member_links, &mut self.tasks)?;
-        self.markets.send_modify(|markets| {
-            markets.insert(market.name.clone(), handle);
-        });
-        Ok(())
+        let Self { starter, member_links, tasks, markets, .. } = self;
+        starter.open(loaded, FollowerKind::History, member_links, tasks, |handle| {
+            markets.send_modify(|markets| _ = markets.insert(market.name.clone(), handle));
+        })
     }
 
     /// A replica's task ended before it was asked to: by its document's fault, or with the node.

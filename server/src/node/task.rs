@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
@@ -86,14 +86,14 @@ struct Task {
     quarantine: Quarantine,
 }
 
-/// Starts a replica's task and its publisher.
-pub(super) fn spawn(
+/// A replica's task, with its publisher, and the handle to it. The handle has to be where others look for it
+/// before the task runs: it greets the peers at once, and their answers come to the handle.
+pub(super) fn prepare(
     (name, replica, disk): (Arc<str>, Replica, Disk),
     (follower, parts): (Follower, Option<Parts>),
     links: watch::Receiver<Links>,
     clock: Clock,
-    tasks: &mut JoinSet<TaskEnd>,
-) -> ReplicaHandle {
+) -> (ReplicaHandle, impl Future<Output = TaskEnd> + Send + 'static) {
     let rules = replica.view().machine.market().map(|market| market.rules().clone());
     let (commands, mut receiver) = mpsc::channel(MAX_WAITING);
     let (publications, published) = publish::channel();
@@ -128,7 +128,7 @@ pub(super) fn spawn(
         step_began: clock.now(),
         quarantine: quarantine.clone(),
     };
-    tasks.spawn(async move {
+    let running = async move {
         // A task of its own: while it writes the history, the replica goes on with the next batch.
         let mut publishing = tokio::spawn(publisher.run(published));
         let running = AssertUnwindSafe(task.run(&mut receiver, closing.subscribe())).catch_unwind();
@@ -148,8 +148,8 @@ pub(super) fn spawn(
         let ended = publisher_end(publishing.await).and(ran);
         quarantine.raise_on(&ended);
         (name, ended)
-    });
-    ReplicaHandle { shared: Arc::new(shared) }
+    };
+    (ReplicaHandle { shared: Arc::new(shared) }, running)
 }
 
 fn publisher_end(ended: Result<Result<(), Fault>, JoinError>) -> Result<(), Fault> {

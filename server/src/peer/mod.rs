@@ -38,7 +38,7 @@ pub use members::Members;
 pub use pace::Pace;
 pub use protocol::Protocols;
 pub use server::serve;
-pub use wire::encode;
+pub use wire::{decode, encode};
 
 use crate::document::GenesisError;
 use protocol::PROTOCOLS;

@@ -207,7 +207,7 @@ async fn orders_fills_and_trades_are_listed_by_page() {
                 include_closed: true,
                 page_size,
                 page_token,
-                at_least: 0,
+                ..Default::default()
             };
             let page = served.trading.list_orders(request).await.unwrap().into_inner();
             assert!(page.orders.len() <= page_size as usize);
@@ -244,8 +244,13 @@ async fn pages_of_fills(served: &mut Served, order_id: &str) -> Vec<v1::Fill> {
     let mut page_token = String::new();
     loop {
         let market = MARKET.into();
-        let request =
-            v1::ListFillsRequest { market, order_id: order_id.into(), page_size: 3, page_token, at_least: 0 };
+        let request = v1::ListFillsRequest {
+            market,
+            order_id: order_id.into(),
+            page_size: 3,
+            page_token,
+            ..Default::default()
+        };
         let page = served.trading.list_fills(request).await.unwrap().into_inner();
         fills.extend(page.fills);
         page_token = page.next_page_token;

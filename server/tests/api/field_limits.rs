@@ -40,7 +40,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
-        | "min_quantity" | "max_quantity" | "protection_price" => {
+        | "min_quantity" | "max_quantity" | "protection_price" | "price_step" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
@@ -54,6 +54,10 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "voters" => {
             let nodes = |count: u64| json!((1..=count).map(|n| format!("{n:016x}")).collect::<Vec<_>>());
             Some(Limit { number: "7", at: nodes(7), above: nodes(8) })
+        }
+        "subscriptions" => {
+            let trades = json!({"market": MARKET, "trades": {}});
+            Some(Limit { number: "64", at: json!(vec![trades.clone(); 64]), above: json!(vec![trades; 65]) })
         }
         "commands" => {
             let cancel = json!({"cancel": {"order": {"order_id": "00000000000000ff-1"}}});
@@ -111,7 +115,13 @@ fn requests(method: &str) -> Vec<Value> {
         "AddVoter" => vec![json!({"request_id": "av", "node_id": node, "market": MARKET})],
         "RemoveVoter" => vec![json!({"request_id": "rv", "node_id": node, "market": MARKET})],
         "TransferLease" => vec![json!({"market": MARKET, "node_id": node})],
+        "ListCandles" => vec![json!({"market": MARKET, "interval": "CANDLE_INTERVAL_M1"})],
+        "Subscribe" => {
+            let levels = json!({"market": MARKET, "levels": {"depth": 5, "price_step": "0.05"}});
+            vec![json!({"subscriptions": [levels]})]
+        }
         "GetNode" | "ListNodes" | "ListMarkets" => vec![json!({})],
+        "GetOrderBook" => vec![json!({"market": MARKET, "detail": "BOOK_DETAIL_LEVELS"})],
         _ => vec![json!({"market": MARKET})],
     }
 }
@@ -323,9 +333,10 @@ fn has_number(text: &str, number: &str) -> bool {
     plain.split(|c: char| !c.is_ascii_digit()).any(|found| found == number)
 }
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     include_str!("../../../proto/xbook/v1/trading.proto"),
     include_str!("../../../proto/xbook/v1/market_data.proto"),
+    include_str!("../../../proto/xbook/v1/subscribe.proto"),
     include_str!("../../../proto/xbook/v1/cluster.proto"),
     include_str!("../../../proto/xbook/v1/types.proto"),
 ];

@@ -81,7 +81,7 @@ impl Promises {
             check(then == told, || format!("told: {told:?}\nnow told of then: {then:?}"))?;
         }
         for ((id, position), (status, open)) in &self.standing {
-            let then = record.update(id, *position)?;
+            let then = record.standing(id, *position)?;
             check(then.status() == *status && then.open_quantity == *open, || {
                 format!(
                     "told: {id} was {status:?} with {open} open at {position}\nnow told of then: {then:?}"

@@ -156,11 +156,22 @@ impl Record {
     /// # Errors
     /// It did not change there.
     pub fn update(&self, id: &str, position: u64) -> Result<&Order, Broken> {
-        let update = self.updates.get(&(id.to_owned(), position));
-        update.and_then(|update| update.order.as_ref()).ok_or_else(|| {
-            let seen: Vec<_> = self.updates_of(id).map(|update| &update.order).collect();
-            Broken(format!("the change of {id} at {position} was told and is gone; there are {seen:?}"))
-        })
+        self.standing(id, position)
+            .ok()
+            .filter(|order| order.position == position)
+            .ok_or_else(|| Broken(format!("the change of {id} at {position} was told and is gone")))
+    }
+
+    /// An order as of a position: after the last of its changes up to there.
+    ///
+    /// # Errors
+    /// It was not there yet.
+    pub fn standing(&self, id: &str, position: u64) -> Result<&Order, Broken> {
+        let until = self.updates.range((id.to_owned(), 0)..=(id.to_owned(), position));
+        until
+            .last()
+            .and_then(|(_, update)| update.order.as_ref())
+            .ok_or_else(|| Broken(format!("{id} was told of at {position} and was not there yet")))
     }
 
     /// A fill of an order.

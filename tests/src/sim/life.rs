@@ -160,12 +160,22 @@ impl World {
             self.network.hold(direction, connection, envelope);
             return Ok(());
         }
+        if self.misses(to, from, &envelope.message) {
+            return Ok(());
+        }
         if let Some(bug) = self.bug {
             bug.receive(&self.machines[to], &mut envelope);
         }
         let (node, tells) = (self.machines[to].id, self.tells(to, &envelope.message));
         self.input(to, Input::Message { from: self.machines[from].id, envelope })?;
         if tells { self.gave_up(node) } else { Ok(()) }
+    }
+
+    /// Whether a peer's first word is lost, since the document is only being opened there.
+    fn misses(&mut self, at: usize, from: usize, message: &Message) -> bool {
+        let from = self.machines[from].id;
+        let opens = self.machines[at].replica().is_some_and(|replica| replica.formats_of(from).is_none());
+        opens && matches!(message, Message::Hello { .. }) && self.random.percent(5)
     }
 
     pub(super) fn synced(&mut self, at: usize, life: u64) -> Result<(), Violation> {

@@ -114,11 +114,12 @@ fn lists_of_long_ids_and_numbers_fit_80_columns() {
         time: Some(Timestamp { seconds: 86_400, nanos: 0 }),
         side: Side::Sell.into(),
         liquidity: Liquidity::Maker.into(),
+        market: "A/B".to_owned(),
     };
     let grid = steps("0.01", "0.001");
     for text in [
-        orders("A/B", &list, true, &grid, Terminal::NONE),
-        fills("A/B", None, &[fill], &grid, Terminal::NONE),
+        orders(Some("A/B"), &list, true, &grid, Terminal::NONE),
+        fills(Some("A/B"), None, &[fill], &grid, Terminal::NONE),
     ] {
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert!(text.contains("89abcdef01234567-1234567") && text.contains("12345.67"), "{text}");
@@ -141,17 +142,17 @@ order               side   price  quantity  filled  open  status            tif
 0000000000007f3a-1  buy    10.00     100        25  75    partially filled  GTC
 0000000000007f3a-1  sell  mkt          0.5       0   0.5  open              IOC
 ";
-    assert_eq!(orders("BTC/USDT", &list, false, &steps("0.01", "0.1"), Terminal::NONE), expected);
+    assert_eq!(orders(Some("BTC/USDT"), &list, false, &steps("0.01", "0.1"), Terminal::NONE), expected);
 }
 
 #[test]
 fn empty_lists_say_what_to_type_next() {
     let none = Terminal::NONE;
     let grid = steps("30", "0.3");
-    assert!(orders("A/B", &[], false, &grid, none).contains("`xcli buy 0.3 A/B 30`"));
-    assert!(orders("A/B", &[], true, &grid, none).contains("never"));
-    assert!(fills("A/B", None, &[], &grid, none).contains("`xcli book A/B`"));
-    assert!(fills("A/B", Some("1-1"), &[], &grid, none).contains("`xcli order A/B 1-1`"));
+    assert!(orders(Some("A/B"), &[], false, &grid, none).contains("`xcli buy 0.3 A/B 30`"));
+    assert!(orders(Some("A/B"), &[], true, &grid, none).contains("never"));
+    assert!(fills(Some("A/B"), None, &[], &grid, none).contains("`xcli book A/B`"));
+    assert!(fills(Some("A/B"), Some("1-1"), &[], &grid, none).contains("`xcli order A/B 1-1`"));
 }
 
 #[test]
@@ -179,4 +180,35 @@ fn an_update_names_the_fill_or_the_reason() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn lists_of_all_markets_name_them() {
+    let order = Order { market: "A/B".to_owned(), order_id: "1-1".to_owned(), ..Order::default() };
+    let fill = Fill { market: "C/D".to_owned(), order_id: "1-2".to_owned(), ..Fill::default() };
+    let shown = orders(None, &[order], true, &Steps::default(), Terminal::NONE);
+    assert!(shown.starts_with("market  order"), "{shown}");
+    assert!(shown.contains("A/B     1-1"), "{shown}");
+    assert!(fills(None, None, &[fill], &Steps::default(), Terminal::NONE).contains("\nC/D "));
+    assert!(orders(None, &[], false, &Steps::default(), Terminal::NONE).contains("no open orders"));
+}
+
+#[test]
+fn positions_have_a_row_for_each_market() {
+    let position = MarketPosition {
+        market: "A/B".to_owned(),
+        position: 9,
+        bought_quantity: "5".to_owned(),
+        bought_value: "50".to_owned(),
+        sold_quantity: "7".to_owned(),
+        sold_value: "77".to_owned(),
+        net_quantity: "-2".to_owned(),
+        fill_count: 3,
+    };
+    let expected = "\
+market  net  bought  for  sold  for  fills  position
+A/B      -2       5   50     7   77      3         9
+";
+    assert_eq!(positions(&[position], Terminal::NONE), expected);
+    assert!(positions(&[], Terminal::NONE).contains("xcli market list"));
 }

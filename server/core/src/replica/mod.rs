@@ -31,6 +31,7 @@ mod clocks;
 mod commit;
 mod entries;
 mod gate;
+mod greeting;
 mod hand_over;
 mod inbox;
 mod io;
@@ -241,13 +242,14 @@ impl Replica {
                 self.stored(index, effects);
             }
             Input::Stored { .. } => {}
-            Input::PeerUp(peer) => self.peer_up(peer, effects),
+            Input::PeerUp(peer) => self.peer_up(now, peer, effects),
             Input::PeerDown(peer) => self.peer_down(peer),
             Input::Message { from, envelope } => self.hear(now, from, envelope, effects)?,
             Input::HandOver(to) => self.hand_over(to, effects),
             Input::Upgrade(to) => self.upgrade(now, to, effects),
             Input::Wake => {}
         }
+        self.greet_again(now, effects);
         self.tend_claims(now, effects);
         self.tend_gate(now, effects);
         self.hear_told(now);
@@ -443,6 +445,7 @@ impl Replica {
             self.next_attest(),
             self.next_fetch(now),
             self.next_claim(),
+            self.next_greeting(),
         ];
         if let Some(at) = wishes.into_iter().flatten().min() {
             effects.push(Effect::WakeAt(at.max(now)));

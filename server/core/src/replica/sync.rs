@@ -61,6 +61,8 @@ pub(super) struct Peer {
     pub told: (u64, u64),
     /// The formats that it can read, by its word; `None` before its hello.
     pub formats: Option<Formats>,
+    /// When it was greeted last.
+    pub greeted: Micros,
 }
 
 impl Peers {
@@ -138,6 +140,11 @@ impl Peers {
 }
 
 impl Peer {
+    /// One whose connection is up, and that is greeted now.
+    pub fn greeted(now: Micros) -> Self {
+        Self { greeted: now, ..Self::default() }
+    }
+
     fn unacked_bytes(&self) -> usize {
         self.unacked.iter().map(|(.., bytes)| bytes).sum()
     }
@@ -149,20 +156,6 @@ impl Peer {
 }
 
 impl Replica {
-    /// A connection to a peer is up.
-    pub(super) fn peer_up(&mut self, peer: NodeId, effects: &mut Vec<Effect>) {
-        self.peers.connected.insert(peer, Peer::default());
-        self.greet(peer, false, effects);
-    }
-
-    /// Says which generation this is, what the disk has of it, and what is remembered of the peer.
-    pub(super) fn greet(&self, peer: NodeId, answer: bool, effects: &mut Vec<Effect>) {
-        let (ack, heard) = (self.own_ack(), self.heard_of(peer));
-        let (genesis, formats) = (self.genesis_hash, self.formats);
-        let hello = Message::Hello { genesis, ack, heard, answer, formats };
-        self.send(peer, hello, effects);
-    }
-
     /// A connection is gone.
     pub(super) fn peer_down(&mut self, peer: NodeId) {
         self.peers.connected.remove(&peer);

@@ -23,10 +23,13 @@ pub use body::body_hash;
 pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
+pub(in crate::api) use text::decimal;
 pub use text::{market_name, node_id, order_id, placed_by_request_id, session_name};
 
+use super::convert;
 use super::error::Refusal;
 use crate::machine::{Account, Action, Origin, Request, Rules, Target};
+use crate::types::Micros;
 
 /// The refusal that comes first by precedence, among those found so far.
 #[derive(Default)]
@@ -196,6 +199,17 @@ pub fn cancel_all_orders(
     request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
 }
 
+/// Checks what a request to cancel in all markets says besides.
+///
+/// # Errors
+/// The first of what is wrong.
+pub fn check_cancel_all(message: &v1::CancelAllOrdersRequest) -> Result<(), Refusal> {
+    let mut findings = Findings::default();
+    findings.note(text::request_id(&message.request_id));
+    let side = findings.note(order::optional_side(message.side));
+    findings.unless_found(side).map(|_| ())
+}
+
 /// A market's name, and that there is such a market.
 fn check_market(name: &str, rules: Option<&Rules>) -> Result<(), Refusal> {
     text::market_name(name)?;
@@ -213,7 +227,18 @@ fn request(
     Ok(Request { account: caller.account.clone(), origin, body_hash, action })
 }
 
+/// A point in time.
+///
+/// # Errors
+/// One that has no name in four digits of a year.
+pub fn time(field: &'static str, at: &prost_types::Timestamp) -> Result<Micros, Refusal> {
+    convert::micros(at).ok_or_else(|| {
+        let written = format!("{}s {}ns", at.seconds, at.nanos);
+        Refusal::new(Reason::MalformedText, "must be a time from 1970 to 9999").field(field).value(written)
+    })
+}
+
 /// An enum value that this node does not know.
-fn unknown(field: &'static str, number: i32) -> Refusal {
+pub(super) fn unknown(field: &'static str, number: i32) -> Refusal {
     Refusal::new(Reason::UnknownValue, "must be a value that this node knows").field(field).value(number)
 }

@@ -228,10 +228,7 @@ fn expire_time(
 }
 
 fn future(field: &'static str, at: &Timestamp, now: Micros) -> Result<Micros, Refusal> {
-    let micros = convert::micros(at).ok_or_else(|| {
-        let written = format!("{}s {}ns", at.seconds, at.nanos);
-        Refusal::new(Reason::MalformedText, "must be a time from 1970 to 9999").field(field).value(written)
-    })?;
+    let micros = super::time(field, at)?;
     if micros > now {
         return Ok(micros);
     }

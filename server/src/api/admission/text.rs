@@ -100,7 +100,7 @@ pub fn node_id(field: &'static str, id: &str) -> Result<NodeId, Refusal> {
 }
 
 /// A decimal that must be set: digits, and a point with more digits if it has a fraction.
-pub(super) fn decimal(field: &'static str, text: &str) -> Result<Decimal, Refusal> {
+pub(in crate::api) fn decimal(field: &'static str, text: &str) -> Result<Decimal, Refusal> {
     if text.is_empty() {
         return Err(missing(field));
     }

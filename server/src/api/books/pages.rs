@@ -5,12 +5,14 @@
 //! and whatever was behind it is behind it. If it has changed or gone, nobody knows where it was: the level
 //! is told from its front again.
 
-use xbook_proto::v1::BookDetail;
+use xbook_proto::v1::{self, BookDetail};
 
 use crate::api::error::Refusal;
+use crate::api::ladder::{Rung, Step};
 use crate::api::page::{self, Token};
-use crate::book::{Book, LevelView, Resting};
+use crate::book::{LevelView, Resting};
 use crate::machine::Market;
+use crate::mirror::Mirror;
 use crate::types::{NodeId, OrderId, Position, Side, Ticks};
 
 /// Where a page begins on a side.
@@ -74,22 +76,29 @@ impl Place {
 }
 
 /// The list that the tokens of a market's book belong to.
-pub(super) fn list_of(market: &str, detail: BookDetail) -> String {
-    format!("book {market} {}", detail == BookDetail::Orders)
+pub(super) fn list_of(request: &v1::GetOrderBookRequest) -> String {
+    let v1::GetOrderBookRequest { market, price_step, as_of, .. } = request;
+    let mut list = format!("book {market} {}", request.detail() == BookDetail::Orders);
+    if !price_step.is_empty() || as_of.is_some() {
+        list.push_str(&format!(" {price_step} {as_of:?}"));
+    }
+    list
 }
 
-/// What a page has room for on each side.
+/// What a page has room for on each side, and how it is told.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     /// Levels.
     pub levels: usize,
     /// Orders in all of them; not set if orders are not wanted.
     pub orders: Option<usize>,
+    /// What prices are put together to, without orders.
+    pub step: Step,
 }
 
 /// A level on a page.
 pub(super) struct PageLevel {
-    pub view: LevelView,
+    pub rung: Rung,
     /// Whether its first orders are on the page before.
     pub continued: bool,
     pub orders: Vec<Resting>,
@@ -101,26 +110,89 @@ pub(super) struct PageSide {
     pub next: Begin,
 }
 
+/// A book that pages are made of.
+pub(super) trait Shelf {
+    fn levels(&self, side: Side) -> impl Iterator<Item = LevelView>;
+    fn levels_beyond(&self, side: Side, price: Ticks) -> impl Iterator<Item = LevelView>;
+    fn level(&self, side: Side, price: Ticks) -> Option<LevelView>;
+    fn orders_at(&self, side: Side, price: Ticks) -> impl Iterator<Item = Resting>;
+    fn orders_behind(&self, id: OrderId) -> impl Iterator<Item = Resting>;
+    /// Whether an order rests there, and nothing has changed it since the book had a position.
+    fn is_unchanged(&self, id: OrderId, place: (Side, Ticks), since: Position) -> bool;
+}
+
+impl Shelf for Market {
+    fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> {
+        self.book().levels(side)
+    }
+
+    fn levels_beyond(&self, side: Side, price: Ticks) -> impl Iterator<Item = LevelView> {
+        self.book().levels_beyond(side, price)
+    }
+
+    fn level(&self, side: Side, price: Ticks) -> Option<LevelView> {
+        self.book().level(side, price)
+    }
+
+    fn orders_at(&self, side: Side, price: Ticks) -> impl Iterator<Item = Resting> {
+        self.book().orders_at(side, price)
+    }
+
+    fn orders_behind(&self, id: OrderId) -> impl Iterator<Item = Resting> {
+        self.book().orders_behind(id)
+    }
+
+    fn is_unchanged(&self, id: OrderId, place: (Side, Ticks), since: Position) -> bool {
+        self.order(&id).is_some_and(|order| order.position <= since)
+            && self.book().get(id).is_some_and(|order| (order.side, order.price) == place)
+    }
+}
+
+/// The past does not change any more.
+impl Shelf for Mirror {
+    fn levels(&self, side: Side) -> impl Iterator<Item = LevelView> {
+        self.levels(side)
+    }
+
+    fn levels_beyond(&self, side: Side, price: Ticks) -> impl Iterator<Item = LevelView> {
+        self.levels_beyond(side, price)
+    }
+
+    fn level(&self, side: Side, price: Ticks) -> Option<LevelView> {
+        self.level(side, price)
+    }
+
+    fn orders_at(&self, side: Side, price: Ticks) -> impl Iterator<Item = Resting> {
+        self.orders_at(side, price)
+    }
+
+    fn orders_behind(&self, id: OrderId) -> impl Iterator<Item = Resting> {
+        self.orders_behind(id)
+    }
+
+    fn is_unchanged(&self, id: OrderId, place: (Side, Ticks), _since: Position) -> bool {
+        self.get(id).is_some_and(|order| (order.side, order.price) == place)
+    }
+}
+
 /// A page of a side.
-pub(super) fn read(market: &Market, side: Side, begin: Begin, read_at: Position, room: Room) -> PageSide {
-    let book = market.book();
-    let after = |price| book.levels_beyond(side, price);
+pub(super) fn read(shelf: &impl Shelf, side: Side, begin: Begin, read_at: Position, room: Room) -> PageSide {
+    let after = |price| shelf.levels_beyond(side, price);
     match begin {
         Begin::End => PageSide { levels: Vec::new(), next: Begin::End },
-        Begin::Best => take(book, side, None, book.levels(side), room),
-        Begin::After(price) => take(book, side, None, after(price), room),
+        Begin::Best => take(shelf, side, None, shelf.levels(side), room),
+        Begin::After(price) => take(shelf, side, None, after(price), room),
         Begin::Behind(price, id) => {
-            let unchanged = market.order(&id).is_some_and(|order| order.position <= read_at);
-            let rests = book.get(id).is_some_and(|order| (order.side, order.price) == (side, price));
-            let level = book.level(side, price).into_iter().chain(after(price));
-            take(book, side, Some(id).filter(|_| unchanged && rests), level, room)
+            let unchanged = shelf.is_unchanged(id, (side, price), read_at);
+            let level = shelf.level(side, price).into_iter().chain(after(price));
+            take(shelf, side, Some(id).filter(|_| unchanged), level, room)
         }
     }
 }
 
 /// Takes levels while there is room: of the first one the orders behind an order, if one is named.
 fn take(
-    book: &Book,
+    shelf: &impl Shelf,
     side: Side,
     mut behind: Option<OrderId>,
     levels: impl Iterator<Item = LevelView>,
@@ -128,8 +200,8 @@ fn take(
 ) -> PageSide {
     let mut page = PageSide { levels: Vec::new(), next: Begin::End };
     let mut left = room.orders.unwrap_or(0);
-    for view in levels {
-        let last = page.levels.last().map(|last| last.view.price);
+    for rung in room.step.rungs(side, levels) {
+        let last = page.levels.last().map(|last| last.rung.price);
         if let Some(last) =
             last.filter(|_| page.levels.len() == room.levels || room.orders.is_some() && left == 0)
         {
@@ -139,8 +211,8 @@ fn take(
         let continued = behind.is_some();
         let mut orders: Vec<Resting> = match (behind.take(), room.orders) {
             (_, None) => Vec::new(),
-            (Some(id), _) => book.orders_behind(id).take(left + 1).collect(),
-            (None, _) => book.orders_at(side, view.price).take(left + 1).collect(),
+            (Some(id), _) => shelf.orders_behind(id).take(left + 1).collect(),
+            (None, _) => shelf.orders_at(side, rung.price).take(left + 1).collect(),
         };
         if continued && orders.is_empty() {
             continue;
@@ -149,9 +221,9 @@ fn take(
         orders.truncate(left);
         left -= orders.len();
         let last = orders.last().map(|order| order.id);
-        page.levels.push(PageLevel { view, continued, orders });
+        page.levels.push(PageLevel { rung, continued, orders });
         if let Some(last) = last.filter(|_| cut) {
-            page.next = Begin::Behind(view.price, last);
+            page.next = Begin::Behind(rung.price, last);
             break;
         }
     }

@@ -101,13 +101,13 @@ impl Reader {
     fn take(&mut self, side: &PageSide) {
         for level in &side.levels {
             let ids: Vec<OrderId> = level.orders.iter().map(|order| order.id).collect();
-            let before = self.levels.last_mut().filter(|(price, _)| *price == level.view.price);
+            let before = self.levels.last_mut().filter(|(price, _)| *price == level.rung.price);
             match before {
                 Some((_, orders)) if level.continued => orders.extend(ids),
                 Some((_, orders)) => *orders = ids,
                 None => {
-                    assert!(!level.continued, "nothing was told of {:?}", level.view.price);
-                    self.levels.push((level.view.price, ids));
+                    assert!(!level.continued, "nothing was told of {:?}", level.rung.price);
+                    self.levels.push((level.rung.price, ids));
                 }
             }
         }
@@ -119,9 +119,9 @@ fn a_book_that_stands_still_is_on_its_pages_once() {
     // Buys: two orders at 10, three at 9, one at 8. Sells: five at 20.
     let buys = [10, 10, 9, 9, 9, 8].map(|price| (Side::Buy, price));
     let exchange = Exchange::with(buys.into_iter().chain([(Side::Sell, 20); 5]));
-    let room = |levels, orders| Room { levels, orders };
+    let room = |levels, orders| Room { levels, orders, step: Step::TICK };
     let counts = |side: &PageSide| -> Vec<(u64, usize, bool)> {
-        let count = |level: &PageLevel| (level.view.price.0, level.orders.len(), level.continued);
+        let count = |level: &PageLevel| (level.rung.price.0, level.orders.len(), level.continued);
         side.levels.iter().map(count).collect()
     };
     // Price, orders listed, and whether they go on from the page before.
@@ -162,7 +162,7 @@ fn a_level_is_told_again_if_its_last_order_has_changed_or_gone() {
         Action::Amend(Amend { target, price, size })
     };
     let cancel = |counter| Action::Cancel(Target::Order(OrderId { node: NodeId(1), counter }));
-    let room = Room { levels: 9, orders: Some(2) };
+    let room = Room { levels: 9, orders: Some(2), step: Step::TICK };
     // Of the orders 1 to 4 at 10, the first page has 1 and 2.
     let table: [(&str, Action, &[u64], bool); 6] = [
         ("another order came", Action::Cancel(Target::Command(9)), &[3, 4], true),
@@ -185,20 +185,20 @@ fn a_level_is_told_again_if_its_last_order_has_changed_or_gone() {
 #[test]
 fn a_level_that_has_gone_is_left_out() {
     let mut exchange = Exchange::with([(Side::Buy, 10), (Side::Buy, 10), (Side::Buy, 9)]);
-    let room = Room { levels: 9, orders: Some(1) };
+    let room = Room { levels: 9, orders: Some(1), step: Step::TICK };
     let (_, next) = exchange.page(Place::FIRST, room);
     for counter in 1..=2 {
         exchange.take(Action::Cancel(Target::Order(OrderId { node: NodeId(1), counter })));
     }
     let ([buys, _], next) = exchange.page(next, room);
-    assert_eq!(buys.levels.iter().map(|level| level.view.price.0).collect::<Vec<_>>(), [9]);
+    assert_eq!(buys.levels.iter().map(|level| level.rung.price.0).collect::<Vec<_>>(), [9]);
     assert_eq!(next.sides, [Begin::End; 2]);
 }
 
 #[test]
 fn a_made_up_place_reads_what_is_there() {
     let exchange = Exchange::with([(Side::Buy, 10), (Side::Buy, 9), (Side::Sell, 20)]);
-    let room = Room { levels: 9, orders: Some(9) };
+    let room = Room { levels: 9, orders: Some(9), step: Step::TICK };
     let nobody = OrderId { node: NodeId(9), counter: u64::MAX };
     let seller = OrderId { node: NodeId(1), counter: 3 };
     for (begin, expected) in [
@@ -210,7 +210,7 @@ fn a_made_up_place_reads_what_is_there() {
         (Begin::End, vec![]),
     ] {
         let side = pages::read(exchange.market(), Side::Buy, begin, Position(u64::MAX), room);
-        let prices: Vec<u64> = side.levels.iter().map(|level| level.view.price.0).collect();
+        let prices: Vec<u64> = side.levels.iter().map(|level| level.rung.price.0).collect();
         assert_eq!(prices, expected, "{begin:?}");
         assert!(side.levels.iter().all(|level| !level.continued));
     }
@@ -234,7 +234,7 @@ proptest! {
     ) {
         let mut exchange = Exchange::with(prices.into_iter().map(|price| (Side::Buy, price)));
         let before = exchange.resting();
-        let (mut place, mut reader, room) = (Place::FIRST, Reader::default(), Room { levels, orders: Some(orders) });
+        let (mut place, mut reader, room) = (Place::FIRST, Reader::default(), Room { levels, orders: Some(orders), step: Step::TICK });
         let mut known: BTreeSet<OrderId> = before.keys().copied().collect();
         let mut changes = changes.into_iter();
         loop {
@@ -274,28 +274,6 @@ proptest! {
 }
 
 #[test]
-fn what_is_too_large_comes_in_parts() {
-    let level = |price: &u64| v1::Level { price: price.to_string(), ..v1::Level::default() };
-    let sides = |bids: u64, asks: u64| -> Vec<(Side, u64)> {
-        let asks = (0..asks).map(|price| (Side::Sell, 100 + price));
-        (0..bids).map(|price| (Side::Buy, price)).chain(asks).collect()
-    };
-    let cut = |bids, asks| -> Vec<(usize, usize, bool)> {
-        let levels = sides(bids, asks);
-        parts(&levels, 4, level).map(|part| (part.bids.len(), part.asks.len(), part.more)).collect()
-    };
-    assert_eq!(cut(0, 0), [(0, 0, false)]);
-    assert_eq!(cut(2, 2), [(2, 2, false)]);
-    assert_eq!(cut(3, 2), [(3, 1, true), (0, 1, false)]);
-    assert_eq!(cut(4, 5), [(4, 0, true), (0, 4, true), (0, 1, false)]);
-    let levels = sides(5, 6);
-    let all: Vec<String> = parts(&levels, 4, level)
-        .flat_map(|part| part.bids.into_iter().chain(part.asks).map(|level| level.price))
-        .collect();
-    assert_eq!(all, ["0", "1", "2", "3", "4", "100", "101", "102", "103", "104", "105"]);
-}
-
-#[test]
 fn the_largest_messages_are_below_what_clients_take() {
     let longest = "9".repeat(29);
     let id = OrderId { node: NodeId(u64::MAX), counter: u64::MAX };
@@ -313,6 +291,7 @@ fn the_largest_messages_are_below_what_clients_take() {
     let page = v1::GetOrderBookResponse { bids: side.clone(), asks: side, ..Default::default() };
     let limit = crate::api::MAX_MESSAGE_BYTES - 4_096;
     assert!(page.encoded_len() < limit, "{}", page.encoded_len());
-    let snapshot = v1::BookSnapshot { bids: vec![level(vec![]); MAX_LEVELS], ..Default::default() };
+    let snapshot =
+        v1::BookSnapshot { bids: vec![level(vec![]); subscribe::MAX_ENTRIES], ..Default::default() };
     assert!(snapshot.encoded_len() < limit, "{}", snapshot.encoded_len());
 }

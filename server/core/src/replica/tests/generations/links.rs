@@ -32,3 +32,24 @@ fn a_holder_that_no_majority_answers_holds_nobody_back() {
     assert_eq!(group.replica(behind_right).view().machine.market().unwrap().book().len(), 5);
     assert_eq!(group.holder(), Some(hub));
 }
+
+#[test]
+fn who_missed_a_first_word_is_greeted_again() {
+    // Each was still opening the document when the other's word came, or only one of them.
+    for losers in [&[1, 2][..], &[1], &[2]] {
+        let mut group = Group::new(&[1, 2], &[], u64::MAX);
+        for _ in 0..100 {
+            let hello = |envelope: &Envelope| matches!(envelope.message, Message::Hello { .. });
+            group.sent.retain(|(_, to, envelope)| !hello(envelope) || !losers.contains(&to.0));
+            group.run(1);
+        }
+        group.place(1, "a");
+        group.place(2, "b");
+        group.run(3_000);
+        group.assert_agreed();
+        assert_eq!(group.replica(2).view().machine.market().unwrap().book().len(), 2);
+        for (node, other) in [(1, 2), (2, 1)] {
+            assert!(group.replica(node).formats_of(id(other)).is_some(), "{node} never heard {other}");
+        }
+    }
+}
