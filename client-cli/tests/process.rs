@@ -22,7 +22,7 @@ async fn usage_shows_nothing_that_the_environment_has_set() {
     let set = [("XBOOK_NODE", "http://127.0.0.1:1"), ("XBOOK_ACCOUNT", "alice")];
     let (code, out, err) = run("buy", &set).await;
     assert_eq!((code, out.as_str()), (Some(2), ""));
-    assert!(err.contains("Usage: xcli buy <QUANTITY> <MARKET> <PRICE|mkt>\n"), "{err}");
+    assert!(err.contains("Usage: xcli buy <QUANTITY> <MARKET> <PRICE|mkt|mtl>\n"), "{err}");
     assert_eq!(run("buy", &[]).await.2, err);
     // What is wrong in the environment is still told.
     let (code, _, err) = run("node", &[("XBOOK_NODE", "https://a")]).await;

@@ -30,6 +30,27 @@ fn an_order_reads_as_it_is_said() {
 }
 
 #[test]
+fn what_few_orders_ask_for_reads_as_it_is_said() {
+    let args = place("xcli buy 3 BTC/USDT mtl --min 1 --tif day --self-trade cancel-maker");
+    assert_eq!(
+        (args.price, args.min.as_deref(), args.tif),
+        (Price::MarketToLimit, Some("1"), Some(Tif::Day))
+    );
+    assert_eq!(args.self_trade, Some(SelfTradeArg::CancelMaker));
+    assert!(place("xcli sell 3 BTC/USDT 9 --slide").slide);
+    assert_eq!(place("xcli buy 3 BTC/USDT mkt --protection 11").protection.as_deref(), Some("11"));
+    let rules =
+        "xcli market create A/B --tick 1 --lot 1 --self-trade allow --protection-bp 300 --day-end 17:30";
+    match parse(rules).unwrap().command {
+        Command::Market(MarketCommand::Create(args)) => {
+            assert_eq!(args.self_trade, Some(DefaultSelfTradeArg::Allow));
+            assert_eq!((args.protection_bp, args.day_end), (300, 1_050));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn odd_numbers_are_left_to_the_node() {
     let args = place("xcli buy -5 BTC/USDT -1.5");
     assert_eq!(args.quantity, "-5");
@@ -44,6 +65,8 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         ("xcli buy 100 BTC/USDT 10 --tif gtd", MissingRequiredArgument),
         ("xcli buy 100 BTC/USDT 10 --tif week", InvalidValue),
         ("xcli buy 100 BTC/USDT 10 --expires soon", ValueValidation),
+        ("xcli buy 100 BTC/USDT 10 --slide --min 1", ArgumentConflict),
+        ("xcli buy 100 BTC/USDT 10 --self-trade allow", InvalidValue),
         ("xcli amend BTC/USDT 1-1", MissingRequiredArgument),
         ("xcli amend BTC/USDT 1-1 --quantity 5 --open 4", ArgumentConflict),
         ("xcli book BTC/USDT --orders --watch", ArgumentConflict),

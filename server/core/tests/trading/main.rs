@@ -7,6 +7,8 @@
 //! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
+
 mod play;
 
 use play::{Row, play};
