@@ -282,6 +282,10 @@ async fn busy(served: &Served, name: &str, rounds: u64) {
                     if kind == 3 {
                         order.time_in_force = v1::TimeInForce::Ioc.into();
                     }
+                    if kind == 4 {
+                        // Cancels makers, itself, both, or takes from both: all of one account's.
+                        order.self_trade_prevention = 1 + i32::try_from(random.below(4)).unwrap();
+                    }
                     v1::trade_command::Command::Place(order)
                 }
             };
