@@ -11,6 +11,7 @@ const FILES: [&str; 8] = [
     "xbook/v1/subscribe.proto",
     "xbook/v1/cluster.proto",
     "xbook/record/v1/enums.proto",
+    "xbook/record/v1/terms.proto",
     "xbook/record/v1/record.proto",
     "xbook/record/v1/history.proto",
 ];

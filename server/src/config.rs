@@ -5,6 +5,7 @@
 //! rule is in its type, so a wrong value is refused in the same words wherever it comes from.
 
 mod targets;
+mod threads;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::machine::{JoinToken, NotAToken, is_address};
 use crate::node::DOCUMENT_BYTES;
+pub use threads::Threads;
 
 /// How far above a node's port for clients that for other nodes is.
 const PEER_PORT_STEP: u16 = 100;
@@ -45,6 +47,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Size at which a document is sealed and its next generation begins.
     pub document_size: DocumentSize,
+    /// How many threads it serves and matches with.
+    pub threads: Threads,
     /// How long it waits, when it is told to end, for what it has taken.
     pub shutdown_grace: Grace,
 }
@@ -103,6 +107,10 @@ pub struct Settings {
     /// restart grow with it [default: 8MiB]
     #[arg(long, value_name = "SIZE", env = "XNODE_DOCUMENT_SIZE")]
     pub document_size: Option<DocumentSize>,
+    /// How many threads serve calls and other nodes and match; those that wait for the disk come on top
+    /// [default: 1 on up to 2 processors, else as many as processors]
+    #[arg(long, value_name = "NUMBER", env = "XNODE_THREADS")]
+    pub threads: Option<Threads>,
     /// How long to wait, when told to end, for calls that were taken [default: 10s]
     #[arg(long, value_name = "DURATION", env = "XNODE_SHUTDOWN_GRACE")]
     pub shutdown_grace: Option<Grace>,
@@ -191,6 +199,9 @@ pub enum SettingError {
         min = DocumentSize::MIN, max = DocumentSize::MAX
     )]
     DocumentSize(String),
+    /// Not a number of threads.
+    #[error("a number of threads must be a whole number from 1 to {max}, but it is {0:?}", max = Threads::MAX)]
+    Threads(String),
     /// Not a duration.
     #[error("a duration must be a whole number and a unit (ms, s or m) such as \"10s\", but it is {0:?}")]
     Duration(String),
@@ -295,6 +306,7 @@ impl Config {
                 filter: settings.log_filter.unwrap_or_default(),
             },
             document_size: settings.document_size.unwrap_or(DocumentSize(ByteSize(DOCUMENT_BYTES))),
+            threads: settings.threads.unwrap_or_else(Threads::of_machine),
             shutdown_grace: settings.shutdown_grace.unwrap_or(Grace(Duration::from_secs(10))),
         })
     }
@@ -334,6 +346,7 @@ impl Settings {
             log_format: self.log_format.or(lower.log_format),
             log_filter: self.log_filter.or(lower.log_filter),
             document_size: self.document_size.or(lower.document_size),
+            threads: self.threads.or(lower.threads),
             shutdown_grace: self.shutdown_grace.or(lower.shutdown_grace),
         }
     }

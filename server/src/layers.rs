@@ -3,18 +3,23 @@
 //! 1. [`well_formed_ids`]: an `xbook-request-id` that no log should carry is dropped.
 //! 2. [`request_ids`]: a call without one gets one.
 //! 3. [`spans`]: a span with method, account and request id, which gets status and latency, and at
-//!    DEBUG what the call [concerns](concern).
+//!    DEBUG what the call [concerns](concern). Where nobody listens to DEBUG a call has none, unless it is a
+//!    stream or [fails](failures).
 //! 4. [`answered_ids`]: the id goes back in the answer's headers.
 //! 5. [`blamed_requests`]: what can't be decoded is the caller's fault and not this node's.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tonic::body::Body;
-use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use tonic::{Code, Status};
 use tower::util::{MapRequestLayer, MapResponseLayer};
+use tower::{Layer, Service};
 use tower_http::classify::{GrpcErrorsAsFailures, SharedClassifier};
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::{MakeSpan, OnEos, OnResponse, TraceLayer};
@@ -120,26 +125,108 @@ pub struct CallSpan;
 
 impl<B> MakeSpan<B> for CallSpan {
     fn make_span(&mut self, request: &Request<B>) -> Span {
-        let header = |name| {
-            request.headers().get(name).map(|value: &HeaderValue| value.as_bytes()).unwrap_or_default()
-        };
-        let path = request.uri().path().as_bytes();
-        let account = match header(ACCOUNT) {
+        if has_span(request.uri().path()) { CallOf::read(request).span() } else { Span::none() }
+    }
+}
+
+/// Whether a call has a span from its beginning. One of a call that is done well and of which nothing is
+/// logged would be made for nobody.
+fn has_span(path: &str) -> bool {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    let is_stream = ["Trade", "Subscribe"].contains(&method) || method.starts_with("Stream");
+    is_stream
+        || tracing::enabled!(tracing::Level::DEBUG)
+        || tracing::enabled!(target: "xbook::api", tracing::Level::DEBUG)
+}
+
+/// Whose call it is, as its headers say. Cheap to make.
+struct CallOf {
+    uri: Uri,
+    account: Option<HeaderValue>,
+    request: Option<HeaderValue>,
+}
+
+impl CallOf {
+    fn read<B>(request: &Request<B>) -> Self {
+        let header = |name| request.headers().get(name).cloned();
+        Self { uri: request.uri().clone(), account: header(ACCOUNT), request: header(REQUEST_ID) }
+    }
+
+    fn span(&self) -> Span {
+        let text = |header: &Option<HeaderValue>| header.as_ref().map(|value| shown(value.as_bytes()));
+        let path = self.uri.path().as_bytes();
+        let account = match text(&self.account).unwrap_or_default() {
             // Peers and health checks act for nobody.
-            b"" if path.starts_with(b"/xbook.v1.") => DEFAULT_ACCOUNT.as_bytes(),
+            none if none.is_empty() && path.starts_with(b"/xbook.v1.") => DEFAULT_ACCOUNT.to_owned(),
             named => named,
         };
         tracing::info_span!(
             "call",
             method = shown(&path[1.min(path.len())..]),
-            account = shown(account),
-            request = shown(header(REQUEST_ID)),
+            account,
+            request = text(&self.request).unwrap_or_default(),
             market = field::Empty,
             order = field::Empty,
             status = field::Empty,
             latency_us = field::Empty,
         )
     }
+}
+
+/// Gives a span to a call that had none and fails by this node's fault, so that what is logged says which it is.
+#[must_use]
+pub fn failures() -> FailureLayer {
+    FailureLayer
+}
+
+/// The layer that [`failures`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct FailureLayer;
+
+impl<S> Layer<S> for FailureLayer {
+    type Service = Failures<S>;
+
+    fn layer(&self, inner: S) -> Failures<S> {
+        Failures(inner)
+    }
+}
+
+/// The service that [`FailureLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct Failures<S>(S);
+
+impl<S, B, R> Service<Request<B>> for Failures<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let call = (!has_span(request.uri().path())).then(|| CallOf::read(&request));
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            if let (Some(call), Some(code)) = (call, code_in(response.headers()))
+                && is_failure(code)
+            {
+                let span = call.span();
+                span.record("status", field::debug(code));
+                tracing::error!(parent: &span, "failed");
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn is_failure(code: Code) -> bool {
+    matches!(code, Code::Internal | Code::Unknown | Code::DataLoss)
 }
 
 /// The beginning of what a caller sent.
@@ -184,11 +271,14 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 }
 
 fn finish(code: Code, latency: Duration, span: &Span) {
+    if span.is_none() {
+        return;
+    }
     span.record("status", field::debug(code));
     span.record("latency_us", u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     match code {
         Code::Ok => tracing::debug!(parent: span, "done"),
-        Code::Internal | Code::Unknown | Code::DataLoss => tracing::error!(parent: span, "failed"),
+        _ if is_failure(code) => tracing::error!(parent: span, "failed"),
         // Why is told where the reason becomes a status.
         _ => tracing::debug!(parent: span, "refused"),
     }

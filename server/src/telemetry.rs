@@ -37,10 +37,17 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::sync::{Arc, Mutex};
+
+    use tonic::body::Body;
+    use tonic::codegen::http::Request;
+    use tonic::{Code, Status};
+    use tower::{Layer, Service};
 
     use super::*;
     use crate::config::LogFilter;
+    use crate::layers;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -56,15 +63,19 @@ mod tests {
     }
 
     fn logged(format: LogFormat) -> String {
+        logged_by(format, || {
+            let span = tracing::info_span!("request", id = "r-1");
+            span.in_scope(|| tracing::info!(market = "BTC/USDT", "placed"));
+            tracing::debug!("not wanted");
+        })
+    }
+
+    fn logged_by(format: LogFormat, logs: impl FnOnce()) -> String {
         let written = Written::default();
         let config = LogConfig { format, filter: LogFilter::new("info").unwrap() };
         let writer = { move |written: &Written| written.clone() };
         let clone = written.clone();
-        tracing::subscriber::with_default(subscriber(&config, move || writer(&clone), false), || {
-            let span = tracing::info_span!("request", id = "r-1");
-            span.in_scope(|| tracing::info!(market = "BTC/USDT", "placed"));
-            tracing::debug!("not wanted");
-        });
+        tracing::subscriber::with_default(subscriber(&config, move || writer(&clone), false), logs);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -94,6 +105,31 @@ mod tests {
         assert!(text.contains("INFO request{id=\"r-1\"}: "), "{text}");
         assert!(text.ends_with("placed market=\"BTC/USDT\"\n"), "{text}");
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn only_a_call_that_fails_is_named_where_nobody_listens_to_calls() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let call = |code| async move {
+            let answer = move |_: Request<()>| async move {
+                Ok::<_, Infallible>(Status::new(code, "").into_http::<Body>())
+            };
+            let request = Request::post("http://a/xbook.v1.TradingService/PlaceOrder");
+            let request = request.header("xbook-request-id", "r-7").body(()).unwrap();
+            layers::failures().layer(tower::service_fn(answer)).call(request).await.unwrap();
+        };
+        let text = logged_by(LogFormat::Text, || {
+            for code in [Code::Ok, Code::NotFound, Code::Internal] {
+                runtime.block_on(call(code));
+            }
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let method = "method=\"xbook.v1.TradingService/PlaceOrder\"";
+        for part in
+            ["ERROR call{", method, "account=\"main\"", "request=\"r-7\"", "status=Internal", "failed"]
+        {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
     }
 
     #[test]

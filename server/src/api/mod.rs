@@ -23,7 +23,6 @@ mod convert;
 pub mod error;
 mod follow;
 mod health;
-mod in_flight;
 mod ladder;
 mod lease;
 mod lists;
@@ -66,7 +65,6 @@ use crate::node::Node;
 use crate::types::Micros;
 pub use call::DEFAULT_ACCOUNT;
 use error::Refusal;
-use in_flight::InFlight;
 use past::Pasts;
 use positions::Positions;
 use subscribe::Feeds;
@@ -113,7 +111,6 @@ impl Default for Limits {
 #[derive(Clone)]
 struct Api {
     node: Node,
-    in_flight: Arc<InFlight>,
     /// Held while a document's stored tape is opened and matched again: it takes as much memory.
     verifying: Arc<Semaphore>,
     stopping: Stopping,
@@ -160,7 +157,6 @@ pub async fn serve(
     let limit = limits.connections;
     let api = Api {
         node: node.clone(),
-        in_flight: Arc::default(),
         verifying: Arc::new(Semaphore::new(1)),
         stopping: stopping.clone(),
         unread: Unread::new(limits.unread_of_connection, limits.unread, limits.streams),
@@ -174,6 +170,7 @@ pub async fn serve(
         .layer(layers::well_formed_ids())
         .layer(layers::request_ids(node.started()))
         .layer(layers::spans())
+        .layer(layers::failures())
         .layer(layers::answered_ids())
         .layer(InterceptorLayer::new(connections::refuse_above_limit))
         .layer(layers::blamed_requests())

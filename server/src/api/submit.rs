@@ -1,12 +1,14 @@
 //! The way of a request that changes something, from admission to its answer.
 //!
 //! ```text
-//! seen before? ──yes──> the first one's outcome, from the history
+//! ask the replica ──seen before──> the first one's outcome, from the history
 //!      │ no
-//! submit ──> accepted (on this node's disk) ──> committed ──> the outcome
-//!                │ the answer is due                │ it was a repeat after all
-//!              PENDING                            the first one's outcome, from the history
+//! accepted (on this node's disk) ──> committed ──> the outcome
+//!      │ the answer is due                │ it was a repeat after all
+//!    PENDING                            the first one's outcome, from the history
 //! ```
+//!
+//! Between asking and the answer a call is woken once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +19,9 @@ use super::Api;
 use super::call::Deadline;
 use super::convert;
 use super::error::Refusal;
-use super::in_flight::First;
 use crate::history::{History, StoredOutcome};
-use crate::machine::{Change, Order, Origin, Request};
-use crate::node::{Outcome, ReplicaHandle, Waiter};
+use crate::machine::{Change, Order, Origin, Repeated, Request};
+use crate::node::{self, CallNews, Outcome, ReplicaHandle};
 use crate::types::{self, OrderId, Position};
 
 /// How long a call waits for the word why the node ends.
@@ -133,32 +134,35 @@ impl Api {
         when: AnswerWhen,
         deadline: Deadline,
     ) -> Result<Reached, Refusal> {
-        if let Some(settled) = self.settled_before(market, &request, deadline).await? {
-            return Ok(Reached::Committed(settled));
-        }
-        let document: Arc<str> = market.name().into();
-        if let Some(First { body_hash, .. }) = self.in_flight.first(&document, &request)
-            && body_hash != request.body_hash
-        {
-            return Err(reused(&request));
-        }
-        let (waiter, submitted) = self.in_flight.follow(&document, &request);
         let known = request.clone();
-        deadline.wait(market.submit(vec![request], Waiter::Call(waiter))).await??;
-        let accepted = deadline.wait(submitted.accepted).await?.map_err(|_| Refusal::shutting_down())?;
-        if accepted.body_hash != known.body_hash {
-            return Err(reused(&known));
-        }
-        let intent = accepted.intent;
-        if when == AnswerWhen::Accepted {
-            return self.first_of(market, &known, intent).await;
-        }
-        match deadline.wait(submitted.committed).await {
-            Ok(Ok(outcome)) => self.settle(market, &known, outcome).await.map(Reached::Committed),
-            // It was committed while this node was away.
-            Ok(Err(_)) if self.node.is_serving() => self.first_of(market, &known, intent).await,
-            Ok(Err(_)) => Err(Refusal::shutting_down()),
-            Err(_) => self.first_of(market, &known, intent).await,
+        let (caller, mut asked) = node::call(when == AnswerWhen::Accepted);
+        let told = async {
+            market.ask(request, caller).await?;
+            Ok::<_, Refusal>(asked.news().await)
+        };
+        let news = match deadline.wait(told).await {
+            Ok(news) => news?,
+            // What is on the disk is not refused.
+            Err(late) => match asked.accepted() {
+                Some(intent) => return self.first_of(market, &known, intent).await,
+                None => return Err(late),
+            },
+        };
+        match news {
+            Some(CallNews::Committed(outcome)) => {
+                self.settle(market, &known, outcome).await.map(Reached::Committed)
+            }
+            Some(CallNews::Accepted(intent)) => self.first_of(market, &known, intent).await,
+            Some(CallNews::Known(first)) => {
+                self.first_outcome(market, first, deadline).await.map(Reached::Committed)
+            }
+            Some(CallNews::Reused) => Err(reused(&known)),
+            Some(CallNews::Refused(error)) => Err(error.into()),
+            None => match asked.accepted().filter(|_| self.node.is_serving()) {
+                // It was committed while this node was away.
+                Some(intent) => self.first_of(market, &known, intent).await,
+                None => Err(Refusal::shutting_down()),
+            },
         }
     }
 
@@ -212,9 +216,19 @@ impl Api {
         if body_hash != request.body_hash {
             return Err(reused(request));
         }
+        self.first_outcome(market, first, deadline).await.map(Some)
+    }
+
+    /// The outcome of the first of a request's repeats, which is committed.
+    async fn first_outcome(
+        &self,
+        market: &ReplicaHandle,
+        first: Repeated,
+        deadline: Deadline,
+    ) -> Result<Settled, Refusal> {
         // The view may know of it a moment before the history does.
         deadline.wait(market.reached(first.position)).await??;
-        self.outcome_at(market, first.intent, first.position).await.map(Some)
+        self.outcome_at(market, first.intent, first.position).await
     }
 
     async fn settle(

@@ -30,7 +30,7 @@ use super::trading::{Answers, units};
 use super::unread::Unread;
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
-use crate::node::{ReplicaHandle, SessionNews, SubmitError, Waiter};
+use crate::node::{ReplicaHandle, SessionNews, SubmitError};
 
 /// Most commands in a message.
 const MAX_COMMANDS: usize = 4_096;
@@ -223,7 +223,7 @@ impl Intake {
         let mut asked = Duration::ZERO;
         loop {
             let (requests, batch) = self.admit(message)?;
-            match self.market.submit(requests, Waiter::Session(gate.told.clone())).await {
+            match self.market.submit(requests, gate.told.clone()).await {
                 Ok(()) => {
                     self.next = self.next.max(last + 1);
                     return gate.submitted.send(batch).map_err(|_| Stop::Gone);

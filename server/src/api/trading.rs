@@ -363,8 +363,11 @@ async fn done(
     named: OrderId,
     account: &str,
 ) -> Result<(Settled, OrderId), Refusal> {
-    // An id that lost to its twin stands for the first one.
-    let target = market.read(move |replica| orders::resolve(replica, named)).await?;
+    // An id that lost to its twin stands for the first one. One that was changed lost to none.
+    let target = match settled.order(named) {
+        Some(_) => named,
+        None => market.read(move |replica| orders::resolve(replica, named)).await?,
+    };
     match settled.refused {
         Reason::Unspecified => Ok((settled, target)),
         Reason::UnknownOrder | Reason::OrderClosed => Err(closed_or_unknown(market, target, account).await?),

@@ -1,6 +1,6 @@
 //! How the rest of the process speaks with a replica's task.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use xbook_proto::peer::v1::HistoryPart;
@@ -11,7 +11,7 @@ use super::quarantine::{Cause, Quarantine};
 use super::task::{Command, Reader};
 use crate::format::Format;
 use crate::history::History;
-use crate::machine::{Answer, Block, Change, Request, Rules};
+use crate::machine::{Answer, Block, Change, Repeated, Request, Rules};
 use crate::peer::Received;
 use crate::replica::Replica;
 use crate::replica::message::Envelope;
@@ -46,14 +46,6 @@ pub(super) struct Shown {
     pub time: Micros,
 }
 
-/// Who waits for the outcome of requests.
-pub enum Waiter {
-    /// One call with one request.
-    Call(CallWaiter),
-    /// A session: gets its outcomes in the order of its requests, as many at a time as there are.
-    Session(mpsc::UnboundedSender<SessionNews>),
-}
-
 /// What a session learns of its requests.
 pub enum SessionNews {
     /// The next outcomes.
@@ -62,12 +54,77 @@ pub enum SessionNews {
     Away,
 }
 
-/// The two moments at which a call may be answered.
-pub struct CallWaiter {
-    /// Told once the request is on this node's disk.
-    pub accepted: oneshot::Sender<OrderId>,
-    /// Told once its outcome is committed.
-    pub committed: oneshot::Sender<Outcome>,
+/// The one word that a call with one request waits for. A replica wakes a call once.
+pub enum CallNews {
+    /// It was not taken.
+    Refused(SubmitError),
+    /// It was not taken: another request of its account has its id.
+    Reused,
+    /// It was not taken: it repeats this request, whose outcome is committed.
+    Known(Repeated),
+    /// It is on this node's disk. This is its intent, or that of the first one that it repeats, if that is
+    /// still on its way. Only told to whoever [wants](call) no more than that.
+    Accepted(OrderId),
+    /// Its outcome is committed.
+    Committed(Outcome),
+}
+
+/// A call, as its replica has it.
+pub struct Caller {
+    news: oneshot::Sender<CallNews>,
+    /// Set when the request is accepted, which wakes nobody.
+    accepted: Arc<OnceLock<OrderId>>,
+    on_acceptance: bool,
+}
+
+/// A call's request on its way.
+pub struct Asked {
+    news: oneshot::Receiver<CallNews>,
+    accepted: Arc<OnceLock<OrderId>>,
+}
+
+/// A call that waits for a word: that its request is accepted, or that its outcome is committed.
+#[must_use]
+pub fn call(on_acceptance: bool) -> (Caller, Asked) {
+    let (sender, news) = oneshot::channel();
+    let accepted = Arc::<OnceLock<OrderId>>::default();
+    (Caller { news: sender, accepted: Arc::clone(&accepted), on_acceptance }, Asked { news, accepted })
+}
+
+impl Caller {
+    /// Whether nobody waits for the word any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.news.is_closed()
+    }
+
+    /// Tells the word; one that has gone needs none.
+    pub(super) fn tell(self, news: CallNews) {
+        let _ = self.news.send(news);
+    }
+
+    /// The request is accepted; returns the call if it waits for more than that.
+    pub(super) fn accept(self, intent: OrderId) -> Option<Self> {
+        // It is accepted once.
+        let _ = self.accepted.set(intent);
+        if self.on_acceptance {
+            self.tell(CallNews::Accepted(intent));
+            return None;
+        }
+        Some(self)
+    }
+}
+
+impl Asked {
+    /// The word; nothing if the replica has ended, or the outcome was committed while this node was away.
+    pub async fn news(&mut self) -> Option<CallNews> {
+        (&mut self.news).await.ok()
+    }
+
+    /// The request's intent, or that of the first one that it repeats, if it is on this node's disk.
+    #[must_use]
+    pub fn accepted(&self) -> Option<OrderId> {
+        self.accepted.get().copied()
+    }
 }
 
 /// The committed outcome of one request: an answer in the block that gave it.
@@ -192,15 +249,28 @@ impl ReplicaHandle {
         }
     }
 
-    /// Hands in requests. They take effect in this order.
+    /// Hands in a session's requests. They take effect in this order, and their outcomes come in it, as many
+    /// at a time as there are.
     ///
     /// # Errors
     /// Nothing was taken if this fails.
-    pub async fn submit(&self, requests: Vec<Request>, waiter: Waiter) -> Result<(), SubmitError> {
+    pub async fn submit(
+        &self,
+        requests: Vec<Request>,
+        session: mpsc::UnboundedSender<SessionNews>,
+    ) -> Result<(), SubmitError> {
         let (taken, answer) = oneshot::channel();
-        let command = Command::Submit { requests, waiter, taken };
+        let command = Command::Submit { requests, session, taken };
         self.shared.commands.send(command).await.map_err(|_| self.closed())?;
         answer.await.map_err(|_| self.closed())?
+    }
+
+    /// Hands in the request of a [call].
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica has ended.
+    pub async fn ask(&self, request: Request, caller: Caller) -> Result<(), Closed> {
+        self.shared.commands.send(Command::Ask { request, caller }).await.map_err(|_| self.closed())
     }
 
     /// Reads from the replica between two of its steps.

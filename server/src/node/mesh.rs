@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::handle::CallWaiter;
-use super::{Clock, Closed, Documents, ReplicaHandle, SubmitError, Waiter};
+use super::handle::{CallNews, call};
+use super::{Clock, Closed, Documents, ReplicaHandle, SubmitError};
 use crate::machine::{
     Action, Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NodeEntry, Origin, Request,
 };
@@ -168,15 +168,17 @@ async fn ask(directory: &ReplicaHandle, request_id: String, action: Action) -> R
         action,
     };
     loop {
-        let (accepted, _) = oneshot::channel();
-        let (committed, outcome) = oneshot::channel();
-        let waiter = Waiter::Call(CallWaiter { accepted, committed });
-        match directory.submit(vec![request.clone()], waiter).await {
-            Ok(()) => {
-                return outcome.await.map(|outcome| outcome.answer().refused).map_err(|_| directory.closed());
+        let (caller, mut asked) = call(false);
+        directory.ask(request.clone(), caller).await?;
+        match asked.news().await {
+            Some(CallNews::Committed(outcome)) => return Ok(outcome.answer().refused),
+            // An earlier attempt was taken.
+            Some(CallNews::Known(_) | CallNews::Accepted(_) | CallNews::Reused) => {
+                return Ok(Reason::Unspecified);
             }
-            Err(SubmitError::Closed(closed)) => return Err(closed),
-            Err(SubmitError::Overloaded) => tokio::time::sleep(ANNOUNCE_AGAIN).await,
+            Some(CallNews::Refused(SubmitError::Closed(closed))) => return Err(closed),
+            Some(CallNews::Refused(SubmitError::Overloaded)) => tokio::time::sleep(ANNOUNCE_AGAIN).await,
+            None => return Err(directory.closed()),
         }
     }
 }

@@ -29,7 +29,7 @@ use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
 pub use handle::{
-    BlockReceiver, CallWaiter, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, Waiter,
+    Asked, BlockReceiver, CallNews, Caller, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, call,
 };
 pub(crate) use quarantine::cut;
 

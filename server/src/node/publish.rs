@@ -107,11 +107,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Puts all that was followed on the disk.
-    fn sync(&self) -> Result<(), HistoryError> {
-        match self {
-            Self::History(history) => history.sync(),
-            Self::Directory(_) | Self::Nobody => Ok(()),
+    /// Puts all that was followed on the disk. Where blocking is allowed: the documents go on meanwhile.
+    async fn sync(&self) -> Result<(), Fault> {
+        match self.history() {
+            Some(history) => Ok(tokio::task::spawn_blocking(move || history.sync()).await??),
+            None => Ok(()),
         }
     }
 }
@@ -147,7 +147,7 @@ impl Publisher {
                     self.shown.send_replace(Shown { position: start.position, time: start.time });
                 }
                 Publication::Sync(synced) => {
-                    self.follower.sync()?;
+                    self.follower.sync().await?;
                     // Whoever has gone needs no word.
                     let _ = synced.send(());
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinError;
 use tokio::time::{Sleep, sleep};
@@ -17,7 +18,7 @@ use tonic::Status;
 use super::backfill::Parts;
 use super::clock::Clock;
 use super::disk::Disk;
-use super::handle::{ReplicaHandle, Shared, SubmitError, Waiter};
+use super::handle::{CallNews, Caller, ReplicaHandle, SessionNews, Shared, SubmitError};
 use super::publish::{self, Follower, Publication, Publisher};
 use super::quarantine::{Fault, Quarantine, panicked};
 use super::supervisor::TaskEnd;
@@ -25,7 +26,7 @@ use super::waiting::Waiting;
 use super::{Closed, LEASE};
 use crate::document::Genesis;
 use crate::format::Format;
-use crate::machine::Request;
+use crate::machine::{Origin, Request};
 use crate::peer::{self, Link, Links, Received};
 use crate::replica::message::Envelope;
 use crate::replica::{Effect, Input, Replica, ReplicaError};
@@ -39,10 +40,16 @@ pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
 
 /// What a handle asks for.
 pub(super) enum Command {
+    /// A session's requests.
     Submit {
         requests: Vec<Request>,
-        waiter: Waiter,
+        session: UnboundedSender<SessionNews>,
         taken: oneshot::Sender<Result<(), SubmitError>>,
+    },
+    /// A call's request.
+    Ask {
+        request: Request,
+        caller: Caller,
     },
     Read(Reader),
     HandOver(NodeId),
@@ -223,9 +230,10 @@ impl Task {
                     }
                     read(&self.replica);
                 }
-                Command::Submit { requests, waiter, taken } => {
-                    self.gather(&mut gathered, requests, waiter, taken);
+                Command::Submit { requests, session, taken } => {
+                    self.gather(&mut gathered, requests, session, taken);
                 }
+                Command::Ask { request, caller } => self.gather_call(&mut gathered, request, caller),
                 Command::HandOver(to) => self.step(Input::HandOver(to)).await?,
                 Command::Upgrade(to) => self.step(Input::Upgrade(to)).await?,
                 Command::Hear { from, envelope, received } => {
@@ -289,7 +297,7 @@ impl Task {
         &mut self,
         gathered: &mut Vec<Request>,
         requests: Vec<Request>,
-        waiter: Waiter,
+        session: UnboundedSender<SessionNews>,
         taken: oneshot::Sender<Result<(), SubmitError>>,
     ) {
         let room = self.replica.room().saturating_sub(gathered.len());
@@ -301,9 +309,38 @@ impl Task {
         // A caller that has gone before its requests were taken does not want them.
         let takes = answer.is_ok();
         if taken.send(answer).is_ok() && takes && !requests.is_empty() {
-            let first = self.replica.next_counter() + gathered.len() as u64;
-            self.waiting.add(first, requests.len(), waiter);
+            self.waiting.add_session(requests.len(), session);
             gathered.extend(requests);
+        }
+    }
+
+    fn gather_call(&mut self, gathered: &mut Vec<Request>, request: Request, caller: Caller) {
+        // As above.
+        if caller.is_gone() {
+            return;
+        }
+        if let Some(news) = self.judge(&request, gathered.len()) {
+            return caller.tell(news);
+        }
+        let counter = self.replica.next_counter() + gathered.len() as u64;
+        self.waiting.add_call(counter, &request, caller);
+        gathered.push(request);
+    }
+
+    /// What a call is told whose request is not taken: among others, what became of the first one that it
+    /// repeats, if that is known here. Of what is not, the tape tells.
+    fn judge(&self, request: &Request, gathered: usize) -> Option<CallNews> {
+        let known = match &request.origin {
+            Origin::Request(id) => self.replica.view().ledger.request(&request.account, id),
+            Origin::Command { .. } => None,
+        };
+        match known {
+            Some((body_hash, _)) if body_hash != request.body_hash => Some(CallNews::Reused),
+            Some((_, first)) => Some(CallNews::Known(first)),
+            None if self.waiting.is_reused(request) => Some(CallNews::Reused),
+            None if !self.open => Some(CallNews::Refused(Closed::Ended.into())),
+            None if self.replica.room() <= gathered => Some(CallNews::Refused(SubmitError::Overloaded)),
+            None => None,
         }
     }
 
@@ -311,6 +348,7 @@ impl Task {
     fn refuse(&self, command: Command) {
         match command {
             Command::Submit { taken, .. } => _ = taken.send(Err(Closed::Ended.into())),
+            Command::Ask { caller, .. } => caller.tell(CallNews::Refused(Closed::Ended.into())),
             Command::Read(read) => read(&self.replica),
             Command::HandOver(_) | Command::Upgrade(_) | Command::Hear { .. } => {}
         }

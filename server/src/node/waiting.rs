@@ -3,14 +3,13 @@
 //! Requests get their counters in the order in which they are submitted, and outcomes come in the
 //! order of counters, so waiting is a queue.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 
-use super::handle::{Outcome, SessionNews, Waiter};
-use crate::machine::Block;
+use super::handle::{CallNews, Caller, Outcome, SessionNews};
+use crate::machine::{Account, Block, Origin, Request};
 use crate::types::{NodeId, OrderId};
 
 /// The waiters of one replica.
@@ -19,75 +18,134 @@ pub(super) struct Waiting {
     /// Counter of the first request that somebody waits for.
     next: u64,
     queue: VecDeque<Waiters>,
-    accepted: VecDeque<(u64, oneshot::Sender<OrderId>)>,
+    /// The calls in the queue, and how many of them are accepted.
+    calls: VecDeque<Call>,
+    accepted: usize,
+    /// The calls' requests with an id whose outcome is not committed yet: the first one with each. The tape
+    /// decides about repeats, whichever node they reach; this only lets one that is answered before that be
+    /// told the first one's order. As all here, no more than intents may wait.
+    on_their_way: HashMap<Key, First>,
+}
+
+/// An account and the id of a request of its own.
+type Key = (Account, Arc<str>);
+
+/// The first of the requests with an id.
+#[derive(Clone, Copy)]
+struct First {
+    /// Hash of its content.
+    body_hash: u64,
+    intent: OrderId,
 }
 
 /// Consecutive requests of one submission.
-struct Waiters {
-    left: usize,
-    waiter: Told,
+enum Waiters {
+    /// The first of the calls.
+    Call,
+    Session {
+        left: usize,
+        told: UnboundedSender<SessionNews>,
+    },
 }
 
-enum Told {
-    Call(oneshot::Sender<Outcome>),
-    Session(UnboundedSender<SessionNews>),
+/// A call whose outcome is not committed yet.
+struct Call {
+    counter: u64,
+    key: Option<Key>,
+    /// The intent that it is told: its own, or that of the first with its id.
+    first: OrderId,
+    /// None if it wanted no more than to be accepted.
+    caller: Option<Caller>,
 }
 
 /// An outcome and who is to be told.
 pub(super) enum Notice {
-    Call(oneshot::Sender<Outcome>, Outcome),
+    Call(Caller, Outcome),
     Session(UnboundedSender<SessionNews>, Vec<Outcome>),
 }
 
 impl Waiting {
     /// Nobody waits yet; the first submitted request will get this counter.
     pub fn from(node: NodeId, next: u64) -> Self {
-        Self { node, next, queue: VecDeque::new(), accepted: VecDeque::new() }
+        Self {
+            node,
+            next,
+            queue: VecDeque::new(),
+            calls: VecDeque::new(),
+            accepted: 0,
+            on_their_way: HashMap::new(),
+        }
     }
 
-    /// Someone waits for requests whose counters begin at `first`.
-    pub fn add(&mut self, first: u64, requests: usize, waiter: Waiter) {
-        let waiter = match waiter {
-            Waiter::Call(call) => {
-                self.accepted.push_back((first, call.accepted));
-                Told::Call(call.committed)
-            }
-            Waiter::Session(session) => Told::Session(session),
-        };
-        self.queue.push_back(Waiters { left: requests, waiter });
+    /// A session waits for so many requests.
+    pub fn add_session(&mut self, requests: usize, told: UnboundedSender<SessionNews>) {
+        self.queue.push_back(Waiters::Session { left: requests, told });
+    }
+
+    /// A call waits for a request, which gets this counter.
+    pub fn add_call(&mut self, counter: u64, request: &Request, caller: Caller) {
+        let me = First { body_hash: request.body_hash, intent: OrderId { node: self.node, counter } };
+        let key = key(request);
+        let first = key.as_ref().map_or(me, |key| *self.on_their_way.entry(key.clone()).or_insert(me));
+        self.calls.push_back(Call { counter, key, first: first.intent, caller: Some(caller) });
+        self.queue.push_back(Waiters::Call);
+    }
+
+    /// Whether a request on its way has the same account and id, and is another one.
+    pub fn is_reused(&self, request: &Request) -> bool {
+        let first = key(request).and_then(|key| self.on_their_way.get(&key));
+        first.is_some_and(|first| first.body_hash != request.body_hash)
     }
 
     /// Requests up to a counter are on the disk.
     pub fn accept(&mut self, through: u64) {
-        while let Some((counter, _)) = self.accepted.front().filter(|(counter, _)| *counter <= through) {
-            let id = OrderId { node: self.node, counter: *counter };
-            if let Some((_, told)) = self.accepted.pop_front() {
-                // A caller that has gone needs no word.
-                let _ = told.send(id);
-            }
+        while let Some(call) = self.calls.get_mut(self.accepted).filter(|call| call.counter <= through) {
+            let first = call.first;
+            call.caller = call.caller.take().and_then(|caller| caller.accept(first));
+            self.accepted += 1;
         }
+    }
+
+    /// The first of the calls is not on its way any more; returns it if it still waits.
+    fn end_call(&mut self) -> Option<Caller> {
+        self.accepted = self.accepted.saturating_sub(1);
+        let Call { counter, key, caller, .. } = self.calls.pop_front()?;
+        let me = OrderId { node: self.node, counter };
+        if let Some(key) =
+            key.filter(|key| self.on_their_way.get(key).is_some_and(|first| first.intent == me))
+        {
+            self.on_their_way.remove(&key);
+        }
+        caller
     }
 
     /// Requests up to a counter were committed while this node was away: their outcomes are not
     /// known here. A session is told so, a call finds its channel ended.
     pub fn skip(&mut self, through: u64) {
         while self.next <= through {
-            let Some(front) = self.queue.front_mut() else {
-                self.next = through + 1;
-                return;
-            };
-            let skipped = front.left.min(usize::try_from(through + 1 - self.next).unwrap_or(usize::MAX));
-            front.left -= skipped;
-            self.next += skipped as u64;
-            if let Told::Session(told) = &front.waiter {
-                // A session that has gone needs no word.
-                let _ = told.send(SessionNews::Away);
-            }
-            if front.left == 0 {
-                self.queue.pop_front();
+            match self.queue.front_mut() {
+                None => {
+                    self.next = through + 1;
+                    break;
+                }
+                Some(Waiters::Session { left, told }) => {
+                    let most = usize::try_from(through + 1 - self.next).unwrap_or(usize::MAX);
+                    let skipped = (*left).min(most);
+                    *left -= skipped;
+                    self.next += skipped as u64;
+                    // A session that has gone needs no word.
+                    let _ = told.send(SessionNews::Away);
+                    if *left == 0 {
+                        self.queue.pop_front();
+                    }
+                }
+                Some(Waiters::Call) => {
+                    self.next += 1;
+                    self.queue.pop_front();
+                    drop(self.end_call());
+                }
             }
         }
-        self.accepted.retain(|(counter, _)| *counter > through);
     }
 
     /// Who is to be told of a committed block.
@@ -100,29 +158,23 @@ impl Waiting {
             }
             self.next = answer.intent.counter + 1;
             let outcome = Outcome::new(Arc::clone(block), at);
-            let Some(front) = self.queue.front_mut() else {
-                continue;
-            };
-            front.left = front.left.saturating_sub(1);
-            let done = front.left == 0;
-            match &front.waiter {
-                Told::Session(told) => {
+            match self.queue.front_mut() {
+                None => {}
+                Some(Waiters::Session { left, told }) => {
+                    *left = left.saturating_sub(1);
                     session.push(outcome);
-                    if done {
+                    if *left == 0 {
                         notices.push(Notice::Session(told.clone(), std::mem::take(&mut session)));
                         self.queue.pop_front();
                     }
                 }
-                Told::Call(_) => {
-                    if let Some(Waiters { waiter: Told::Call(told), .. }) = self.queue.pop_front() {
-                        notices.push(Notice::Call(told, outcome));
-                    }
+                Some(Waiters::Call) => {
+                    self.queue.pop_front();
+                    notices.extend(self.end_call().map(|caller| Notice::Call(caller, outcome)));
                 }
             }
         }
-        if let (false, Some(Waiters { waiter: Told::Session(told), .. })) =
-            (session.is_empty(), self.queue.front())
-        {
+        if let (false, Some(Waiters::Session { told, .. })) = (session.is_empty(), self.queue.front()) {
             notices.push(Notice::Session(told.clone(), session));
         }
         notices
@@ -133,8 +185,18 @@ impl Notice {
     /// Tells whoever waits; one that has gone needs no word.
     pub fn tell(self) {
         match self {
-            Self::Call(told, outcome) => _ = told.send(outcome),
+            Self::Call(caller, outcome) => caller.tell(CallNews::Committed(outcome)),
             Self::Session(told, outcomes) => _ = told.send(SessionNews::Outcomes(outcomes)),
         }
     }
 }
+
+fn key(request: &Request) -> Option<Key> {
+    match &request.origin {
+        Origin::Request(id) => Some((Account::clone(&request.account), Arc::clone(id))),
+        Origin::Command { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -94,7 +94,7 @@ impl Crowd {
         let progress = &Progress::default();
         let Self { traders, sessions, watchers, .. } = self;
         let callers = traders.iter_mut().zip(nodes.iter().cycle()).map(|(trader, node)| async move {
-            let trade = async |channel| trader.trade(channel, || progress.add_one()).await;
+            let trade = async |channel| trader.trade(channel, |_| progress.add_one()).await;
             stay(node, progress, trade).await;
         });
         let sessions = sessions.iter_mut().zip(nodes.iter().cycle()).map(|(session, node)| async move {
@@ -123,6 +123,7 @@ impl Crowd {
             let _ = timeout(FINISH, trading).await;
         };
         let (done, ()) = tokio::join!(acting, finishing);
+        self.sessions.iter_mut().for_each(SessionTrader::read_results);
         done
     }
 

@@ -42,6 +42,8 @@ impl Flow {
     pub const WILD: Self = Self { cancels: 20, amends: 10, marketable: 50, wild: true };
     /// 60 % passive limit orders, 20 % marketable ones, 15 % cancels, 5 % amends.
     pub const MIXED: Self = Self { cancels: 15, amends: 5, marketable: 25, wild: false };
+    /// Orders as in the mix, and as many cancels: the book stays as large as it is.
+    pub const CANCELLING: Self = Self { cancels: 50, amends: 0, marketable: 25, wild: false };
     /// Orders that rest.
     pub const PASSIVE: Self = Self { cancels: 0, amends: 0, marketable: 0, wild: false };
 

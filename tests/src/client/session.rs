@@ -1,5 +1,6 @@
 //! A client that sends numbered commands down a `Trade` stream.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -41,9 +42,17 @@ impl Default for Window {
 pub enum Moved {
     /// So many commands are about to be sent.
     Sent(usize),
-    /// The next so many commands were answered.
-    Answered(usize),
+    /// The next commands were answered.
+    Answered {
+        /// So many.
+        commands: usize,
+        /// So many of them were refused.
+        refused: usize,
+    },
 }
+
+/// How far back a command names an order, in commands.
+const MOST_BACK: usize = 50;
 
 /// A client with an account and a session of its own.
 pub struct SessionTrader {
@@ -57,6 +66,11 @@ pub struct SessionTrader {
     commands: Vec<TradeCommand>,
     /// Results so far, in the order of the commands.
     results: Vec<Option<TradeResult>>,
+    /// Results as they came, which are looked at once the connection has ended: a client that is measured
+    /// shall not be slow.
+    unread: Vec<TradeResponse>,
+    /// The last orders that were placed and not cancelled.
+    placed: VecDeque<u64>,
     broken: Option<Broken>,
 }
 
@@ -76,6 +90,8 @@ impl SessionTrader {
             promises: Promises::default(),
             commands: Vec::new(),
             results: Vec::new(),
+            unread: Vec::new(),
+            placed: VecDeque::new(),
             broken: None,
         }
     }
@@ -102,8 +118,11 @@ impl SessionTrader {
     /// Goes on with the session until the connection is lost, or until it is told, whenever something
     /// happens, not to go on.
     pub async fn trade(&mut self, channel: Channel, moved: impl FnMut(Moved) -> ControlFlow<()>) {
-        if let Err(broken) = self.run(channel, moved).await {
-            self.broken = Some(broken);
+        self.read_results();
+        let ran = self.run(channel, moved).await;
+        self.read_results();
+        if let Err(broken) = ran {
+            self.broken.get_or_insert(broken);
         }
     }
 
@@ -126,10 +145,12 @@ impl SessionTrader {
             return Ok(());
         }
         self.resume(next_number, &mut requests).await?;
+        let mut waiting = self.waiting();
         loop {
             // One message, then all answers but so many: there is always something on its way.
             let message = self.next_message();
             let going_on = moved(Moved::Sent(message.commands.len())).is_continue();
+            waiting += message.commands.len();
             if requests.send(message).await.is_err() {
                 return Ok(());
             }
@@ -138,10 +159,14 @@ impl SessionTrader {
             }
             // When it is over, all answers are waited for.
             let most = if going_on { self.window.outstanding } else { 0 };
-            while self.waiting() > most {
+            while waiting > most {
                 let Some(response) = next(&mut responses).await else { return Ok(()) };
-                response.results.iter().try_for_each(|result| self.note(result))?;
-                if moved(Moved::Answered(response.results.len())).is_break() && going_on {
+                let commands = response.results.len();
+                let is_refused = |result: &&TradeResult| result.outcome() == CommandOutcome::Refused;
+                let refused = response.results.iter().filter(is_refused).count();
+                waiting = waiting.saturating_sub(commands);
+                self.unread.push(response);
+                if moved(Moved::Answered { commands, refused }).is_break() && going_on {
                     return Ok(());
                 }
             }
@@ -187,15 +212,40 @@ impl SessionTrader {
     }
 
     fn next_command(&mut self, number: u64) -> TradeCommand {
-        let command = if number > 1 && self.random.below(100) < self.flow.cancels {
-            // An order of this session, perhaps one that is still on its way.
-            let back = 1 + self.random.below((number - 1).min(50));
-            let order = Some(OrderName::CommandNumber(number - back));
-            Command::Cancel(TradeCancel { order: Some(OrderRef { order }) })
-        } else {
-            Command::Place(self.flow.order(&mut self.random))
+        let cancels = number > 1 && self.random.below(100) < self.flow.cancels;
+        let command = match cancels.then(|| self.next_cancelled(number)).flatten() {
+            Some(cancelled) => {
+                let order = Some(OrderName::CommandNumber(cancelled));
+                Command::Cancel(TradeCancel { order: Some(OrderRef { order }) })
+            }
+            None => {
+                self.placed.push_back(number);
+                if self.placed.len() > MOST_BACK {
+                    self.placed.pop_front();
+                }
+                Command::Place(self.flow.order(&mut self.random))
+            }
         };
         TradeCommand { command: Some(command) }
+    }
+
+    /// An order of this session, perhaps one that is still on its way; in the wild any command, which may
+    /// have placed none.
+    fn next_cancelled(&mut self, number: u64) -> Option<u64> {
+        if self.flow.wild {
+            return Some(number - 1 - self.random.below((number - 1).min(MOST_BACK as u64)));
+        }
+        let at = self.random.below((self.placed.len() as u64).max(1));
+        self.placed.remove(usize::try_from(at).unwrap_or_default())
+    }
+
+    /// Looks at all results that came; after a session that was cut off too.
+    pub(super) fn read_results(&mut self) {
+        let unread = std::mem::take(&mut self.unread);
+        let mut results = unread.iter().flat_map(|response| &response.results);
+        if let Err(broken) = results.try_for_each(|result| self.note(result)) {
+            self.broken.get_or_insert(broken);
+        }
     }
 
     fn note(&mut self, result: &TradeResult) -> Result<(), Broken> {

@@ -37,6 +37,7 @@ pub struct Trader {
     /// Orders that may rest.
     resting: Vec<String>,
     sent: u64,
+    refused: u64,
 }
 
 /// A request that changes something.
@@ -71,6 +72,7 @@ impl Trader {
             answered: Vec::new(),
             resting: Vec::new(),
             sent: 0,
+            refused: 0,
         }
     }
 
@@ -93,10 +95,17 @@ impl Trader {
         &self.promises
     }
 
-    /// Trades until the connection is lost, or until it is told at an answer not to go on.
-    pub async fn trade(&mut self, channel: Channel, mut answered: impl FnMut() -> ControlFlow<()>) {
+    /// How many of its requests were refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Trades until the connection is lost, or until it is told at an answer not to go on; `answered` is told
+    /// how many were refused.
+    pub async fn trade(&mut self, channel: Channel, mut answered: impl FnMut(u64) -> ControlFlow<()>) {
         let mut client = TradingServiceClient::new(channel);
-        while self.call(&mut client).await && answered().is_continue() {}
+        while self.call(&mut client).await && answered(self.refused).is_continue() {}
     }
 
     /// Makes the next call, or the last one again if it got no answer; `false` if the connection is
@@ -196,7 +205,10 @@ impl Trader {
     }
 
     fn note(&mut self, answer: &Answer) {
-        let Answer::Done { order, fills, position } = answer else { return };
+        let Answer::Done { order, fills, position } = answer else {
+            self.refused += 1;
+            return;
+        };
         self.promises.note_order(order);
         self.promises.note_position(*position);
         for fill in fills {

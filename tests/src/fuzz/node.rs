@@ -8,7 +8,7 @@ use xbook::document::{Actor, Genesis};
 use xbook::machine::{Action, Block, NewMarket, Origin, Place, Request, Rules, Target};
 use xbook::replica::message::Envelope;
 use xbook::replica::{Effect, Input, Remembered, Replica, Settings};
-use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks, TimeInForce};
+use xbook::types::{Lots, Micros, NodeId, OrderId, Position, SelfTrade, Side, Ticks, TimeInForce};
 
 /// The node under test, the only voter.
 pub(super) const ME: NodeId = NodeId(1);
@@ -145,6 +145,7 @@ impl Node {
             post_only: false,
             expires: None,
             sequence_by: None,
+            self_trade: SelfTrade::Unspecified,
         };
         self.ask(Action::Place(place));
     }

@@ -178,8 +178,11 @@ impl Replica {
             committed = length;
             holding.uncommitted.pop_front();
         }
-        let term = holding.term;
-        self.committed = self.committed.max(committed);
+        let (term, before) = (holding.term, self.committed);
+        self.committed = before.max(committed);
+        if self.committed > before {
+            self.owe_told(now, before);
+        }
         // Said under each term anew, even if nothing was added: the last holder's word may not
         // have reached everyone.
         self.note_told(now, (term, self.committed));

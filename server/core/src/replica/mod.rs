@@ -20,9 +20,11 @@
 //! - `questions`: what others may know of it.
 //! - `rematch`: the tape matched again, to verify it.
 //! - `log`: the order of arrival, and how far the disk is.
-//! - `sync`: what peers have and lack.
+//! - `sync`: what peers have and lack; `acks`, `told`: who is told when of what this node has,
+//!   and of what is committed.
 //! - [`message`]: what replicas say to each other.
 
+mod acks;
 mod arrived;
 mod candidacy;
 mod catch_up;
@@ -44,6 +46,7 @@ mod rematch;
 mod seal;
 mod sync;
 pub mod tape;
+mod told;
 mod upgrade;
 mod write;
 
@@ -263,8 +266,9 @@ impl Replica {
         // What was said while this node did not vote counts for nobody.
         let more = self.log.durable() > had.1 || (!voted && self.may_vote());
         if self.generation() == had.0 && more {
-            self.acknowledge(effects);
+            self.owe_acks(now);
         }
+        self.acknowledge(now, effects);
         self.fetch_genesis(now, effects);
         self.tend_arrived(now);
         self.push_changes(now, effects);
@@ -377,14 +381,6 @@ impl Replica {
         self.log.stored(index);
     }
 
-    /// Tells everyone what the disk has.
-    fn acknowledge(&self, effects: &mut Vec<Effect>) {
-        let ack = self.own_ack();
-        for peer in self.peers.connected.keys() {
-            self.send(*peer, Message::Ack(ack.clone()), effects);
-        }
-    }
-
     /// Applies committed batches to the view; `false` if more are left for the next step. After a
     /// Seal the next generation begins.
     fn show(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<bool, ReplicaError> {
@@ -442,6 +438,7 @@ impl Replica {
             self.lease_timer(),
             self.next_relay(),
             self.next_tell(),
+            self.next_ack(),
             self.next_attest(),
             self.next_fetch(now),
             self.next_claim(),

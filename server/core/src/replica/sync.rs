@@ -17,7 +17,7 @@ use crate::format::Formats;
 use crate::types::{Micros, NodeId};
 
 /// How long a third node's change may be missing at a peer before it is passed on.
-const RELAY_AFTER: Micros = Micros(30_000);
+pub(super) const RELAY_AFTER: Micros = Micros(30_000);
 
 /// Most bytes on their way to a peer that it has not acknowledged.
 pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
@@ -57,8 +57,14 @@ pub(super) struct Peer {
     unacked: Vec<(Actor, u64, usize)>,
     /// It needs everything now: it is to be the next holder.
     urgent: bool,
+    /// Since when this side's disk has more than it was told.
+    pub unheard_since: Option<Micros>,
     /// What it knows to be committed, by its own word or by this node's: term and batches.
     pub told: (u64, u64),
+    /// Since when this side, as the holder, has committed more than it told it.
+    pub untold_since: Option<Micros>,
+    /// Whether it shall be told at once: some of that is its own, or it is sent changes just now.
+    pub told_at_once: bool,
     /// The formats that it can read, by its word; `None` before its hello.
     pub formats: Option<Formats>,
     /// When it was greeted last.
@@ -321,6 +327,7 @@ impl Replica {
                 if arrival.actor.node() == self.node {
                     self.sent_through = self.sent_through.max(arrival.through);
                 }
+                peer.told_at_once = true;
                 peer.sent.insert(arrival.actor, arrival.seq);
                 peer.unacked.push((arrival.actor, arrival.seq, bytes.len()));
                 changes.push(bytes);
@@ -335,41 +342,6 @@ impl Replica {
         // It was sent everything: what comes from now on takes its ordinary way.
         peer.urgent &= peer.scanned < self.log.durable();
         (!changes.is_empty()).then_some(changes)
-    }
-
-    /// Tells each peer what is committed. The holder does so at once; others pass it on to a peer
-    /// that has not heard it for a while, since it may not reach the holder.
-    pub(super) fn push_told(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        if now >= self.tell_at() {
-            self.tell(effects);
-        }
-    }
-
-    /// Tells each peer that does not know it what is committed.
-    pub(super) fn tell(&mut self, effects: &mut Vec<Effect>) {
-        let (term, batches) = self.told;
-        for peer in self.untold() {
-            if let Some(peer) = self.peers.connected.get_mut(&peer) {
-                peer.told = self.told;
-            }
-            self.send(peer, Message::Committed { term, batches }, effects);
-        }
-    }
-
-    /// The peers that don't know all that is committed.
-    fn untold(&self) -> Vec<NodeId> {
-        let peers = self.peers.connected.iter();
-        peers.filter(|(_, peer)| peer.acked.is_some() && peer.told < self.told).map(|(id, _)| *id).collect()
-    }
-
-    fn tell_at(&self) -> Micros {
-        let own = self.lease.held().is_some_and(|holding| holding.term == self.told.0);
-        if own { Micros(0) } else { self.told_since.plus(RELAY_AFTER) }
-    }
-
-    /// When peers are next to be told what is committed.
-    pub(super) fn next_tell(&self) -> Option<Micros> {
-        (!self.untold().is_empty()).then(|| self.tell_at())
     }
 
     /// When a third node's change is next to be passed on.

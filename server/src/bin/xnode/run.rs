@@ -17,7 +17,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn run(args: RunArgs) -> Result<()> {
     let config = Config::load(args.settings, args.config.as_deref())?;
     xbook::telemetry::start(&config.log).context("can't start logging")?;
-    let runtime = tokio::runtime::Runtime::new().context("can't start the runtime")?;
+    let runtime = config.threads.runtime().context("can't start the runtime")?;
     let ended = runtime.block_on(serve(&config, args.trust_directory));
     // What still runs has been cut off; it shall not be waited for.
     runtime.shutdown_background();
@@ -26,7 +26,7 @@ pub fn run(args: RunArgs) -> Result<()> {
 
 async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
     let mut signals = Signals::listen().context("can't listen for signals")?;
-    // A task of its own: loading a large directory shall not keep signals waiting.
+    // On a thread of its own: loading a large directory shall not keep signals waiting.
     let start = Start {
         clock: None,
         data: config.data.path().to_owned(),
@@ -40,7 +40,8 @@ async fn serve(config: &Config, trust_directory: bool) -> Result<()> {
         formats: Formats::KNOWN,
     };
     let listen = Listen { clients: config.listen, peers: config.peer_listen };
-    let starting = tokio::spawn(Service::start(listen, start));
+    let runtime = tokio::runtime::Handle::current();
+    let starting = tokio::task::spawn_blocking(move || runtime.block_on(Service::start(listen, start)));
     let mut service = tokio::select! {
         started = starting => started.context("the start ended unexpectedly")?.inspect_err(|error| {
             tracing::error!(error = format!("{error:#}"), "ending: the node can't start");

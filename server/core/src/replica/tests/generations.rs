@@ -6,6 +6,7 @@ mod ends;
 mod formats;
 mod hostile;
 mod links;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

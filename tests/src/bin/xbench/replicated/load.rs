@@ -1,6 +1,6 @@
 //! Clients that load a market: closed loops of calls and of a session, and open loops.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub struct Span {
 pub struct Measured {
     /// Requests that were answered within the span.
     pub answered: u64,
+    /// How many of them were refused.
+    pub refused: u64,
     /// What they took, in nanoseconds.
     pub latencies: Histogram<u64>,
     /// Clients who called.
@@ -110,23 +112,39 @@ struct Meter {
     watch: Stopwatch,
     span: Span,
     latencies: RefCell<Histogram<u64>>,
+    refused: Cell<u64>,
 }
 
 impl Meter {
     fn new(span: Span) -> Result<Self> {
         let latencies = Histogram::new_with_bounds(1, LONGEST_NS, 3)?.into();
-        Ok(Self { watch: Stopwatch::start(), span, latencies })
+        Ok(Self { watch: Stopwatch::start(), span, latencies, refused: Cell::new(0) })
     }
 
     /// Notes requests that were answered now and had begun then; says whether it goes on.
     fn note(&self, begun: Duration, requests: u64) -> ControlFlow<()> {
         let now = self.watch.elapsed();
-        let end = self.span.warm_up + self.span.measured;
-        if requests > 0 && now >= self.span.warm_up && now < end {
+        let end = self.end();
+        if requests > 0 && self.measures(now) {
             let took = u64::try_from(now.saturating_sub(begun).as_nanos()).unwrap_or(u64::MAX);
             self.latencies.borrow_mut().saturating_record_n(took, requests);
         }
         if now < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// Notes that so many of the requests that were answered now were refused.
+    fn note_refused(&self, requests: u64) {
+        if requests > 0 && self.measures(self.watch.elapsed()) {
+            self.refused.set(self.refused.get() + requests);
+        }
+    }
+
+    fn end(&self) -> Duration {
+        self.span.warm_up + self.span.measured
+    }
+
+    fn measures(&self, now: Duration) -> bool {
+        now >= self.span.warm_up && now < self.end()
     }
 
     /// A client ended.
@@ -137,7 +155,7 @@ impl Meter {
 
     fn finish(self, traders: Vec<Trader>, sessions: Vec<SessionTrader>) -> Measured {
         let latencies = self.latencies.into_inner();
-        Measured { answered: latencies.len(), latencies, traders, sessions }
+        Measured { answered: latencies.len(), refused: self.refused.get(), latencies, traders, sessions }
     }
 }
 
@@ -145,7 +163,10 @@ async fn calls(mut traders: Vec<Trader>, channels: &[Channel], span: Span) -> Re
     let meter = Meter::new(span)?;
     let clients = traders.iter_mut().zip(channels.iter().cycle()).map(async |(trader, channel)| {
         let mut begun = meter.watch.elapsed();
-        let answered = || {
+        let mut refused_before = trader.refused();
+        let answered = |refused| {
+            meter.note_refused(refused - refused_before);
+            refused_before = refused;
             let goes_on = meter.note(begun, 1);
             begun = meter.watch.elapsed();
             goes_on
@@ -182,7 +203,8 @@ async fn sessions(
                 sent.push_back((commands, meter.watch.elapsed()));
                 meter.note(Duration::ZERO, 0)
             }
-            Moved::Answered(mut commands) => {
+            Moved::Answered { mut commands, refused } => {
+                meter.note_refused(refused as u64);
                 while let Some((waiting, begun)) = sent.front_mut().filter(|_| commands > 0) {
                     let answered = commands.min(*waiting);
                     // How it ends is decided when something is sent.
@@ -219,7 +241,9 @@ async fn open_loop(
         loop {
             let next = arrived.lock().await.recv().await;
             let Some(scheduled) = next else { return Ok(()) };
+            let refused = trader.refused();
             ensure!(trader.call(&mut client).await, "a connection was lost");
+            meter.note_refused(trader.refused() - refused);
             // The arrivals end by themselves.
             let _ = meter.note(scheduled, 1);
         }

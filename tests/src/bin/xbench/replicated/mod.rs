@@ -5,10 +5,12 @@
 //! same digest: that is what *verified* means. In the same run: what one sync and one bare call cost.
 
 mod echo;
+mod etcd;
 mod floor;
 mod load;
 mod row;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +20,7 @@ use xbook_tests::cluster::Cluster;
 use xbook_tests::process::{Address, Usage};
 
 use crate::output::Format;
+use etcd::Etcd;
 use load::{Load, Measured, Span};
 use row::{Printer, Row};
 
@@ -33,9 +36,12 @@ pub struct Args {
     /// 2 seconds each.
     #[arg(long, conflicts_with = "seconds")]
     quick: bool,
-    /// Only workloads with this in their names.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    only: String,
+    /// Only workloads with one of these in their names and numbers of clients.
+    #[arg(long, value_name = "TEXT", default_value = "", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Path of etcd: three members of it get the same numbers of calls, each in turn with ours.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
     /// How results are printed.
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
@@ -72,7 +78,11 @@ struct Workload {
 
 impl Workload {
     fn name(&self) -> String {
-        let flow = if self.flow == Flow::PASSIVE { "passive" } else { "mix" };
+        let flow = match self.flow {
+            Flow::PASSIVE => "passive",
+            Flow::CANCELLING => "cancels",
+            _ => "mix",
+        };
         format!("{} {flow} {}", self.load.name(), self.place.name())
     }
 }
@@ -84,11 +94,13 @@ fn workloads(nodes: u8) -> Vec<Workload> {
     let mixed = |load, place| Workload { load, flow: Flow::MIXED, place };
     let passive = |load, place| Workload { load, flow: Flow::PASSIVE, place };
     let mut all: Vec<Workload> = [1, 16, 64, 256].map(|clients| mixed(calls(clients), Holder)).into();
-    all.extend([64, 1_024].map(|clients| mixed(session(clients), Holder)));
+    all.extend([64, 1_024, 4_096].map(|clients| mixed(session(clients), Holder)));
+    let cancelling = |load| Workload { load, flow: Flow::CANCELLING, place: Holder };
+    all.extend([cancelling(session(1_024)), cancelling(session(4_096))]);
     all.extend([passive(calls(64), Holder), passive(session(1_024), Holder)]);
     all.extend([500, 2_000].map(|rate| mixed(open(rate), Holder)));
     if nodes > 1 {
-        all.extend([1, 64].map(|clients| mixed(calls(clients), Other)));
+        all.extend([1, 64, 256].map(|clients| mixed(calls(clients), Other)));
         all.extend([mixed(session(1_024), Other), mixed(calls(64), Spread), mixed(session(1_024), Spread)]);
     }
     all
@@ -112,7 +124,11 @@ pub fn run(args: &Args) -> Result<()> {
 
 async fn measure(args: &Args, nodes: u8, seconds: Duration, printer: &Printer) -> Result<()> {
     let chosen = workloads(nodes);
-    let chosen: Vec<_> = chosen.into_iter().filter(|workload| workload.name().contains(&args.only)).collect();
+    let is_chosen = |workload: &Workload| {
+        let label = format!("{} {} ", workload.name(), workload.load.clients());
+        args.only.iter().any(|only| label.contains(only))
+    };
+    let chosen: Vec<_> = chosen.into_iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         return Ok(());
     }
@@ -120,12 +136,25 @@ async fn measure(args: &Args, nodes: u8, seconds: Duration, printer: &Printer) -
         printer.row(&row);
     }
     let cluster = Cluster::start(nodes.into()).await?;
+    let mut beside = match &args.beside {
+        Some(program) if nodes > 1 => Some(Etcd::start(program).await?),
+        _ => None,
+    };
     for (number, workload) in chosen.into_iter().enumerate() {
         let market = format!("R{number}/USDT");
         let row = run_one(&cluster, &market, workload, seconds).await;
         printer.row(&row.with_context(|| format!("{} on {nodes} nodes", workload.name()))?);
+        if let (Some(etcd), Load::Calls(clients), Place::Holder) =
+            (&mut beside, workload.load, workload.place)
+        {
+            printer.row(&etcd.measure(clients, span_of(seconds)).await?);
+        }
     }
     Ok(())
+}
+
+fn span_of(seconds: Duration) -> Span {
+    Span { warm_up: seconds / 4, measured: seconds }
 }
 
 /// Runs a workload on a market of its own, and checks every promise.
@@ -144,7 +173,7 @@ async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: D
         Place::Other => vec![cluster.address((holder + 1) % cluster.len())],
         Place::Spread => cluster.addresses(),
     };
-    let span = Span { warm_up: seconds / 4, measured: seconds };
+    let span = span_of(seconds);
     let sampling = async {
         tokio::time::sleep(span.warm_up).await;
         let before = Sample::take(cluster, holder, market).await?;
@@ -153,7 +182,7 @@ async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: D
     };
     let (loaded, samples) =
         tokio::join!(workload.load.run(market, &addresses, workload.flow, span), sampling);
-    let (Measured { answered, latencies, traders, sessions }, (before, after)) = (loaded?, samples?);
+    let (Measured { answered, refused, latencies, traders, sessions }, (before, after)) = (loaded?, samples?);
     ensure!(answered > 0, "nothing was answered");
     let clients = Crowd::of(market, traders, sessions);
     cluster.agree(market).await?;
@@ -168,6 +197,7 @@ async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: D
         span.measured,
         &latencies,
     )
+    .with_refused(refused, span.measured)
     .with_nodes(&before, &after, answered, span.measured))
 }
 

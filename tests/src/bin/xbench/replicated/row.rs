@@ -17,7 +17,10 @@ pub struct Row {
     nodes: usize,
     /// Requests that may be outstanding at once; of an open loop, arrivals a second.
     clients: u32,
+    /// Requests that had an effect.
     orders_per_s: f64,
+    /// Requests that were refused at their turn.
+    refused_per_s: f64,
     p50_us: f64,
     p99_us: f64,
     p999_us: f64,
@@ -60,6 +63,7 @@ impl Row {
             nodes,
             clients,
             orders_per_s: answered as f64 / span.as_secs_f64(),
+            refused_per_s: 0.0,
             p50_us: us(0.5),
             p99_us: us(0.99),
             p999_us: us(0.999),
@@ -74,6 +78,12 @@ impl Row {
     /// Every operation was a sync.
     pub fn with_syncs(self) -> Self {
         Self { fsyncs_per_s: self.orders_per_s, ..self }
+    }
+
+    /// So many of the answers were refusals.
+    pub fn with_refused(self, refused: u64, span: Duration) -> Self {
+        let refused_per_s = refused as f64 / span.as_secs_f64();
+        Self { orders_per_s: self.orders_per_s - refused_per_s, refused_per_s, ..self }
     }
 
     /// What the nodes did meanwhile.
@@ -112,11 +122,12 @@ impl Printer {
                 span.as_secs()
             ));
             print(&format!(
-                "{:<30} {:>5} {:>7} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>9} {:>7} {:>8}  verified",
+                "{:<30} {:>5} {:>7} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>9} {:>7} {:>8}  verified",
                 "workload",
                 "nodes",
                 "clients",
                 "orders/s",
+                "refused/s",
                 "p50 us",
                 "p99 us",
                 "p99.9",
@@ -154,11 +165,12 @@ fn table_line(row: &Row) -> String {
     );
     let batch = row.batch_mean.map_or("-".to_owned(), |mean| format!("{mean:.1}"));
     format!(
-        "{:<30} {:>5} {:>7} {:>10} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {batch:>7} {used}  {}",
+        "{:<30} {:>5} {:>7} {:>10} {:>9.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {batch:>7} {used}  {}",
         row.workload,
         row.nodes,
         row.clients,
         short(row.orders_per_s),
+        row.refused_per_s,
         row.p50_us,
         row.p99_us,
         row.p999_us,
