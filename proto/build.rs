@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "xbook/peer/v1/peer.proto",
     "xbook/v1/trading.proto",
     "xbook/v1/market_data.proto",
