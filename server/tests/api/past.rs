@@ -54,7 +54,11 @@ async fn busy(served: &mut Served, rounds: u64, seed: &str) -> Shown {
                 served.trading.cancel_order(cancel).await.ok().and_then(|done| done.into_inner().order)
             }
             side => {
-                let order = if side == 0 { buy(&id, &price, &size) } else { sell(&id, &price, &size) };
+                let mut order = if side == 0 { buy(&id, &price, &size) } else { sell(&id, &price, &size) };
+                if side == 1 {
+                    // Also where orders of the account take from each other.
+                    order.order.as_mut().unwrap().self_trade_prevention = (round / 5 % 5) as i32;
+                }
                 let order = served.place(order).await.unwrap().order.unwrap();
                 placed.push(order.order_id.clone());
                 Some(order)

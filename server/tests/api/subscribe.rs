@@ -269,7 +269,7 @@ async fn busy(served: &Served, name: &str, rounds: u64) {
             let order = Some(v1::OrderRef {
                 order: Some(v1::order_ref::Order::CommandNumber(1 + random.below(number))),
             });
-            let command = match random.below(8) {
+            let command = match random.below(11) {
                 0 => {
                     let size = Some(v1::trade_amend::Size::OpenQuantity(size));
                     v1::trade_command::Command::Amend(v1::TradeAmend { order, price: String::new(), size })
@@ -281,6 +281,19 @@ async fn busy(served: &Served, name: &str, rounds: u64) {
                     let mut order = new_order(side, &price, &size);
                     if kind == 3 {
                         order.time_in_force = v1::TimeInForce::Ioc.into();
+                    }
+                    match kind {
+                        5 => (order.post_only, order.slide) = (true, true),
+                        6 => order.time_in_force = v1::TimeInForce::Day.into(),
+                        7 => {
+                            order.r#type = v1::OrderType::MarketToLimit.into();
+                            order.price = String::new();
+                        }
+                        _ => {}
+                    }
+                    if kind == 4 {
+                        // Cancels makers, itself, both, or takes from both: all of one account's.
+                        order.self_trade_prevention = 1 + i32::try_from(random.below(4)).unwrap();
                     }
                     v1::trade_command::Command::Place(order)
                 }
