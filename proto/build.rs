@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "xbook/peer/v1/peer.proto",
     "xbook/v1/trading.proto",
     "xbook/v1/market_data.proto",
     "xbook/v1/subscribe.proto",
     "xbook/v1/cluster.proto",
     "xbook/record/v1/enums.proto",
+    "xbook/record/v1/terms.proto",
     "xbook/record/v1/record.proto",
     "xbook/record/v1/history.proto",
 ];

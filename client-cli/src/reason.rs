@@ -53,6 +53,8 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::SequenceBy => "its turn did not come in time",
         Reason::TooMany => "a limit on open orders or markets is reached",
         Reason::SelfTrade => "it would have traded with an order of its own account",
+        Reason::MinNotFillable => "less than its minimum could trade at once",
+        Reason::Protection => "the rest would have traded beyond its protection price",
         Reason::Overloaded => "too many requests wait for their turn",
         Reason::SlowReader => "this program read the stream too slowly",
         Reason::ShuttingDown => "the node is shutting down",

@@ -81,7 +81,8 @@ impl NaiveBook {
     }
 
     fn place(&mut self, order: &NewOrder, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let NewOrder { id, side, limit, quantity: Lots(quantity), style, owner, prevention } = *order;
+        let NewOrder { id, side, limit, quantity: Lots(quantity), style, minimum, owner, prevention } =
+            *order;
         if self.find(id).is_some() {
             return Err(Refusal::DuplicateId);
         }
@@ -102,7 +103,8 @@ impl NaiveBook {
         let mut after = self.clone();
         let mut done = Vec::new();
         let taken = after.take(taker, quantity, &mut done);
-        if style == Style::AllOrNothing && taken.traded < quantity {
+        let needed = if style == Style::AllOrNothing { quantity } else { minimum.0 };
+        if taken.traded < needed {
             return Err(Refusal::NotFillable);
         }
         let open = taken.left;

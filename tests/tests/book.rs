@@ -75,8 +75,10 @@ fn command(prices: Prices) -> impl Strategy<Value = Command> {
     let limit = prop_oneof![12 => price(prices).prop_map(|p| Some(Ticks(p))), 1 => Just(None)];
     let new = (id(), side(), limit, quantity(), style())
         .prop_map(|(id, side, limit, quantity, style)| NewOrder::new(id, side, limit, Lots(quantity), style));
-    let place = (new, owner(), prevention())
-        .prop_map(|(new, owner, prevention)| Command::Place(new.of(owner, prevention)));
+    let minimum = prop_oneof![5 => Just(0), 1 => 1u64..30];
+    let place = (new, owner(), prevention(), minimum).prop_map(|(new, owner, prevention, minimum)| {
+        Command::Place(NewOrder { minimum: Lots(minimum), ..new.of(owner, prevention) })
+    });
     let amend = (id(), price(prices), quantity(), any::<bool>(), prevention()).prop_map(
         |(id, price, open, post_only, prevention)| {
             let (price, open) = (Ticks(price), Lots(open));

@@ -204,6 +204,39 @@ fn fill_or_kill_counts_only_what_it_trades_with_others() {
 }
 
 #[test]
+fn a_minimum_trades_at_once_or_the_order_does_nothing() {
+    let asks = |taker: &'static str, answer: &'static str, buys: &'static str, sells: &'static str| {
+        play(&[
+            ("sell b 3 @ 100 of y", "open 3", "", "b:3@100"),
+            ("sell a 4 @ 100 of x", "open 4", "", "b:3@100 a:4@100"),
+            ("sell c 4 @ 101 of z", "open 4", "", "b:3@100 a:4@100 c:4@101"),
+            (taker, answer, buys, sells),
+        ]);
+    };
+    let all = "b:3@100 a:4@100 c:4@101";
+    asks("buy d 10 @ 100 min 7", "fill b 3 @ 100, fill a 4 @ 100, open 3", "d:3@100", "c:4@101");
+    asks("buy d 10 @ 100 min 8", "refused NotFillable", "", all);
+    asks("buy d 10 @ 99 min 1", "refused NotFillable", "", all);
+    asks("buy d 2 @ mkt ioc min 1", "fill b 2 @ 100, open 0", "", "b:1@100 a:4@100 c:4@101");
+    // What is kept from trading with oneself does not count.
+    asks("buy d 10 @ 101 of x min 4 taker", "refused NotFillable", "", all);
+    asks("buy d 10 @ 101 of x min 3 taker", "fill b 3 @ 100, self-trade d 7", "", "a:4@100 c:4@101");
+    asks(
+        "buy d 10 @ 101 of x min 6 dec",
+        "fill b 3 @ 100, both lose 4 with a, fill c 3 @ 101, open 0",
+        "",
+        "c:1@101",
+    );
+    asks("buy d 10 @ 101 of x min 7 dec", "refused NotFillable", "", all);
+    asks(
+        "buy d 10 @ 101 of x min 7 maker",
+        "fill b 3 @ 100, self-trade a 4, fill c 4 @ 101, open 3",
+        "d:3@101",
+        "",
+    );
+}
+
+#[test]
 fn an_amended_order_that_meets_its_own_owner_is_gone_at_its_old_price_too() {
     play(&[
         ("sell a 5 @ 100 of x", "open 5", "", "a:5@100"),
@@ -251,6 +284,7 @@ fn parse(text: &str) -> Command {
     let quantity = Lots(words[2].parse().expect("a quantity"));
     let limit = (words[3] != "mkt").then(|| Ticks(words[3].parse().expect("a price")));
     let (mut style, mut owner, mut prevention) = (Style::Rest, Owner::NOBODY, Prevention::Allow);
+    let mut minimum = Lots::ZERO;
     let mut more = words[4..].iter();
     while let Some(word) = more.next() {
         match *word {
@@ -258,6 +292,7 @@ fn parse(text: &str) -> Command {
             "fok" => style = Style::AllOrNothing,
             "post" => style = Style::PostOnly,
             "of" => owner = Owner::new(u32::from(more.next().expect("an owner").as_bytes()[0])),
+            "min" => minimum = Lots(more.next().and_then(|word| word.parse().ok()).expect("a minimum")),
             "taker" => prevention = Prevention::CancelTaker,
             "maker" => prevention = Prevention::CancelMaker,
             "both" => prevention = Prevention::CancelBoth,
@@ -274,7 +309,8 @@ fn parse(text: &str) -> Command {
         "buy" => Side::Buy,
         _ => Side::Sell,
     };
-    Command::Place(NewOrder::new(id, side, limit, quantity, style).of(owner, prevention))
+    let order = NewOrder::new(id, side, limit, quantity, style).of(owner, prevention);
+    Command::Place(NewOrder { minimum, ..order })
 }
 
 fn letter(id: OrderId) -> char {

@@ -265,6 +265,12 @@ pub struct CreateMarketArgs {
     /// cancel-taker].
     #[arg(long, value_name = "WAY", value_enum)]
     pub self_trade: Option<DefaultSelfTradeArg>,
+    /// How far from the best price a market order may trade, in hundredths of a percent [default: any price].
+    #[arg(long, value_name = "BP", default_value_t = 0, hide_default_value = true)]
+    pub protection_bp: u32,
+    /// When a day ends, by which `day` orders expire: a time of day in UTC [default: 00:00].
+    #[arg(long, value_name = "HH:MM", value_parser = values::minute_of_day, default_value = "00:00", hide_default_value = true)]
+    pub day_end: u32,
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,

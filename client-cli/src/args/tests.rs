@@ -42,7 +42,7 @@ fn wrong_usage_is_told_before_anything_is_sent() {
     for (line, kind) in [
         ("xcli buy 100 BTC/USDT", MissingRequiredArgument),
         ("xcli buy 100 BTC/USDT 10 --tif gtd", MissingRequiredArgument),
-        ("xcli buy 100 BTC/USDT 10 --tif day", InvalidValue),
+        ("xcli buy 100 BTC/USDT 10 --tif week", InvalidValue),
         ("xcli buy 100 BTC/USDT 10 --expires soon", ValueValidation),
         ("xcli amend BTC/USDT 1-1", MissingRequiredArgument),
         ("xcli amend BTC/USDT 1-1 --quantity 5 --open 4", ArgumentConflict),
@@ -103,4 +103,14 @@ fn an_expiry_is_a_time_or_a_duration_from_now() {
     assert_eq!(resolved("10m"), "1970-01-12T13:56:40.001Z");
     assert_eq!(resolved("2030-01-31T12:00:00+01:00"), "2030-01-31T11:00:00Z");
     assert!("1000000y".parse::<Expiry>().is_err());
+}
+
+#[test]
+fn a_time_of_day_is_two_numbers_of_two_digits() {
+    use super::values::minute_of_day;
+    assert_eq!(minute_of_day("00:00"), Ok(0));
+    assert_eq!(minute_of_day("23:59"), Ok(1_439));
+    for text in ["", "24:00", "1:00", "10:60", "+1:00", "10-00", "10:000"] {
+        assert!(minute_of_day(text).is_err(), "{text}");
+    }
 }

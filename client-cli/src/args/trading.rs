@@ -13,8 +13,9 @@ pub struct PlaceArgs {
     pub quantity: String,
     /// The market, such as BTC/USDT.
     pub market: String,
-    /// The limit price in quote currency, or `mkt` for whatever rests in the book.
-    #[arg(value_name = "PRICE|mkt", allow_negative_numbers = true)]
+    /// The limit price in quote currency, `mkt` for whatever rests in the book, or `mtl` for the best price on
+    /// the other side, at which what is left rests.
+    #[arg(value_name = "PRICE|mkt|mtl", allow_negative_numbers = true)]
     pub price: Price,
     /// How long the order stays in force [default: gtc with a price, ioc with mkt, gtd with --expires].
     #[arg(long, value_enum)]
@@ -22,6 +23,15 @@ pub struct PlaceArgs {
     /// Reject the order rather than take what rests.
     #[arg(long)]
     pub post_only: bool,
+    /// Take the price one tick behind the best one on the other side rather than take what rests.
+    #[arg(long)]
+    pub slide: bool,
+    /// How much must trade at once; else the order is rejected.
+    #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true, conflicts_with_all = ["post_only", "slide"])]
+    pub min: Option<String>,
+    /// The worst price that a `mkt` order accepts.
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
+    pub protection: Option<String>,
     /// When the order expires: a time such as 2030-01-31T12:00:00Z, or a duration such as 10m.
     #[arg(long, value_name = "WHEN", required_if_eq("tif", "gtd"))]
     pub expires: Option<Expiry>,
@@ -47,6 +57,8 @@ pub enum Tif {
     Ioc,
     /// Fill or kill: all at once, or not at all.
     Fok,
+    /// Until the market's day ends.
+    Day,
 }
 
 /// What happens between orders of one account.

@@ -21,6 +21,8 @@ pub enum Price {
     Limit(String),
     /// Whatever rests.
     Market,
+    /// The best price on the other side, at which what is left rests.
+    MarketToLimit,
 }
 
 /// A time that may be long over.
@@ -103,7 +105,8 @@ impl FromStr for Price {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "" => Err("expected a price, or mkt".to_owned()),
+            "" => Err("expected a price, mkt or mtl".to_owned()),
+            "mtl" | "market-to-limit" => Ok(Self::MarketToLimit),
             "mkt" | "market" => Ok(Self::Market),
             price => Ok(Self::Limit(price.to_owned())),
         }
@@ -143,6 +146,17 @@ impl FromStr for Expiry {
             "expected a time such as 2030-01-31T12:00:00Z, or a duration such as 90s, 10m or 1d".to_owned()
         })
     }
+}
+
+/// A time of day, in minutes after midnight.
+pub fn minute_of_day(text: &str) -> Result<u32, String> {
+    const EXPECTED: &str = "expected a time of day such as 17:30";
+    let (hours, minutes) = text.split_once(':').ok_or(EXPECTED)?;
+    let part = |text: &str, most: u32| match text.parse::<u32>() {
+        Ok(number) if number <= most && text.len() == 2 && !text.starts_with('+') => Ok(number),
+        _ => Err(EXPECTED),
+    };
+    Ok(part(hours, 23)? * 60 + part(minutes, 59)?)
 }
 
 /// How long a join token lives: 1 s to 30 days.

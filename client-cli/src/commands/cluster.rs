@@ -25,6 +25,8 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         min_quantity: args.min.unwrap_or_default(),
         max_quantity: args.max.unwrap_or_default(),
         default_self_trade_prevention: default_self_trade(args.self_trade).into(),
+        protection_bp: args.protection_bp,
+        day_end_minute: args.day_end,
     };
     let request = CreateMarketRequest {
         request_id: repeat.request_id.clone(),

@@ -40,6 +40,7 @@ pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceAr
     let (order_type, price) = match args.price {
         Price::Limit(price) => (OrderType::Limit, price),
         Price::Market => (OrderType::Market, String::new()),
+        Price::MarketToLimit => (OrderType::MarketToLimit, String::new()),
     };
     let order = NewOrder {
         side: match direction {
@@ -50,7 +51,10 @@ pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceAr
         price,
         quantity: args.quantity,
         time_in_force: time_in_force(args.tif, expire_time.is_some()).into(),
-        post_only: args.post_only,
+        post_only: args.post_only || args.slide,
+        slide: args.slide,
+        min_quantity: args.min.unwrap_or_default(),
+        protection_price: args.protection.unwrap_or_default(),
         expire_time,
         sequence_by: None,
         self_trade_prevention: self_trade(args.self_trade).into(),
@@ -100,6 +104,7 @@ fn time_in_force(tif: Option<Tif>, expires: bool) -> TimeInForce {
         Some(Tif::Gtd) => TimeInForce::Gtd,
         Some(Tif::Ioc) => TimeInForce::Ioc,
         Some(Tif::Fok) => TimeInForce::Fok,
+        Some(Tif::Day) => TimeInForce::Day,
         None if expires => TimeInForce::Gtd,
         None => TimeInForce::Unspecified,
     }

@@ -47,21 +47,28 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
 /// Everything about a market, a line each.
 pub fn detail(market: &Market) -> String {
     let steps = Steps::new(market.rules.as_ref());
-    let MarketRules { tick_size, lot_size, min_quantity, max_quantity, default_self_trade_prevention } =
-        market.rules.clone().unwrap_or_default();
+    let rules = market.rules.clone().unwrap_or_default();
+    let MarketRules { tick_size, lot_size, min_quantity, max_quantity, protection_bp, .. } = rules;
     pairs(&[
         ("market", &market.name),
         ("tick size", &tick_size),
         ("lot size", &lot_size),
         ("minimum", &min_quantity),
         ("maximum", &max_quantity),
-        ("self trades", &words::self_trade(default_self_trade_prevention)),
+        ("protection", &protection(protection_bp)),
+        ("day ends", &format!("{:02}:{:02} UTC", rules.day_end_minute / 60, rules.day_end_minute % 60)),
+        ("self trades", &words::self_trade(rules.default_self_trade_prevention)),
         ("best bid", &steps.price(&market.best_bid)),
         ("best ask", &steps.price(&market.best_ask)),
         ("last price", &steps.price(&market.last_price)),
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
     ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
+}
+
+/// How far a market order may go; nothing if it may go anywhere.
+fn protection(bp: u32) -> String {
+    if bp == 0 { String::new() } else { format!("{bp} bp from the best price") }
 }
 
 /// A book order by order: asks above, bids below, each level in time priority.

@@ -95,7 +95,11 @@ fn why(order: &Order) -> Option<String> {
 }
 
 fn price(order: &Order) -> &str {
-    if order.r#type == OrderType::Market as i32 || order.price.is_empty() { "mkt" } else { &order.price }
+    match (order.r#type(), order.price.as_str()) {
+        (OrderType::MarketToLimit, "") => "mtl",
+        (OrderType::Market, _) | (_, "") => "mkt",
+        (_, price) => price,
+    }
 }
 
 /// Everything about an order, a line each.
@@ -117,6 +121,9 @@ pub fn detail(order: &Order) -> String {
         ("reason", &why(order).unwrap_or_default()),
         ("time in force", &words::time_in_force(order.time_in_force)),
         ("post only", yes(order.post_only)),
+        ("slides", yes(order.slide)),
+        ("minimum", &order.min_quantity),
+        ("protection", &order.protection_price),
         ("self trades", &words::self_trade(order.self_trade_prevention)),
         ("expires", &words::time(order.expire_time.as_ref())),
         ("accepted", &words::time(order.accept_time.as_ref())),

@@ -88,6 +88,12 @@ impl Side {
     }
 }
 
+/// Whether what is left of an order with a price rests in the book.
+#[must_use]
+pub fn rests(time_in_force: TimeInForce) -> bool {
+    matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd | TimeInForce::Day)
+}
+
 impl Lots {
     /// No quantity at all.
     pub const ZERO: Self = Self(0);

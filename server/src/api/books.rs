@@ -180,8 +180,11 @@ async fn run(
         let read = |book: &subscribe::Book| subscribe::all_levels(&units, book, Step::TICK, sent);
         let (told, seen) = feed.read(market, read).await?;
         if let Some(told) = told {
-            for message in messages(told, sent) {
-                outlet.send(message).await?;
+            let (parts, previous) = (told.events(&units), sent.unwrap_or_default());
+            let count = parts.len();
+            for (part, number) in parts.zip(1..) {
+                let event = message(part, (previous, told.position), number < count);
+                outlet.send(v1::StreamOrderBookResponse { event }).await?;
             }
             sent = Some(seen);
             silence.reset();
@@ -203,26 +206,18 @@ async fn run(
     }
 }
 
-/// What is told of a book, as this stream says it.
-fn messages(
-    told: subscribe::Told,
-    sent: Option<Position>,
-) -> impl Iterator<Item = v1::StreamOrderBookResponse> {
-    let (count, position) = (told.events.len(), told.position.0);
-    told.events.into_iter().zip(1..).filter_map(move |(event, number)| {
-        let more = number < count;
-        let event = match event {
-            LevelEvent::LevelsSnapshot(v1::BookLevels { bids, asks }) => {
-                Event::Snapshot(v1::BookSnapshot { position, bids, asks, more })
-            }
-            LevelEvent::LevelsChange(v1::BookLevels { bids, asks }) => {
-                let previous_position = sent.unwrap_or_default().0;
-                Event::Delta(v1::BookDelta { previous_position, position, bids, asks, more })
-            }
-            _ => return None,
-        };
-        Some(v1::StreamOrderBookResponse { event: Some(event) })
-    })
+/// A part of what is told of a book, as this stream says it.
+fn message(event: LevelEvent, (previous, position): (Position, Position), more: bool) -> Option<Event> {
+    let (previous_position, position) = (previous.0, position.0);
+    match event {
+        LevelEvent::LevelsSnapshot(v1::BookLevels { bids, asks }) => {
+            Some(Event::Snapshot(v1::BookSnapshot { position, bids, asks, more }))
+        }
+        LevelEvent::LevelsChange(v1::BookLevels { bids, asks }) => {
+            Some(Event::Delta(v1::BookDelta { previous_position, position, bids, asks, more }))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

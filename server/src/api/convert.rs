@@ -43,7 +43,13 @@ impl<'a> Units<'a> {
             Origin::Request(id) => (id.to_string(), String::new(), 0),
             Origin::Command { session, number } => (String::new(), session.name.to_string(), *number),
         };
-        let kind = if order.limit.is_some() { v1::OrderType::Limit } else { v1::OrderType::Market };
+        let terms = order.terms.as_deref().copied().unwrap_or_default();
+        let kind = match order.limit {
+            _ if terms.market_to_limit => v1::OrderType::MarketToLimit,
+            Some(_) => v1::OrderType::Limit,
+            None => v1::OrderType::Market,
+        };
+        let minimum = (!terms.minimum.is_zero()).then(|| self.quantity(terms.minimum));
         v1::Order {
             order_id: order.id.to_string(),
             market: self.market.to_owned(),
@@ -68,6 +74,9 @@ impl<'a> Units<'a> {
             position: order.position.0,
             self_trade_prevention: self_trade(order.self_trade).into(),
             prevented_quantity: self.quantity(order.prevented),
+            protection_price: terms.protection.map(|price| self.price(price)).unwrap_or_default(),
+            min_quantity: minimum.unwrap_or_default(),
+            slide: terms.slide,
         }
     }
 
@@ -129,6 +138,9 @@ impl<'a> Units<'a> {
     }
 }
 
+/// Microseconds of a minute.
+pub const MINUTE: u64 = 60_000_000;
+
 /// A market's rules, with every field set.
 #[must_use]
 pub fn rules(rules: &Rules) -> v1::MarketRules {
@@ -138,6 +150,8 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         min_quantity: rules.lot.text(rules.min_lots.0),
         max_quantity: rules.lot.text(rules.max_lots.0),
         default_self_trade_prevention: self_trade(rules.self_trade).into(),
+        protection_bp: rules.protection_bp,
+        day_end_minute: u32::try_from(rules.day_end.0 / MINUTE).unwrap_or(0),
     }
 }
 
@@ -169,6 +183,7 @@ pub fn time_in_force(time_in_force: TimeInForce) -> v1::TimeInForce {
         TimeInForce::Gtd => v1::TimeInForce::Gtd,
         TimeInForce::Ioc => v1::TimeInForce::Ioc,
         TimeInForce::Fok => v1::TimeInForce::Fok,
+        TimeInForce::Day => v1::TimeInForce::Day,
     }
 }
 
@@ -181,6 +196,7 @@ pub fn time_in_force_asked(time_in_force: v1::TimeInForce) -> Option<TimeInForce
         v1::TimeInForce::Gtd => Some(TimeInForce::Gtd),
         v1::TimeInForce::Ioc => Some(TimeInForce::Ioc),
         v1::TimeInForce::Fok => Some(TimeInForce::Fok),
+        v1::TimeInForce::Day => Some(TimeInForce::Day),
     }
 }
 
@@ -267,6 +283,8 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::SequenceBy => v1::Reason::SequenceBy,
         Reason::TooMany => v1::Reason::TooMany,
         Reason::SelfTrade => v1::Reason::SelfTrade,
+        Reason::MinNotFillable => v1::Reason::MinNotFillable,
+        Reason::Protection => v1::Reason::Protection,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }

@@ -281,7 +281,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Requested
         | Reason::ExpireTime
         | Reason::SequenceBy
-        | Reason::SelfTrade => Code::FailedPrecondition,
+        | Reason::SelfTrade
+        | Reason::MinNotFillable
+        | Reason::Protection => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany
         | Reason::Overloaded

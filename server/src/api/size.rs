@@ -64,7 +64,10 @@ mod tests {
             update_time: time(),
             position: u64::MAX,
             self_trade_prevention: 1,
-            prevented_quantity: decimal,
+            prevented_quantity: decimal.clone(),
+            protection_price: decimal.clone(),
+            min_quantity: decimal,
+            slide: true,
         }
     }
 

@@ -11,7 +11,7 @@ use xbook_proto::record::v1 as wire;
 use super::outcome;
 use crate::decimal::Grid;
 use crate::machine::{
-    Account, Block, ChainHead, Change, Content, FillOf, Order, Origin, RequestOutcome, Session, Table,
+    Account, Block, ChainHead, Change, Content, FillOf, Order, Origin, RequestOutcome, Session, Table, Terms,
     halves, joined, side_from_wire, side_to_wire,
 };
 use crate::types::{
@@ -201,6 +201,7 @@ impl Writer {
             quantity: order.quantity.0,
             filled: order.filled.0,
             prevented: order.prevented.0,
+            terms: order.terms.as_deref().map(Terms::to_record),
             value_low: halves(order.value).0,
             value_high: halves(order.value).1,
             status: order.status.into(),
@@ -285,6 +286,7 @@ impl Reader {
             time_in_force,
             post_only: change.post_only,
             self_trade: SelfTrade::try_from(change.self_trade).ok()?,
+            terms: Terms::of_record(change.terms.as_ref())?,
             quantity: Lots(change.quantity),
             filled: Lots(change.filled),
             prevented: Lots(change.prevented),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decimal::Grid;
-use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session};
+use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session, Terms};
 use crate::types::{
     Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
@@ -100,6 +100,7 @@ impl Maker {
         }
         let mut order = self.order(ACCOUNTS[2], time);
         (order.limit, order.quantity, order.open) = (Some(rests.price), rests.quantity, rests.quantity);
+        order.prevented = Lots::ZERO;
         self.put(&mut order, OrderStatus::Open, None, &mut block);
         self.close(block)
     }
@@ -193,6 +194,7 @@ impl Maker {
             time_in_force: if n.is_multiple_of(7) { TimeInForce::Gtd } else { TimeInForce::Gtc },
             post_only: n.is_multiple_of(11),
             self_trade: if n.is_multiple_of(4) { SelfTrade::Decrement } else { SelfTrade::Unspecified },
+            terms: Terms { minimum: Lots(n % 3), ..Terms::default() }.shared(),
             quantity: Lots(n * 10 + n % 4),
             filled: Lots::ZERO,
             prevented: Lots(n % 4),

@@ -92,7 +92,7 @@ async fn fields_that_do_not_fit_are_refused() {
         (
             v1::NewOrder { r#type: OrderType::Market.into(), ..base() },
             "CONFLICTING_FIELDS",
-            "order.price is \"10\": must be empty for a market order",
+            "order.price is \"10\": must be empty for a market and a market-to-limit order",
         ),
         (
             v1::NewOrder { price: String::new(), ..tif(TimeInForce::Gtc) },
@@ -102,12 +102,12 @@ async fn fields_that_do_not_fit_are_refused() {
         (
             v1::NewOrder { post_only: true, ..tif(TimeInForce::Ioc) },
             "CONFLICTING_FIELDS",
-            "order.post_only is \"true\": must not be set with IOC, FOK or a market order",
+            "order.post_only is \"true\": must not be set with IOC, FOK, a market or a market-to-limit order",
         ),
         (
             v1::NewOrder { post_only: true, price: String::new(), ..base() },
             "CONFLICTING_FIELDS",
-            "order.post_only is \"true\": must not be set with IOC, FOK or a market order",
+            "order.post_only is \"true\": must not be set with IOC, FOK, a market or a market-to-limit order",
         ),
         (tif(TimeInForce::Gtd), "MISSING_FIELD", "order.expire_time: must be set"),
         (

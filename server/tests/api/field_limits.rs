@@ -40,7 +40,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
-        | "min_quantity" | "max_quantity" | "price_step" => {
+        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
@@ -48,6 +48,8 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "token" => text("32", "a".repeat(32), "a".repeat(33)),
         "page_size" | "depth" => number("1000", 1_000),
         "uses" => number("256", 256),
+        "protection_bp" => number("10000", 10_000),
+        "day_end_minute" => number("1439", 1_439),
         "lifetime" => text("2592000", "2592000s".into(), "2592001s".into()),
         "voters" => {
             let nodes = |count: u64| json!((1..=count).map(|n| format!("{n:016x}")).collect::<Vec<_>>());
@@ -91,7 +93,7 @@ fn message_in(field: &FieldDescriptor) -> Option<MessageDescriptor> {
 fn requests(method: &str) -> Vec<Value> {
     let order = "00000000000000ff-1";
     let node = "00000000000000ff";
-    let place = json!({"side": "SIDE_BUY", "price": "10", "quantity": "1"});
+    let place = json!({"side": "SIDE_BUY", "price": "10", "quantity": "10"});
     let trade = |command: Value| json!({"open": {"market": MARKET, "session": "s"}, "first_number": 1, "commands": [command]});
     match method {
         "PlaceOrder" => vec![json!({"request_id": "p", "market": MARKET, "order": place})],
@@ -128,6 +130,7 @@ fn requests(method: &str) -> Vec<Value> {
 fn instead_of(field: &str) -> &'static [&'static str] {
     match field {
         "placed_by_request_id" | "session" => &["order_id"],
+        "protection_price" => &["price"],
         _ => &[],
     }
 }

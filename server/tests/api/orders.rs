@@ -1,9 +1,9 @@
 //! Kinds of orders through the API: what is asked for, what is told, and bad input by name.
 
 use tonic::Code;
-use xbook_proto::v1::{self, OrderStatus, Reason, SelfTradePrevention, Side};
+use xbook_proto::v1::{self, OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce};
 
-use super::support::{MARKET, Served, assert_refused, create_request, new_order, order, sell};
+use super::support::{MARKET, Served, assert_refused, buy, create_request, new_order, order, sell};
 
 fn with(id: &str, way: SelfTradePrevention, side: Side, quantity: &str) -> v1::PlaceOrderRequest {
     order(id, v1::NewOrder { self_trade_prevention: way.into(), ..new_order(side, "10", quantity) })
@@ -76,5 +76,114 @@ async fn an_order_can_not_ask_for_trades_with_itself_and_a_market_can() {
         let rules = created.into_inner().market.unwrap().rules.unwrap();
         assert_eq!(rules.default_self_trade_prevention(), told);
     }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_orders_ask_for_more_and_are_told_what_they_got() {
+    let mut served = Served::start().await;
+    for (id, price) in [("a", "10"), ("b", "10.4"), ("c", "11")] {
+        served.place(sell(id, price, "1")).await.unwrap();
+    }
+    let market = v1::NewOrder { protection_price: "10.5".into(), ..new_order(Side::Buy, "", "3") };
+    let answer = served.place(order("protected", market)).await.unwrap();
+    let told = answer.order.unwrap();
+    assert_eq!((told.status(), told.reason()), (OrderStatus::Cancelled, Reason::Protection));
+    assert_eq!((told.filled_quantity.as_str(), told.protection_price.as_str()), ("2", "10.5"));
+    assert_eq!((told.r#type(), told.price.as_str()), (OrderType::Market, ""));
+
+    let minimum = v1::NewOrder { min_quantity: "1.5".into(), ..new_order(Side::Buy, "11", "2") };
+    let told = served.place(order("minimum", minimum)).await.unwrap().order.unwrap();
+    assert_eq!((told.status(), told.reason()), (OrderStatus::Rejected, Reason::MinNotFillable));
+    assert_eq!(told.min_quantity, "1.5");
+
+    let slide = v1::NewOrder { post_only: true, slide: true, ..new_order(Side::Buy, "12", "1") };
+    let told = served.place(order("slide", slide)).await.unwrap().order.unwrap();
+    assert_eq!((told.status(), told.price.as_str(), told.slide), (OrderStatus::Open, "10.99", true));
+
+    let mut to_limit = new_order(Side::Buy, "", "2");
+    to_limit.set_type(OrderType::MarketToLimit);
+    let answer = served.place(order("mtl", to_limit.clone())).await.unwrap();
+    let told = answer.order.unwrap();
+    assert_eq!((told.status(), told.r#type()), (OrderStatus::PartiallyFilled, OrderType::MarketToLimit));
+    assert_eq!((told.price.as_str(), told.open_quantity.as_str(), answer.fills.len()), ("11", "1", 1));
+    let told = served.place(order("nobody", to_limit)).await.unwrap().order.unwrap();
+    assert_eq!((told.status(), told.reason()), (OrderStatus::Cancelled, Reason::NoLiquidity));
+
+    // What was told is what the history keeps, and the book of everyone.
+    let listed = v1::ListOrdersRequest { market: MARKET.into(), include_closed: true, ..Default::default() };
+    let listed = served.trading.list_orders(listed).await.unwrap().into_inner().orders;
+    let found = |id: &str| listed.iter().find(|order| order.request_id == id).unwrap().clone();
+    assert_eq!(found("protected").protection_price, "10.5");
+    assert_eq!((found("slide").price.as_str(), found("slide").slide), ("10.99", true));
+    assert_eq!((found("mtl").r#type(), found("mtl").price.as_str()), (OrderType::MarketToLimit, "11"));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terms_that_do_not_fit_are_refused_by_name() {
+    let mut served = Served::start().await;
+    let base = || new_order(Side::Buy, "10", "1");
+    let market = || new_order(Side::Buy, "", "1");
+    let to_limit = || v1::NewOrder { r#type: OrderType::MarketToLimit.into(), ..market() };
+    let conflict = "CONFLICTING_FIELDS";
+    let table = [
+        (
+            v1::NewOrder { protection_price: "9".into(), ..base() },
+            conflict,
+            "order.protection_price is \"9\": must be empty but for a market order",
+        ),
+        (
+            v1::NewOrder { protection_price: "9".into(), ..to_limit() },
+            conflict,
+            "order.protection_price is \"9\": must be empty but for a market order",
+        ),
+        (
+            v1::NewOrder { protection_price: "9.001".into(), ..market() },
+            "OFF_TICK",
+            "order.protection_price is \"9.001\": must be a multiple of 0.01",
+        ),
+        (
+            v1::NewOrder { min_quantity: "2".into(), ..base() },
+            "ABOVE_MAXIMUM",
+            "order.min_quantity is \"2\": must be at most the quantity, 1",
+        ),
+        (
+            v1::NewOrder { min_quantity: "1".into(), post_only: true, ..base() },
+            conflict,
+            "order.min_quantity is \"1\": must be empty with post_only and FOK",
+        ),
+        (
+            v1::NewOrder { min_quantity: "1".into(), time_in_force: TimeInForce::Fok.into(), ..base() },
+            conflict,
+            "order.min_quantity is \"1\": must be empty with post_only and FOK",
+        ),
+        (
+            v1::NewOrder { slide: true, ..base() },
+            conflict,
+            "order.slide is \"true\": must not be set without post_only",
+        ),
+        (
+            v1::NewOrder { time_in_force: TimeInForce::Ioc.into(), ..to_limit() },
+            conflict,
+            "order.time_in_force is \"TIME_IN_FORCE_IOC\": must be GTC, GTD or DAY for a market-to-limit order",
+        ),
+        (
+            v1::NewOrder { price: "10".into(), ..to_limit() },
+            conflict,
+            "order.price is \"10\": must be empty for a market and a market-to-limit order",
+        ),
+        (
+            v1::NewOrder { post_only: true, ..to_limit() },
+            conflict,
+            "order.post_only is \"true\": must not be set with IOC, FOK, a market or a market-to-limit order",
+        ),
+    ];
+    for (n, (new, reason, message)) in table.into_iter().enumerate() {
+        let placed = served.place(order(&format!("r{n}"), new)).await;
+        assert_refused(placed, Code::InvalidArgument, reason, message);
+    }
+    // Accepted and rested: nothing happened before.
+    assert_eq!(served.place(buy("last", "10", "1")).await.unwrap().position, 2);
     served.end().await;
 }

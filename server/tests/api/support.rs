@@ -231,6 +231,7 @@ pub fn create_request(market: &str) -> v1::CreateMarketRequest {
             max_quantity: "1000".into(),
             // One account trades with itself in most tests.
             default_self_trade_prevention: v1::SelfTradePrevention::Allow.into(),
+            ..Default::default()
         }),
         voters: Vec::new(),
     }

@@ -8,7 +8,7 @@ use xbook::document::{Actor, Genesis};
 use xbook::machine::{Action, Block, NewMarket, Origin, Place, Request, Rules, Target};
 use xbook::replica::message::Envelope;
 use xbook::replica::{Effect, Input, Remembered, Replica, Settings};
-use xbook::types::{Lots, Micros, NodeId, OrderId, Position, SelfTrade, Side, Ticks, TimeInForce};
+use xbook::types::{Lots, Micros, NodeId, OrderId, Position, Side, Ticks, TimeInForce};
 
 /// The node under test, the only voter.
 pub(super) const ME: NodeId = NodeId(1);
@@ -137,16 +137,7 @@ impl Node {
 
     /// An order of a client's.
     pub fn place(&mut self, side: Side, quantity: u64, price: u64) {
-        let place = Place {
-            side,
-            limit: Some(Ticks(price)),
-            quantity: Lots(quantity),
-            time_in_force: TimeInForce::Gtc,
-            post_only: false,
-            expires: None,
-            sequence_by: None,
-            self_trade: SelfTrade::Unspecified,
-        };
+        let place = Place::new(side, Some(Ticks(price)), Lots(quantity), TimeInForce::Gtc);
         self.ask(Action::Place(place));
     }
 

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target};
-use xbook::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce};
+use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target, Terms};
+use xbook::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 use super::random::Random;
 
@@ -224,6 +224,22 @@ fn amend(random: &mut Random, target: Target) -> Amend {
     Amend { target, price, size }
 }
 
+/// What few orders ask for; it may change what the order is.
+fn terms(random: &mut Random, place: &mut Place) -> Terms {
+    let mut terms = Terms::default();
+    let rests = rests(place.time_in_force);
+    terms.slide = place.post_only && random.percent(50);
+    if rests && !place.post_only && random.percent(8) {
+        (terms.market_to_limit, place.limit) = (true, None);
+    } else if place.limit.is_none() && random.percent(50) {
+        terms.protection = Some(Ticks(random.between(95, 105)));
+    }
+    if !place.post_only && place.time_in_force != TimeInForce::Fok && random.percent(10) {
+        terms.minimum = Lots(random.between(1, place.quantity.0));
+    }
+    terms
+}
+
 fn place(random: &mut Random, now: Micros) -> Place {
     let side = if random.percent(50) { Side::Buy } else { Side::Sell };
     let limit = Some(Ticks(random.between(95, 105)));
@@ -234,7 +250,8 @@ fn place(random: &mut Random, now: Micros) -> Place {
         8..14 => place.time_in_force = TimeInForce::Fok,
         14..18 => (place.time_in_force, place.limit) = (TimeInForce::Ioc, None),
         18..26 => place.post_only = true,
-        26..40 => {
+        26..32 => place.time_in_force = TimeInForce::Day,
+        32..44 => {
             place.time_in_force = TimeInForce::Gtd;
             place.expires = Some(now.plus(Micros(random.between(50_000, 8_000_000))));
         }
@@ -248,5 +265,6 @@ fn place(random: &mut Random, now: Micros) -> Place {
             [SelfTrade::CancelTaker, SelfTrade::CancelMaker, SelfTrade::CancelBoth, SelfTrade::Decrement];
         place.self_trade = random.pick(&ways).copied().unwrap_or_default();
     }
+    place.terms = terms(random, &mut place).shared();
     place
 }

@@ -14,6 +14,7 @@ use xbook::replica::{Effect, Input};
 use xbook::types::{Micros, NodeId, OrderId};
 
 use super::client::{Client, Sending};
+use super::clock::DAY_END;
 use super::copies::Backup;
 use super::disk::Written;
 use super::faults::Nemesis;
@@ -460,7 +461,7 @@ fn caps(random: &mut Random) -> Caps {
 fn genesis(voters: usize) -> Genesis {
     let one = "1".parse().ok().and_then(|one| Grid::new(one).ok());
     let grid = one.unwrap_or_else(|| unreachable!("one is a step"));
-    let rules = Rules::new(grid, grid);
+    let rules = Rules { day_end: DAY_END, ..Rules::new(grid, grid) };
     let voters = (1..=voters as u64).map(NodeId).collect();
     Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters })
 }

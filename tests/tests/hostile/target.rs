@@ -211,6 +211,7 @@ impl Target {
             min_quantity: "0.002".into(),
             max_quantity: "1000".into(),
             default_self_trade_prevention: v1::SelfTradePrevention::Allow.into(),
+            ..Default::default()
         };
         let request = v1::CreateMarketRequest {
             request_id: "market".into(),

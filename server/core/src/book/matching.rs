@@ -92,7 +92,7 @@ impl Book {
         Ok(())
     }
 
-    /// What the style alone refuses.
+    /// What style and minimum alone refuse.
     #[inline]
     fn check_style(&self, order: &NewOrder, limit: u64, takes: bool) -> Result<(), Refusal> {
         match order.style {
@@ -107,19 +107,28 @@ impl Book {
                     return Err(Refusal::WouldTake);
                 }
             }
-            Style::AllOrNothing => {
-                let taker = Taker::new(order.id, order.side, order.owner, order.prevention);
-                if !self.can_fill(taker, limit, order.quantity.0) {
-                    return Err(Refusal::NotFillable);
-                }
-            }
-            Style::Cancel => {}
+            Style::AllOrNothing | Style::Cancel => {}
+        }
+        if order.style == Style::AllOrNothing || !order.minimum.is_zero() {
+            return self.check_fill(order, limit);
         }
         Ok(())
     }
 
-    /// Whether the other side has this much of others within the limit.
-    fn can_fill(&self, taker: Taker, limit: u64, quantity: u64) -> bool {
+    /// Refuses an order that would not trade as much at once as it must.
+    #[cold]
+    fn check_fill(&self, order: &NewOrder, limit: u64) -> Result<(), Refusal> {
+        let whole = order.style == Style::AllOrNothing;
+        let needed = if whole { order.quantity.0 } else { order.minimum.0 };
+        if self.can_fill(order, limit, needed) { Ok(()) } else { Err(Refusal::NotFillable) }
+    }
+
+    /// Whether an order would trade this much with others within the limit.
+    fn can_fill(&self, order: &NewOrder, limit: u64, needed: u64) -> bool {
+        let taker = Taker::new(order.id, order.side, order.owner, order.prevention);
+        if needed > order.quantity.0 {
+            return false;
+        }
         let mut found = 0u64;
         for number in self.walk(taker.side.opposite()) {
             let level = &self.levels[number];
@@ -127,9 +136,9 @@ impl Book {
                 break;
             }
             found = found.saturating_add(level.total);
-            if found >= quantity {
+            if found >= needed {
                 // All orders count so far, the owner's too.
-                return !taker.avoids_anyone() || self.play_through(taker, limit, quantity);
+                return !taker.avoids_anyone() || self.play_through(taker, limit, order.quantity.0, needed);
             }
         }
         false

@@ -96,10 +96,10 @@ impl Own<'_> {
 }
 
 impl Book {
-    /// Whether a taker of this quantity would trade all of it with others: played through with prevention,
-    /// order by order, changing nothing.
-    pub(super) fn play_through(&self, taker: Taker, limit: u64, quantity: u64) -> bool {
-        let mut left = quantity;
+    /// Whether a taker of this quantity would trade as much as `needed` of it with others: played through with
+    /// prevention, order by order, changing nothing.
+    pub(super) fn play_through(&self, taker: Taker, limit: u64, quantity: u64, needed: u64) -> bool {
+        let (mut left, mut missing) = (quantity, needed);
         for number in self.walk(taker.side.opposite()) {
             let level = &self.levels[number];
             if !reaches(taker.side, limit, level.price) {
@@ -107,13 +107,17 @@ impl Book {
             }
             for (handle, entry) in self.queues.iter(level) {
                 match (taker.avoids(self.queues.owner(handle)), taker.prevention) {
-                    (false, _) => left -= left.min(entry.open),
+                    (false, _) => {
+                        let traded = left.min(entry.open);
+                        left -= traded;
+                        missing = missing.saturating_sub(traded);
+                    }
                     (true, Prevention::CancelMaker) => {}
-                    // Stopped, or all that both lose is not traded.
+                    (true, Prevention::Decrement) => left -= left.min(entry.open),
                     (true, _) => return false,
                 }
-                if left == 0 {
-                    return true;
+                if missing == 0 || left == 0 {
+                    return missing == 0;
                 }
             }
         }

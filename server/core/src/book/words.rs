@@ -55,6 +55,8 @@ pub struct NewOrder {
     pub quantity: Lots,
     /// What happens with what is not filled at once.
     pub style: Style,
+    /// How much must trade at once, or it is refused; zero for nothing.
+    pub minimum: Lots,
     /// Whose it is.
     pub owner: Owner,
     /// What happens when it would trade with an order of its own owner.
@@ -66,7 +68,8 @@ impl NewOrder {
     #[must_use]
     #[inline]
     pub fn new(id: OrderId, side: Side, limit: Option<Ticks>, quantity: Lots, style: Style) -> Self {
-        Self { id, side, limit, quantity, style, owner: Owner::NOBODY, prevention: Prevention::Allow }
+        let (minimum, owner, prevention) = (Lots::ZERO, Owner::NOBODY, Prevention::Allow);
+        Self { id, side, limit, quantity, style, minimum, owner, prevention }
     }
 
     /// The same order of an owner.
@@ -248,8 +251,8 @@ pub enum Refusal {
     /// Place, amend: post-only, but it would take.
     #[error("post-only, but it would take")]
     WouldTake,
-    /// Place: all-or-nothing, but the other side does not have enough of others within the limit.
-    #[error("all or nothing, but there is not enough to take")]
+    /// Place: all-or-nothing, or with a minimum, but not so much would trade with others within the limit.
+    #[error("all or nothing, or a minimum, but there is not enough to take")]
     NotFillable,
     /// Place, amend: the total of the price level would be more than a `u64` of lots.
     #[error("the total of the price level would not fit into 64 bits")]

@@ -87,7 +87,7 @@ impl Content {
             u8::from(order.limit.is_some())
                 | u8::from(order.expires.is_some()) << 1
                 | u8::from(!order.prevented.is_zero()) << 2,
-            u8::from(fill.is_some()) | u8::from(by_command) << 1,
+            u8::from(fill.is_some()) | u8::from(by_command) << 1 | u8::from(order.terms.is_some()) << 2,
         ];
         let (low, high) = halves(order.value);
         to.extend_from_slice(&kind);
@@ -108,6 +108,9 @@ impl Content {
         put(to, numbers);
         if !order.prevented.is_zero() {
             put(to, [order.prevented.0]);
+        }
+        if let Some(terms) = &order.terms {
+            put(to, terms.numbers());
         }
         put_text(to, &order.account);
         match &order.origin {

@@ -6,9 +6,9 @@
 
 use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
-use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules};
+use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules, Terms};
 use crate::decimal::MAX_STEPS;
-use crate::types::{Lots, NodeId, SelfTrade, Ticks, TimeInForce};
+use crate::types::{Lots, NodeId, SelfTrade, Ticks, TimeInForce, rests};
 
 /// Whether a text is a market's name: BASE/QUOTE, each 1 to 12 of A-Z and 0-9.
 #[must_use]
@@ -90,15 +90,27 @@ fn is_market(market: &NewMarket) -> bool {
 }
 
 fn is_place(place: &Place, rules: &Rules) -> bool {
-    let rests = matches!(place.time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
+    let rests = rests(place.time_in_force);
     let known = place.time_in_force != TimeInForce::Unspecified;
+    let terms = place.terms.as_deref().copied().unwrap_or_default();
     place.limit.is_none_or(is_price)
+        && are_terms(&terms, place)
         && (rules.min_lots..=rules.max_lots).contains(&place.quantity)
         && known
-        && (place.limit.is_some() || !rests)
+        && (place.limit.is_some() || rests == terms.market_to_limit)
         && (rests || !place.post_only)
         && (place.expires.is_some() == (place.time_in_force == TimeInForce::Gtd))
         && place.self_trade != SelfTrade::Allow
+}
+
+fn are_terms(terms: &Terms, place: &Place) -> bool {
+    let Terms { market_to_limit, slide, protection, minimum } = *terms;
+    let is_market = place.limit.is_none() && !market_to_limit;
+    let at_once = !place.post_only && place.time_in_force != TimeInForce::Fok;
+    (!market_to_limit || place.limit.is_none() && !place.post_only)
+        && (!slide || place.post_only)
+        && protection.is_none_or(|price| is_market && is_price(price))
+        && (minimum.is_zero() || at_once && minimum <= place.quantity)
 }
 
 fn is_amend(amend: &Amend, rules: &Rules) -> bool {
@@ -204,7 +216,40 @@ mod tests {
             Place { self_trade: SelfTrade::Allow, ..place() },
         ];
         for place in bad {
-            assert!(!in_market(Action::Place(place)), "{place:?}");
+            assert!(!in_market(Action::Place(place.clone())), "{place:?}");
+        }
+        let with = |terms: Terms, place: Place| Action::Place(Place { terms: terms.shared(), ..place });
+        let market = || Place { limit: None, time_in_force: Ioc, ..place() };
+        let to_limit = || Place { limit: None, ..place() };
+        let post_only = || Place { post_only: true, ..place() };
+        let mtl = Terms { market_to_limit: true, ..Terms::default() };
+        let slide = Terms { slide: true, ..Terms::default() };
+        let protected = |price| Terms { protection: Some(Ticks(price)), ..Terms::default() };
+        let at_least = |lots| Terms { minimum: Lots(lots), ..Terms::default() };
+        for good in [
+            with(mtl, to_limit()),
+            with(Terms { minimum: Lots(2), ..mtl }, to_limit()),
+            with(slide, post_only()),
+            with(protected(9), market()),
+            with(protected(9), Place { time_in_force: Fok, ..market() }),
+            with(at_least(2), place()),
+            with(at_least(1), market()),
+        ] {
+            assert!(in_market(good.clone()), "{good:?}");
+        }
+        for bad in [
+            with(mtl, place()),
+            with(mtl, market()),
+            with(mtl, Place { post_only: true, ..to_limit() }),
+            with(Terms { protection: Some(Ticks(9)), ..mtl }, to_limit()),
+            with(slide, place()),
+            with(protected(9), place()),
+            with(protected(u64::MAX), market()),
+            with(at_least(3), place()),
+            with(at_least(2), post_only()),
+            with(at_least(2), Place { time_in_force: Fok, ..place() }),
+        ] {
+            assert!(!in_market(bad.clone()), "{bad:?}");
         }
         let target = Target::Order(OrderId { node: NodeId(1), counter: 1 });
         let amend = |size| Action::Amend(Amend { target, price: None, size });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
-use super::{Announcement, Invitation, JoinToken, Rules};
+use super::{Announcement, Invitation, JoinToken, Rules, Terms};
 use crate::types::{Lots, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
 /// An account's name; shared, since every order carries one.
@@ -114,7 +114,7 @@ pub enum VoterChange {
 }
 
 /// An order to place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
     /// Buy or sell.
     pub side: Side,
@@ -132,6 +132,8 @@ pub struct Place {
     pub sequence_by: Option<Micros>,
     /// What happens when it would trade with an order of its own account; never allow.
     pub self_trade: SelfTrade,
+    /// What few orders ask for; never the default.
+    pub terms: Option<Arc<Terms>>,
 }
 
 impl Place {
@@ -147,6 +149,7 @@ impl Place {
             expires: None,
             sequence_by: None,
             self_trade: SelfTrade::Unspecified,
+            terms: None,
         }
     }
 }
@@ -315,6 +318,7 @@ fn encode_action(action: &Action) -> record::intent::Action {
             expires_us: place.expires.map_or(0, |at| at.0),
             sequence_by_us: place.sequence_by.map_or(0, |at| at.0),
             self_trade: place.self_trade.into(),
+            terms: place.terms.as_deref().map(Terms::to_record),
         }),
         Action::Amend(amend) => Wire::Amend(record::Amend {
             target: Some(encode_target(amend.target)),
@@ -441,6 +445,7 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
             sequence_by: some_time(place.sequence_by_us),
             // A way that is not known must not become the market's.
             self_trade: SelfTrade::try_from(place.self_trade).ok()?,
+            terms: Terms::of_record(place.terms.as_ref())?,
         }),
         Wire::Amend(amend) => Action::Amend(Amend {
             target: decode_target(&amend.target?),

@@ -21,6 +21,7 @@ mod parts;
 mod state;
 mod table;
 mod tape;
+mod terms;
 mod voters;
 
 pub use caps::Caps;
@@ -38,9 +39,10 @@ pub use join::{
 };
 pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};
 pub use ledger::{Ledger, Unconsumed};
-pub use market::{Market, Order, OrderStatus, Rules};
+pub use market::{DAY, MAX_PROTECTION_BP, Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
 pub use table::{Table, halves, joined};
 pub use tape::{Batch, Cause, Event, Seal, Step, is_withdrawn, refused};
+pub use terms::Terms;
 pub use voters::MAX_VOTERS;

@@ -208,7 +208,7 @@ impl State {
                 let target = self.ledger.withdraw_target(*order, others);
                 market.decide_withdraw(intent, target, events);
             }
-            (Machine::Market(market), _) => market.decide(id, intent, &self.ledger, events),
+            (Machine::Market(market), _) => market.decide(id, intent, (&self.ledger, time), events),
             (Machine::Directory(directory), _) => events.push(directory.decide(id, intent, time)),
         }
     }

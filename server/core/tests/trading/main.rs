@@ -2,7 +2,8 @@
 //! is in the book then. Each row is decided under a lease and followed by a second state, which must agree.
 //!
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
-//! IOC. `IOC`, `FOK`, `PO` (post-only), `exp=T10` and the ways of self-trade prevention follow. `3@100 b1/a1`: they
+//! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `prot`,
+//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
 //! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
 
@@ -57,6 +58,123 @@ const ROWS: &[Row] = &[
         "S b1 3@100, c1 4@101",
     ),
     ("post-only at the touch", "", "b1 S 3@100", "a1 B 2@100 PO", "a1 REJECTED WOULD_TAKE", "S b1 3@100"),
+    // Market orders.
+    (
+        "own protection",
+        "",
+        "b1 S 3@100; c1 S 2@104",
+        "a1 B 9 prot=103",
+        "3@100 b1/a1; Removed a1 6 PROTECTION",
+        "S c1 2@104",
+    ),
+    (
+        "protection, and nobody is left",
+        "",
+        "b1 S 3@100",
+        "a1 B 9 prot=103",
+        "3@100 b1/a1; Removed a1 6 NO_LIQUIDITY",
+        "",
+    ),
+    (
+        "rule protection 300 bp",
+        "protection_bp 300",
+        "b1 B 3@100; c1 B 2@97; d1 B 9@96",
+        "a1 S 9",
+        "3@100 b1/a1; 2@97 c1/a1; Removed a1 4 PROTECTION",
+        "B d1 9@96",
+    ),
+    (
+        "the nearer protection counts",
+        "protection_bp 300",
+        "b1 B 3@100; c1 B 2@97; d1 B 9@96",
+        "a1 S 4 prot=98; a2 S 3 prot=90",
+        "3@100 b1/a1; Removed a1 1 PROTECTION; 2@97 c1/a2; 1@96 d1/a2",
+        "B d1 8@96",
+    ),
+    (
+        "market FOK within its protection",
+        "",
+        "b1 S 3@100; c1 S 2@104",
+        "a1 B 4 FOK prot=103; a2 B 4 FOK prot=104",
+        "a1 REJECTED NOT_FILLABLE; 3@100 b1/a2; 1@104 c1/a2",
+        "S c1 1@104",
+    ),
+    (
+        "market-to-limit",
+        "",
+        "b1 S 3@100; c1 S 2@101",
+        "a1 B 9@mtl",
+        "a1 accepted at 100; 3@100 b1/a1; Rested a1 6@100",
+        "B a1 6@100; S c1 2@101",
+    ),
+    ("market-to-limit, empty", "", "b1 B 1@90", "a1 B 9@mtl", "Removed a1 9 NO_LIQUIDITY", "B b1 1@90"),
+    (
+        "market-to-limit takes whosever price",
+        "",
+        "a1 S 3@100; c1 S 2@101",
+        "a2 B 9@mtl CANCEL_MAKER",
+        "a2 accepted at 100; Removed a1 3 SELF_TRADE; Rested a2 9@100",
+        "B a2 9@100; S c1 2@101",
+    ),
+    // Post-only with slide.
+    (
+        "post-only slide",
+        "",
+        "b1 S 3@100",
+        "a1 B 2@105 SLIDE; a2 B 2@98 SLIDE",
+        "a1 accepted at 99; Rested a1 2@99; Rested a2 2@98",
+        "B a1 2@99, a2 2@98; S b1 3@100",
+    ),
+    ("slide below one tick", "", "b1 S 3@1", "a1 B 2@1 SLIDE", "a1 REJECTED WOULD_TAKE", "S b1 3@1"),
+    (
+        "a sell slides up",
+        "",
+        "b1 B 3@100",
+        "a1 S 2@90 SLIDE",
+        "a1 accepted at 101; Rested a1 2@101",
+        "B b1 3@100; S a1 2@101",
+    ),
+    (
+        "an amended order slides again",
+        "",
+        "a1 B 5@98 SLIDE; b1 S 3@100",
+        "amend a1 price=103; amend a1 price=100; amend a1 open=6",
+        "Lifted a1 5@99; Rested a1 5@99; Reduced a1 5; Lifted a1 6@99; Rested a1 6@99",
+        "B a1 6@99; S b1 3@100",
+    ),
+    // Minimum quantity.
+    (
+        "minimum met, rest rests",
+        "",
+        "b1 S 3@100; c1 S 4@101",
+        "a1 B 10@100 min=3",
+        "3@100 b1/a1; Rested a1 7@100",
+        "B a1 7@100; S c1 4@101",
+    ),
+    (
+        "minimum not met",
+        "",
+        "b1 S 3@100; c1 S 4@101",
+        "a1 B 10@100 min=4",
+        "a1 REJECTED MIN_NOT_FILLABLE",
+        "S b1 3@100, c1 4@101",
+    ),
+    (
+        "decrement never counts for a minimum",
+        "",
+        "a1 S 4@100; c1 S 4@100",
+        "a2 B 6@100 min=3 DECREMENT; a3 B 6@100 min=2 DECREMENT",
+        "a2 REJECTED MIN_NOT_FILLABLE; Prevented 4 a1/a3 left 0/2; 2@100 c1/a3",
+        "S c1 2@100",
+    ),
+    (
+        "minimum of a market-to-limit order",
+        "",
+        "b1 S 3@100; c1 S 4@101",
+        "a1 B 10@mtl min=4; a2 B 10@mtl min=3",
+        "a1 REJECTED MIN_NOT_FILLABLE; a2 accepted at 100; 3@100 b1/a2; Rested a2 7@100",
+        "B a2 7@100; S c1 4@101",
+    ),
     // Self-trade prevention.
     (
         "cancel taker in mid-sweep",
@@ -251,6 +369,14 @@ const ROWS: &[Row] = &[
         "time T8",
         "Removed b1 1 EXPIRE_TIME; Removed a1 1 EXPIRE_TIME; Removed c1 1 EXPIRE_TIME",
         "S d1 1@100",
+    ),
+    (
+        "DAY",
+        "day_end T50",
+        "",
+        "a1 B 5@99 DAY; b1 S 1@105; time T49; time T50; a2 B 5@99 DAY",
+        "a1 until T50; Rested a1 5@99; Rested b1 1@105; Removed a1 5 EXPIRE_TIME; a2 until T86450; Rested a2 5@99",
+        "B a2 5@99; S b1 1@105",
     ),
     ("born dead", "", "", "time T10; a1 B 5@100 exp=T10", "a1 EXPIRED EXPIRE_TIME", ""),
 ];

@@ -6,7 +6,7 @@ use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
     Action, Amend, Batch, Cause, Event, Intent, Machine, Market, NewSize, Origin, Place, Request, Rules,
-    State, Target,
+    State, Target, Terms,
 };
 use xbook_core::types::{
     Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -46,6 +46,8 @@ impl Table {
         let mut rules = Rules::new(one, one);
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
             match setting.split_once(' ').unwrap() {
+                ("day_end", at) => rules.day_end = time(at),
+                ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
                 ("default", way) => rules.self_trade = self_trade(way).unwrap(),
                 other => panic!("{other:?}?"),
             }
@@ -120,7 +122,13 @@ impl Table {
 
     fn say(&self, event: &Event, places: bool) -> Option<String> {
         Some(match *event {
-            Event::Accepted { .. } => return None,
+            Event::Accepted { order, expires: Some(at), .. } => {
+                format!("{} until T{}", self.name(order), at.0 / SECOND)
+            }
+            Event::Accepted { price: None, .. } => return None,
+            Event::Accepted { order, price: Some(price), .. } => {
+                format!("{} accepted at {}", self.name(order), price.0)
+            }
             Event::Refused { reason } => {
                 let late = matches!(reason, Reason::ExpireTime | Reason::SequenceBy);
                 let status = if late { "EXPIRED" } else { "REJECTED" };
@@ -180,23 +188,34 @@ fn account(name: &str) -> String {
 
 fn place(words: &[&str]) -> Place {
     let side = if words[0] == "B" { Side::Buy } else { Side::Sell };
+    let mut terms = Terms::default();
     let (quantity, limit) = match words[1].split_once('@') {
+        Some((quantity, "mtl")) => {
+            terms.market_to_limit = true;
+            (quantity, None)
+        }
         Some((quantity, price)) => (quantity, Some(Ticks(number(price)))),
         None => (words[1], None),
     };
-    let usual = if limit.is_some() { TimeInForce::Gtc } else { TimeInForce::Ioc };
+    let rests = limit.is_some() || terms.market_to_limit;
+    let usual = if rests { TimeInForce::Gtc } else { TimeInForce::Ioc };
     let mut place = Place::new(side, limit, Lots(number(quantity)), usual);
     for word in &words[2..] {
         match word.split_once('=').unwrap_or((word, "")) {
             ("IOC", _) => place.time_in_force = TimeInForce::Ioc,
             ("FOK", _) => place.time_in_force = TimeInForce::Fok,
+            ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
+            ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),
+            ("min", lots) => terms.minimum = Lots(number(lots)),
+            ("prot", price) => terms.protection = Some(Ticks(number(price))),
             ("exp", at) => {
                 (place.time_in_force, place.expires) = (TimeInForce::Gtd, Some(time(at)));
             }
             (way, _) => place.self_trade = self_trade(way).unwrap(),
         }
     }
+    place.terms = terms.shared();
     place
 }
 

@@ -6,10 +6,11 @@ use rust_decimal::Decimal;
 use xbook_proto::v1::{self, Reason};
 
 use super::{Caller, Findings, body_hash, order, request, text};
+use crate::api::convert::MINUTE;
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
-use crate::machine::{Action, MAX_VOTERS, NewMarket, Request, Rules};
-use crate::types::{Lots, NodeId, SelfTrade};
+use crate::machine::{Action, DAY, MAX_PROTECTION_BP, MAX_VOTERS, NewMarket, Request, Rules};
+use crate::types::{Lots, Micros, NodeId, SelfTrade};
 
 /// The nodes that a market may get as voters.
 pub struct Electorate {
@@ -80,8 +81,20 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
         SelfTrade::Unspecified => SelfTrade::CancelTaker,
         asked => asked,
     };
+    let protection_bp = asked.protection_bp;
+    if protection_bp > MAX_PROTECTION_BP {
+        let limit = format!("must be at most {MAX_PROTECTION_BP}");
+        let refusal = Refusal::new(Reason::AboveMaximum, limit);
+        findings.refuse(refusal.field("protection_bp").value(protection_bp));
+    }
+    let day_end = Micros(u64::from(asked.day_end_minute) * MINUTE);
+    if day_end >= DAY {
+        let limit = format!("must be at most {}", DAY.0 / MINUTE - 1);
+        let refusal = Refusal::new(Reason::AboveMaximum, limit);
+        findings.refuse(refusal.field("day_end_minute").value(asked.day_end_minute));
+    }
     let (min_lots, max_lots) = (Lots(min?), Lots(max?));
-    let rules = Rules { tick: tick?, lot: lot?, min_lots, max_lots, self_trade };
+    let rules = Rules { tick: tick?, lot: lot?, min_lots, max_lots, self_trade, protection_bp, day_end };
     if rules.min_lots > rules.max_lots {
         let limit = format!("must be at most max_quantity, {}", rules.lot.text(rules.max_lots.0));
         findings.refuse(

@@ -13,6 +13,7 @@ mod body;
 mod cluster;
 mod market;
 mod order;
+mod terms;
 mod text;
 
 use prost::Message;

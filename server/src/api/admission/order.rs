@@ -4,12 +4,12 @@ use prost_types::Timestamp;
 use rust_decimal::Decimal;
 use xbook_proto::v1::{self, OrderType, Reason};
 
-use super::{Findings, text, unknown};
+use super::{Findings, terms, text, unknown};
 use crate::api::convert;
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError};
 use crate::machine::{Action, Amend, NewSize, Place, Rules, Target};
-use crate::types::{Lots, Micros, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 /// How long an order that may not rest waits to be sequenced, if nobody says so.
 const DEFAULT_SEQUENCE_WITHIN: Micros = Micros(5_000_000);
@@ -77,8 +77,11 @@ pub(super) fn new_order(
 ) -> Option<Place> {
     let side = findings.note(required_side(order.side));
     let kind = findings.note(kind(order));
-    let limit =
-        if order.price.is_empty() { Some(None) } else { price(&order.price, rules, findings).map(Some) };
+    let limit = if order.price.is_empty() {
+        Some(None)
+    } else {
+        price("price", &order.price, rules, findings).map(Some)
+    };
     let quantity = quantity("quantity", &order.quantity, rules, true, findings);
     let time_in_force = kind.and_then(|kind| findings.note(time_in_force(order, kind)));
     let expires = match time_in_force {
@@ -94,6 +97,7 @@ pub(super) fn new_order(
         (None, _) => Some(None),
     };
     let self_trade = findings.note(order_self_trade(order.self_trade_prevention));
+    let terms = kind.and_then(|kind| terms::terms(order, (kind, time_in_force, quantity), rules, findings));
     Some(Place {
         side: side?,
         limit: limit?,
@@ -103,6 +107,7 @@ pub(super) fn new_order(
         expires: expires?,
         sequence_by: sequence_by?,
         self_trade: self_trade?,
+        terms: terms?.shared(),
     })
 }
 
@@ -142,7 +147,8 @@ pub(super) fn amend(
             Refusal::new(Reason::MissingField, "a new price or a new size must be set").field("price"),
         );
     }
-    let price = if new_price.is_empty() { Some(None) } else { price(new_price, rules, findings).map(Some) };
+    let price =
+        if new_price.is_empty() { Some(None) } else { price("price", new_price, rules, findings).map(Some) };
     let size = match size {
         None => Some(None),
         Some(AskedSize::Total(text)) => {
@@ -165,15 +171,16 @@ fn required_side(number: i32) -> Result<Side, Refusal> {
     optional_side(number)?.ok_or_else(|| text::missing("side"))
 }
 
-/// Whether it is a limit or a market order; never unspecified.
+/// What kind of order it is; never unspecified.
 fn kind(order: &v1::NewOrder) -> Result<OrderType, Refusal> {
     let kind = OrderType::try_from(order.r#type).map_err(|_| unknown("type", order.r#type))?;
     match (kind, order.price.is_empty()) {
         (OrderType::Unspecified, false) => Ok(OrderType::Limit),
         (OrderType::Unspecified, true) => Ok(OrderType::Market),
         (OrderType::Limit, true) => Err(text::missing("price")),
-        (OrderType::Market, false) => {
-            Err(conflict("price", &order.price, "must be empty for a market order"))
+        (OrderType::Market | OrderType::MarketToLimit, false) => {
+            let limit = "must be empty for a market and a market-to-limit order";
+            Err(conflict("price", &order.price, limit))
         }
         (kind, _) => Ok(kind),
     }
@@ -189,12 +196,20 @@ fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, R
         None => TimeInForce::Gtc,
         Some(asked) => asked,
     };
-    let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
+    let rests = rests(time_in_force);
     if is_market && rests {
         return Err(conflict("time_in_force", asked.as_str_name(), "must be IOC or FOK for a market order"));
     }
-    if order.post_only && !rests {
-        return Err(conflict("post_only", "true", "must not be set with IOC, FOK or a market order"));
+    if kind == OrderType::MarketToLimit && !rests {
+        let limit = "must be GTC, GTD or DAY for a market-to-limit order";
+        return Err(conflict("time_in_force", asked.as_str_name(), limit));
+    }
+    if order.post_only && (!rests || kind == OrderType::MarketToLimit) {
+        return Err(conflict(
+            "post_only",
+            "true",
+            "must not be set with IOC, FOK, a market or a market-to-limit order",
+        ));
     }
     Ok(time_in_force)
 }
@@ -221,15 +236,20 @@ fn future(field: &'static str, at: &Timestamp, now: Micros) -> Result<Micros, Re
     Err(Refusal::new(Reason::TimePassed, limit).field(field).value(at))
 }
 
-fn price(text: &str, rules: Option<&Rules>, findings: &mut Findings) -> Option<Ticks> {
-    let value = positive("price", text, findings)?;
-    let ticks = on_grid("price", text, value, rules?.tick, Reason::OffTick);
+pub(super) fn price(
+    field: &'static str,
+    text: &str,
+    rules: Option<&Rules>,
+    findings: &mut Findings,
+) -> Option<Ticks> {
+    let value = positive(field, text, findings)?;
+    let ticks = on_grid(field, text, value, rules?.tick, Reason::OffTick);
     findings.note(ticks).map(Ticks)
 }
 
 /// A quantity within the market's bounds; its minimum only if `whole` says that it is a whole
 /// order's.
-fn quantity(
+pub(super) fn quantity(
     field: &'static str,
     text: &str,
     rules: Option<&Rules>,
@@ -282,6 +302,6 @@ fn not_positive(field: &'static str, text: &str) -> Refusal {
     Refusal::new(Reason::NotPositive, "must be greater than zero").field(field).value(text)
 }
 
-fn conflict(field: &'static str, value: &str, limit: &'static str) -> Refusal {
+pub(super) fn conflict(field: &'static str, value: &str, limit: &'static str) -> Refusal {
     Refusal::new(Reason::ConflictingFields, limit).field(field).value(value)
 }

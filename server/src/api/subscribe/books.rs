@@ -12,8 +12,8 @@ use crate::api::convert::{self, Units};
 use crate::api::ladder::{CHECKED_LEVELS, Rung, Step, of_levels, of_orders};
 use crate::api::trading::units;
 use crate::book::Resting;
-use crate::mirror::{Mirror, Moved};
-use crate::types::{Position, Side, Ticks};
+use crate::mirror::{Mirror, Place};
+use crate::types::{OrderId, Position, Side, Ticks};
 
 /// Most levels or orders in a message: with the longest texts there are, 2 MB.
 pub(in crate::api) const MAX_ENTRIES: usize = 20_000;
@@ -23,12 +23,42 @@ const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
 /// What a line of levels shows: bids, asks.
 type Rungs = [Vec<Rung>; 2];
 
-/// A message of a book: its events, whether it is a snapshot, the checksum after it.
+/// What is to be told of a book. It is made into messages one by one, as they are sent.
 pub(in crate::api) struct Told {
     pub position: Position,
-    pub events: Vec<Event>,
+    body: Body,
     snapshot: bool,
     checksum: u32,
+}
+
+enum Body {
+    /// Bids, then asks; best first.
+    Levels(Vec<(Side, Rung)>),
+    Orders(Vec<Entry>),
+}
+
+/// An order, where it rests, and whether it came to the back.
+type Entry = (OrderId, Option<Place>, bool);
+
+impl Told {
+    /// Its messages, of a bounded size; one that is empty if there is nothing in it.
+    pub fn events<'a>(&'a self, units: &'a Units<'_>) -> impl ExactSizeIterator<Item = Event> + Send + 'a {
+        let count = match &self.body {
+            Body::Levels(levels) => levels.len(),
+            Body::Orders(orders) => orders.len(),
+        };
+        (0..count.div_ceil(MAX_ENTRIES).max(1)).map(move |part| match &self.body {
+            Body::Levels(all) => {
+                let levels = levels_of(units, all.chunks(MAX_ENTRIES).nth(part).unwrap_or_default());
+                if self.snapshot { Event::LevelsSnapshot(levels) } else { Event::LevelsChange(levels) }
+            }
+            Body::Orders(all) => {
+                let part = all.chunks(MAX_ENTRIES).nth(part).unwrap_or_default();
+                let orders = BookOrders { orders: part.iter().map(|entry| told(units, entry)).collect() };
+                if self.snapshot { Event::OrdersSnapshot(orders) } else { Event::OrdersChange(orders) }
+            }
+        })
+    }
 }
 
 impl Line<'_> {
@@ -89,8 +119,10 @@ impl Line<'_> {
         known: &mut Option<Position>,
     ) -> Result<(), super::End> {
         match told {
-            Some(Told { position, events, snapshot, checksum }) => {
-                self.send(position, events, snapshot, Some(checksum)).await?;
+            Some(told) => {
+                let units = units(self.market)?;
+                let (snapshot, checksum) = (told.snapshot, Some(told.checksum));
+                self.send(told.position, told.events(&units), snapshot, checksum).await?;
             }
             None if !self.begun => self.heartbeat(seen).await?,
             None => {}
@@ -149,7 +181,7 @@ pub(in crate::api) fn all_levels(
         let best = rungs(&book.mirror, step, CHECKED_LEVELS);
         of_levels(units, best.each_ref().map(Vec::as_slice))
     };
-    (Some(Told { position, events: level_events(units, &sides, snapshot), snapshot, checksum }), position)
+    (Some(Told { position, body: in_order(sides), snapshot, checksum }), position)
 }
 
 /// The totals under which touched prices are told now, best first.
@@ -180,7 +212,7 @@ fn best_levels(
 ) -> Option<Told> {
     let checksum = of_levels(units, now.each_ref().map(Vec::as_slice));
     if !begun {
-        return Some(Told { position, events: level_events(units, now, true), snapshot: true, checksum });
+        return Some(Told { position, body: in_order(now.clone()), snapshot: true, checksum });
     }
     let mut sides: Rungs = [Vec::new(), Vec::new()];
     for ((side, changed), (sent, now)) in SIDES.iter().zip(&mut sides).zip(sent.iter().zip(now)) {
@@ -193,26 +225,19 @@ fn best_levels(
         });
     }
     let changed = sides.iter().any(|side| !side.is_empty());
-    changed.then(|| Told { position, events: level_events(units, &sides, false), snapshot: false, checksum })
+    changed.then(|| Told { position, body: in_order(sides), snapshot: false, checksum })
 }
 
-/// Levels in messages of a bounded size.
-fn level_events(units: &Units<'_>, sides: &Rungs, snapshot: bool) -> Vec<Event> {
-    let event = |levels| if snapshot { Event::LevelsSnapshot(levels) } else { Event::LevelsChange(levels) };
-    parts(units, sides, MAX_ENTRIES).into_iter().map(event).collect()
+fn in_order([bids, asks]: Rungs) -> Body {
+    let bids = bids.into_iter().map(|rung| (Side::Buy, rung));
+    Body::Levels(bids.chain(asks.into_iter().map(|rung| (Side::Sell, rung))).collect())
 }
 
-/// Levels, bids first, in parts of at most so many; one without levels if there are none.
-fn parts(units: &Units<'_>, [bids, asks]: &Rungs, most: usize) -> Vec<BookLevels> {
-    let all: Vec<(Side, &Rung)> =
-        bids.iter().map(|rung| (Side::Buy, rung)).chain(asks.iter().map(|rung| (Side::Sell, rung))).collect();
-    let parts = all.chunks(most).chain(all.is_empty().then_some(&[][..]));
-    let part = |part: &[(Side, &Rung)]| {
-        let (bids, asks) = part.split_at(part.partition_point(|(side, _)| *side == Side::Buy));
-        let [bids, asks] = [bids, asks].map(|side| side.iter().map(|(_, rung)| rung.told(units)).collect());
-        BookLevels { bids, asks }
-    };
-    parts.map(part).collect()
+/// A part of levels, bids first.
+fn levels_of(units: &Units<'_>, part: &[(Side, Rung)]) -> BookLevels {
+    let (bids, asks) = part.split_at(part.partition_point(|(side, _)| *side == Side::Buy));
+    let [bids, asks] = [bids, asks].map(|side| side.iter().map(|(_, rung)| rung.told(units)).collect());
+    BookLevels { bids, asks }
 }
 
 /// The orders that changed after a position; a snapshot if that is not at hand.
@@ -220,22 +245,17 @@ fn all_orders(units: &Units<'_>, book: &Book, known: Option<Position>) -> (Optio
     let position = book.position;
     let moved = known.and_then(|known| book.moved(known));
     let snapshot = moved.is_none();
-    let entries: Vec<OrderEntry> = match moved {
+    let entries: Vec<Entry> = match moved {
         Some(moved) if moved.is_empty() => return (None, position),
-        Some(moved) => moved.iter().map(|moved| changed(units, moved)).collect(),
+        Some(moved) => moved.iter().map(|moved| (moved.id, moved.after, moved.is_back())).collect(),
         None => {
             let orders = SIDES.into_iter().flat_map(|side| orders_of(&book.mirror, side, usize::MAX));
-            orders.map(|order| resting(units, &order, true)).collect()
+            orders.map(|order| (order.id, book.mirror.get(order.id), true)).collect()
         }
     };
     let best = SIDES.map(|side| orders_of(&book.mirror, side, CHECKED_LEVELS).collect::<Vec<_>>());
     let checksum = of_orders(units, best.each_ref().map(Vec::as_slice));
-    let parts = entries.chunks(MAX_ENTRIES).chain(entries.is_empty().then_some(&[][..]));
-    let event = |part: &[OrderEntry]| {
-        let orders = BookOrders { orders: part.to_vec() };
-        if snapshot { Event::OrdersSnapshot(orders) } else { Event::OrdersChange(orders) }
-    };
-    (Some(Told { position, events: parts.map(event).collect(), snapshot, checksum }), position)
+    (Some(Told { position, body: Body::Orders(entries), snapshot, checksum }), position)
 }
 
 /// The orders of the best levels of a side.
@@ -243,25 +263,16 @@ fn orders_of(mirror: &Mirror, side: Side, levels: usize) -> impl Iterator<Item =
     mirror.levels(side).take(levels).flat_map(move |level| mirror.orders_at(side, level.price))
 }
 
-fn changed(units: &Units<'_>, moved: &Moved) -> OrderEntry {
-    match moved.after {
-        None => {
-            OrderEntry { order_id: moved.id.to_string(), quantity: "0".to_owned(), ..OrderEntry::default() }
-        }
-        Some(after) => {
-            let order = Resting { id: moved.id, side: after.side, price: after.price, open: after.open };
-            resting(units, &order, moved.is_back())
-        }
-    }
-}
-
-fn resting(units: &Units<'_>, order: &Resting, back: bool) -> OrderEntry {
-    OrderEntry {
-        order_id: order.id.to_string(),
-        side: convert::side(order.side).into(),
-        price: units.price(order.price),
-        quantity: units.quantity(order.open),
-        back,
+fn told(units: &Units<'_>, (id, place, back): &Entry) -> OrderEntry {
+    match place {
+        None => OrderEntry { order_id: id.to_string(), quantity: "0".to_owned(), ..OrderEntry::default() },
+        Some(place) => OrderEntry {
+            order_id: id.to_string(),
+            side: convert::side(place.side).into(),
+            price: units.price(place.price),
+            quantity: units.quantity(place.open),
+            back: *back,
+        },
     }
 }
 
@@ -278,16 +289,26 @@ mod tests {
         let side = |begin: u64, count: u64| -> Vec<Rung> {
             (begin..begin + count).map(|price| Rung { price: Ticks(price), open: 1, orders: 1 }).collect()
         };
-        let cut = |bids, asks| parts(&units, &[side(0, bids), side(100, asks)], 4);
+        let most = MAX_ENTRIES as u64;
+        let cut = |bids, asks| -> Vec<BookLevels> {
+            let body = in_order([side(0, bids), side(most, asks)]);
+            let told = Told { position: Position(1), body, snapshot: true, checksum: 0 };
+            let levels = |event| match event {
+                Event::LevelsSnapshot(levels) => levels,
+                other => panic!("{other:?}"),
+            };
+            told.events(&units).map(levels).collect()
+        };
         let counts = |bids, asks| -> Vec<(usize, usize)> {
             cut(bids, asks).iter().map(|part| (part.bids.len(), part.asks.len())).collect()
         };
+        let whole = MAX_ENTRIES;
         assert_eq!(counts(0, 0), [(0, 0)]);
-        assert_eq!(counts(2, 2), [(2, 2)]);
-        assert_eq!(counts(3, 2), [(3, 1), (0, 1)]);
-        assert_eq!(counts(4, 5), [(4, 0), (0, 4), (0, 1)]);
-        let all = cut(5, 6).into_iter().flat_map(|part| part.bids.into_iter().chain(part.asks));
-        let all: Vec<String> = all.map(|level| level.price).collect();
-        assert_eq!(all, ["0", "1", "2", "3", "4", "100", "101", "102", "103", "104", "105"]);
+        assert_eq!(counts(most - 2, 2), [(whole - 2, 2)]);
+        assert_eq!(counts(most - 1, 2), [(whole - 1, 1), (0, 1)]);
+        assert_eq!(counts(most, most + 1), [(whole, 0), (0, whole), (0, 1)]);
+        let all = cut(most - 1, 3).into_iter().flat_map(|part| part.bids.into_iter().chain(part.asks));
+        let expected = (0..most - 1).chain(most..most + 3).map(|price| price.to_string());
+        assert!(all.map(|level| level.price).eq(expected));
     }
 }

@@ -39,7 +39,7 @@ impl Line<'_> {
             };
             let events = trades_of(self.market.name(), &fresh);
             if !events.is_empty() {
-                self.send(follower.done(), events, false, None).await?;
+                self.send(follower.done(), events.into_iter(), false, None).await?;
             }
         }
     }

@@ -37,7 +37,7 @@ use crate::node::{BlockReceiver, ReplicaHandle};
 use crate::types::Position;
 #[cfg(test)]
 pub(super) use books::MAX_ENTRIES;
-pub(super) use books::{Told, all_levels};
+pub(super) use books::all_levels;
 pub(super) use feed::{Book, Feed, Feeds};
 
 /// Most subscriptions of a stream.
@@ -251,20 +251,20 @@ impl Line<'_> {
 
     /// Sends a message that is whole by itself.
     async fn tell(&mut self, position: Position, event: Event) -> Result<(), End> {
-        self.send(position, vec![event], false, None).await
+        self.send(position, std::iter::once(event), false, None).await
     }
 
     /// Sends a snapshot, or what has changed, in one message or several.
     async fn send(
         &mut self,
         position: Position,
-        events: Vec<Event>,
+        events: impl ExactSizeIterator<Item = Event>,
         snapshot: bool,
         checksum: Option<u32>,
     ) -> Result<(), End> {
         let last = events.len();
         let previous_position = if snapshot { 0 } else { self.position.0 };
-        for (event, count) in events.into_iter().zip(1..) {
+        for (event, count) in events.zip(1..) {
             let more = count < last;
             let message = SubscribeResponse {
                 subscription: self.number,

@@ -33,8 +33,8 @@ use crate::types::{Micros, Position};
 /// Seconds of the base intervals.
 pub(super) const BASES: [u64; 4] = [1, 60, 3_600, 86_400];
 
-/// Blocks and closed candles after which the files are written.
-const MOST_UNWRITTEN: u64 = 4_096;
+/// Blocks and closed candles after which the files are written: few in tests, which look at the files.
+const MOST_UNWRITTEN: u64 = if cfg!(test) { 64 } else { 4_096 };
 
 /// Blocks that are read from the history in one go, while nobody else can use the candles.
 const CATCH_UP_BLOCKS: usize = 64;

@@ -148,11 +148,11 @@ fn a_day_is_counted_in_whole_seconds_up_to_its_end() {
 #[test]
 fn candles_go_on_after_each_restart_and_are_made_again_from_the_history() {
     let directory = tempfile::tempdir().unwrap();
-    let blocks = blocks(5_000, 3);
+    let blocks = blocks(400, 3);
     let expected = expected(&blocks, 3_600);
     let last = blocks.last().unwrap().last;
     let mut at = 0;
-    for until in [10, 4_000, 4_500, 4_999, 5_000] {
+    for until in [10, 200, 300, 399, 400] {
         let history = history(directory.path());
         blocks[at..until].iter().for_each(|block| history.append(block).unwrap());
         at = until;
@@ -173,7 +173,6 @@ fn candles_go_on_after_each_restart_and_are_made_again_from_the_history() {
             &|bytes| bytes.fill(0),
             &|bytes| bytes.clear(),
         ];
-        // All of them cost a reading of the whole history each.
         for (number, way) in ways.iter().enumerate() {
             let mut bytes = whole.clone();
             way(&mut bytes);
@@ -197,7 +196,7 @@ fn candles_go_on_after_each_restart_and_are_made_again_from_the_history() {
 #[test]
 fn candles_of_another_past_are_made_again() {
     let directory = tempfile::tempdir().unwrap();
-    let (one, other) = (blocks(5_000, 1), blocks(5_000, 2));
+    let (one, other) = (blocks(300, 1), blocks(300, 2));
     let history_of = |blocks: &[Block]| {
         let history = history(directory.path());
         blocks.iter().for_each(|block| history.append(block).unwrap());

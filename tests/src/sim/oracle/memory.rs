@@ -181,7 +181,7 @@ fn remembered(first: OrderId, request: &Request, at: u64) -> Remembered {
 fn same(one: &Action, other: &Action) -> bool {
     match (one, other) {
         (Action::Place(one), Action::Place(other)) => {
-            let mut other = *other;
+            let mut other = other.clone();
             other.sequence_by = one.sequence_by;
             *one == other
         }

@@ -1,9 +1,12 @@
 //! The committed sequence, matched again from the requests alone by the naive book: the same fills,
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
+mod rules;
+mod violation;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use xbook::book::{Command, Event, NewOrder, Owner, Prevention, Refusal, Removal, Style};
+use xbook::book::{Command, Event, NewOrder, Owner, Refusal, Removal, Style};
 use xbook::machine::{
     Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
     SessionId, Target, VoterChange,
@@ -12,83 +15,12 @@ use xbook::types::{
     Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
 
+pub use violation::RematchViolation;
+
+use rules::{day_end_after, in_time, prevention, slid};
+
 use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;
-
-/// The naive matcher finds something else.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RematchViolation {
-    /// Other executions.
-    #[error("intent {intent} at position {at} has the fills {shown:?}, the naive book finds {naive:?}")]
-    Fills {
-        /// The intent.
-        intent: OrderId,
-        /// Its position.
-        at: Position,
-        /// Maker, price and quantity, as shown.
-        shown: Vec<(OrderId, Ticks, Lots)>,
-        /// As matched again.
-        naive: Vec<(OrderId, Ticks, Lots)>,
-    },
-    /// Refused here and not there.
-    #[error("intent {intent} at position {at}: shown as {shown:?}, the naive book says done: {naive}")]
-    Refused {
-        /// The intent.
-        intent: OrderId,
-        /// Its position.
-        at: Position,
-        /// The reason shown.
-        shown: Reason,
-        /// Whether the naive book does it.
-        naive: bool,
-    },
-    /// Another book.
-    #[error("the book at position {at} is not the naive one")]
-    Book {
-        /// The position.
-        at: Position,
-    },
-    /// In the book at or after its own time, while others have their turn.
-    #[error("order {order} of the book at position {at} was to expire at {expires:?}, and it is {time:?}")]
-    Late {
-        /// The order.
-        order: OrderId,
-        /// The position.
-        at: Position,
-        /// Its time.
-        expires: Micros,
-        /// Tape time.
-        time: Micros,
-    },
-    /// Expired before its time.
-    #[error("order {order} is expired at position {at}, before its time")]
-    Early {
-        /// The order.
-        order: OrderId,
-        /// The position.
-        at: Position,
-    },
-    /// Others ended rather than trade with their own account.
-    #[error("intent {intent} at position {at} ended {shown:?} for self-trade, the naive book ends {naive:?}")]
-    SelfTrade {
-        /// The intent.
-        intent: OrderId,
-        /// Its position.
-        at: Position,
-        /// The orders that ended, as shown.
-        shown: BTreeSet<OrderId>,
-        /// As matched again.
-        naive: BTreeSet<OrderId>,
-    },
-    /// Its quantity is not what is filled, prevented, open and cancelled.
-    #[error("order {order} is not filled, prevented and open as its quantity says at position {at}")]
-    Overfilled {
-        /// The order.
-        order: OrderId,
-        /// The position.
-        at: Position,
-    },
-}
 
 /// A resting order, as far as the book does not know it.
 #[derive(Clone, Debug)]
@@ -97,6 +29,7 @@ struct Live {
     command: Option<(SessionId, u64)>,
     side: Side,
     post_only: bool,
+    slide: bool,
     self_trade: SelfTrade,
     expires: Option<Micros>,
     filled: u64,
@@ -264,7 +197,7 @@ impl Rematch {
                 self.marks.insert(id, request.account.clone());
                 true
             }
-            (Recall::New, Action::Place(place)) => self.place(id, request, place),
+            (Recall::New, Action::Place(place)) => self.place(id, request, place, time),
             (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
             (Recall::New, Action::Cancel(target)) => {
@@ -336,16 +269,33 @@ impl Rematch {
         }
     }
 
-    fn place(&mut self, id: OrderId, request: &Request, place: &Place) -> bool {
+    fn place(&mut self, id: OrderId, request: &Request, place: &Place, time: Micros) -> bool {
+        let terms = place.terms.as_deref().copied().unwrap_or_default();
+        let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
+        let limit = match (place.limit, best) {
+            // CANCELLED with NO_LIQUIDITY.
+            (None, None) if terms.market_to_limit => return true,
+            (None, best) if terms.market_to_limit => best,
+            (Some(limit), _) if terms.slide => match slid(place.side, limit, best) {
+                Some(price) => Some(price),
+                None => return false,
+            },
+            // The simulator's markets have no protection of their own.
+            (limit, _) => limit.or(terms.protection),
+        };
+        let is_market = place.limit.is_none() && !terms.market_to_limit;
         let style = match (place.post_only, place.time_in_force) {
             (true, _) => Style::PostOnly,
             (_, TimeInForce::Fok) => Style::AllOrNothing,
             (_, TimeInForce::Ioc) => Style::Cancel,
-            _ if place.limit.is_none() => Style::Cancel,
+            _ if is_market => Style::Cancel,
             _ => Style::Rest,
         };
-        let order = NewOrder::new(id, place.side, place.limit, place.quantity, style)
-            .of(self.owner(&request.account), prevention(place.self_trade));
+        let order = NewOrder {
+            minimum: terms.minimum,
+            ..NewOrder::new(id, place.side, limit, place.quantity, style)
+                .of(self.owner(&request.account), prevention(place.self_trade))
+        };
         let result = self.run(&Command::Place(order));
         let (filled, prevented) = self.settle_makers(id, 0);
         if self.book.get(id).is_some() {
@@ -353,10 +303,14 @@ impl Rematch {
                 Origin::Command { session, number } => Some((session.id, *number)),
                 Origin::Request(_) => None,
             };
-            let (side, post_only, expires) = (place.side, place.post_only, place.expires);
+            let day = place.time_in_force == TimeInForce::Day;
+            let expires = if day { Some(day_end_after(time)) } else { place.expires };
+            let (side, post_only) = (place.side, place.post_only);
             let account = request.account.to_string();
             let self_trade = place.self_trade;
-            let live = Live { account, command, side, post_only, self_trade, expires, filled, prevented };
+            let slide = terms.slide;
+            let live =
+                Live { account, command, side, post_only, slide, self_trade, expires, filled, prevented };
             self.live.insert(id, live);
         }
         result.is_ok()
@@ -375,7 +329,14 @@ impl Rematch {
             Some(NewSize::Total(total)) if total.0 <= live.filled + live.prevented => return false,
             Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
         };
-        let price = amend.price.unwrap_or(resting.price);
+        let mut price = amend.price.unwrap_or(resting.price);
+        if live.slide {
+            let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
+            match slid(live.side, price, best) {
+                Some(slid) => price = slid,
+                None => return false,
+            }
+        }
         let (post_only, prevention) = (live.post_only, prevention(live.self_trade));
         let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
         let (filled, prevented) = self.settle_makers(id, live.prevented);
@@ -480,24 +441,6 @@ impl Rematch {
             return Err(RematchViolation::Refused { intent, at, shown: answer.refused, naive: done });
         }
         Ok(())
-    }
-}
-
-/// Whether an order's own times allow its turn. From the proto's words: GTD rests until its time, and is
-/// dead from that instant on; an order is EXPIRED if it is sequenced later than `sequence_by`.
-fn in_time(place: &Place, time: Micros) -> bool {
-    place.expires.is_none_or(|at| time < at) && place.sequence_by.is_none_or(|by| time <= by)
-}
-
-/// What happens between orders of one account: what the one that comes in asks for, else what the rules say,
-/// which say nothing and so mean CANCEL_TAKER.
-fn prevention(asked: SelfTrade) -> Prevention {
-    match asked {
-        SelfTrade::Unspecified | SelfTrade::CancelTaker => Prevention::CancelTaker,
-        SelfTrade::CancelMaker => Prevention::CancelMaker,
-        SelfTrade::CancelBoth => Prevention::CancelBoth,
-        SelfTrade::Decrement => Prevention::Decrement,
-        SelfTrade::Allow => Prevention::Allow,
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use rustc_hash::FxBuildHasher;
 
 use super::{Caps, Known, Session, SessionId};
+use crate::machine::Terms;
 use crate::machine::intent::Action;
 use crate::machine::journal::Repeated;
 use crate::types::{Micros, Position, Reason};
@@ -193,10 +194,45 @@ fn content(action: &Action) -> u32 {
         | Action::Invite(_)
         | Action::Invalid => return INVALID,
     };
+    let terms = match action {
+        Action::Place(place) => place.terms.as_deref().map(Terms::numbers),
+        _ => None,
+    };
     // FNV-1a over words, folded; the same on every machine.
-    let mixed = numbers.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, number| {
-        let mixed = (hash ^ number).wrapping_mul(0x0000_0100_0000_01b3);
-        mixed ^ (mixed >> 29)
-    });
+    let mixed =
+        numbers.iter().chain(terms.iter().flatten()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, number| {
+            let mixed = (hash ^ number).wrapping_mul(0x0000_0100_0000_01b3);
+            mixed ^ (mixed >> 29)
+        });
     u32::try_from((mixed ^ (mixed >> 32)) & u64::from(u32::MAX)).unwrap_or(1).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Place;
+    use crate::types::{Lots, SelfTrade, Side, Ticks, TimeInForce};
+
+    /// A command under a used number is a repeat only if it asks for the same in everything.
+    #[test]
+    fn whatever_an_order_asks_for_makes_it_another_command() {
+        let place = || Place::new(Side::Buy, None, Lots(5), TimeInForce::Ioc);
+        let with = |terms: Terms| Place { terms: terms.shared(), ..place() };
+        let base = Terms::default;
+        let asked = [
+            place(),
+            Place { self_trade: SelfTrade::CancelMaker, ..place() },
+            Place { self_trade: SelfTrade::Decrement, ..place() },
+            Place { limit: Some(Ticks(1)), ..place() },
+            Place { post_only: true, ..place() },
+            with(Terms { market_to_limit: true, ..base() }),
+            with(Terms { slide: true, ..base() }),
+            with(Terms { protection: Some(Ticks(1)), ..base() }),
+            with(Terms { minimum: Lots(1), ..base() }),
+        ];
+        let hashes: Vec<u32> = asked.into_iter().map(|place| content(&Action::Place(place))).collect();
+        for (at, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[..at].contains(hash), "{at}");
+        }
+    }
 }

@@ -2,12 +2,12 @@
 //! lease decides.
 
 use super::{Market, Order};
-use crate::book::{self, Command, NewOrder, Prevention, Refusal, Removal, Style};
+use crate::book::{self, Command, Prevention, Refusal, Removal};
 use crate::machine::Ledger;
-use crate::machine::intent::{Account, Action, Amend, Intent, NewSize, Origin, Place, Target};
+use crate::machine::intent::{Action, Amend, Intent, NewSize, Origin, Target};
 use crate::machine::tape::Event;
 use crate::plant::{Plant, planted};
-use crate::types::{Lots, OrderId, Reason, SelfTrade, Side, TimeInForce};
+use crate::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side};
 
 impl Market {
     /// Decides what becomes of an intent. The book has then done what the events say, the orders have not.
@@ -15,13 +15,13 @@ impl Market {
         &mut self,
         id: OrderId,
         intent: &Intent,
-        ledger: &Ledger,
+        (ledger, time): (&Ledger, Micros),
         events: &mut Vec<Event>,
     ) {
         let from = events.len();
         let decided = match &intent.request.action {
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
-            Action::Place(place) => self.place(id, &intent.request.account, place, events),
+            Action::Place(place) => self.place(id, &intent.request.account, place, time, events),
             Action::Amend(amend) => self.amend(intent, amend, ledger, events),
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
@@ -64,28 +64,8 @@ impl Market {
         }
     }
 
-    fn place(
-        &mut self,
-        id: OrderId,
-        account: &Account,
-        place: &Place,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Reason> {
-        let style = match (place.post_only, place.time_in_force, place.limit) {
-            (true, ..) => Style::PostOnly,
-            (_, TimeInForce::Fok, _) => Style::AllOrNothing,
-            (_, TimeInForce::Ioc, _) | (.., None) => Style::Cancel,
-            _ => Style::Rest,
-        };
-        let (side, limit, quantity) = (place.side, place.limit, place.quantity);
-        events.push(Event::Accepted { order: id });
-        let order = NewOrder::new(id, side, limit, quantity, style);
-        let order = order.of(self.owner(account), self.prevention(place.self_trade));
-        self.run(&Command::Place(order), Lots::ZERO, events)
-    }
-
     /// What happens between orders of one account: what the taker asked for, else what the rules say.
-    fn prevention(&self, asked: SelfTrade) -> Prevention {
+    pub(super) fn prevention(&self, asked: SelfTrade) -> Prevention {
         if planted(Plant::SelfTrade) {
             return Prevention::Allow;
         }
@@ -117,7 +97,9 @@ impl Market {
                 Some(open) => Lots(open),
             },
         };
+        let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
+        let price = if slides { self.slid(side, price)? } else { price };
         if used.0.saturating_add(open.0) > self.rules.max_lots.0 {
             return Err(Reason::AboveMaximum);
         }
@@ -155,7 +137,12 @@ impl Market {
 
     /// Has the book do a command, and says in the tape's words what it did. `used` is what was filled or prevented
     /// of the order before.
-    fn run(&mut self, command: &Command, used: Lots, events: &mut Vec<Event>) -> Result<(), Reason> {
+    pub(super) fn run(
+        &mut self,
+        command: &Command,
+        used: Lots,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
         events.extend(self.said.iter().map(|said| match *said {

@@ -10,7 +10,7 @@ use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Intent, Origin};
 use crate::machine::journal::{FillOf, Journal};
 use crate::machine::tape::{Event, closes_as};
-use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 
 impl Market {
     /// Has the book do what an event says, without matching; `None` if it does not fit. `owner` is that of the
@@ -27,9 +27,11 @@ impl Market {
         journal: &mut Journal,
     ) -> Option<()> {
         match (event, &intent.request.action) {
-            (Event::Accepted { order }, Action::Place(place)) if *order == id => {
+            (Event::Accepted { order, price, expires }, Action::Place(place)) if *order == id => {
                 let mut order = Order::pending(id, intent, place);
                 order.status = OrderStatus::Open;
+                order.limit = made_limit(&order, *price)?;
+                order.expires = made_expiry(&order, *expires, journal.block.time)?;
                 self.take_in_hand(order, true, journal)
             }
             (Event::Refused { reason }, Action::Place(_)) => {
@@ -232,6 +234,25 @@ impl Market {
     pub(in crate::machine) fn digest(&self, digest: &mut Digest) {
         let best = [Side::Buy, Side::Sell].map(|side| self.book.best(side).map_or(0, |level| level.price.0));
         digest.put([best[0], best[1], self.orders.len() as u64]);
+    }
+}
+
+/// The limit of an order that is accepted at this price, if the rules made it: only for one that leaves it to the
+/// book.
+fn made_limit(order: &Order, made: Option<Ticks>) -> Option<Option<Ticks>> {
+    let Some(price) = made else {
+        return Some(order.limit);
+    };
+    let terms = order.terms.as_deref()?;
+    (terms.market_to_limit || terms.slide).then_some(Some(price))
+}
+
+/// The same for when it expires: only a DAY order leaves that to the rules, and always; it is still to come.
+fn made_expiry(order: &Order, made: Option<Micros>, time: Micros) -> Option<Option<Micros>> {
+    match (order.time_in_force, made) {
+        (TimeInForce::Day, Some(at)) if at > time => Some(Some(at)),
+        (TimeInForce::Day, _) | (_, Some(_)) => None,
+        (_, None) => Some(order.expires),
     }
 }
 

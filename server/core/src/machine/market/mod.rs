@@ -5,6 +5,7 @@
 //! [`Market::fold`] then takes the events one by one: orders change, and what changed is noted.
 
 mod decide;
+mod entry;
 mod fold;
 mod order;
 mod orders;
@@ -16,7 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use order::{Order, OrderStatus};
-pub use rules::Rules;
+pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
 use orders::Orders;
 use owners::Owners;

@@ -1,7 +1,9 @@
 //! An order's life: what it asked for and what has become of it.
 
-use crate::machine::{Account, Intent, Origin, Place};
-use crate::types::{Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce};
+use std::sync::Arc;
+
+use crate::machine::{Account, Intent, Origin, Place, Terms};
+use crate::types::{Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 pub use crate::types::OrderStatus;
 
@@ -16,7 +18,7 @@ pub struct Order {
     pub origin: Origin,
     /// Buy or sell.
     pub side: Side,
-    /// Limit price; `None` for a market order.
+    /// Limit price; `None` for a market order, and for one whose limit the book is still to give.
     pub limit: Option<Ticks>,
     /// Time in force.
     pub time_in_force: TimeInForce,
@@ -24,6 +26,8 @@ pub struct Order {
     pub post_only: bool,
     /// What it asked for between orders of its account.
     pub self_trade: SelfTrade,
+    /// What else it asked for.
+    pub terms: Option<Arc<Terms>>,
     /// Total quantity: what is filled, prevented, open and cancelled.
     pub quantity: Lots,
     /// Quantity filled.
@@ -61,6 +65,7 @@ impl Order {
             time_in_force: place.time_in_force,
             post_only: place.post_only,
             self_trade: place.self_trade,
+            terms: place.terms.clone(),
             quantity: place.quantity,
             filled: Lots::ZERO,
             prevented: Lots::ZERO,
@@ -78,7 +83,7 @@ impl Order {
     /// Whether what is left of it may rest.
     #[must_use]
     pub fn may_rest(&self) -> bool {
-        self.limit.is_some() && matches!(self.time_in_force, TimeInForce::Gtc | TimeInForce::Gtd)
+        self.limit.is_some() && rests(self.time_in_force)
     }
 
     /// Whether it may still change.

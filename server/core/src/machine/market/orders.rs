@@ -86,7 +86,7 @@ mod tests {
 
     fn order(number: u64, quantity: u64) -> Order {
         let place = Place::new(Side::Buy, Some(Ticks(1)), Lots(quantity), TimeInForce::Gtc);
-        let (origin, action) = (Origin::Request("r".into()), Action::Place(place));
+        let (origin, action) = (Origin::Request("r".into()), Action::Place(place.clone()));
         let request = Request { account: "a".into(), origin, body_hash: 0, action };
         Order::pending(id(number), &Intent { request, based_on: Micros(0), accepted: Micros(0) }, &place)
     }

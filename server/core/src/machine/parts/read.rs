@@ -10,10 +10,9 @@ use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::table::joined;
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
+    Terms,
 };
-use crate::types::{
-    Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, TimeInForce,
-};
+use crate::types::{Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
 /// into no such state.
@@ -142,7 +141,7 @@ impl Part {
 
     fn order(&mut self, order: record::OpenOrder) -> Option<Order> {
         let (side, time_in_force) = (side_from_wire(order.side())?, order.time_in_force());
-        let rests = matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd);
+        let rests = rests(time_in_force);
         let self_trade = SelfTrade::try_from(order.self_trade).ok().filter(|it| *it != SelfTrade::Allow)?;
         let used = order.filled.checked_add(order.prevented)?;
         let open = order.quantity.checked_sub(used).filter(|open| rests && *open > 0)?;
@@ -166,6 +165,7 @@ impl Part {
             time_in_force,
             post_only: order.post_only,
             self_trade,
+            terms: Terms::of_record(order.terms.as_ref())?,
             quantity: Lots(order.quantity),
             filled: Lots(order.filled),
             prevented: Lots(order.prevented),

@@ -10,6 +10,7 @@ use crate::machine::intent::side_to_wire;
 use crate::machine::table::{Table, halves};
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
+    Terms,
 };
 use crate::types::{Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
 
@@ -21,6 +22,7 @@ const ORDER_BYTES: usize = 204;
 
 /// The same for what few orders have.
 const PREVENTION_BYTES: usize = 15;
+const TERMS_BYTES: usize = 29;
 
 /// The number of an order in its part.
 const ORDER_FIELD: u32 = 9;
@@ -146,7 +148,8 @@ impl Writer {
             Origin::Command { session, .. } => session.name.len(),
         };
         let prevents = order.self_trade != SelfTrade::Unspecified || !order.prevented.is_zero();
-        let few = if prevents { PREVENTION_BYTES } else { 0 };
+        let few =
+            if prevents { PREVENTION_BYTES } else { 0 } + if order.terms.is_some() { TERMS_BYTES } else { 0 };
         self.make_room(ORDER_BYTES + few + order.account.len() + request_id.len() + session);
         let (session, number) = match &order.origin {
             Origin::Request(_) => (0, 0),
@@ -175,6 +178,7 @@ impl Writer {
             position: order.position.0,
             self_trade: order.self_trade.into(),
             prevented: order.prevented.0,
+            terms: order.terms.as_deref().map(Terms::to_record),
         };
         message::encode(ORDER_FIELD, &record, &mut self.orders);
     }

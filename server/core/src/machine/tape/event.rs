@@ -26,6 +26,10 @@ pub enum Event {
     Accepted {
         /// The order: the intent's id.
         order: OrderId,
+        /// Its limit, if the rules made it and not the intent.
+        price: Option<Ticks>,
+        /// When it expires, if the rules made that and not the intent.
+        expires: Option<Micros>,
     },
     /// The intent has no effect. If it was to place an order, that is REJECTED or EXPIRED, as the
     /// reason says.
@@ -102,7 +106,9 @@ pub enum Event {
 pub fn closes_as(reason: Reason) -> OrderStatus {
     match reason {
         Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
-        Reason::Requested | Reason::NoLiquidity | Reason::SelfTrade => OrderStatus::Cancelled,
+        Reason::Requested | Reason::NoLiquidity | Reason::Protection | Reason::SelfTrade => {
+            OrderStatus::Cancelled
+        }
         _ => OrderStatus::Rejected,
     }
 }

@@ -25,6 +25,8 @@ mod kind {
     pub const MARKET_CREATED: u64 = 12;
     pub const NODE_CHANGED: u64 = 13;
     pub const PREVENTED: u64 = 14;
+    pub const ACCEPTED_AT: u64 = 15;
+    pub const ACCEPTED_UNTIL: u64 = 16;
 }
 
 /// The kinds of causes.
@@ -147,7 +149,7 @@ impl Writer {
 
     fn event(&mut self, event: &Event) {
         match *event {
-            Event::Accepted { order } => self.about(kind::ACCEPTED, order, []),
+            Event::Accepted { order, price, expires } => self.accepted(order, price, expires),
             Event::Refused { reason } => self.put([kind::REFUSED, reason as u64]),
             Event::Repeated { first: Some(first) } => self.about(kind::REPEATED, first, []),
             // The intent itself is never its own repeat.
@@ -177,6 +179,17 @@ impl Writer {
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
+        }
+    }
+
+    /// What the rules made of few orders stands in kinds of their own.
+    fn accepted(&mut self, order: OrderId, price: Option<Ticks>, expires: Option<Micros>) {
+        match (price, expires) {
+            (None, None) => self.about(kind::ACCEPTED, order, []),
+            (Some(price), None) => self.about(kind::ACCEPTED_AT, order, [price.0]),
+            (price, Some(at)) => {
+                self.about(kind::ACCEPTED_UNTIL, order, [price.map_or(0, |price| price.0), at.0]);
+            }
         }
     }
 
@@ -213,7 +226,15 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn event(&mut self) -> Option<Event> {
         Some(match self.number()? {
-            kind::ACCEPTED => Event::Accepted { order: self.id()? },
+            kind::ACCEPTED => Event::Accepted { order: self.id()?, price: None, expires: None },
+            kind::ACCEPTED_AT => {
+                Event::Accepted { order: self.id()?, price: Some(self.price()?), expires: None }
+            }
+            kind::ACCEPTED_UNTIL => Event::Accepted {
+                order: self.id()?,
+                price: Some(self.price()?).filter(|price| price.0 > 0),
+                expires: Some(Micros(self.number()?)),
+            },
             kind::REFUSED => Event::Refused { reason: self.reason()? },
             kind::REPEATED => Event::Repeated { first: self.first()? },
             kind::WITHDRAWN => Event::Withdrawn { order: self.id()? },

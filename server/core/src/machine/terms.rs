@@ -1,0 +1,60 @@
+//! What few orders ask for, apart from the order: the others carry nothing of it.
+
+use std::sync::Arc;
+
+use xbook_proto::record::v1 as record;
+
+use crate::types::{Lots, Ticks};
+
+/// What an order asks for beside side, price, quantity and time in force.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Terms {
+    /// Its limit becomes the best opposite price as it begins.
+    pub market_to_limit: bool,
+    /// Post-only: takes the price one tick behind the best opposite one rather than take.
+    pub slide: bool,
+    /// The worst price that a market order accepts.
+    pub protection: Option<Ticks>,
+    /// How much must trade at once; zero for nothing.
+    pub minimum: Lots,
+}
+
+impl Terms {
+    /// These terms, for an order; `None` if they ask for nothing.
+    #[must_use]
+    pub fn shared(self) -> Option<Arc<Self>> {
+        (self != Self::default()).then(|| Arc::new(self))
+    }
+
+    /// Their record.
+    #[must_use]
+    pub fn to_record(&self) -> record::Terms {
+        record::Terms {
+            market_to_limit: self.market_to_limit,
+            slide: self.slide,
+            protection: self.protection.map_or(0, |price| price.0),
+            minimum: self.minimum.0,
+        }
+    }
+
+    /// Reads an order's record; `None` if there is one and it asks for nothing, which nobody writes.
+    #[must_use]
+    pub fn of_record(record: Option<&record::Terms>) -> Option<Option<Arc<Self>>> {
+        let Some(record) = record else {
+            return Some(None);
+        };
+        let terms = Self {
+            market_to_limit: record.market_to_limit,
+            slide: record.slide,
+            protection: (record.protection > 0).then_some(Ticks(record.protection)),
+            minimum: Lots(record.minimum),
+        };
+        terms.shared().map(Some)
+    }
+
+    /// All of them as numbers.
+    pub(in crate::machine) fn numbers(&self) -> [u64; 3] {
+        let flags = u64::from(self.market_to_limit) | u64::from(self.slide) << 1;
+        [flags, self.protection.map_or(0, |price| price.0), self.minimum.0]
+    }
+}

@@ -1,0 +1,48 @@
+//! Admission of what few orders ask for.
+
+use xbook_proto::v1::{self, OrderType, Reason};
+
+use super::Findings;
+use super::order::{conflict, price, quantity};
+use crate::api::error::Refusal;
+use crate::machine::{Rules, Terms};
+use crate::types::{Lots, TimeInForce};
+
+/// Reads what an order of a kind asks for beside side, price, quantity and time in force, of which those that are
+/// known already are given.
+pub(super) fn terms(
+    order: &v1::NewOrder,
+    (kind, time_in_force, whole): (OrderType, Option<TimeInForce>, Option<Lots>),
+    rules: Option<&Rules>,
+    findings: &mut Findings,
+) -> Option<Terms> {
+    let text = &order.protection_price;
+    let protection = match (text.is_empty(), kind) {
+        (true, _) => Some(None),
+        (false, OrderType::Market) => price("protection_price", text, rules, findings).map(Some),
+        (false, _) => {
+            findings.refuse(conflict("protection_price", text, "must be empty but for a market order"));
+            None
+        }
+    };
+    let text = &order.min_quantity;
+    let minimum = match text.is_empty() {
+        true => Some(Lots::ZERO),
+        false if order.post_only || time_in_force == Some(TimeInForce::Fok) => {
+            findings.refuse(conflict("min_quantity", text, "must be empty with post_only and FOK"));
+            None
+        }
+        false => quantity("min_quantity", text, rules, false, findings),
+    };
+    if let (Some(minimum), Some(whole), Some(rules)) = (minimum, whole, rules)
+        && minimum > whole
+    {
+        let limit = format!("must be at most the quantity, {}", rules.lot.text(whole.0));
+        findings.refuse(Refusal::new(Reason::AboveMaximum, limit).field("min_quantity").value(text));
+    }
+    if order.slide && !order.post_only {
+        findings.refuse(conflict("slide", "true", "must not be set without post_only"));
+    }
+    let market_to_limit = kind == OrderType::MarketToLimit;
+    Some(Terms { market_to_limit, slide: order.slide, protection: protection?, minimum: minimum? })
+}

@@ -1,0 +1,42 @@
+//! The rules of orders, from the proto's words.
+
+use xbook::book::Prevention;
+use xbook::machine::Place;
+use xbook::types::{Micros, SelfTrade, Side, Ticks};
+
+use crate::sim::clock::DAY_END;
+
+/// Whether an order's own times allow its turn. From the proto's words: GTD rests until its time, and is
+/// dead from that instant on; an order is EXPIRED if it is sequenced later than `sequence_by`.
+pub(super) fn in_time(place: &Place, time: Micros) -> bool {
+    place.expires.is_none_or(|at| time < at) && place.sequence_by.is_none_or(|by| time <= by)
+}
+
+/// What happens between orders of one account: what the one that comes in asks for, else what the rules say,
+/// which say nothing and so mean CANCEL_TAKER.
+pub(super) fn prevention(asked: SelfTrade) -> Prevention {
+    match asked {
+        SelfTrade::Unspecified | SelfTrade::CancelTaker => Prevention::CancelTaker,
+        SelfTrade::CancelMaker => Prevention::CancelMaker,
+        SelfTrade::CancelBoth => Prevention::CancelBoth,
+        SelfTrade::Decrement => Prevention::Decrement,
+        SelfTrade::Allow => Prevention::Allow,
+    }
+}
+
+/// When a DAY order expires: the first end of a day after its turn.
+pub(super) fn day_end_after(turn: Micros) -> Micros {
+    const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+    let today = turn.0 / DAY * DAY + DAY_END.0;
+    Micros(if today > turn.0 { today } else { today + DAY })
+}
+
+/// The price of a sliding order: one tick behind the best opposite one if it would reach that; `None` if there is
+/// no such price.
+pub(super) fn slid(side: Side, limit: Ticks, best: Option<Ticks>) -> Option<Ticks> {
+    match (side, best) {
+        (Side::Buy, Some(best)) if limit >= best => (best.0 > 1).then(|| Ticks(best.0 - 1)),
+        (Side::Sell, Some(best)) if limit <= best => Some(Ticks(best.0 + 1)),
+        _ => Some(limit),
+    }
+}

@@ -1,0 +1,80 @@
+//! What the naive matcher finds.
+
+use std::collections::BTreeSet;
+
+use xbook::types::{Lots, Micros, OrderId, Position, Reason, Ticks};
+
+/// The naive matcher finds something else.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RematchViolation {
+    /// Other executions.
+    #[error("intent {intent} at position {at} has the fills {shown:?}, the naive book finds {naive:?}")]
+    Fills {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// Maker, price and quantity, as shown.
+        shown: Vec<(OrderId, Ticks, Lots)>,
+        /// As matched again.
+        naive: Vec<(OrderId, Ticks, Lots)>,
+    },
+    /// Refused here and not there.
+    #[error("intent {intent} at position {at}: shown as {shown:?}, the naive book says done: {naive}")]
+    Refused {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// The reason shown.
+        shown: Reason,
+        /// Whether the naive book does it.
+        naive: bool,
+    },
+    /// Another book.
+    #[error("the book at position {at} is not the naive one")]
+    Book {
+        /// The position.
+        at: Position,
+    },
+    /// In the book at or after its own time, while others have their turn.
+    #[error("order {order} of the book at position {at} was to expire at {expires:?}, and it is {time:?}")]
+    Late {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+        /// Its time.
+        expires: Micros,
+        /// Tape time.
+        time: Micros,
+    },
+    /// Expired before its time.
+    #[error("order {order} is expired at position {at}, before its time")]
+    Early {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+    },
+    /// Others ended rather than trade with their own account.
+    #[error("intent {intent} at position {at} ended {shown:?} for self-trade, the naive book ends {naive:?}")]
+    SelfTrade {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// The orders that ended, as shown.
+        shown: BTreeSet<OrderId>,
+        /// As matched again.
+        naive: BTreeSet<OrderId>,
+    },
+    /// Its quantity is not what is filled, prevented, open and cancelled.
+    #[error("order {order} is not filled, prevented and open as its quantity says at position {at}")]
+    Overfilled {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+    },
+}
