@@ -155,7 +155,7 @@ impl Etcd {
                 sent += 1;
                 if begun >= span.warm_up {
                     let took = watch.elapsed().saturating_sub(begun);
-                    latencies.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+                    latencies.record(u64::try_from(took.as_nanos())?)?;
                 }
             }
         };
