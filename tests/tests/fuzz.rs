@@ -1,7 +1,14 @@
 //! Each way in with made-up inputs for some seconds; `xfuzz` makes as many as one wants.
 
-use std::time::{Duration, Instant};
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test says what it tried, and may fail by a panic"
+)]
 
+use std::time::Duration;
+
+use xbook_tests::clock::Stopwatch;
 use xbook_tests::fuzz::{TARGETS, Target};
 
 /// How long each target is tried at most.
@@ -15,7 +22,7 @@ fn first_seed() -> u64 {
 fn try_out(name: &str) {
     let target: &Target = TARGETS.iter().find(|target| target.name == name).unwrap();
     (target.samples)().iter().for_each(|sample| (target.take)(sample));
-    let (begin, seeds) = (Instant::now(), first_seed()..first_seed() + 20_000);
+    let (begin, seeds) = (Stopwatch::start(), first_seed()..first_seed() + 20_000);
     match target.try_seeds(seeds, |_| begin.elapsed() < SPAN) {
         Ok(tried) => println!("{name}: {tried} inputs"),
         Err(seed) => {
