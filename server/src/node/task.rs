@@ -272,7 +272,7 @@ impl Task {
     }
 
     fn waits_for_successor(&self) -> bool {
-        self.handing_over.is_some() && self.replica.holds_lease()
+        self.handing_over.is_some() && self.replica.is_last_holder()
     }
 
     /// Tells the replica which peers came and went.

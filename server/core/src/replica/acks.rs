@@ -19,12 +19,17 @@ impl Replica {
         }
     }
 
-    /// Tells peers what the disk has: the holder at once, since it commits by that, and others after a while, for
-    /// all that came meanwhile.
+    /// Tells peers what the disk has: the holder at once, since it commits by that, and so whom this node promised
+    /// the lease, who begins by that, and others after a while, for all that came meanwhile.
     pub(super) fn acknowledge(&mut self, now: Micros, effects: &mut Vec<Effect>) {
+        if self.peers.connected.values().all(|peer| peer.unheard_since.is_none()) {
+            return;
+        }
         let holder = self.tape.head().map(|head| head.actor.node());
+        let label = self.tape.promised_by(self.node);
         let due = |peer: NodeId, since: Micros| {
-            holder.is_none_or(|holder| holder == peer) || now >= since.plus(ACK_AFTER)
+            let waits = holder.is_none_or(|holder| holder == peer) || self.tape.may_hold(label, peer);
+            waits || now >= since.plus(ACK_AFTER)
         };
         let mut told = Vec::new();
         for (peer, known) in &mut self.peers.connected {

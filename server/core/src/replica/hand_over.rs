@@ -31,6 +31,13 @@ impl Replica {
         matches!(self.lease.role, Role::Holder(_))
     }
 
+    /// Whether this node's lease is still the last one that it knows of: it may have promised the next one, but
+    /// nobody began it.
+    #[must_use]
+    pub fn is_last_holder(&self) -> bool {
+        self.tape.head().is_some_and(|head| head.actor.node() == self.node)
+    }
+
     /// Who should get the lease from this holder: of the voters that answer, the one that has most of
     /// what this holder wrote.
     #[must_use]
