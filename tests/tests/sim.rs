@@ -136,7 +136,7 @@ fn a_holder_that_is_a_node_is_found() {
 
 #[test]
 fn observers_that_count_is_found() {
-    found(Bug::WrongVoters, 50);
+    found(Bug::WrongVoters, 200);
 }
 
 #[test]
