@@ -52,20 +52,9 @@ fn promise(term: u64) -> Entry {
 /// The same content, framed as a change: as long as it says, with the right checksum.
 pub(super) fn intact(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut rest = bytes.get(9..)?;
-    loop {
-        let (first, others) = rest.split_first()?;
-        rest = others;
-        if first & 0x80 == 0 {
-            break;
-        }
-    }
+    leb128::read::unsigned(&mut rest).ok()?;
     let mut content = vec![1];
-    let mut length = rest.len();
-    while length >= 0x80 {
-        content.push((length & 0x7F) as u8 | 0x80);
-        length >>= 7;
-    }
-    content.push(length as u8);
+    leb128::write::unsigned(&mut content, rest.len() as u64).ok()?;
     content.extend_from_slice(rest);
     let checksum = Sha256::digest(&content);
     Some([&[0x85, 0x6F, 0x4A, 0x83], &checksum[..4], &content].concat())

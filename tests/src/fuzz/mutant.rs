@@ -37,7 +37,8 @@ fn change(bytes: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Random) {
         }
         6 => {
             let mut number = Vec::new();
-            put_number(&mut number, *random.pick(&EDGES));
+            // As protobuf and Automerge write numbers.
+            leb128::write::unsigned(&mut number, *random.pick(&EDGES)).expect("memory is writable");
             bytes.splice(at.min(until)..until, number);
         }
         _ => {
@@ -52,13 +53,4 @@ fn change(bytes: &mut Vec<u8>, samples: &[Vec<u8>], random: &mut Random) {
 
 fn place(length: usize, random: &mut Random) -> usize {
     random.below(length as u64) as usize
-}
-
-/// As protobuf and Automerge write numbers.
-fn put_number(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push((number & 0x7F) as u8 | 0x80);
-        number >>= 7;
-    }
-    into.push(number as u8);
 }

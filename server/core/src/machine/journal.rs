@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::chain::{ChainHead, Content, RequestOutcome};
 use super::tape::{Batch, Event};
 use super::{MarketEntry, Order};
-use crate::types::{Liquidity, Lots, Micros, OrderId, Position, Reason, Side, Ticks};
+use crate::types::{Liquidity, Lots, Micros, OrderId, Position, Reason, Ticks};
 
 /// What one committed batch did.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -23,8 +23,6 @@ pub struct Block {
     pub changes: Vec<Change>,
     /// What became of each consumed intent, in their order.
     pub answers: Vec<Answer>,
-    /// The price levels that the batch touched, with their new totals; buys first, best first.
-    pub levels: Vec<LevelChange>,
 }
 
 /// One change.
@@ -79,19 +77,6 @@ pub struct Repeated {
     /// Position of the last event of its outcome; the changes of that outcome are in the block
     /// that contains it. Zero if the first is not remembered.
     pub position: Position,
-}
-
-/// A price level after a batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LevelChange {
-    /// The side.
-    pub side: Side,
-    /// The price.
-    pub price: Ticks,
-    /// Total open quantity; zero if the level is gone.
-    pub open: Lots,
-    /// Number of orders.
-    pub orders: u32,
 }
 
 impl Block {

@@ -37,7 +37,7 @@ pub use intent::{
 pub use join::{
     Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NotAToken, PublicKey, TokenHash, Tokens,
 };
-pub use journal::{Answer, Block, Change, FillOf, LevelChange, Repeated};
+pub use journal::{Answer, Block, Change, FillOf, Repeated};
 pub use ledger::{Ledger, Unconsumed};
 pub use market::{DAY, MAX_PROTECTION_BP, Market, Order, OrderStatus, Rules};
 pub use parts::{MAX_PART_BYTES, StateStart};

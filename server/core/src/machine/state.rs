@@ -218,9 +218,6 @@ impl State {
     pub fn end(&mut self, builder: BatchBuilder) -> Batch {
         let mut batch = builder.batch;
         self.finish(batch.time, builder.journal.position, builder.journal.content);
-        if let Machine::Market(market) = &mut self.machine {
-            market.forget_levels();
-        }
         batch.digest = self.digest.end_batch();
         batch
     }
@@ -299,9 +296,6 @@ impl State {
         }
         let mut block = journal.block;
         block.last = self.position;
-        if let Machine::Market(market) = &mut self.machine {
-            block.levels = market.take_levels();
-        }
         Ok(block)
     }
 

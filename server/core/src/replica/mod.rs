@@ -20,6 +20,7 @@
 //! - `questions`: what others may know of it.
 //! - `rematch`: the tape matched again, to verify it.
 //! - `log`: the order of arrival, and how far the disk is.
+//! - `greeting`: the first words on a connection.
 //! - `sync`: what peers have and lack; `acks`, `told`: who is told when of what this node has,
 //!   and of what is committed.
 //! - [`message`]: what replicas say to each other.

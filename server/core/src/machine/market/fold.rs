@@ -119,7 +119,6 @@ impl Market {
         journal.order(maker, of(taker.id, Liquidity::Maker));
         journal.order(taker, of(trade.maker, Liquidity::Taker));
         self.last_price = Some(price);
-        self.touched.push((maker.side, price));
         if maker.open.is_zero() {
             self.leave(trade.maker)?;
         }
@@ -141,7 +140,6 @@ impl Market {
         taker.prevent(quantity, prevented.taker_open)?;
         journal.order(maker, None);
         journal.order(taker, None);
-        self.touched.push((maker.side, maker.limit?));
         if maker.open.is_zero() {
             self.leave(prevented.maker)?;
         }
@@ -167,7 +165,6 @@ impl Market {
         (open <= order.open && !open.is_zero()).then_some(())?;
         order.quantity = Lots(order.used().0.checked_add(open.0)?);
         order.open = open;
-        self.touched.push((order.side, order.limit?));
         journal.order(order, None);
         Some(())
     }
@@ -201,9 +198,6 @@ impl Market {
 
     /// An order begins to rest.
     pub(super) fn enter(&mut self, order: Order) {
-        if let Some(price) = order.limit {
-            self.touched.push((order.side, price));
-        }
         if let Some(at) = order.expires {
             self.by_expiry.insert((at, order.id));
         }
@@ -217,9 +211,6 @@ impl Market {
     /// An order rests no more.
     fn leave(&mut self, id: OrderId) -> Option<Order> {
         let order = self.orders.remove(&id)?;
-        if let Some(price) = order.limit {
-            self.touched.push((order.side, price));
-        }
         if let Some(at) = order.expires {
             self.by_expiry.remove(&(at, id));
         }

@@ -23,11 +23,10 @@ use orders::Orders;
 use owners::Owners;
 
 use super::intent::{Account, SessionId};
-use super::journal::LevelChange;
 use super::near::BuildNearHasher;
 use crate::book::{self, Book, Owner};
 use crate::machine::Caps;
-use crate::types::{Lots, Micros, OrderId, Position, Side, Ticks};
+use crate::types::{Micros, OrderId, Position, Ticks};
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
@@ -42,7 +41,6 @@ pub struct Market {
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
-    touched: Vec<(Side, Ticks)>,
     /// Room for what the book says.
     said: Vec<book::Event>,
 }
@@ -71,7 +69,6 @@ impl Market {
             by_expiry: BTreeSet::new(),
             last_price: None,
             hand: None,
-            touched: Vec::new(),
             said: Vec::new(),
         }
     }
@@ -136,29 +133,5 @@ impl Market {
     /// When the next resting order expires.
     pub(super) fn next_expiry(&self) -> Option<Micros> {
         self.by_expiry.first().map(|(at, _)| *at)
-    }
-
-    /// Nobody wants to know which levels changed.
-    pub(super) fn forget_levels(&mut self) {
-        self.touched.clear();
-    }
-
-    /// The levels that changed since the last call, with their totals: buys first, best first.
-    pub(super) fn take_levels(&mut self) -> Vec<LevelChange> {
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable_by_key(|&(side, price)| match side {
-            Side::Buy => (0, u64::MAX - price.0),
-            Side::Sell => (1, price.0),
-        });
-        touched.dedup();
-        let levels = touched.iter().map(|&(side, price)| {
-            let level = self.book.level(side, price);
-            let (open, orders) = level.map_or((Lots::ZERO, 0), |level| (level.open, level.orders));
-            LevelChange { side, price, open, orders }
-        });
-        let levels = levels.collect();
-        touched.clear();
-        self.touched = touched;
-        levels
     }
 }
