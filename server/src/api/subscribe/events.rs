@@ -29,14 +29,7 @@ impl Line<'_> {
         let mut follower = Follower::new(self.market, None, after)?;
         self.heartbeat(follower.done()).await?;
         loop {
-            let fresh = tokio::select! {
-                biased;
-                () = sleep_until(self.silent_until) => {
-                    self.heartbeat(follower.done()).await?;
-                    continue;
-                }
-                fresh = follower.next() => fresh?,
-            };
+            let fresh = self.fresh(&mut follower).await?;
             let events = trades_of(self.market.name(), &fresh);
             if !events.is_empty() {
                 self.send(follower.done(), events.into_iter(), false, None).await?;
@@ -49,18 +42,23 @@ impl Line<'_> {
         let story = OrderUpdates { account };
         self.heartbeat(follower.done()).await?;
         loop {
-            let fresh = tokio::select! {
-                biased;
-                () = sleep_until(self.silent_until) => {
-                    self.heartbeat(follower.done()).await?;
-                    continue;
-                }
-                fresh = follower.next() => fresh?,
-            };
+            let fresh = self.fresh(&mut follower).await?;
             let units = Units { market: self.market.name(), sizes: fresh.sizes };
             let events = fresh.changes().chunk_by(|one, other| one.position() == other.position());
             for updates in events.filter_map(|changes| story.updates(&units, changes)) {
                 self.tell(Position(updates.position), Event::Updates(updates)).await?;
+            }
+        }
+    }
+
+    /// The next block of a market or an account. Meanwhile says that all before was sent, when nothing was for
+    /// long.
+    async fn fresh(&mut self, follower: &mut Follower) -> Result<Fresh, End> {
+        loop {
+            tokio::select! {
+                biased;
+                () = sleep_until(self.silent_until) => self.heartbeat(follower.done()).await?,
+                fresh = follower.next() => return Ok(fresh?),
             }
         }
     }
