@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "xbook/peer/v1/peer.proto",
     "xbook/v1/trading.proto",
     "xbook/v1/market_data.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 9] = [
     "xbook/record/v1/enums.proto",
     "xbook/record/v1/terms.proto",
     "xbook/record/v1/record.proto",
+    "xbook/record/v1/store.proto",
     "xbook/record/v1/history.proto",
 ];
 

@@ -396,7 +396,7 @@ impl LogFilter {
 impl Default for LogFilter {
     fn default() -> Self {
         // The database says at "info" how it does its housekeeping.
-        Self("info,fjall=warn,lsm_tree=warn".to_owned())
+        Self("info".to_owned())
     }
 }
 

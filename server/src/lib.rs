@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod config;
+mod frames;
 pub mod history;
 pub mod layers;
 pub mod mirror;

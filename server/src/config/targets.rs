@@ -3,24 +3,11 @@
 
 /// The known names, for the one who wrote another.
 pub(super) const KNOWN: &str = "use a level alone, xbook or xnode (also with a module, such as xbook::api), or one \
-     of the libraries automerge, axum, fjall, h2, hyper, hyper_util, lsm_tree, sfa, tonic, tower and tower_http";
+     of the libraries automerge, axum, h2, hyper, hyper_util, tonic, tower and tower_http";
 
 /// The crates that log.
-const CRATES: [&str; 13] = [
-    "xbook",
-    "xnode",
-    "automerge",
-    "axum",
-    "fjall",
-    "h2",
-    "hyper",
-    "hyper_util",
-    "lsm_tree",
-    "sfa",
-    "tonic",
-    "tower",
-    "tower_http",
-];
+const CRATES: [&str; 10] =
+    ["xbook", "xnode", "automerge", "axum", "h2", "hyper", "hyper_util", "tonic", "tower", "tower_http"];
 
 /// The modules of `xbook`. The pure core logs nothing.
 const MODULES: [&str; 9] =
@@ -69,7 +56,7 @@ mod tests {
             ("info", None),
             ("WARN,xbook=debug", None),
             ("3", None),
-            ("xbook::api=trace,fjall=warn,lsm_tree=off", None),
+            ("xbook::api=trace,h2=warn,hyper=off", None),
             ("xnode=info", None),
             ("[call]=debug", None),
             ("xbook[call{method=a,account=b}]=debug,info", None),

@@ -18,7 +18,6 @@ pub(super) struct Disk {
     /// How many changes of this generation were written.
     written: u64,
     store: Store,
-    document: Arc<str>,
     /// What the next write takes along.
     remembered: Option<record::Remembered>,
     writer: SyncSender<Write>,
@@ -30,14 +29,9 @@ pub(super) struct Disk {
 
 impl Disk {
     /// The place of a generation that has so many changes.
-    pub fn new(
-        document: Arc<str>,
-        (changes, written): (Changes, u64),
-        store: Store,
-        writer: SyncSender<Write>,
-    ) -> Self {
+    pub fn new((changes, written): (Changes, u64), store: Store, writer: SyncSender<Write>) -> Self {
         let (writes, beginning, remembered) = (VecDeque::new(), None, None);
-        Self { changes, written, store, document, remembered, writer, writes, beginning }
+        Self { changes, written, store, remembered, writer, writes, beginning }
     }
 
     /// Remembers the others' acknowledgements. That is stored with the next write.
@@ -66,13 +60,11 @@ impl Disk {
 
     /// Writes the beginning of a generation, where everything goes from now on.
     pub fn begin_generation(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), String> {
-        let from = self.changes.generation();
         let to = self.store.next_generation(&self.changes, self.written, &genesis);
-        let to = to.map_err(|error| error.to_string())?;
         self.changes = to.clone();
         self.written = changes.len() as u64;
         let last = changes.len().checked_sub(1).map(|last| (genesis.generation(), last as u64));
-        self.beginning = Some(self.send(What::Roll { from, to, genesis, changes }, last)?);
+        self.beginning = Some(self.send(What::Roll { to, genesis, changes }, last)?);
         Ok(())
     }
 
@@ -89,7 +81,7 @@ impl Disk {
         let ((done, stored), (whole, written)) = (oneshot::channel(), oneshot::channel());
         // Who does not wait for a word needs none.
         let done = Box::new(move || _ = (done.send(()), whole.send(())));
-        let remembered = self.remembered.take().map(|remembered| (Arc::clone(&self.document), remembered));
+        let remembered = self.remembered.take();
         self.writer.send(Write { what, remembered, done }).map_err(|_| failed())?;
         self.writes.extend(last.map(|last| (last, stored)));
         Ok(written)

@@ -149,28 +149,3 @@ impl NodeError {
         }
     }
 }
-
-impl StoreError {
-    /// Whether it is the fault of the records of one document, not of the disk.
-    #[must_use]
-    pub fn of_document(&self) -> bool {
-        match self {
-            Self::Damaged { .. } | Self::Genesis(_) => true,
-            Self::Database { error, .. } => !of_disk(error),
-            Self::InUse { .. }
-            | Self::Unreadable { .. }
-            | Self::Io { .. }
-            | Self::Lost { .. }
-            | Self::Watermark { .. }
-            | Self::Outdated { .. }
-            | Self::Format { .. } => false,
-        }
-    }
-}
-
-/// Whether a database failed for all that is in it.
-fn of_disk(error: &fjall::Error) -> bool {
-    use fjall::Error;
-    !matches!(error, Error::Storage(storage) if !matches!(storage, fjall::LsmError::Io(_)))
-        && !matches!(error, Error::Decompress(_) | Error::InvalidTag(_) | Error::InvalidTrailer)
-}

@@ -68,7 +68,7 @@ impl Starter {
         let store = Store::open(directory, formats)?;
         // Zero names no node.
         let Identity { node, secret } = store.identity(Identity { node: NodeId(fresh.max(1)), secret })?;
-        let restored = store.is_restored()? && !trusted;
+        let restored = store.is_restored() && !trusted;
         if trusted {
             store.settle()?;
         }
@@ -168,7 +168,7 @@ impl Starter {
             (FollowerKind::History, None) => (Follower::Nobody, None),
         };
         let (place, writer) = ((stored.changes, stored.count), self.writer_sender()?);
-        let disk = Disk::new(Arc::clone(&name), place, self.store.clone(), writer);
+        let disk = Disk::new(place, self.store.clone(), writer);
         if self.restored {
             self.store.wait_for_gate();
         }

@@ -11,15 +11,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
-use fjall::PersistMode;
-
-use super::{Store, StoreError, damaged, frame};
+use super::{Store, StoreError};
 
 /// An empty file that only says where the directory is.
 const FILE: &str = "place";
-
-const PLACE_KEY: &str = "place";
-const OUTDATED_KEY: &str = "outdated";
 
 /// Where a data directory is.
 pub(super) struct Place {
@@ -46,17 +41,9 @@ impl Place {
 
 impl Store {
     /// Whether the directory was copied from another place since its node last voted.
-    ///
-    /// # Errors
-    /// It can't be read.
-    pub fn is_restored(&self) -> Result<bool, StoreError> {
-        let stored = self.meta.get(PLACE_KEY).map_err(|error| self.failed(error))?;
-        let stored = stored.map(|framed| frame::open(&framed).map(<[u8]>::to_vec));
-        match stored {
-            Some(None) => Err(damaged("meta", PLACE_KEY)),
-            Some(Some(place)) => Ok(place != self.place.now),
-            None => Ok(true),
-        }
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.meta.read(|meta| meta.place != self.place.now.as_slice())
     }
 
     /// Notes, durably, that the directory belongs where it is.
@@ -64,7 +51,8 @@ impl Store {
     /// # Errors
     /// It can't be written.
     pub fn settle(&self) -> Result<(), StoreError> {
-        self.put(PLACE_KEY, &self.place.now)
+        let now = self.place.now.to_vec();
+        self.meta.change(|meta| meta.place = now.into())
     }
 
     /// One more waits to hear whether the directory is an old copy.
@@ -85,23 +73,12 @@ impl Store {
     /// # Errors
     /// It can't be written.
     pub fn condemn(&self, reason: &str) -> Result<(), StoreError> {
-        self.put(OUTDATED_KEY, reason.as_bytes())
+        self.meta.change(|meta| meta.outdated = Some(reason.to_owned()))
     }
 
     /// Refuses a directory that was found to be an old copy.
     pub(super) fn check_outdated(&self) -> Result<(), StoreError> {
-        match self.meta.get(OUTDATED_KEY).map_err(|error| self.failed(error))? {
-            None => Ok(()),
-            Some(framed) => {
-                let reason = frame::open(&framed).ok_or_else(|| damaged("meta", OUTDATED_KEY))?;
-                Err(StoreError::Outdated { reason: String::from_utf8_lossy(reason).into_owned() })
-            }
-        }
-    }
-
-    fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        let failed = |error| self.failed(error);
-        self.meta.insert(key, frame::close(value)).map_err(failed)?;
-        self.database.persist(PersistMode::SyncAll).map_err(failed)
+        let outdated = self.meta.read(|meta| meta.outdated.clone());
+        outdated.map_or(Ok(()), |reason| Err(StoreError::Outdated { reason }))
     }
 }

@@ -3,17 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{StoreError, frame};
+use super::StoreError;
 
 /// A file with one number in two places, each with a checksum, written in turn: a torn write leaves the other
 /// one. It is written after each sync and not synced itself: after a power cut it may say too little, never too
 /// much.
 pub(super) struct Watermark {
     file: File,
-    path: PathBuf,
     synced: AtomicU64,
     writes: AtomicU64,
 }
@@ -42,12 +41,7 @@ impl Watermark {
     pub fn open(path: &Path, is_new: bool) -> Result<Self, StoreError> {
         let failed = |error| StoreError::Io { path: path.to_owned(), error };
         let damaged = |what| StoreError::Watermark { path: path.to_owned(), what };
-        let made = |file, synced| Self {
-            file,
-            path: path.to_owned(),
-            synced: AtomicU64::new(synced),
-            writes: AtomicU64::new(0),
-        };
+        let made = |file, synced| Self { file, synced: AtomicU64::new(synced), writes: AtomicU64::new(0) };
         let opened = OpenOptions::new().read(true).write(true).create(is_new).truncate(false).open(path);
         let file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -66,17 +60,12 @@ impl Watermark {
             return Err(damaged(WatermarkDamage::Length));
         }
         file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-        let places = bytes.chunks_exact(PLACE_BYTES).filter_map(frame::open);
-        let numbers = places.filter_map(|number| number.try_into().ok().map(u64::from_be_bytes));
-        let synced = numbers.max().ok_or_else(|| damaged(WatermarkDamage::Checksum))?;
+        let places = bytes.chunks_exact(PLACE_BYTES).filter_map(open_place);
+        let synced = places.max().ok_or_else(|| damaged(WatermarkDamage::Checksum))?;
         let opened = made(file, synced);
         // Whatever is damaged or torn in one place is right again in both.
         (0..PLACES).try_for_each(|_| opened.write(synced)).map_err(failed)?;
         Ok(opened)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Compares with what is stored, and goes on from there.
@@ -95,8 +84,23 @@ impl Watermark {
 
     fn write(&self, synced: u64) -> Result<(), io::Error> {
         let place = self.writes.fetch_add(1, Ordering::Relaxed) % PLACES;
-        self.file.write_all_at(&frame::close(&synced.to_be_bytes()), place * PLACE_BYTES as u64)
+        self.file.write_all_at(&close_place(synced), place * PLACE_BYTES as u64)
     }
+}
+
+/// A number with its checksum before it.
+fn close_place(number: u64) -> [u8; PLACE_BYTES] {
+    let (mut place, number) = ([0; PLACE_BYTES], number.to_be_bytes());
+    place[..4].copy_from_slice(&crc32fast::hash(&number).to_be_bytes());
+    place[4..].copy_from_slice(&number);
+    place
+}
+
+/// The number in a place; `None` if its checksum is wrong.
+fn open_place(place: &[u8]) -> Option<u64> {
+    let (checksum, number) = place.split_first_chunk::<4>()?;
+    let is_right = crc32fast::hash(number).to_be_bytes() == *checksum;
+    number.try_into().ok().filter(|_| is_right).map(u64::from_be_bytes)
 }
 
 #[cfg(test)]

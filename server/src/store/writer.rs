@@ -1,18 +1,21 @@
 //! The thread that writes changes for all replicas of a node, with one sync for all that wait.
+//!
+//! ```text
+//! all that wait ──> one block of the journal, durable ──> `done` ──> the files of generations
+//! ```
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use prost::Message;
 use tokio::sync::watch;
 use xbook_proto::record::v1 as record;
 
-use super::watermark::Watermark;
-use super::{Changes, KEPT_GENERATIONS, Store, StoreError, frame};
+use super::batch::Batch;
+use super::error::io_at;
+use super::journal::Journal;
+use super::{Changes, KEPT_GENERATIONS, Store, StoreError};
 use crate::document::Genesis;
 
 /// Most writes that wait. Each replica has only a few changes in flight.
@@ -25,8 +28,8 @@ const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 pub struct Write {
     /// What.
     pub what: What,
-    /// What its document's node remembers of the others' acknowledgements by now, if that is new.
-    pub remembered: Option<(Arc<str>, record::Remembered)>,
+    /// What the node remembers of the others' acknowledgements of the document by now, if that is new.
+    pub remembered: Option<record::Remembered>,
     /// Called once it is on the disk; dropped without a call if it will never be.
     pub done: Box<dyn FnOnce() + Send>,
 }
@@ -44,8 +47,6 @@ pub enum What {
     },
     /// The beginning of a generation: all of it or nothing.
     Roll {
-        /// The generation that it follows, which goes to the archive.
-        from: u64,
         /// The generation.
         to: Changes,
         /// What it begins with.
@@ -75,24 +76,29 @@ impl Writer {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The system has no thread to give, or the store has a writer.
     pub fn start(store: &Store) -> Result<Self, StoreError> {
         let (sender, receiver) = sync_channel(MAX_WAITING);
         let (written, progress) = watch::channel(Written::default());
-        let (database, meta) = (store.database.clone(), store.meta.clone());
-        let watermark = Arc::clone(&store.watermark);
-        let path = store.database_path();
-        let spawned = std::thread::Builder::new().name("store".to_owned()).spawn({
-            let path = path.clone();
+        let journal = store.take_journal()?;
+        let thread = std::thread::Builder::new().name("store".to_owned());
+        let spawned = thread.spawn({
+            let store = store.clone();
             move || {
-                let written = run(&database, &meta, &watermark, &receiver, &written);
-                if let Err(error) = &written {
-                    tracing::error!(%error, "the disk failed: this node takes no more requests until it is restarted");
+                let mut writing = Writing { store, journal, written: Written::default() };
+                let ended = writing.run(&receiver, &written);
+                let Writing { store, journal, written } = writing;
+                match ended {
+                    Ok(()) => store.give_back(journal),
+                    Err(error) => {
+                        tracing::error!(%error, "the disk failed: this node takes no more requests until it is restarted");
+                        return Err(error);
+                    }
                 }
-                written.map_err(|error| StoreError::Database { path, error })
+                Ok(written)
             }
         });
-        let thread = spawned.map_err(|error| StoreError::Io { path, error })?;
+        let thread = spawned.map_err(io_at(&store.directory))?;
         Ok(Self { sender, progress, thread })
     }
 
@@ -118,78 +124,78 @@ impl Writer {
     }
 }
 
-fn run(
-    database: &Database,
-    meta: &Keyspace,
-    watermark: &Watermark,
-    receiver: &Receiver<Write>,
-    progress: &watch::Sender<Written>,
-) -> Result<Written, fjall::Error> {
-    let mut written = Written::default();
-    while let Ok(first) = receiver.recv() {
-        let mut batch = database.batch().durability(Some(PersistMode::SyncData));
-        let (mut done, mut rolled, mut bytes, mut changes) = (Vec::new(), Vec::new(), 0, 0);
-        // The newest one of each document.
-        let mut heard = BTreeMap::new();
-        let mut next = Some(first);
-        while let Some(Write { what, remembered, done: call }) = next {
-            done.push(call);
-            heard.extend(remembered);
-            match what {
-                What::Change { to, index, bytes: change } => {
-                    bytes += change.len();
-                    changes += 1;
-                    batch.insert(&to.keyspace, index.to_be_bytes(), frame::close(&change));
-                }
-                What::Roll { from, to, genesis, changes: first } => {
-                    let (name, stored) = (genesis.name(), super::encode_genesis(&genesis, to.before));
-                    bytes += stored.len();
-                    if let Some(old) = meta.get(super::genesis_key(name))? {
-                        batch.insert(meta, super::archive_key(name, from), old);
-                    }
-                    batch.insert(meta, super::genesis_key(name), stored);
-                    for (index, change) in first.iter().enumerate() {
-                        bytes += change.len();
-                        changes += 1;
-                        batch.insert(&to.keyspace, (index as u64).to_be_bytes(), frame::close(change));
-                    }
-                    rolled.push(genesis);
-                }
+/// What the thread works with.
+struct Writing {
+    store: Store,
+    journal: Journal,
+    written: Written,
+}
+
+impl Writing {
+    fn run(
+        &mut self,
+        receiver: &Receiver<Write>,
+        progress: &watch::Sender<Written>,
+    ) -> Result<(), StoreError> {
+        while let Ok(first) = receiver.recv() {
+            let (mut batch, mut done, mut rolled) = (Batch::default(), Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(Write { what, remembered, done: call }) = next {
+                done.push(call);
+                self.add(&mut batch, what, remembered, &mut rolled);
+                let room = batch.bytes() < MAX_BATCH_BYTES;
+                next = if room { receiver.try_recv().ok() } else { None };
             }
-            next = if bytes < MAX_BATCH_BYTES { receiver.try_recv().ok() } else { None };
+            self.journal.write(batch.entries())?;
+            self.store.watermark.advance(batch.changes()).map_err(io_at(&self.store.directory))?;
+            self.written.changes += batch.changes();
+            self.written.syncs += 1;
+            progress.send_replace(self.written);
+            let filing = self.store.filing();
+            done.into_iter().for_each(|done| done());
+            batch.write_to(self.journal.files())?;
+            drop(filing);
+            for (document, generation) in rolled {
+                forget_oldest(&self.store, &document, generation)?;
+            }
         }
-        for (document, remembered) in heard {
-            batch.insert(meta, super::heard_key(&document), frame::close(&remembered.encode_to_vec()));
-        }
-        batch.commit()?;
-        watermark.advance(changes)?;
-        written.changes += changes;
-        written.syncs += 1;
-        progress.send_replace(written);
-        for done in done {
-            done();
-        }
-        for genesis in rolled {
-            forget_oldest(database, meta, &genesis)?;
+        Ok(())
+    }
+
+    /// Adds what is to be written to a batch.
+    fn add(
+        &self,
+        batch: &mut Batch,
+        what: What,
+        remembered: Option<record::Remembered>,
+        rolled: &mut Vec<(Arc<str>, u64)>,
+    ) {
+        let to = match what {
+            What::Change { to, index, bytes } => {
+                batch.change(&to, index, bytes);
+                to
+            }
+            What::Roll { to, genesis, changes } => {
+                batch.genesis(&to, &genesis);
+                // What was heard before is not written again for each generation.
+                if let Some(known) = self.store.last_remembered(&to.document) {
+                    batch.remembered(&to, known);
+                }
+                changes.into_iter().zip(0..).for_each(|(change, index)| batch.change(&to, index, change));
+                rolled.push((Arc::clone(&to.document), to.generation));
+                to
+            }
+        };
+        if let Some(remembered) = remembered {
+            self.store.remember(&to.document, remembered.clone());
+            batch.remembered(&to, remembered);
         }
     }
-    Ok(written)
 }
 
 /// Deletes the generations that the archive has no place for any more: all of them, since a node that
 /// skipped some has older ones left.
-fn forget_oldest(database: &Database, meta: &Keyspace, genesis: &Genesis) -> Result<(), fjall::Error> {
-    let Some(oldest) = genesis.generation().checked_sub(KEPT_GENERATIONS + 1) else {
-        return Ok(());
-    };
-    let first = super::changes_name(genesis.name(), 0);
-    let prefix = first.trim_end_matches('0');
-    for name in database.list_keyspace_names() {
-        let generation = name.strip_prefix(prefix).and_then(|number| number.parse::<u64>().ok());
-        if let Some(generation) = generation.filter(|generation| *generation <= oldest) {
-            database.delete_keyspace(database.keyspace(&name, KeyspaceCreateOptions::default)?)?;
-            meta.remove(super::archive_key(genesis.name(), generation))?;
-        }
-    }
-    Ok(())
+pub(super) fn forget_oldest(store: &Store, document: &str, generation: u64) -> Result<(), StoreError> {
+    let oldest = generation.checked_sub(KEPT_GENERATIONS + 1);
+    oldest.map_or(Ok(()), |oldest| store.files.delete_through(document, oldest))
 }

@@ -22,6 +22,7 @@ mod quarantine;
 mod repeats;
 mod service;
 mod session;
+mod stored;
 mod streams;
 mod subscribe;
 mod support;

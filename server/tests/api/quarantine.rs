@@ -1,9 +1,7 @@
 //! One document's fault stays its own.
 
-use std::path::Path;
 use std::time::Duration;
 
-use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use tempfile::TempDir;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -12,6 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 use xbook::types::Position;
 use xbook_proto::v1;
 
+use super::stored;
 use super::support::{MARKET, Served, assert_refused, buy, connect, order, reason, sell};
 
 const OTHER: &str = "ETH/USDT";
@@ -23,23 +22,6 @@ async fn two_markets() -> TempDir {
     served.place(buy("b-1", "10", "1")).await.unwrap();
     served.place(v1::PlaceOrderRequest { market: OTHER.into(), ..buy("e-1", "10", "1") }).await.unwrap();
     served.end().await
-}
-
-/// Changes the stored records of one keyspace; returns what is stored then.
-fn tamper(data: &Path, keyspace: &str, key: &[u8], change: impl Fn(&mut Vec<u8>)) {
-    let database = Database::builder(data.join("documents")).open().unwrap();
-    let keyspace = database.keyspace(keyspace, KeyspaceCreateOptions::default).unwrap();
-    let mut record = keyspace.get(key).unwrap().unwrap().to_vec();
-    change(&mut record);
-    keyspace.insert(key, record).unwrap();
-    database.persist(PersistMode::SyncAll).unwrap();
-}
-
-fn stored(data: &Path, keyspace: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let database = Database::builder(data.join("documents")).open().unwrap();
-    let keyspace = database.keyspace(keyspace, KeyspaceCreateOptions::default).unwrap();
-    let entry = |entry: fjall::Guard| entry.into_inner().map(|(key, value)| (key.to_vec(), value.to_vec()));
-    keyspace.iter().map(|guard| entry(guard).unwrap()).collect()
 }
 
 /// Waits until a service's health is told as expected: a document's follows within a second.
@@ -103,14 +85,15 @@ async fn assert_quarantined(served: &mut Served, words: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_change_quarantines_its_market_alone() {
     let data = two_markets().await;
-    tamper(data.path(), "changes/BTC/USDT/0", &0_u64.to_be_bytes(), |record| record[9] ^= 1);
-    let before = stored(data.path(), "changes/BTC/USDT/0");
-    let words = "record 0 of BTC/USDT is damaged: its checksum is wrong";
+    stored::flip_change(data.path(), MARKET, 0, 0);
+    let file = stored::file(data.path(), MARKET, 0);
+    let before = std::fs::read(&file).unwrap();
+    let words = "record 0 of BTC/USDT is damaged";
     let mut served = Served::on(data).await;
     assert_quarantined(&mut served, words).await;
     health(&served, "market/BTC/USDT", ServingStatus::NotServing).await;
     let data = served.end().await;
-    assert_eq!(stored(data.path(), "changes/BTC/USDT/0"), before);
+    assert_eq!(std::fs::read(file).unwrap(), before);
     // Again at the next start.
     let served = Served::on(data).await;
     assert_eq!(served.node.market(MARKET).unwrap().quarantine().as_deref(), Some(words));
@@ -120,20 +103,16 @@ async fn a_damaged_change_quarantines_its_market_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_genesis_quarantines_its_market_alone() {
     let data = two_markets().await;
-    tamper(data.path(), "meta", b"genesis/BTC/USDT", |record| record[9] ^= 1);
+    stored::flip_genesis(data.path(), 0);
     let mut served = Served::on(data).await;
-    assert_quarantined(&mut served, "record genesis/BTC/USDT of meta is damaged: its checksum is wrong")
-        .await;
+    assert_quarantined(&mut served, "the genesis of BTC/USDT is damaged").await;
     served.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_cannot_be_read_quarantines_its_market_alone() {
     let data = two_markets().await;
-    tamper(data.path(), "changes/BTC/USDT/0", &0_u64.to_be_bytes(), |record| {
-        let change = b"no change";
-        *record = [&crc32fast::hash(change).to_be_bytes()[..], change].concat();
-    });
+    stored::replace_first_change(data.path(), b"no change");
     let served = Served::on(data).await;
     let words = served.node.market(MARKET).unwrap().quarantine().unwrap();
     let mut served = served;
@@ -144,11 +123,7 @@ async fn a_change_that_cannot_be_read_quarantines_its_market_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_change_still_ends_the_start() {
     let data = two_markets().await;
-    let database = Database::builder(data.path().join("documents")).open().unwrap();
-    let changes = database.keyspace("changes/BTC/USDT/0", KeyspaceCreateOptions::default).unwrap();
-    changes.remove(0_u64.to_be_bytes()).unwrap();
-    database.persist(PersistMode::SyncAll).unwrap();
-    drop((changes, database));
+    stored::cut_changes(data.path());
     let start = xbook::node::Start { data: data.path().to_owned(), ..Default::default() };
     let error = xbook::node::Node::start(start).await.err().unwrap().to_string();
     assert!(error.contains("had been synced"), "{error}");
@@ -157,7 +132,7 @@ async fn a_lost_change_still_ends_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_directory_alone_is_quarantined_too() {
     let data = two_markets().await;
-    tamper(data.path(), "changes/directory/0", &0_u64.to_be_bytes(), |record| record[9] ^= 1);
+    stored::flip_change(data.path(), "directory", 0, 0);
     let mut served = Served::on(data).await;
     let status = served.create("NEW/USDT").await.unwrap_err();
     assert_eq!((status.code(), reason(&status)), (Code::Unavailable, "QUARANTINED".to_owned()));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fjall::{Database, KeyspaceCreateOptions, PersistMode};
 use tokio::net::TcpListener;
 use tonic::Code;
 use xbook_proto::v1::{self, DigestComparison as Comparison, VerifyVerdict as Verdict};
 
 use super::peers::{place_until_generation, three_voters};
+use super::stored;
 use super::support::{MARKET, Served, assert_refused, buy, sell, within};
 
 async fn verify(served: &mut Served, document: &str) -> v1::VerifyMarketResponse {
@@ -127,17 +127,10 @@ async fn a_damaged_archive_is_wrong() {
     let mut served = Served::start().await;
     place_until_generation(&mut served, "before", 2).await;
     let (addresses, directory) = (served.addresses(), served.end().await);
-    {
-        let database = Database::builder(directory.path().join("documents")).open().unwrap();
-        let changes = database.keyspace("changes/BTC/USDT/1", KeyspaceCreateOptions::default).unwrap();
-        let mut record = changes.get(3_u64.to_be_bytes()).unwrap().unwrap().to_vec();
-        record[9] ^= 1;
-        changes.insert(3_u64.to_be_bytes(), record).unwrap();
-        database.persist(PersistMode::SyncAll).unwrap();
-    }
+    stored::flip_change(directory.path(), MARKET, 1, 3);
     let mut served = Served::at(directory, addresses).await;
     let verified = verify(&mut served, MARKET).await;
-    let expected = "what is stored can't be used: record 3 of BTC/USDT is damaged: its checksum is wrong";
+    let expected = "what is stored can't be used: record 3 of BTC/USDT is damaged";
     assert_eq!((verified.verdict(), verified.findings), (Verdict::Wrong, vec![expected.to_owned()]));
 }
 
@@ -158,15 +151,7 @@ async fn a_node_that_keeps_nothing_of_a_market_says_so_and_one_with_a_fault_is_n
 
     let (addresses, directory, id) = (first.addresses(), first.node.id().to_string(), first.end().await);
     let (directory, id) = (id, directory);
-    {
-        let database = Database::builder(directory.path().join("documents")).open().unwrap();
-        let name = "changes/BTC/USDT/2";
-        let changes = database.keyspace(name, KeyspaceCreateOptions::default).unwrap();
-        let mut record = changes.get(0_u64.to_be_bytes()).unwrap().unwrap().to_vec();
-        record[9] ^= 1;
-        changes.insert(0_u64.to_be_bytes(), record).unwrap();
-        database.persist(PersistMode::SyncAll).unwrap();
-    }
+    stored::flip_change(directory.path(), MARKET, 2, 0);
     let first = Served::at(directory, addresses).await;
     assert!(first.node.market(MARKET).unwrap().quarantine().is_some());
     let verified = verify(&mut second, MARKET).await;

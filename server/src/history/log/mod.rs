@@ -17,7 +17,6 @@
 //!   is cut off. If something that had been synced is gone with it, that is a gap like any other, because the
 //!   document says how far the history has to reach.
 
-mod frame;
 mod runs;
 mod segment;
 mod table;
@@ -27,13 +26,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(super) use frame::FORMAT;
 pub(super) use runs::Run;
 use runs::Runs;
+pub(super) use segment::FORMAT;
 use segment::Segment;
 use table::TableError;
 
 use super::{HistoryError, Result};
+use crate::frames;
 use crate::types::Position;
 
 /// An entry of an index.
@@ -198,7 +198,7 @@ impl Log {
     /// The record at a place in a segment; `None` if it can't be read.
     pub fn read(&self, segment: u64, at: u64) -> Result<Option<Vec<u8>>> {
         let file = self.read_state().segments.get(&segment).map(Segment::file);
-        let record = file.map(|file| frame::read(&file, at)).transpose();
+        let record = file.map(|file| frames::read(&file, at)).transpose();
         record.map(Option::flatten).map_err(|error| self.io(error))
     }
 

@@ -10,12 +10,19 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
-use super::frame;
 use super::runs::Runs;
 use super::table::{Table, TableError};
 use super::{Entry, Order, Range, Run};
+use crate::frames::{self, Title};
 use crate::history::{HistoryError, index};
 use crate::types::Position;
+
+/// The format of the log: how its records are framed and indexed. Each block in it is a record, which says by
+/// its fields what it has.
+pub(in crate::history) const FORMAT: u32 = 1;
+
+/// What a segment begins with.
+const TITLE: Title = Title { words: "xbook history", format: FORMAT };
 
 /// A file of the log.
 pub(super) struct Segment {
@@ -76,7 +83,7 @@ pub(super) fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
 /// Whether a segment is laid out as this program knows, or is too damaged to tell.
 pub(super) fn check_format(directory: &Path, number: u64) -> Result<(), HistoryError> {
     let path = log_path(directory, number);
-    match File::open(&path).and_then(|file| frame::other_format(&file)) {
+    match File::open(&path).and_then(|file| TITLE.other_format(&file)) {
         Ok(None) => Ok(()),
         Ok(Some(format)) => Err(HistoryError::Format { path, format }),
         Err(error) => Err(HistoryError::Io { path, error }),
@@ -92,8 +99,9 @@ impl Segment {
             .create(true)
             .truncate(true)
             .open(log_path(directory, number))?;
-        file.write_all_at(frame::TITLE, 0)?;
-        let bytes = frame::TITLE.len() as u64;
+        let title = TITLE.line();
+        file.write_all_at(&title, 0)?;
+        let bytes = title.len() as u64;
         Ok(Self { number, file: Arc::new(file), bytes, end: bytes, index: Index::Open(BTreeMap::new()) })
     }
 
@@ -136,7 +144,7 @@ impl Segment {
 
     /// Appends a record.
     pub fn append(&mut self, record: &[u8], entries: Vec<(Vec<u8>, u64)>, key: Vec<u8>) -> io::Result<()> {
-        let framed = frame::close(record);
+        let framed = frames::close(record);
         self.file.write_all_at(&framed, self.bytes)?;
         if let Index::Open(index) = &mut self.index {
             index.extend(entries.into_iter().map(|(key, value)| (key.into_boxed_slice(), value)));
@@ -169,7 +177,7 @@ impl Segment {
     fn scan(&mut self) -> io::Result<MarketRuns> {
         let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut bytes, 0)?;
-        let scan = frame::scan(&bytes);
+        let scan = frames::scan(&TITLE, &bytes);
         let (mut index, mut runs, mut damaged) =
             (BTreeMap::new(), BTreeMap::<Arc<str>, Runs>::new(), scan.damaged);
         for (at, record) in &scan.records {
@@ -188,10 +196,11 @@ impl Segment {
                 "a segment of the history is damaged; what was in it is looked for elsewhere"
             );
         }
-        self.end = scan.end.max(frame::TITLE.len()) as u64;
+        let title = TITLE.line();
+        self.end = scan.end.max(title.len()) as u64;
         self.bytes = self.end.max(bytes.len() as u64);
         // Half a title is none.
-        self.file.write_all_at(frame::TITLE, 0)?;
+        self.file.write_all_at(&title, 0)?;
         self.index = Index::Open(index);
         let of = |(market, runs): (&Arc<str>, &Runs)| {
             runs.iter().map(|run| (Arc::clone(market), run)).collect::<Vec<_>>()

@@ -9,8 +9,8 @@ use std::path::Path;
 use prost::Message;
 use xbook_proto::record::v1 as record;
 
-use super::frame::read_whole;
 use super::{Entry, Order, Range};
+use crate::frames::read_whole;
 
 /// Bytes after which a page ends.
 const PAGE_BYTES: usize = 16 * 1024;
