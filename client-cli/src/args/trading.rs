@@ -29,6 +29,9 @@ pub struct PlaceArgs {
     /// How much must trade at once; else the order is rejected.
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true, conflicts_with_all = ["post_only", "slide"])]
     pub min: Option<String>,
+    /// Show only so much of the order at a time while it rests; the rest comes part by part, at the back.
+    #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
+    pub show: Option<String>,
     /// The worst price that a `mkt` order accepts.
     #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
     pub protection: Option<String>,

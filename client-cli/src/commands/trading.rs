@@ -54,6 +54,7 @@ pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceAr
         post_only: args.post_only || args.slide,
         slide: args.slide,
         min_quantity: args.min.unwrap_or_default(),
+        display_quantity: args.show.unwrap_or_default(),
         protection_price: args.protection.unwrap_or_default(),
         expire_time,
         sequence_by: None,

@@ -50,6 +50,7 @@ impl<'a> Units<'a> {
             None => v1::OrderType::Market,
         };
         let minimum = (!terms.minimum.is_zero()).then(|| self.quantity(terms.minimum));
+        let shows_part = !terms.display.is_zero();
         v1::Order {
             order_id: order.id.to_string(),
             market: self.market.to_owned(),
@@ -77,6 +78,8 @@ impl<'a> Units<'a> {
             protection_price: terms.protection.map(|price| self.price(price)).unwrap_or_default(),
             min_quantity: minimum.unwrap_or_default(),
             slide: terms.slide,
+            display_quantity: if shows_part { self.quantity(terms.display) } else { String::new() },
+            shown_quantity: if shows_part { self.quantity(terms.shown) } else { String::new() },
         }
     }
 

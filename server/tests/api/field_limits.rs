@@ -43,6 +43,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
+        "display_quantity" => text("28", format!("{:028}", 1), format!("{:029}", 1)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
         "node_id" => text("16", format!("{:016x}", 255), format!("{:017x}", 255)),
         "token" => text("32", "a".repeat(32), "a".repeat(33)),

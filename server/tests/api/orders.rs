@@ -3,7 +3,9 @@
 use tonic::Code;
 use xbook_proto::v1::{self, OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce};
 
-use super::support::{MARKET, Served, assert_refused, buy, create_request, new_order, order, sell};
+use super::support::{
+    MARKET, Served, assert_refused, buy, by, create_request, levels, new_order, order, sell,
+};
 
 fn with(id: &str, way: SelfTradePrevention, side: Side, quantity: &str) -> v1::PlaceOrderRequest {
     order(id, v1::NewOrder { self_trade_prevention: way.into(), ..new_order(side, "10", quantity) })
@@ -121,6 +123,45 @@ async fn few_orders_ask_for_more_and_are_told_what_they_got() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_iceberg_hides_is_told_to_its_account_alone() {
+    let mut served = Served::start().await;
+    let iceberg = v1::NewOrder { display_quantity: "3".into(), ..new_order(Side::Sell, "10", "9") };
+    let placed = served.place_as("a", order("iceberg", iceberg)).await.unwrap().order.unwrap();
+    let told = |order: &v1::Order| {
+        let amounts = [&order.quantity, &order.open_quantity, &order.display_quantity, &order.shown_quantity];
+        amounts.map(String::clone).join(" ")
+    };
+    assert_eq!((placed.status(), told(&placed).as_str()), (OrderStatus::Open, "9 9 3 3"));
+    served.place_as("b", sell("behind", "10", "4")).await.unwrap();
+    let taken = served.place_as("c", buy("taker", "10", "8")).await.unwrap();
+    let fills: Vec<&str> = taken.fills.iter().map(|fill| fill.quantity.as_str()).collect();
+    assert_eq!((fills, taken.order.unwrap().status()), (vec!["3", "4", "1"], OrderStatus::Filled));
+
+    let book = served.book(taken.position).await;
+    let level = &book.asks[0];
+    assert_eq!((levels(&book.asks), level.order_count), (vec![("10", "2")], 1));
+    let detail = v1::BookDetail::Orders.into();
+    let whole = v1::GetOrderBookRequest { market: MARKET.into(), detail, ..Default::default() };
+    let orders = served.data.get_order_book(whole).await.unwrap().into_inner();
+    assert_eq!(orders.asks[0].orders[0].quantity, "2");
+    let (market, order_id) = (MARKET.to_owned(), placed.order_id.clone());
+    let own = v1::GetOrderRequest { market, order_id, ..Default::default() };
+    let own = served.trading.get_order(by("a", own)).await.unwrap().into_inner().order.unwrap();
+    assert_eq!((own.status(), told(&own).as_str()), (OrderStatus::PartiallyFilled, "9 5 3 2"));
+
+    // So it is after a restart, and once it is closed.
+    let mut served = Served::on(served.end().await).await;
+    assert_eq!(levels(&served.book(taken.position).await.asks), [("10", "2")]);
+    let taken = served.place_as("c", buy("rest", "10", "5")).await.unwrap();
+    let fills: Vec<&str> = taken.fills.iter().map(|fill| fill.quantity.as_str()).collect();
+    assert_eq!(fills, ["2", "3"]);
+    let request = v1::ListOrdersRequest { market: MARKET.into(), include_closed: true, ..Default::default() };
+    let closed = served.trading.list_orders(by("a", request)).await.unwrap().into_inner().orders;
+    assert_eq!((closed.len(), told(&closed[0]).as_str()), (1, "9 0 3 0"));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn terms_that_do_not_fit_are_refused_by_name() {
     let mut served = Served::start().await;
     let base = || new_order(Side::Buy, "10", "1");
@@ -157,6 +198,21 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
             v1::NewOrder { min_quantity: "1".into(), time_in_force: TimeInForce::Fok.into(), ..base() },
             conflict,
             "order.min_quantity is \"1\": must be empty with post_only and FOK",
+        ),
+        (
+            v1::NewOrder { display_quantity: "1".into(), ..base() },
+            "ABOVE_MAXIMUM",
+            "order.display_quantity is \"1\": must be less than the quantity, 1",
+        ),
+        (
+            v1::NewOrder { display_quantity: "0.009".into(), ..base() },
+            "BELOW_MINIMUM",
+            "order.display_quantity is \"0.009\": must be at least a hundredth of the quantity, 0.01",
+        ),
+        (
+            v1::NewOrder { display_quantity: "0.5".into(), ..market() },
+            conflict,
+            "order.display_quantity is \"0.5\": must be empty but for a limit order with GTC, GTD or DAY",
         ),
         (
             v1::NewOrder { slide: true, ..base() },

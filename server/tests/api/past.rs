@@ -59,6 +59,10 @@ async fn busy(served: &mut Served, rounds: u64, seed: &str) -> Shown {
                     // Also where orders of the account take from each other.
                     order.order.as_mut().unwrap().self_trade_prevention = (round / 5 % 5) as i32;
                 }
+                if round % 3 == 0 {
+                    // An iceberg: its hidden parts come to the back of the level one by one.
+                    order.order.as_mut().unwrap().display_quantity = "0.3".into();
+                }
                 let order = served.place(order).await.unwrap().order.unwrap();
                 placed.push(order.order_id.clone());
                 Some(order)

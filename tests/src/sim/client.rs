@@ -237,6 +237,9 @@ fn terms(random: &mut Random, place: &mut Place) -> Terms {
     if !place.post_only && place.time_in_force != TimeInForce::Fok && random.percent(10) {
         terms.minimum = Lots(random.between(1, place.quantity.0));
     }
+    if rests && place.limit.is_some() && place.quantity.0 > 1 && random.percent(20) {
+        terms.display = Lots(random.between(1, place.quantity.0 - 1));
+    }
     terms
 }
 

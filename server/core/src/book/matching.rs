@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use super::iceberg::{self, Resting};
 use super::index::{Hash, OrderIndex};
 use super::prevention::{Own, Taker};
 use super::queue::{Entry, Handle, Queues};
@@ -53,7 +54,7 @@ impl Book {
     }
 
     fn place(&mut self, order: &NewOrder, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let NewOrder { id, side, quantity: Lots(quantity), style, owner, prevention, .. } = *order;
+        let NewOrder { id, side, quantity: Lots(quantity), style, display, owner, prevention, .. } = *order;
         let hash = Hash::of(id);
         if self.find(hash, id).is_some() {
             return Err(Refusal::DuplicateId);
@@ -88,7 +89,10 @@ impl Book {
             .attach(side, limit, Entry { id, open }, owner)
             .map_err(|_overflow| Refusal::LevelOverflow)?;
         self.index.insert(hash, handle);
-        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open), owner });
+        if !display.is_zero() {
+            self.hide(handle, display.0);
+        }
+        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open), display, owner });
         Ok(())
     }
 
@@ -102,6 +106,9 @@ impl Book {
                 }
                 if self.is_full() {
                     return Err(Refusal::BookFull);
+                }
+                if !order.display.is_zero() {
+                    self.check_parts(order.id, order.display.0, order.quantity.0)?;
                 }
                 if takes && order.style == Style::PostOnly {
                     return Err(Refusal::WouldTake);
@@ -172,8 +179,15 @@ impl Book {
                     foresee(&self.queues, &self.index, chunk);
                 }
             }
-            if taker.avoids(self.queues.owner(handle)) {
-                let own = Own { queues: &mut self.queues, index: &mut self.index, level, handle };
+            let tag = self.queues.tag(handle);
+            if tag.is_iceberg() || taker.avoids(tag) {
+                let (queues, index, icebergs) = (&mut self.queues, &mut self.index, &mut self.icebergs);
+                let resting = Resting { queues, index, icebergs, number, level, handle };
+                if !taker.avoids(tag) {
+                    left = resting.trade(taker.id, left, events);
+                    continue;
+                }
+                let own = Own(resting);
                 (left, is_stopped) = own.prevent(taker, left, events);
                 if is_stopped {
                     break;
@@ -222,7 +236,7 @@ impl Book {
         }
         let number = self.level_of(handle);
         let (side, previous_price) = (self.levels[number].side, self.levels[number].price);
-        let previous_open = self.queues.entry(handle).open;
+        let previous_open = self.queues.entry(handle).open + self.hidden(handle);
         if price == previous_price && open <= previous_open {
             self.shrink(number, handle, open);
             events.push(Event::Reduced { order: id, open: Lots(open) });
@@ -235,6 +249,10 @@ impl Book {
         if !takes && !self.fits(side, price, open, (previous_price, previous_open)) {
             return Err(Refusal::LevelOverflow);
         }
+        let display = self.display(handle);
+        if display > 0 {
+            self.check_parts(id, display, open)?;
+        }
         let owner = self.queues.owner(handle);
         self.detach(number, handle);
         events.push(Event::Lifted { order: id, price: Ticks(price), open: Lots(open) });
@@ -244,17 +262,22 @@ impl Book {
         }
         let Taken { left, is_stopped } = taken;
         let rests = if is_stopped { 0 } else { left };
-        self.settle((hash, handle), (side, price), Entry { id, open: rests }, owner);
+        self.settle((hash, handle), (side, price), Entry { id, open: rests }, (owner, display));
         if is_stopped {
             events.push(Event::Removed { order: id, open: Lots(left), why: Removal::SelfTrade });
         } else if left > 0 {
-            events.push(Event::Rested { order: id, side, price: Ticks(price), open: Lots(left), owner });
+            let (price, open, display) = (Ticks(price), Lots(left), Lots(display));
+            events.push(Event::Rested { order: id, side, price, open, display, owner });
         }
         Ok(())
     }
 
     /// Gives an order a smaller open quantity, above zero, in its place.
     pub(super) fn shrink(&mut self, number: u32, handle: Handle, open: u64) {
+        if self.queues.tag(handle).is_iceberg() {
+            let level = &mut self.levels[number];
+            return iceberg::shrink(&mut self.queues, &mut self.icebergs, level, (handle, open));
+        }
         let entry = self.queues.entry_mut(handle);
         self.levels[number].total -= entry.open - open;
         entry.open = open;
@@ -275,11 +298,16 @@ impl Book {
         (hash, old): (Hash, Handle),
         (side, price): (Side, u64),
         entry: Entry,
-        owner: Owner,
+        (owner, display): (Owner, u64),
     ) {
         let attached = if entry.open == 0 { None } else { self.attach(side, price, entry, owner).ok() };
         match attached {
-            Some(handle) => self.index.replace(hash, old, handle),
+            Some(handle) => {
+                self.index.replace(hash, old, handle);
+                if display > 0 {
+                    self.hide(handle, display);
+                }
+            }
             None => self.index.remove(hash, old),
         }
     }
@@ -287,7 +315,7 @@ impl Book {
     fn cancel(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<(), Refusal> {
         let hash = Hash::of(id);
         let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
-        let open = Lots(self.queues.entry(handle).open);
+        let open = Lots(self.queues.entry(handle).open + self.hidden(handle));
         self.take_out(hash, handle);
         events.push(Event::Removed { order: id, open, why: Removal::Cancelled });
         Ok(())

@@ -2,7 +2,8 @@
 //! is in the book then. Each row is decided under a lease and followed by a second state, which must agree.
 //!
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
-//! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `prot`,
+//! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `show` (an
+//! iceberg, of which a book lists what it shows and, in brackets, all that is open), `prot`,
 //! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
 //! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
@@ -305,6 +306,113 @@ const ROWS: &[Row] = &[
         "amend a1 total=5; amend a1 total=6",
         "refused BELOW_FILLED; Reduced a1 1",
         "S a1 1@100",
+    ),
+    // Icebergs.
+    (
+        "iceberg queue",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 5@100",
+        "3@100 a1/c1; Replenished a1 3; 2@100 b1/c1",
+        "S b1 2@100, a1 3(6)@100",
+    ),
+    (
+        "iceberg sweep",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 15@100",
+        "3@100 a1/c1; Replenished a1 3; 4@100 b1/c1; 3@100 a1/c1; Replenished a1 3; 3@100 a1/c1; Rested c1 2@100",
+        "B c1 2@100",
+    ),
+    (
+        "two icebergs",
+        "",
+        "a1 S 5@100 show=2; b1 S 4@100 show=2",
+        "c1 B 7@100",
+        "2@100 a1/c1; Replenished a1 2; 2@100 b1/c1; Replenished b1 2; 2@100 a1/c1; Replenished a1 1; 1@100 b1/c1",
+        "S b1 1@100, a1 1@100",
+    ),
+    (
+        "iceberg takes, then rests",
+        "",
+        "b1 S 4@100",
+        "a1 B 10@100 show=3",
+        "4@100 b1/a1; Rested a1 6@100 shows 3",
+        "B a1 3(6)@100",
+    ),
+    (
+        "FOK counts hidden",
+        "",
+        "a1 S 9@100 show=3",
+        "c1 B 9@100 FOK",
+        "3@100 a1/c1; Replenished a1 3; 3@100 a1/c1; Replenished a1 3; 3@100 a1/c1",
+        "",
+    ),
+    (
+        "FOK short of what is hidden",
+        "",
+        "a1 S 9@100 show=3",
+        "c1 B 10@100 FOK; c2 B 10@100 min=9",
+        "c1 REJECTED NOT_FILLABLE; 3@100 a1/c2; Replenished a1 3; 3@100 a1/c2; Replenished a1 3; 3@100 a1/c2; \
+         Rested c2 1@100",
+        "B c2 1@100",
+    ),
+    (
+        "FOK meets its own order before what is hidden",
+        "",
+        "a1 S 9@100 show=3; b1 S 1@100",
+        "b2 B 4@100 FOK; b3 B 3@100 FOK; b4 B 6@100 FOK CANCEL_MAKER",
+        "b2 REJECTED NOT_FILLABLE; 3@100 a1/b3; Replenished a1 3; Removed b1 1 SELF_TRADE; 3@100 a1/b4; \
+         Replenished a1 3; 3@100 a1/b4",
+        "",
+    ),
+    (
+        "iceberg amended down",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "amend a1 open=2; c1 B 3@100",
+        "Reduced a1 2; 2@100 a1/c1; 1@100 b1/c1",
+        "S b1 3@100",
+    ),
+    (
+        "iceberg amended down by what is hidden",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 1@100; amend a1 open=4; amend a1 total=3",
+        "1@100 a1/c1; Reduced a1 4; Reduced a1 2",
+        "S a1 2@100, b1 4@100",
+    ),
+    (
+        "iceberg amended up shows a whole part at the back",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 1@100; amend a1 open=9; amend a1 open=301",
+        "1@100 a1/c1; Lifted a1 9@100; Rested a1 9@100 shows 3; refused ABOVE_MAXIMUM",
+        "S b1 4@100, a1 3(9)@100",
+    ),
+    (
+        "decrement takes what is hidden first",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "a2 B 4@100 DECREMENT; a3 B 4@100 DECREMENT",
+        "Prevented 4 a1/a2 left 5/0; Prevented 4 a1/a3 left 1/0",
+        "S a1 1@100, b1 4@100",
+    ),
+    (
+        "cancel maker takes all of an iceberg",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "a2 B 4@100 CANCEL_MAKER",
+        "Removed a1 9 SELF_TRADE; 4@100 b1/a2",
+        "",
+    ),
+    (
+        "iceberg that is cancelled or expires",
+        "",
+        "a1 S 9@100 show=3 exp=T10; a2 S 9@100 show=3",
+        "cancel a2; time T10",
+        "Removed a2 9 REQUESTED; Removed a1 9 EXPIRE_TIME",
+        "",
     ),
     // Amends.
     (

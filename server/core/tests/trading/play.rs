@@ -108,6 +108,8 @@ impl Table {
         self.follower.apply(&batch, |_| intent.as_ref()).unwrap();
         assert_eq!(self.follower.digest(), self.holder.digest());
         let books = [&self.holder, &self.follower].map(|state| state.machine.market().unwrap().book());
+        let parts = self.holder.surviving_parts(&[NODE]);
+        assert_eq!(parts.as_ref(), Some(&self.follower.to_parts()), "what the next generation begins with");
         for book in books {
             assert_eq!(book.audit(), Ok(()));
             assert_eq!(book.digest(), books[0].digest());
@@ -148,9 +150,11 @@ impl Table {
                 it.maker_open.0,
                 it.taker_open.0
             ),
-            Event::Rested { order, price, open, .. } => {
-                format!("Rested {} {}@{}", self.name(order), open.0, price.0)
+            Event::Rested { order, price, open, shown, .. } => {
+                let shows = if shown == open { String::new() } else { format!(" shows {}", shown.0) };
+                format!("Rested {} {}@{}{shows}", self.name(order), open.0, price.0)
             }
+            Event::Replenished { order, shown } => format!("Replenished {} {}", self.name(order), shown.0),
             Event::Reduced { order, open } => format!("Reduced {} {}", self.name(order), open.0),
             Event::Lifted { order, price, open, .. } => {
                 format!("Lifted {} {}@{}", self.name(order), open.0, price.0)
@@ -169,7 +173,10 @@ impl Table {
     fn book(&self) -> String {
         let book = self.follower.machine.market().unwrap().book();
         let side = |side, word: &str| {
-            let order = |it: Resting| format!("{} {}@{}", self.name(it.id), it.open.0, it.price.0);
+            let order = |it: Resting| {
+                let whole = if it.hidden.is_zero() { String::new() } else { format!("({})", it.whole().0) };
+                format!("{} {}{whole}@{}", self.name(it.id), it.open.0, it.price.0)
+            };
             let orders: Vec<String> = book.orders(side).map(order).collect();
             (!orders.is_empty()).then(|| format!("{word} {}", orders.join(", ")))
         };
@@ -207,6 +214,7 @@ fn place(words: &[&str]) -> Place {
             ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),
+            ("show", lots) => terms.display = Lots(number(lots)),
             ("min", lots) => terms.minimum = Lots(number(lots)),
             ("prot", price) => terms.protection = Some(Ticks(number(price))),
             ("exp", at) => {

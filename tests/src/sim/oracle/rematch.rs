@@ -75,7 +75,7 @@ impl Rematch {
     #[must_use]
     pub fn new(voters: &[NodeId], caps: Caps) -> Self {
         Self {
-            book: NaiveBook::with_max_orders(caps.open_orders),
+            book: NaiveBook::with_max_orders(caps.open_orders).with_max_parts(caps.hidden_parts),
             live: BTreeMap::new(),
             memory: Memory::new(caps),
             did: Vec::new(),
@@ -293,6 +293,7 @@ impl Rematch {
         };
         let order = NewOrder {
             minimum: terms.minimum,
+            display: terms.display,
             ..NewOrder::new(id, place.side, limit, place.quantity, style)
                 .of(self.owner(&request.account), prevention(place.self_trade))
         };
@@ -324,7 +325,7 @@ impl Rematch {
             return false;
         };
         let open = match amend.size {
-            None => resting.open,
+            None => resting.whole(),
             Some(NewSize::Open(open)) => open,
             Some(NewSize::Total(total)) if total.0 <= live.filled + live.prevented => return false,
             Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),

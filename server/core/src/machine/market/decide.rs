@@ -100,7 +100,8 @@ impl Market {
         let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
         let price = if slides { self.slid(side, price)? } else { price };
-        if used.0.saturating_add(open.0) > self.rules.max_lots.0 {
+        let parts_fit = order.terms.as_ref().is_none_or(|terms| terms.can_show(open));
+        if used.0.saturating_add(open.0) > self.rules.max_lots.0 || !parts_fit {
             return Err(Reason::AboveMaximum);
         }
         let command = Command::Amend { id, price, open, post_only, prevention };
@@ -148,9 +149,11 @@ impl Market {
         events.extend(self.said.iter().map(|said| match *said {
             book::Event::Traded(trade) => Event::Traded(trade),
             book::Event::Prevented(prevented) => Event::Prevented(prevented),
-            book::Event::Rested { order, side, price, open, owner: _ } => {
-                Event::Rested { order, side, price, open }
+            book::Event::Rested { order, side, price, open, display, owner: _ } => {
+                let shown = if display.is_zero() { open } else { open.min(display) };
+                Event::Rested { order, side, price, open, shown }
             }
+            book::Event::Replenished { order, shown } => Event::Replenished { order, shown },
             book::Event::Reduced { order, open } => Event::Reduced { order, open },
             book::Event::Lifted { order, price, open } => {
                 let quantity = Lots(used.0.saturating_add(open.0));

@@ -43,6 +43,7 @@ impl Market {
         let worst = limit.or_else(|| self.protection(side, terms.protection));
         let order = NewOrder {
             minimum: terms.minimum,
+            display: terms.display,
             ..NewOrder::new(id, side, worst, quantity, style)
                 .of(self.owner(account), self.prevention(place.self_trade))
         };

@@ -41,6 +41,8 @@ pub struct Market {
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
+    /// An iceberg of which all that it showed has traded: the next event is what it shows then.
+    used_up: Option<OrderId>,
     /// Room for what the book says.
     said: Vec<book::Event>,
 }
@@ -62,20 +64,23 @@ impl Market {
         Self {
             name,
             rules,
-            book: Book::new().with_max_orders(Caps::default().open_orders),
+            book: Book::new()
+                .with_max_orders(Caps::default().open_orders)
+                .with_max_hidden_parts(Caps::default().hidden_parts),
             orders: Orders::default(),
             owners: Owners::default(),
             by_command: HashMap::default(),
             by_expiry: BTreeSet::new(),
             last_price: None,
             hand: None,
+            used_up: None,
             said: Vec::new(),
         }
     }
 
-    /// How many orders may rest in it; set before any does.
-    pub(super) fn set_most_orders(&mut self, most: usize) {
-        self.book = Book::new().with_max_orders(most);
+    /// How many orders may rest in it, and hide how many parts; set before any does.
+    pub(super) fn set_most_orders(&mut self, most: usize, parts: u64) {
+        self.book = Book::new().with_max_orders(most).with_max_hidden_parts(parts);
     }
 
     /// The market's name.

@@ -7,7 +7,7 @@ use crate::book::Event;
 use crate::machine::intent::{Account, Origin};
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
-use crate::types::{OrderId, Side};
+use crate::types::{Lots, OrderId, Side};
 
 /// How many orders are looked up in a row before they are written: the memory is waited for once.
 const ROW: usize = 64;
@@ -44,7 +44,14 @@ impl Market {
     fn restore(&mut self, order: Order) -> Option<()> {
         let owner = self.owners.of(&order.account);
         let (id, side, open) = (order.id, order.side, order.open);
-        self.book.replay(&Event::Rested { order: id, side, price: order.limit?, open, owner }).ok()?;
+        let display = order.terms.as_deref().map_or(Lots::ZERO, |terms| terms.display);
+        let price = order.limit?;
+        self.book.replay(&Event::Rested { order: id, side, price, open, display, owner }).ok()?;
+        if display.is_zero() {
+            order.terms.as_deref().is_none_or(|terms| terms.shown.is_zero()).then_some(())?;
+        } else {
+            self.book.show(id, order.shown()).ok()?;
+        }
         self.orders.push(order);
         Some(())
     }
