@@ -161,11 +161,11 @@ impl NaiveBook {
             events.push(Event::Reduced { order: id, open: Lots(open) });
             return Ok(());
         }
-        if post_only && self.would_take(side, Some(price)) {
-            return Err(Refusal::WouldTake);
-        }
         if !self.has_room_for(Some(id), before.display, open) {
             return Err(Refusal::BookFull);
+        }
+        if post_only && self.would_take(side, Some(price)) {
+            return Err(Refusal::WouldTake);
         }
         let mut after = self.clone();
         after.take_out(id);
@@ -286,9 +286,9 @@ impl NaiveBook {
     /// Whether icebergs would not hide too many parts with one that has so much open, in place of one that rests.
     fn has_room_for(&self, instead_of: Option<OrderId>, display: u64, open: u64) -> bool {
         let resting = self.buys.iter().chain(&self.sells).filter(|order| Some(order.id) != instead_of);
-        let parts = resting.map(|order| parts(order.display, order.open - order.shown)).sum::<u64>();
+        let parts = resting.map(|order| parts(order.display, order.open - order.shown)).sum::<u128>();
         let hidden = open - shown_of(display, open);
-        display == 0 || parts.saturating_add(self::parts(display, hidden)) <= self.max_parts
+        display == 0 || parts + self::parts(display, hidden) <= self.max_parts.into()
     }
 
     fn take_out(&mut self, id: OrderId) -> Option<Order> {
@@ -346,8 +346,8 @@ fn shown_of(display: u64, open: u64) -> u64 {
 }
 
 /// In how many parts so much is shown.
-fn parts(display: u64, hidden: u64) -> u64 {
-    if display == 0 { 0 } else { hidden.div_ceil(display) }
+fn parts(display: u64, hidden: u64) -> u128 {
+    if display == 0 { 0 } else { hidden.div_ceil(display).into() }
 }
 
 fn reaches(taker: Side, limit: Option<Ticks>, maker_price: Ticks) -> bool {

@@ -133,6 +133,7 @@ pub fn detail(order: &Order) -> String {
         ("updated", &words::time(order.update_time.as_ref())),
         ("position", &order.position.to_string()),
         ("request id", &order.request_id),
+        ("client id", &order.client_order_id),
         ("command", &if number == 0 { String::new() } else { number.to_string() }),
     ])
 }

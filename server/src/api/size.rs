@@ -70,6 +70,7 @@ mod tests {
             slide: true,
             display_quantity: decimal.clone(),
             shown_quantity: decimal,
+            client_order_id: "x".repeat(36),
         }
     }
 

@@ -43,7 +43,14 @@ async fn busy(served: &mut Served, rounds: u64, seed: &str) -> Shown {
                     _ => (None, price),
                 };
                 let market = MARKET.to_owned();
-                let amend = v1::AmendOrderRequest { request_id: id, market, order_id, price, size };
+                let amend = v1::AmendOrderRequest {
+                    request_id: id,
+                    market,
+                    order_id,
+                    price,
+                    size,
+                    ..Default::default()
+                };
                 served.trading.amend_order(amend).await.ok().and_then(|done| done.into_inner().order)
             }
             4 if !placed.is_empty() => {

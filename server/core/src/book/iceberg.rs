@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use rustc_hash::FxBuildHasher;
 
 use super::index::{Hash, OrderIndex};
+use super::instead::Without;
 use super::queue::{Entry, Handle, Level, Queues, Tag};
 use super::replay::Misfit;
 use super::{Book, Event, Refusal, Trade};
@@ -19,8 +20,8 @@ use crate::types::{Lots, OrderId, Ticks};
 #[derive(Clone)]
 pub(super) struct Icebergs {
     by_id: HashMap<OrderId, Iceberg, FxBuildHasher>,
-    /// How many parts all of them hide.
-    parts: u64,
+    /// How many parts all of them hide: of whatever is recorded, more than 64 bits.
+    parts: u128,
     pub(super) most_parts: u64,
 }
 
@@ -32,8 +33,8 @@ pub(super) struct Iceberg {
 }
 
 impl Iceberg {
-    fn parts(self) -> u64 {
-        self.hidden.div_ceil(self.display.max(1))
+    fn parts(self) -> u128 {
+        self.hidden.div_ceil(self.display.max(1)).into()
     }
 }
 
@@ -70,7 +71,7 @@ impl Icebergs {
     fn has_room(&self, id: OrderId, display: u64, open: u64) -> bool {
         let hidden = open.saturating_sub(display);
         let parts = Iceberg { display, hidden }.parts();
-        (self.parts - self.get(id).parts()).saturating_add(parts) <= self.most_parts
+        self.parts - self.get(id).parts() + parts <= self.most_parts.into()
     }
 }
 
@@ -215,7 +216,7 @@ impl Played {
 
 impl Book {
     /// The orders of a level as a taker would meet them.
-    pub(super) fn played(&self, level: &Level) -> Played {
+    pub(super) fn played(&self, level: &Level, gone: Without) -> Played {
         let part = |(handle, entry): (Handle, &Entry)| {
             let tag = self.queues.tag(handle);
             let Iceberg { display, hidden } = if tag.is_iceberg() {
@@ -225,7 +226,8 @@ impl Book {
             };
             Part { tag, shown: entry.open, hidden, display }
         };
-        Played { queue: self.queues.iter(level).map(part).collect() }
+        let orders = self.queues.iter(level).filter(|(handle, _)| Some(*handle) != gone);
+        Played { queue: orders.map(part).collect() }
     }
 
     /// What an order has open and does not show.
@@ -321,7 +323,7 @@ impl Book {
     /// How many parts are hidden in the book.
     #[must_use]
     pub fn hidden_parts(&self) -> u64 {
-        self.icebergs.parts
+        u64::try_from(self.icebergs.parts).unwrap_or(u64::MAX)
     }
 
     /// How many icebergs rest in a level.

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use super::iceberg::{self, Resting};
 use super::index::{Hash, OrderIndex};
+use super::instead::Without;
 use super::prevention::{Own, Taker};
 use super::queue::{Entry, Handle, Queues};
 use super::slab::NIL;
@@ -64,7 +65,7 @@ impl Book {
         }
         let limit = limit_or_any(order);
         let takes = self.would_take(side, limit);
-        self.check_style(order, limit, takes)?;
+        self.check_style(order, limit, takes, None)?;
 
         let mut open = quantity;
         if takes {
@@ -96,19 +97,26 @@ impl Book {
         Ok(())
     }
 
-    /// What style and minimum alone refuse.
+    /// What style and minimum alone refuse, as if `gone` were.
     #[inline]
-    fn check_style(&self, order: &NewOrder, limit: u64, takes: bool) -> Result<(), Refusal> {
+    pub(super) fn check_style(
+        &self,
+        order: &NewOrder,
+        limit: u64,
+        takes: bool,
+        gone: Without,
+    ) -> Result<(), Refusal> {
         match order.style {
             Style::Rest | Style::PostOnly => {
                 if order.limit.is_none() {
                     return Err(Refusal::NoLimit);
                 }
-                if self.is_full() {
+                if self.is_full() && gone.is_none() {
                     return Err(Refusal::BookFull);
                 }
                 if !order.display.is_zero() {
-                    self.check_parts(order.id, order.display.0, order.quantity.0)?;
+                    let instead_of = gone.map_or(order.id, |gone| self.queues.entry(gone).id);
+                    self.check_parts(instead_of, order.display.0, order.quantity.0)?;
                 }
                 if takes && order.style == Style::PostOnly {
                     return Err(Refusal::WouldTake);
@@ -117,21 +125,21 @@ impl Book {
             Style::AllOrNothing | Style::Cancel => {}
         }
         if order.style == Style::AllOrNothing || !order.minimum.is_zero() {
-            return self.check_fill(order, limit);
+            return self.check_fill(order, limit, gone);
         }
         Ok(())
     }
 
     /// Refuses an order that would not trade as much at once as it must.
     #[cold]
-    fn check_fill(&self, order: &NewOrder, limit: u64) -> Result<(), Refusal> {
+    fn check_fill(&self, order: &NewOrder, limit: u64, gone: Without) -> Result<(), Refusal> {
         let whole = order.style == Style::AllOrNothing;
         let needed = if whole { order.quantity.0 } else { order.minimum.0 };
-        if self.can_fill(order, limit, needed) { Ok(()) } else { Err(Refusal::NotFillable) }
+        if self.can_fill(order, limit, needed, gone) { Ok(()) } else { Err(Refusal::NotFillable) }
     }
 
     /// Whether an order would trade this much with others within the limit.
-    fn can_fill(&self, order: &NewOrder, limit: u64, needed: u64) -> bool {
+    fn can_fill(&self, order: &NewOrder, limit: u64, needed: u64, gone: Without) -> bool {
         let taker = Taker::new(order.id, order.side, order.owner, order.prevention);
         if needed > order.quantity.0 {
             return false;
@@ -142,10 +150,11 @@ impl Book {
             if !reaches(taker.side, limit, level.price) {
                 break;
             }
-            found = found.saturating_add(level.total);
+            found = found.saturating_add(self.total_without(number, gone));
             if found >= needed {
                 // All orders count so far, the owner's too.
-                return !taker.avoids_anyone() || self.play_through(taker, limit, order.quantity.0, needed);
+                let amounts = (order.quantity.0, needed);
+                return !taker.avoids_anyone() || self.play_through(taker, limit, amounts, gone);
             }
         }
         false
@@ -242,16 +251,16 @@ impl Book {
             events.push(Event::Reduced { order: id, open: Lots(open) });
             return Ok(());
         }
+        let display = self.display(handle);
+        if display > 0 {
+            self.check_parts(id, display, open)?;
+        }
         let takes = self.would_take(side, price);
         if takes && post_only {
             return Err(Refusal::WouldTake);
         }
         if !takes && !self.fits(side, price, open, (previous_price, previous_open)) {
             return Err(Refusal::LevelOverflow);
-        }
-        let display = self.display(handle);
-        if display > 0 {
-            self.check_parts(id, display, open)?;
         }
         let owner = self.queues.owner(handle);
         self.detach(number, handle);
@@ -340,7 +349,7 @@ fn foresee(queues: &Queues, index: &OrderIndex, chunk: u32) {
 }
 
 #[inline]
-fn limit_or_any(order: &NewOrder) -> u64 {
+pub(super) fn limit_or_any(order: &NewOrder) -> u64 {
     match (order.limit, order.side) {
         (Some(limit), _) => limit.0,
         (None, Side::Buy) => u64::MAX,

@@ -18,11 +18,13 @@
 //! - `queue`: a level's orders, in time priority, in chunks that never move;
 //! - `tree`: the levels of a side by price;
 //! - `index`: from an order's id to its place in a chunk;
+//! - `instead`: a new order in place of one that rests;
 //! - `iceberg`: what orders hide that show only a part of themselves;
 //! - `slab`: where chunks, levels and tree nodes live.
 
 mod iceberg;
 mod index;
+mod instead;
 mod matching;
 mod prevention;
 mod queue;

@@ -1,6 +1,7 @@
 //! Orders of one owner do not trade with each other: what happens instead when one reaches another.
 
 use super::iceberg::Resting;
+use super::instead::Without;
 use super::queue::{Level, Tag};
 use super::{Book, Event, Owner, Prevented, Prevention, Removal, reaches};
 use crate::types::{Lots, OrderId, Side};
@@ -114,8 +115,14 @@ impl Progress {
 
 impl Book {
     /// Whether a taker of this quantity would trade as much as `needed` of it with others: played through with
-    /// prevention, order by order, changing nothing.
-    pub(super) fn play_through(&self, taker: Taker, limit: u64, quantity: u64, needed: u64) -> bool {
+    /// prevention, order by order, changing nothing, as if `gone` were.
+    pub(super) fn play_through(
+        &self,
+        taker: Taker,
+        limit: u64,
+        (quantity, needed): (u64, u64),
+        gone: Without,
+    ) -> bool {
         let mut progress = Progress { left: quantity, missing: needed };
         for number in self.walk(taker.side.opposite()) {
             let level = &self.levels[number];
@@ -123,9 +130,9 @@ impl Book {
                 return false;
             }
             let goes_on = if level.hidden > 0 {
-                self.play_icebergs(taker, level, &mut progress)
+                self.play_icebergs(taker, level, &mut progress, gone)
             } else {
-                self.play_level(taker, level, &mut progress)
+                self.play_level(taker, level, &mut progress, gone)
             };
             if goes_on.is_none() || progress.is_over() {
                 return progress.missing == 0;
@@ -135,8 +142,8 @@ impl Book {
     }
 
     /// Plays a taker through a level where all is shown; `None` if it stops.
-    fn play_level(&self, taker: Taker, level: &Level, progress: &mut Progress) -> Option<()> {
-        for (handle, entry) in self.queues.iter(level) {
+    fn play_level(&self, taker: Taker, level: &Level, progress: &mut Progress, gone: Without) -> Option<()> {
+        for (handle, entry) in self.queues.iter(level).filter(|(handle, _)| Some(*handle) != gone) {
             let avoids = taker.avoids(self.queues.tag(handle));
             progress.meet(avoids, taker.prevention, (entry.open, entry.open))?;
             if progress.is_over() {
@@ -147,8 +154,14 @@ impl Book {
     }
 
     /// The same where parts are hidden, which come to the back one after the other.
-    fn play_icebergs(&self, taker: Taker, level: &Level, progress: &mut Progress) -> Option<()> {
-        let mut queue = self.played(level);
+    fn play_icebergs(
+        &self,
+        taker: Taker,
+        level: &Level,
+        progress: &mut Progress,
+        gone: Without,
+    ) -> Option<()> {
+        let mut queue = self.played(level, gone);
         while let Some(part) = queue.next() {
             let avoids = taker.avoids(part.tag);
             progress.meet(avoids, taker.prevention, (part.shown, part.shown + part.hidden))?;

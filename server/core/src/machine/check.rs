@@ -59,9 +59,12 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
     let names = |target: Target| match target {
         Target::Order(id) => id.node.0 > 0 && id.counter > 0,
         Target::Command(number) => in_session && number > 0,
+        Target::Client(_) => true,
     };
     let possible = match (&request.action, rules) {
-        (Action::Place(place), Some(rules)) => is_place(place, rules),
+        (Action::Place(place), Some(rules)) => {
+            is_place(place, rules) && place.replaces.as_deref().is_none_or(|target| names(*target))
+        }
         (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
         (Action::Cancel(target), Some(_)) => names(*target),
         (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
@@ -104,7 +107,7 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
 }
 
 fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
-    let Terms { market_to_limit, slide, protection, minimum, display, shown } = *terms;
+    let Terms { market_to_limit, slide, protection, minimum, display, client_id: _, shown } = *terms;
     let is_market = place.limit.is_none() && !market_to_limit;
     let at_once = !place.post_only && place.time_in_force != TimeInForce::Fok;
     (!market_to_limit || place.limit.is_none() && !place.post_only)

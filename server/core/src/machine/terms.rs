@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
-use crate::types::{Lots, Ticks};
+use crate::types::{ClientId, Lots, Ticks};
 
 /// What an order asks for beside side, price, quantity and time in force.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -19,6 +19,8 @@ pub struct Terms {
     pub minimum: Lots,
     /// How much it shows at a time while it rests; zero for all of it.
     pub display: Lots,
+    /// Its client's own name of it.
+    pub client_id: Option<ClientId>,
     /// What it shows now, if it is not to show all: not asked for, but what became of it.
     pub shown: Lots,
 }
@@ -44,6 +46,7 @@ impl Terms {
             minimum: self.minimum.0,
             display: self.display.0,
             shown: self.shown.0,
+            client_id: self.client_id.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 
@@ -60,6 +63,10 @@ impl Terms {
             minimum: Lots(record.minimum),
             display: Lots(record.display),
             shown: Lots(record.shown),
+            client_id: match record.client_id.as_str() {
+                "" => None,
+                id => Some(ClientId::new(id)?),
+            },
         };
         terms.shared().map(Some)
     }
@@ -77,8 +84,10 @@ impl Terms {
     }
 
     /// All of them as numbers.
-    pub(in crate::machine) fn numbers(&self) -> [u64; 5] {
+    pub(in crate::machine) fn numbers(&self) -> [u64; 10] {
         let flags = u64::from(self.market_to_limit) | u64::from(self.slide) << 1;
-        [flags, self.protection.map_or(0, |price| price.0), self.minimum.0, self.display.0, self.shown.0]
+        let protection = self.protection.map_or(0, |price| price.0);
+        let [a, b, c, d, e] = self.client_id.map_or([0; 5], |id| id.numbers());
+        [flags, protection, self.minimum.0, self.display.0, self.shown.0, a, b, c, d, e]
     }
 }

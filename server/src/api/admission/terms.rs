@@ -2,8 +2,8 @@
 
 use xbook_proto::v1::{self, OrderType, Reason};
 
-use super::Findings;
 use super::order::{conflict, price, quantity};
+use super::{Findings, client_order_id};
 use crate::api::error::Refusal;
 use crate::machine::{MAX_PARTS, Rules, Terms};
 use crate::types::{Lots, TimeInForce, rests};
@@ -43,6 +43,10 @@ pub(super) fn terms(
     if order.slide && !order.post_only {
         findings.refuse(conflict("slide", "true", "must not be set without post_only"));
     }
+    let client_id = match order.client_order_id.as_str() {
+        "" => Some(None),
+        id => findings.note(client_order_id(id)).map(Some),
+    };
     let display = display(order, (kind, time_in_force, whole), rules, findings);
     Some(Terms {
         market_to_limit: kind == OrderType::MarketToLimit,
@@ -50,6 +54,7 @@ pub(super) fn terms(
         protection: protection?,
         minimum: minimum?,
         display: display?,
+        client_id: client_id?,
         shown: Lots::ZERO,
     })
 }

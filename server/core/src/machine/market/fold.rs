@@ -56,6 +56,11 @@ impl Market {
                 order.expires = made_expiry(&order, *expires, journal.block.time)?;
                 self.take_in_hand(order, true, journal)
             }
+            // There was nothing to replace: no order came of it.
+            (
+                Event::Refused { reason: Reason::UnknownOrder | Reason::OtherAccount },
+                Action::Place(place),
+            ) if place.replaces.is_some() => Some(()),
             (Event::Refused { reason }, Action::Place(_)) => {
                 self.close_unseen((id, intent), *reason, journal)
             }
@@ -80,7 +85,13 @@ impl Market {
                 self.rest((*order, *side, *price, *open), *shown, journal)
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
+            (Event::Removed { order, open, reason: Reason::Replaced }, Action::Place(place)) => {
+                // The order that takes its place comes next.
+                (place.replaces.is_some() && self.hand.is_none()).then_some(())?;
+                self.remove(*order, *open, Reason::Replaced, journal)
+            }
             (Event::Removed { order, open, reason }, _) => {
+                (*reason != Reason::Replaced).then_some(())?;
                 (closes_as(*reason) == OrderStatus::Cancelled).then_some(())?;
                 self.remove(*order, *open, *reason, journal)
             }
@@ -254,6 +265,9 @@ impl Market {
         if let Origin::Command { session, number } = &order.origin {
             self.by_command.insert((session.id, *number), order.id);
         }
+        if let Some(name) = order.client_id() {
+            self.by_client.insert((order.account.clone(), name), order.id);
+        }
         self.owners.insert(&order.account, order.id);
         self.orders.insert(order.id, order);
     }
@@ -266,6 +280,9 @@ impl Market {
         }
         if let Origin::Command { session, number } = &order.origin {
             self.by_command.remove(&(session.id, *number));
+        }
+        if let Some(name) = order.client_id() {
+            self.by_client.remove(&(order.account.clone(), name));
         }
         self.owners.remove(&order.account, id);
         Some(order)

@@ -22,11 +22,13 @@ pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 use orders::Orders;
 use owners::Owners;
 
+use rustc_hash::FxBuildHasher;
+
 use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
 use crate::book::{self, Book, Owner};
 use crate::machine::Caps;
-use crate::types::{Micros, OrderId, Position, Ticks};
+use crate::types::{ClientId, Micros, OrderId, Position, Ticks};
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Market {
     orders: Orders,
     owners: Owners,
     by_command: HashMap<(SessionId, u64), OrderId, BuildNearHasher>,
+    /// The orders that their clients named.
+    by_client: HashMap<(Account, ClientId), OrderId, FxBuildHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
@@ -70,6 +74,7 @@ impl Market {
             orders: Orders::default(),
             owners: Owners::default(),
             by_command: HashMap::default(),
+            by_client: HashMap::default(),
             by_expiry: BTreeSet::new(),
             last_price: None,
             hand: None,
@@ -111,6 +116,12 @@ impl Market {
     #[must_use]
     pub fn order_of_command(&self, session: SessionId, number: u64) -> Option<&Order> {
         self.orders.get(self.by_command.get(&(session, number))?)
+    }
+
+    /// The resting order of an account that has this name of its client's.
+    #[must_use]
+    pub fn order_of_client(&self, account: &Account, name: ClientId) -> Option<&Order> {
+        self.orders.get(self.by_client.get(&(account.clone(), name))?)
     }
 
     /// An account's resting orders after an id, by id.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::machine::{Account, Intent, Origin, Place, Terms};
-use crate::types::{Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
+use crate::types::{
+    ClientId, Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, rests,
+};
 
 pub use crate::types::OrderStatus;
 
@@ -90,6 +92,12 @@ impl Order {
     #[must_use]
     pub fn is_live(&self) -> bool {
         matches!(self.status, OrderStatus::Pending | OrderStatus::Open | OrderStatus::PartiallyFilled)
+    }
+
+    /// Its client's own name of it.
+    #[must_use]
+    pub fn client_id(&self) -> Option<ClientId> {
+        self.terms.as_deref()?.client_id
     }
 
     /// What it shows, if it rests.

@@ -57,15 +57,20 @@ impl Market {
     }
 
     /// All parts are read: the orders are filed under everything by which they are found. `None` if two have
-    /// one id, or are of one command.
+    /// one id or one name, or are of one command.
     pub(in crate::machine) fn file_orders(&mut self) -> Option<()> {
         self.orders.file().then_some(())?;
         let mut by_account: BTreeMap<&Account, Vec<OrderId>> = BTreeMap::new();
         let mut by_command = Vec::new();
+        let mut named = 0;
         for order in self.orders.iter() {
             by_account.entry(&order.account).or_default().push(order.id);
             if let Origin::Command { session, number } = &order.origin {
                 by_command.push(((session.id, *number), order.id));
+            }
+            if let Some(name) = order.client_id() {
+                self.by_client.insert((order.account.clone(), name), order.id);
+                named += 1;
             }
         }
         self.owners.fill(by_account);
@@ -75,6 +80,6 @@ impl Market {
         by_command.sort_unstable_by_key(|((session, number), _)| (session.0, *number));
         let count = by_command.len();
         self.by_command = by_command.into_iter().collect();
-        (self.by_command.len() == count).then_some(())
+        (self.by_command.len() == count && self.by_client.len() == named).then_some(())
     }
 }

@@ -115,9 +115,11 @@ pub enum Event {
 pub fn closes_as(reason: Reason) -> OrderStatus {
     match reason {
         Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
-        Reason::Requested | Reason::NoLiquidity | Reason::Protection | Reason::SelfTrade => {
-            OrderStatus::Cancelled
-        }
+        Reason::Requested
+        | Reason::Replaced
+        | Reason::NoLiquidity
+        | Reason::Protection
+        | Reason::SelfTrade => OrderStatus::Cancelled,
         _ => OrderStatus::Rejected,
     }
 }
