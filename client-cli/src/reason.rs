@@ -42,6 +42,8 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::TooManyVoters => "there are as many voters as there may be",
         Reason::SessionForgotten => "the market has forgotten the session",
         Reason::CommandReused => "the command's number was used before, for another command",
+        Reason::ClientIdInUse => "another order that is not closed has this client id",
+        Reason::Replaced => "another order came in its place",
         Reason::BelowFilled => "the new total quantity is not above what is already filled",
         Reason::FormatUnready => "not all voters can read the format, or the document has a newer one",
         Reason::WouldTake => "it is post-only and would have traded at once",
@@ -84,6 +86,9 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::MarketExists => "`xcli market show NAME` shows its rules",
         Reason::UnknownNode => "`xcli nodes` lists the nodes with their ids",
         Reason::UnknownOrder => "`xcli orders MARKET --all` lists your orders with their ids",
+        Reason::ClientIdInUse => {
+            "`xcli orders MARKET` lists the orders that are not closed; `xcli order MARKET --client-id ID` shows the one that has it"
+        }
         Reason::BelowFilled => {
             "`xcli order MARKET ORDER` shows what is filled; --open sets what is still open, and `xcli cancel MARKET ORDER` ends it"
         }

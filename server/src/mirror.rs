@@ -30,6 +30,8 @@ pub struct Place {
     pub price: Ticks,
     /// What is open and shown.
     pub open: Lots,
+    /// All that is open.
+    pub whole: Lots,
     /// Who has the lower one trades first within a level.
     pub rank: u64,
 }
@@ -66,18 +68,22 @@ fn number(side: Side) -> usize {
     }
 }
 
-/// What an order shows in the book, and its price; `None` if it does not rest.
-fn resting(order: &Order) -> Option<(Ticks, Lots)> {
+/// What an order has open and what it shows of that, if it rests. An iceberg of which all that it showed has
+/// traded does not, until it shows its next part.
+fn resting(order: &Order) -> Option<Resting> {
     let live = matches!(order.status, OrderStatus::Open | OrderStatus::PartiallyFilled);
-    order.limit.filter(|_| live && order.may_rest() && !order.open.is_zero()).map(|price| (price, order.open))
+    let (id, side, open) = (order.id, order.side, order.shown());
+    let hidden = Lots(order.open.0.saturating_sub(open.0));
+    let rests = live && order.may_rest() && !open.is_zero();
+    order.limit.filter(|_| rests).map(|price| Resting { id, side, price, open, hidden })
 }
 
 impl Mirror {
     /// A copy of orders that rest, those of a level in time priority.
     pub fn of(orders: impl Iterator<Item = Resting>) -> Self {
         let mut mirror = Self::default();
-        for Resting { id, side, price, open } in orders {
-            mirror.enter(id, side, price, open);
+        for order in orders {
+            mirror.enter(order);
         }
         mirror
     }
@@ -88,24 +94,25 @@ impl Mirror {
         let before = self.orders.get(&order.id).copied();
         let after = match (before, resting(order)) {
             (None, None) => return None,
-            (None, Some((price, open))) => Some(self.enter(order.id, order.side, price, open)),
+            (None, Some(resting)) => Some(self.enter(resting)),
             (Some(place), None) => {
                 self.leave(order.id, place);
                 None
             }
             // With another price or more to trade, an order goes to the back.
-            (Some(place), Some((price, open))) if place.price != price || open > place.open => {
+            (Some(place), Some(resting)) if place.price != resting.price || resting.whole() > place.whole => {
                 self.leave(order.id, place);
-                Some(self.enter(order.id, order.side, price, open))
+                Some(self.enter(resting))
             }
-            (Some(place), Some((_, open))) => Some(self.reduce(order.id, place, open)),
+            (Some(place), Some(resting)) => Some(self.reduce(place, resting)),
         };
         Some(Moved { id: order.id, before, after })
     }
 
-    fn enter(&mut self, id: OrderId, side: Side, price: Ticks, open: Lots) -> Place {
+    fn enter(&mut self, order: Resting) -> Place {
+        let Resting { id, side, price, open, .. } = order;
         self.last_rank += 1;
-        let place = Place { side, price, open, rank: self.last_rank };
+        let place = Place { side, price, open, whole: order.whole(), rank: self.last_rank };
         let level = self.sides[number(side)].entry(price).or_default();
         level.open += u128::from(open.0);
         level.orders.insert(place.rank, id);
@@ -125,11 +132,12 @@ impl Mirror {
         }
     }
 
-    fn reduce(&mut self, id: OrderId, place: Place, open: Lots) -> Place {
+    fn reduce(&mut self, place: Place, order: Resting) -> Place {
+        let Resting { id, open, .. } = order;
         if let Some(level) = self.sides[number(place.side)].get_mut(&place.price) {
             level.open = level.open.saturating_sub(place.open.0.into()) + u128::from(open.0);
         }
-        let place = Place { open, ..place };
+        let place = Place { open, whole: order.whole(), ..place };
         self.orders.insert(id, place);
         place
     }
@@ -189,22 +197,21 @@ impl Mirror {
     pub fn orders_behind(&self, id: OrderId) -> impl Iterator<Item = Resting> {
         let place = self.orders.get(&id).copied();
         let level = place.and_then(|place| self.sides[number(place.side)].get(&place.price).zip(Some(place)));
-        level.into_iter().flat_map(move |(level, Place { side, price, rank, .. })| {
+        level.into_iter().flat_map(move |(level, Place { rank, .. })| {
             let behind = level.orders.range((Bound::Excluded(rank), Bound::Unbounded));
-            behind.filter_map(move |(_, id)| {
-                let open = self.orders.get(id)?.open;
-                Some(Resting { id: *id, side, price, open })
-            })
+            behind.filter_map(move |(_, id)| self.resting(*id))
         })
     }
 
     /// The orders of a level in time priority.
     pub fn orders_at(&self, side: Side, price: Ticks) -> impl Iterator<Item = Resting> {
         let ids = self.sides[number(side)].get(&price).into_iter().flat_map(|level| level.orders.values());
-        ids.filter_map(move |id| {
-            let open = self.orders.get(id)?.open;
-            Some(Resting { id: *id, side, price, open })
-        })
+        ids.filter_map(move |id| self.resting(*id))
+    }
+
+    fn resting(&self, id: OrderId) -> Option<Resting> {
+        let Place { side, price, open, whole, .. } = self.get(id)?;
+        Some(Resting { id, side, price, open, hidden: Lots(whole.0.saturating_sub(open.0)) })
     }
 }
 

@@ -18,6 +18,8 @@ pub struct NaiveBook {
     /// Best price first, longest waiting first.
     sells: Vec<Order>,
     max_orders: usize,
+    /// How many parts icebergs may hide in all.
+    max_parts: u64,
 }
 
 /// A resting order.
@@ -26,7 +28,13 @@ struct Order {
     id: OrderId,
     side: Side,
     price: Ticks,
+    /// All that is open of it.
     open: u64,
+    /// What it shows of that: alone this trades, and when it is used up the next part is shown behind all others at
+    /// the price.
+    shown: u64,
+    /// How much it shows at a time; zero for all of it.
+    display: u64,
     owner: Owner,
 }
 
@@ -50,7 +58,7 @@ struct Taken {
 
 impl Default for NaiveBook {
     fn default() -> Self {
-        Self { buys: Vec::new(), sells: Vec::new(), max_orders: usize::MAX }
+        Self { buys: Vec::new(), sells: Vec::new(), max_orders: usize::MAX, max_parts: u64::MAX }
     }
 }
 
@@ -59,6 +67,12 @@ impl NaiveBook {
     #[must_use]
     pub fn with_max_orders(max_orders: usize) -> Self {
         Self { max_orders, ..Self::default() }
+    }
+
+    /// The same book, which refuses icebergs that would hide more parts.
+    #[must_use]
+    pub fn with_max_parts(self, max_parts: u64) -> Self {
+        Self { max_parts, ..self }
     }
 
     /// Applies a command, as [`xbook::book::Book::apply`] does.
@@ -81,8 +95,8 @@ impl NaiveBook {
     }
 
     fn place(&mut self, order: &NewOrder, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let NewOrder { id, side, limit, quantity: Lots(quantity), style, minimum, owner, prevention } =
-            *order;
+        let NewOrder { id, side, limit, quantity: Lots(quantity), style, .. } = *order;
+        let NewOrder { minimum, display: Lots(display), owner, prevention, .. } = *order;
         if self.find(id).is_some() {
             return Err(Refusal::DuplicateId);
         }
@@ -94,6 +108,9 @@ impl NaiveBook {
             return Err(Refusal::NoLimit);
         }
         if may_rest && self.buys.len() + self.sells.len() >= self.max_orders {
+            return Err(Refusal::BookFull);
+        }
+        if may_rest && !self.has_room_for(None, display, quantity) {
             return Err(Refusal::BookFull);
         }
         if style == Style::PostOnly && self.would_take(side, limit) {
@@ -113,7 +130,10 @@ impl NaiveBook {
                 done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
             }
             _ if open == 0 => {}
-            Some(price) if may_rest => after.join(Order { id, side, price, open, owner }, &mut done)?,
+            Some(price) if may_rest => {
+                let shown = shown_of(display, open);
+                after.join(Order { id, side, price, open, shown, display, owner }, &mut done)?;
+            }
             _ => done.push(Event::Removed { order: id, open: Lots(open), why: Removal::Left }),
         }
         *self = after;
@@ -133,11 +153,16 @@ impl NaiveBook {
         if open == 0 {
             return Err(Refusal::ZeroQuantity);
         }
-        let Order { side, owner, .. } = before;
+        let Order { side, owner, display, .. } = before;
         if price == before.price && open <= before.open {
-            self.side_mut(side).iter_mut().filter(|order| order.id == id).for_each(|order| order.open = open);
+            let same = self.side_mut(side).iter_mut().filter(|order| order.id == id);
+            // What is hidden goes first.
+            same.for_each(|order| (order.open, order.shown) = (open, order.shown.min(open)));
             events.push(Event::Reduced { order: id, open: Lots(open) });
             return Ok(());
+        }
+        if !self.has_room_for(Some(id), before.display, open) {
+            return Err(Refusal::BookFull);
         }
         if post_only && self.would_take(side, Some(price)) {
             return Err(Refusal::WouldTake);
@@ -150,7 +175,8 @@ impl NaiveBook {
         if taken.stopped {
             done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
         } else if open > 0 {
-            after.join(Order { id, side, price, open, owner }, &mut done)?;
+            let shown = shown_of(display, open);
+            after.join(Order { id, side, price, open, shown, display, owner }, &mut done)?;
         }
         *self = after;
         events.append(&mut done);
@@ -171,10 +197,11 @@ impl NaiveBook {
                 self.prevent(taker, &mut taken, events);
                 continue;
             }
-            let quantity = taken.left.min(maker.open);
+            let quantity = taken.left.min(maker.shown);
             taken.left -= quantity;
             taken.traded += quantity;
             maker.open -= quantity;
+            maker.shown -= quantity;
             events.push(Event::Traded(Trade {
                 maker: maker.id,
                 taker: taker.id,
@@ -183,7 +210,14 @@ impl NaiveBook {
                 maker_open: Lots(maker.open),
                 taker_open: Lots(taken.left),
             }));
+            let used_up = maker.shown == 0;
             makers.retain(|maker| maker.open > 0);
+            if used_up && makers.first().is_some_and(|maker| maker.shown == 0) {
+                let mut maker = makers.remove(0);
+                maker.shown = shown_of(maker.display, maker.open);
+                events.push(Event::Replenished { order: maker.id, shown: Lots(maker.shown) });
+                self.insert(maker);
+            }
         }
         taken
     }
@@ -208,6 +242,7 @@ impl NaiveBook {
                 let lost = taken.left.min(makers[0].open);
                 taken.left -= lost;
                 makers[0].open -= lost;
+                makers[0].shown = makers[0].shown.min(makers[0].open);
                 events.push(Event::Prevented(Prevented {
                     maker: makers[0].id,
                     taker: taker.id,
@@ -226,12 +261,19 @@ impl NaiveBook {
 
     /// Puts an order behind all orders at its price and at better ones.
     fn join(&mut self, order: Order, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let Order { id, side, price, open, owner } = order;
+        let Order { id, side, price, open, display, owner, .. } = order;
         let level = self.side(side).iter().filter(|other| other.price == price);
         if level.map(|other| u128::from(other.open)).sum::<u128>() + u128::from(open) > u128::from(u64::MAX) {
             return Err(Refusal::LevelOverflow);
         }
-        events.push(Event::Rested { order: id, side, price, open: Lots(open), owner });
+        let (open, display) = (Lots(open), Lots(display));
+        events.push(Event::Rested { order: id, side, price, open, display, owner });
+        self.insert(order);
+        Ok(())
+    }
+
+    fn insert(&mut self, order: Order) {
+        let Order { side, price, .. } = order;
         let ahead = |other: &Order| match side {
             Side::Buy => other.price >= price,
             Side::Sell => other.price <= price,
@@ -239,7 +281,14 @@ impl NaiveBook {
         let orders = self.side_mut(side);
         let place = orders.iter().position(|other| !ahead(other)).unwrap_or(orders.len());
         orders.insert(place, order);
-        Ok(())
+    }
+
+    /// Whether icebergs would not hide too many parts with one that has so much open, in place of one that rests.
+    fn has_room_for(&self, instead_of: Option<OrderId>, display: u64, open: u64) -> bool {
+        let resting = self.buys.iter().chain(&self.sells).filter(|order| Some(order.id) != instead_of);
+        let parts = resting.map(|order| parts(order.display, order.open - order.shown)).sum::<u128>();
+        let hidden = open - shown_of(display, open);
+        display == 0 || parts + self::parts(display, hidden) <= self.max_parts.into()
     }
 
     fn take_out(&mut self, id: OrderId) -> Option<Order> {
@@ -287,9 +336,18 @@ impl NaiveBook {
 
 impl Order {
     fn shown(&self) -> Resting {
-        let Self { id, side, price, open, .. } = *self;
-        Resting { id, side, price, open: Lots(open) }
+        let Self { id, side, price, open, shown, .. } = *self;
+        Resting { id, side, price, open: Lots(shown), hidden: Lots(open - shown) }
     }
+}
+
+fn shown_of(display: u64, open: u64) -> u64 {
+    if display == 0 { open } else { display.min(open) }
+}
+
+/// In how many parts so much is shown.
+fn parts(display: u64, hidden: u64) -> u128 {
+    if display == 0 { 0 } else { hidden.div_ceil(display).into() }
 }
 
 fn reaches(taker: Side, limit: Option<Ticks>, maker_price: Ticks) -> bool {

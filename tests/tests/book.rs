@@ -38,6 +38,16 @@ fn quantity() -> impl Strategy<Value = u64> {
     prop_oneof![30 => 1u64..20, 1 => Just(0), 1 => Just(u64::MAX), 1 => Just(u64::MAX / 2)]
 }
 
+/// How much of itself an order shows at a time; zero for all of it.
+fn display() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => Just(0), 1 => 1u64..8]
+}
+
+/// No order has more than a hundred parts: nobody would wait for the naive book.
+fn shown_in_100_parts(display: u64, quantity: u64) -> u64 {
+    if display == 0 { 0 } else { display.max(quantity / 100) }
+}
+
 /// Few nodes and counters, so that ids meet resting orders.
 fn id() -> impl Strategy<Value = OrderId> {
     (0u64..3, 1u64..60).prop_map(|(node, counter)| OrderId { node: NodeId(node), counter })
@@ -76,9 +86,12 @@ fn command(prices: Prices) -> impl Strategy<Value = Command> {
     let new = (id(), side(), limit, quantity(), style())
         .prop_map(|(id, side, limit, quantity, style)| NewOrder::new(id, side, limit, Lots(quantity), style));
     let minimum = prop_oneof![5 => Just(0), 1 => 1u64..30];
-    let place = (new, owner(), prevention(), minimum).prop_map(|(new, owner, prevention, minimum)| {
-        Command::Place(NewOrder { minimum: Lots(minimum), ..new.of(owner, prevention) })
-    });
+    let place = (new, owner(), prevention(), minimum, display()).prop_map(
+        |(new, owner, prevention, minimum, display)| {
+            let (minimum, display) = (Lots(minimum), Lots(shown_in_100_parts(display, new.quantity.0)));
+            Command::Place(NewOrder { minimum, display, ..new.of(owner, prevention) })
+        },
+    );
     let amend = (id(), price(prices), quantity(), any::<bool>(), prevention()).prop_map(
         |(id, price, open, post_only, prevention)| {
             let (price, open) = (Ticks(price), Lots(open));
@@ -110,6 +123,7 @@ fn assert_equal(book: &Book, naive: &NaiveBook) {
         assert_reads_from_within(book, side);
         for level in book.levels(side) {
             let orders: Vec<_> = book.orders_at(side, level.price).collect();
+            // What is hidden is in no level.
             let open = Lots(orders.iter().map(|order| order.open.0).sum());
             assert_eq!(level, LevelView { price: level.price, open, orders: orders.len() as u32 });
         }
@@ -141,9 +155,13 @@ fn assert_reads_from_within(book: &Book, side: Side) {
 fn event() -> impl Strategy<Value = Event> {
     let (side, price) = (side(), price(Prices::Packed).prop_map(Ticks));
     let lots = || quantity().prop_map(Lots);
-    (0u8..6, (id(), id()), side, price, (lots(), lots(), lots())).prop_map(
-        |(kind, (order, taker), side, price, (open, maker_open, taker_open))| match kind {
-            0 => Event::Rested { order, side, price, open, owner: Owner::NOBODY },
+    (0u8..7, (id(), id()), side, price, (lots(), lots(), lots()), display()).prop_map(
+        |(kind, (order, taker), side, price, (open, maker_open, taker_open), display)| match kind {
+            0 => {
+                let (display, owner) = (Lots(display), Owner::NOBODY);
+                Event::Rested { order, side, price, open, display, owner }
+            }
+            6 => Event::Replenished { order, shown: open },
             1 => Event::Reduced { order, open },
             2 => Event::Lifted { order, price, open },
             3 => Event::Removed { order, open, why: Removal::Cancelled },
@@ -159,9 +177,13 @@ proptest! {
     /// After each command: the same events or the same refusal, the same book, the same digest; and the
     /// events give the same book once more.
     #[test]
-    fn the_fast_book_is_the_naive_book(commands in commands(), max_orders in prop_oneof![3 => Just(usize::MAX), 1 => 0usize..20]) {
-        let mut book = Book::new().with_max_orders(max_orders);
-        let mut naive = NaiveBook::with_max_orders(max_orders);
+    fn the_fast_book_is_the_naive_book(
+        commands in commands(),
+        max_orders in prop_oneof![3 => Just(usize::MAX), 1 => 0usize..20],
+        max_parts in prop_oneof![3 => Just(u64::MAX), 1 => 0u64..30],
+    ) {
+        let mut book = Book::new().with_max_orders(max_orders).with_max_hidden_parts(max_parts);
+        let mut naive = NaiveBook::with_max_orders(max_orders).with_max_parts(max_parts);
         let mut replica = Book::new();
         for command in &commands {
             let (mut events, mut naive_events) = (Vec::new(), Vec::new());
@@ -171,6 +193,7 @@ proptest! {
             prop_assert_eq!(&events, &naive_events);
             prop_assert!(result.is_ok() || events.is_empty());
             assert_equal(&book, &naive);
+            prop_assert!(book.hidden_parts() <= max_parts);
             for event in &events {
                 prop_assert_eq!(replica.replay(event), Ok(()));
             }
@@ -209,7 +232,8 @@ fn a_book_grows_and_empties() {
         let place = Command::Place(NewOrder::new(id, side, Some(price), open, Style::PostOnly));
         events.clear();
         assert_eq!(book.apply(&place, &mut events), Ok(()));
-        assert_eq!(events, [Event::Rested { order: id, side, price, open, owner: Owner::NOBODY }]);
+        let (display, owner) = (Lots::ZERO, Owner::NOBODY);
+        assert_eq!(events, [Event::Rested { order: id, side, price, open, display, owner }]);
     }
     assert_eq!((book.len(), book.audit()), (30_000, Ok(())));
     for counter in (1..=30_000).step_by(2) {

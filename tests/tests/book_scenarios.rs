@@ -3,7 +3,7 @@
 //! A step is what the trader does, what the book answers, and the whole book afterwards. Orders are
 //! named by a letter. `buy a 100 @ 10 ioc`: a command. `fill a 50 @ 10`: the maker, how much, at which
 //! price. `buys a:100@10` lists the queue in the order in which it would trade. `of x`: the order's owner; what
-//! happens when it meets itself is `taker`, `maker`, `both` or `dec`.
+//! happens when it meets itself is `taker`, `maker`, `both` or `dec`. `show 3`: an iceberg, `a:3+6@10` shows 3 and hides 6.
 
 use xbook::book::{Book, Command, Event, NewOrder, Owner, Prevention, Refusal, Removal, Resting, Style};
 use xbook::types::{Lots, NodeId, OrderId, Side, Ticks};
@@ -96,6 +96,33 @@ fn an_amend_keeps_priority_only_for_less_at_the_same_price() {
         ("amend a 4 @ 10", "open 4, back", "b:5@10 a:4@10", ""),
         ("amend b 5 @ 11", "open 5, back", "b:5@11 a:4@10", ""),
         ("amend b 1 @ 10", "open 1, back", "a:4@10 b:1@10", ""),
+    ]);
+}
+
+#[test]
+fn an_iceberg_trades_part_by_part_and_each_part_comes_to_the_back() {
+    play(&[
+        ("sell a 9 @ 10 show 3", "open 9", "", "a:3+6@10"),
+        ("sell b 4 @ 10", "open 4", "", "a:3+6@10 b:4@10"),
+        ("buy c 2 @ 10", "fill a 2 @ 10, open 0", "", "a:1+6@10 b:4@10"),
+        ("buy d 1 @ 10", "fill a 1 @ 10, shows a 3, open 0", "", "b:4@10 a:3+3@10"),
+        ("buy e 8 @ 10 fok", "fill b 4 @ 10, fill a 3 @ 10, shows a 3, fill a 1 @ 10, open 0", "", "a:2@10"),
+        ("amend a 7 @ 10", "open 7, back", "", "a:3+4@10"),
+        ("amend a 5 @ 10", "open 5, kept", "", "a:3+2@10"),
+        ("sell f 1 @ 10", "open 1", "", "a:3+2@10 f:1@10"),
+        ("buy g 7 @ 10 fok", "refused NotFillable", "", "a:3+2@10 f:1@10"),
+        ("cancel a", "cancelled 5", "", "f:1@10"),
+    ]);
+}
+
+#[test]
+fn an_iceberg_that_would_trade_with_itself_is_wholly_there() {
+    play(&[
+        ("sell a 9 @ 10 show 3 of x", "open 9", "", "a:3+6@10"),
+        ("buy b 7 @ 10 of x dec", "both lose 7 with a, open 0", "", "a:2@10"),
+        ("amend a 9 @ 10", "open 9, back", "", "a:3+6@10"),
+        ("buy c 4 @ 10 fok of x maker", "refused NotFillable", "", "a:3+6@10"),
+        ("buy d 4 @ 10 of x maker", "self-trade a 9, open 4", "d:4@10", ""),
     ]);
 }
 
@@ -284,7 +311,7 @@ fn parse(text: &str) -> Command {
     let quantity = Lots(words[2].parse().expect("a quantity"));
     let limit = (words[3] != "mkt").then(|| Ticks(words[3].parse().expect("a price")));
     let (mut style, mut owner, mut prevention) = (Style::Rest, Owner::NOBODY, Prevention::Allow);
-    let mut minimum = Lots::ZERO;
+    let (mut minimum, mut display) = (Lots::ZERO, Lots::ZERO);
     let mut more = words[4..].iter();
     while let Some(word) = more.next() {
         match *word {
@@ -293,6 +320,7 @@ fn parse(text: &str) -> Command {
             "post" => style = Style::PostOnly,
             "of" => owner = Owner::new(u32::from(more.next().expect("an owner").as_bytes()[0])),
             "min" => minimum = Lots(more.next().and_then(|word| word.parse().ok()).expect("a minimum")),
+            "show" => display = Lots(more.next().and_then(|word| word.parse().ok()).expect("a display")),
             "taker" => prevention = Prevention::CancelTaker,
             "maker" => prevention = Prevention::CancelMaker,
             "both" => prevention = Prevention::CancelBoth,
@@ -310,7 +338,7 @@ fn parse(text: &str) -> Command {
         _ => Side::Sell,
     };
     let order = NewOrder::new(id, side, limit, quantity, style).of(owner, prevention);
-    Command::Place(NewOrder { minimum, ..order })
+    Command::Place(NewOrder { minimum, display, ..order })
 }
 
 fn letter(id: OrderId) -> char {
@@ -331,6 +359,10 @@ fn describe(command: &Command, result: Result<(), Refusal>, events: &[Event]) ->
                 parts.push(format!("fill {maker} {quantity} @ {price}"));
             }
             Event::Rested { open, .. } => left = Some(open.0),
+            Event::Replenished { order, shown } => {
+                parts.push(format!("shows {} {}", letter(*order), shown.0));
+                continue;
+            }
             Event::Reduced { open, .. } => (left, place) = (Some(open.0), Some("kept")),
             Event::Lifted { .. } => place = Some("back"),
             Event::Prevented(lost) => {
@@ -350,7 +382,9 @@ fn describe(command: &Command, result: Result<(), Refusal>, events: &[Event]) ->
             Event::Traded(trade) => trade.taker,
             Event::Prevented(lost) => lost.taker,
             Event::Rested { order, .. } | Event::Reduced { order, .. } => *order,
-            Event::Lifted { order, .. } | Event::Removed { order, .. } => *order,
+            Event::Lifted { order, .. } | Event::Removed { order, .. } | Event::Replenished { order, .. } => {
+                *order
+            }
         };
         assert_eq!(about, command.id());
     }
@@ -360,7 +394,10 @@ fn describe(command: &Command, result: Result<(), Refusal>, events: &[Event]) ->
 }
 
 fn queue(orders: impl Iterator<Item = Resting>) -> String {
-    let orders: Vec<_> =
-        orders.map(|order| format!("{}:{}@{}", letter(order.id), order.open.0, order.price.0)).collect();
+    let one = |order: Resting| {
+        let hidden = if order.hidden.is_zero() { String::new() } else { format!("+{}", order.hidden.0) };
+        format!("{}:{}{hidden}@{}", letter(order.id), order.open.0, order.price.0)
+    };
+    let orders: Vec<_> = orders.map(one).collect();
     orders.join(" ")
 }

@@ -14,7 +14,8 @@ pub use data::{
     BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
 };
 pub use trading::{
-    AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, PlaceArgs, SelfTradeArg, SideArg, Tif,
+    AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, NamedArgs, PlaceArgs, ReplaceArgs,
+    SelfTradeArg, SideArg, Tif,
 };
 pub use values::{Expiry, NodeUrl, Past, Price};
 
@@ -95,6 +96,8 @@ pub enum Command {
     Sell(PlaceArgs),
     /// Change the price or the size of a resting order.
     Amend(AmendArgs),
+    /// Put a new order in place of one of yours, in one step.
+    Replace(ReplaceArgs),
     /// Cancel a resting order.
     Cancel(CancelArgs),
     /// Cancel all your resting orders, in a market or in all.
@@ -172,8 +175,9 @@ pub struct RequestArgs {
 pub struct OrderArgs {
     /// The market.
     pub market: String,
-    /// The order's id.
-    pub order: String,
+    /// Which order.
+    #[command(flatten)]
+    pub named: NamedArgs,
 }
 
 /// `orders`.

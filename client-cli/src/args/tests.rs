@@ -38,6 +38,21 @@ fn what_few_orders_ask_for_reads_as_it_is_said() {
     );
     assert_eq!(args.self_trade, Some(SelfTradeArg::CancelMaker));
     assert!(place("xcli sell 3 BTC/USDT 9 --slide").slide);
+    let iceberg = place("xcli sell 9 BTC/USDT 9 --show 3 --client-id k");
+    assert_eq!((iceberg.show.as_deref(), iceberg.client_id.as_deref()), (Some("3"), Some("k")));
+    match parse("xcli replace --by-client-id k sell 4 BTC/USDT 99 --slide --client-id k").unwrap().command {
+        Command::Replace(args) => {
+            assert_eq!((args.replaced.as_str(), args.by_client_id, args.side), ("k", true, SideArg::Sell));
+            assert_eq!((args.place.quantity.as_str(), args.place.slide), ("4", true));
+        }
+        other => panic!("{other:?}"),
+    }
+    match parse("xcli cancel BTC/USDT --client-id k").unwrap().command {
+        Command::Cancel(args) => {
+            assert_eq!((args.named.order, args.named.client_id), (None, Some("k".into())))
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(place("xcli buy 3 BTC/USDT mkt --protection 11").protection.as_deref(), Some("11"));
     let rules =
         "xcli market create A/B --tick 1 --lot 1 --self-trade allow --protection-bp 300 --day-end 17:30";
@@ -68,6 +83,8 @@ fn wrong_usage_is_told_before_anything_is_sent() {
         ("xcli buy 100 BTC/USDT 10 --slide --min 1", ArgumentConflict),
         ("xcli buy 100 BTC/USDT 10 --self-trade allow", InvalidValue),
         ("xcli amend BTC/USDT 1-1", MissingRequiredArgument),
+        ("xcli amend BTC/USDT --quantity 5", MissingRequiredArgument),
+        ("xcli cancel BTC/USDT 1-1 --client-id k", ArgumentConflict),
         ("xcli amend BTC/USDT 1-1 --quantity 5 --open 4", ArgumentConflict),
         ("xcli book BTC/USDT --orders --watch", ArgumentConflict),
         ("xcli book BTC/USDT --depth 0", ValueValidation),

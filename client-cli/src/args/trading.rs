@@ -29,6 +29,9 @@ pub struct PlaceArgs {
     /// How much must trade at once; else the order is rejected.
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true, conflicts_with_all = ["post_only", "slide"])]
     pub min: Option<String>,
+    /// Show only so much of the order at a time while it rests; the rest comes part by part, at the back.
+    #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
+    pub show: Option<String>,
     /// The worst price that a `mkt` order accepts.
     #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
     pub protection: Option<String>,
@@ -38,6 +41,9 @@ pub struct PlaceArgs {
     /// What happens when it would trade with an order of your own [default: the market's rule].
     #[arg(long, value_name = "WAY", value_enum)]
     pub self_trade: Option<SelfTradeArg>,
+    /// Your own name of the order: 1 to 36 characters, none of your other open orders in the market may have it.
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
     /// Answer as soon as the order is on the node's disk, before its outcome is known.
     #[arg(long)]
     pub no_wait: bool,
@@ -89,14 +95,33 @@ pub enum DefaultSelfTradeArg {
     Allow,
 }
 
+/// Names an order.
+#[derive(Debug, Clone, Args)]
+#[group(id = "named", required = true, multiple = false)]
+pub struct NamedArgs {
+    /// The order's id.
+    pub order: Option<String>,
+    /// Your own name of the order instead of its id.
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+}
+
+impl NamedArgs {
+    /// As a sentence names it.
+    pub fn words(&self) -> &str {
+        self.order.as_deref().or(self.client_id.as_deref()).unwrap_or_default()
+    }
+}
+
 /// `amend`.
 #[derive(Debug, Clone, Args)]
 #[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
 pub struct AmendArgs {
     /// The market.
     pub market: String,
-    /// The order's id.
-    pub order: String,
+    /// Which order.
+    #[command(flatten)]
+    pub named: NamedArgs,
     /// The new limit price.
     #[arg(long, allow_negative_numbers = true)]
     pub price: Option<String>,
@@ -111,13 +136,31 @@ pub struct AmendArgs {
     pub request: RequestArgs,
 }
 
+/// `replace`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplaceArgs {
+    /// The order that goes: its id, or your own name of it with --by-client-id.
+    #[arg(value_name = "ORDER")]
+    pub replaced: String,
+    /// Take ORDER for your own name of the order that goes.
+    #[arg(long)]
+    pub by_client_id: bool,
+    /// The side of the order that comes.
+    #[arg(value_enum)]
+    pub side: SideArg,
+    /// The order that comes.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
 /// `cancel`.
 #[derive(Debug, Clone, Args)]
 pub struct CancelArgs {
     /// The market.
     pub market: String,
-    /// The order's id.
-    pub order: String,
+    /// Which order.
+    #[command(flatten)]
+    pub named: NamedArgs,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,

@@ -57,7 +57,12 @@ pub fn more(next_page_token: &str, limit: u32) -> String {
 }
 
 pub async fn order(context: Context<'_, '_>, args: OrderArgs) -> Result<Exit, Failure> {
-    let request = GetOrderRequest { market: args.market, order_id: args.order, ..GetOrderRequest::default() };
+    let request = GetOrderRequest {
+        market: args.market,
+        order_id: args.named.order.unwrap_or_default(),
+        client_order_id: args.named.client_id.unwrap_or_default(),
+        ..GetOrderRequest::default()
+    };
     let request = context.client.request(request);
     let answer = context.client.trading().get_order(request).await;
     let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();

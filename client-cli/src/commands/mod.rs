@@ -67,6 +67,7 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
         Command::Buy(args) => trading::place(context, Direction::Buy, args).await,
         Command::Sell(args) => trading::place(context, Direction::Sell, args).await,
         Command::Amend(args) => trading::amend(context, args).await,
+        Command::Replace(args) => trading::replace(context, args).await,
         Command::Cancel(args) => trading::cancel(context, args).await,
         Command::CancelAll(args) => trading::cancel_all(context, args).await,
         Command::Order(args) => lists::order(context, args).await,

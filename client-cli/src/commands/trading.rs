@@ -1,21 +1,23 @@
-//! `buy`, `sell`, `amend`, `cancel`, `cancel-all`: the verbs that change something.
+//! `buy`, `sell`, `amend`, `replace`, `cancel`, `cancel-all`: the verbs that change something.
 
 use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
+use tonic::Status;
 use xbook_proto::v1::amend_order_request::Size;
 use xbook_proto::v1::{
     AmendOrderRequest, AnswerWhen, CancelAllOrdersRequest, CancelAllOrdersResponse, CancelOrderRequest,
-    MarketCancelled, NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, SelfTradePrevention, Side,
-    TimeInForce,
+    MarketCancelled, NewOrder, Order, OrderStatus, OrderType, PlaceOrderRequest, ReplaceOrderRequest,
+    SelfTradePrevention, Side, TimeInForce,
 };
 
 use super::Context;
 use crate::args::{
-    AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price, SelfTradeArg, SideArg, Tif,
+    AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price, ReplaceArgs, SelfTradeArg, SideArg, Tif,
 };
 use crate::clock;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Repeat};
+
 use crate::show;
 use crate::show::steps::Steps;
 use crate::show::words;
@@ -31,52 +33,112 @@ pub enum Direction {
 }
 
 pub async fn place(context: Context<'_, '_>, direction: Direction, args: PlaceArgs) -> Result<Exit, Failure> {
-    let sent = clock::now();
-    let expire_time = args.expires.map(|expiry| expiry.resolve(sent));
-    let relative = matches!(args.expires, Some(Expiry::In(_)));
-    let fixed = expire_time.filter(|_| relative).map(|time| time.to_string());
-    let drawn = args.request.request_id.is_none();
-    let repeat = context.repeat(args.request, fixed.as_deref())?;
-    let (order_type, price) = match args.price {
-        Price::Limit(price) => (OrderType::Limit, price),
-        Price::Market => (OrderType::Market, String::new()),
-        Price::MarketToLimit => (OrderType::MarketToLimit, String::new()),
-    };
-    let order = NewOrder {
-        side: match direction {
-            Direction::Buy => Side::Buy.into(),
-            Direction::Sell => Side::Sell.into(),
-        },
-        r#type: order_type.into(),
-        price,
-        quantity: args.quantity,
-        time_in_force: time_in_force(args.tif, expire_time.is_some()).into(),
-        post_only: args.post_only || args.slide,
-        slide: args.slide,
-        min_quantity: args.min.unwrap_or_default(),
-        protection_price: args.protection.unwrap_or_default(),
-        expire_time,
-        sequence_by: None,
-        self_trade_prevention: self_trade(args.self_trade).into(),
-    };
-    let market = args.market;
+    let asked = Asked::new(&context, direction, args)?;
     let request = PlaceOrderRequest {
-        request_id: repeat.request_id.clone(),
-        market: market.clone(),
-        order: Some(order),
-        answer_when: if args.no_wait { AnswerWhen::Accepted.into() } else { AnswerWhen::Committed.into() },
+        request_id: asked.repeat.request_id.clone(),
+        market: asked.market.clone(),
+        order: Some(asked.order.clone()),
+        answer_when: asked.answer_when().into(),
     };
     let request = context.client.request(request);
     let answer = context.client.trading().place_order(request).await;
-    let answer = answer.map_err(|status| lost(Failure::of_change(&status, &repeat), &market))?.into_inner();
+    let answer = answer.map_err(|status| asked.lost(&status))?.into_inner();
     let order = answer.order.clone().unwrap_or_default();
-    let steps = context.steps(&market).await;
-    let turn_by = turn_by(&order, drawn.then_some(sent), context.timeout);
+    let steps = context.steps(&asked.market).await;
+    let turn_by = turn_by(&order, asked.drawn.then_some(asked.sent), context.timeout);
     context.output.show(&answer, |terminal| {
         let shown = show::order::outcome(&order, &answer.fills, turn_by.as_ref(), &steps, terminal);
         shown + &more_fills(&order, answer.more_fills)
     })?;
-    Ok(exit_of(&order, args.no_wait))
+    Ok(exit_of(&order, asked.no_wait))
+}
+
+pub async fn replace(context: Context<'_, '_>, args: ReplaceArgs) -> Result<Exit, Failure> {
+    let direction = match args.side {
+        SideArg::Buy => Direction::Buy,
+        SideArg::Sell => Direction::Sell,
+    };
+    let asked = Asked::new(&context, direction, args.place)?;
+    let (order_id, client_order_id) = match args.by_client_id {
+        true => (String::new(), args.replaced),
+        false => (args.replaced, String::new()),
+    };
+    let request = ReplaceOrderRequest {
+        request_id: asked.repeat.request_id.clone(),
+        market: asked.market.clone(),
+        order_id,
+        client_order_id,
+        order: Some(asked.order.clone()),
+        answer_when: asked.answer_when().into(),
+    };
+    let request = context.client.request(request);
+    let answer = context.client.trading().replace_order(request).await;
+    let answer = answer.map_err(|status| asked.lost(&status))?.into_inner();
+    let order = answer.order.clone().unwrap_or_default();
+    let steps = context.steps(&asked.market).await;
+    let turn_by = turn_by(&order, asked.drawn.then_some(asked.sent), context.timeout);
+    context.output.show(&answer, |terminal| {
+        let gone = answer.replaced.as_ref();
+        let gone = gone.map(|order| show::order::outcome(order, &[], None, &steps, terminal));
+        let shown = show::order::outcome(&order, &answer.fills, turn_by.as_ref(), &steps, terminal);
+        gone.unwrap_or_default() + &shown + &more_fills(&order, answer.more_fills)
+    })?;
+    Ok(exit_of(&order, asked.no_wait))
+}
+
+/// A new order that is asked for.
+struct Asked {
+    market: String,
+    order: NewOrder,
+    repeat: Repeat,
+    sent: SystemTime,
+    /// Whether the request's name was drawn, so that this is no repeat.
+    drawn: bool,
+    no_wait: bool,
+}
+
+impl Asked {
+    fn new(context: &Context<'_, '_>, direction: Direction, args: PlaceArgs) -> Result<Self, Failure> {
+        let sent = clock::now();
+        let expire_time = args.expires.map(|expiry| expiry.resolve(sent));
+        let relative = matches!(args.expires, Some(Expiry::In(_)));
+        let fixed = expire_time.filter(|_| relative).map(|time| time.to_string());
+        let drawn = args.request.request_id.is_none();
+        let repeat = context.repeat(args.request, fixed.as_deref())?;
+        let (order_type, price) = match args.price {
+            Price::Limit(price) => (OrderType::Limit, price),
+            Price::Market => (OrderType::Market, String::new()),
+            Price::MarketToLimit => (OrderType::MarketToLimit, String::new()),
+        };
+        let order = NewOrder {
+            side: match direction {
+                Direction::Buy => Side::Buy.into(),
+                Direction::Sell => Side::Sell.into(),
+            },
+            r#type: order_type.into(),
+            price,
+            quantity: args.quantity,
+            time_in_force: time_in_force(args.tif, expire_time.is_some()).into(),
+            post_only: args.post_only || args.slide,
+            slide: args.slide,
+            min_quantity: args.min.unwrap_or_default(),
+            client_order_id: args.client_id.unwrap_or_default(),
+            display_quantity: args.show.unwrap_or_default(),
+            protection_price: args.protection.unwrap_or_default(),
+            expire_time,
+            sequence_by: None,
+            self_trade_prevention: self_trade(args.self_trade).into(),
+        };
+        Ok(Self { market: args.market, order, repeat, sent, drawn, no_wait: args.no_wait })
+    }
+
+    fn answer_when(&self) -> AnswerWhen {
+        if self.no_wait { AnswerWhen::Accepted } else { AnswerWhen::Committed }
+    }
+
+    fn lost(&self, status: &Status) -> Failure {
+        lost(Failure::of_change(status, &self.repeat), &self.market)
+    }
 }
 
 /// When a pending order that may not rest expires: the node counts the call's deadline from when it
@@ -136,7 +198,8 @@ pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Fa
     let request = AmendOrderRequest {
         request_id: repeat.request_id.clone(),
         market: args.market.clone(),
-        order_id: args.order,
+        order_id: args.named.order.unwrap_or_default(),
+        client_order_id: args.named.client_id.unwrap_or_default(),
         price: args.price.unwrap_or_default(),
         size,
     };
@@ -157,7 +220,8 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
     let request = CancelOrderRequest {
         request_id: repeat.request_id.clone(),
         market: args.market,
-        order_id: args.order.clone(),
+        order_id: args.named.order.clone().unwrap_or_default(),
+        client_order_id: args.named.client_id.clone().unwrap_or_default(),
         // Whoever cancels by hand wants the order gone, pending or not.
         withdraw: true,
         ..CancelOrderRequest::default()
@@ -169,9 +233,9 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
         Some(order) => show::order::outcome(order, &[], None, &Steps::default(), terminal),
         None if answer.withdrawn => format!(
             "Order {} is withdrawn: it can't trade any more. It is shown as cancelled once its turn has come.\n",
-            args.order
+            args.named.words()
         ),
-        None => format!("Order {} is withdrawn: it will be cancelled at its turn.\n", args.order),
+        None => format!("Order {} is withdrawn: it will be cancelled at its turn.\n", args.named.words()),
     })?;
     Ok(Exit::Done)
 }

@@ -106,6 +106,7 @@ fn price(order: &Order) -> &str {
 pub fn detail(order: &Order) -> String {
     let yes = |flag: bool| if flag { "yes" } else { "" };
     let number = order.command_number;
+    let closed = words::is_zero(&order.open_quantity);
     pairs(&[
         ("order", &order.order_id),
         ("market", &order.market),
@@ -123,6 +124,8 @@ pub fn detail(order: &Order) -> String {
         ("post only", yes(order.post_only)),
         ("slides", yes(order.slide)),
         ("minimum", &order.min_quantity),
+        ("shows", &order.display_quantity),
+        ("shown now", if closed { "" } else { &order.shown_quantity }),
         ("protection", &order.protection_price),
         ("self trades", &words::self_trade(order.self_trade_prevention)),
         ("expires", &words::time(order.expire_time.as_ref())),
@@ -130,6 +133,7 @@ pub fn detail(order: &Order) -> String {
         ("updated", &words::time(order.update_time.as_ref())),
         ("position", &order.position.to_string()),
         ("request id", &order.request_id),
+        ("client id", &order.client_order_id),
         ("command", &if number == 0 { String::new() } else { number.to_string() }),
     ])
 }

@@ -132,6 +132,30 @@ impl TradingService for Fake {
         Err(Status::with_error_details(Code::FailedPrecondition, words, details))
     }
 
+    async fn replace_order(&self, call: Request<ReplaceOrderRequest>) -> Answer<ReplaceOrderResponse> {
+        let message = call.into_inner();
+        let replaced = Order {
+            order_id: message.order_id,
+            market: message.market.clone(),
+            status: OrderStatus::Cancelled.into(),
+            reason: Reason::Replaced.into(),
+            ..Order::default()
+        };
+        let new = message.order.unwrap_or_default();
+        let order = Order {
+            order_id: "0000000000007f3a-2".to_owned(),
+            market: message.market,
+            side: new.side,
+            price: new.price,
+            quantity: new.quantity.clone(),
+            open_quantity: new.quantity,
+            status: OrderStatus::Open.into(),
+            ..Order::default()
+        };
+        let (order, replaced) = (Some(order), Some(replaced));
+        Ok(Response::new(ReplaceOrderResponse { order, replaced, ..ReplaceOrderResponse::default() }))
+    }
+
     async fn cancel_order(&self, _: Request<CancelOrderRequest>) -> Answer<CancelOrderResponse> {
         Ok(Response::new(CancelOrderResponse { withdrawn: true, ..CancelOrderResponse::default() }))
     }

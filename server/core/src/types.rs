@@ -29,6 +29,10 @@ pub struct OrderId {
     pub counter: u64,
 }
 
+/// A client's own name of an order: 1 to [`ClientId::MOST`] visible ASCII characters, and zeros behind them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId([u8; Self::MOST]);
+
 /// Which side of the book an order is on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Side {
@@ -68,6 +72,52 @@ impl Position {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
+    }
+}
+
+impl ClientId {
+    /// The most characters.
+    pub const MOST: usize = 36;
+
+    /// A name; `None` if it is none.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = (1..=Self::MOST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut bytes = [0; Self::MOST];
+        fits.then(|| {
+            bytes[..text.len()].copy_from_slice(text.as_bytes());
+            Self(bytes)
+        })
+    }
+
+    /// As the client wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::MOST);
+        std::str::from_utf8(&self.0[..length]).unwrap_or_default()
+    }
+
+    /// As numbers.
+    pub(crate) fn numbers(&self) -> [u64; 5] {
+        let mut numbers = [0; 5];
+        for (number, bytes) in numbers.iter_mut().zip(self.0.chunks(8)) {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            *number = u64::from_le_bytes(word);
+        }
+        numbers
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -192,6 +242,20 @@ mod tests {
         let last = OrderId { node: NodeId(0x0123_4567_89ab_cdef), counter: u64::MAX };
         assert_eq!(last.to_string(), "0123456789abcdef-18446744073709551615");
         assert_eq!(last.to_string().parse(), Ok(last));
+    }
+
+    #[test]
+    fn a_client_id_is_what_its_client_wrote() {
+        let longest = "~".repeat(ClientId::MOST);
+        for text in ["k", "order-17", longest.as_str()] {
+            let id = ClientId::new(text).unwrap();
+            assert_eq!((id.as_str(), id.to_string().as_str()), (text, text));
+        }
+        assert_ne!(ClientId::new("k").unwrap().numbers(), ClientId::new("kk").unwrap().numbers());
+        let longer = "~".repeat(ClientId::MOST + 1);
+        for text in ["", "a b", "\0", "\u{e9}", longer.as_str()] {
+            assert_eq!(ClientId::new(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl<'a> Units<'a> {
             None => v1::OrderType::Market,
         };
         let minimum = (!terms.minimum.is_zero()).then(|| self.quantity(terms.minimum));
+        let shows_part = !terms.display.is_zero();
         v1::Order {
             order_id: order.id.to_string(),
             market: self.market.to_owned(),
@@ -77,6 +78,9 @@ impl<'a> Units<'a> {
             protection_price: terms.protection.map(|price| self.price(price)).unwrap_or_default(),
             min_quantity: minimum.unwrap_or_default(),
             slide: terms.slide,
+            client_order_id: terms.client_id.map(|id| id.to_string()).unwrap_or_default(),
+            display_quantity: if shows_part { self.quantity(terms.display) } else { String::new() },
+            shown_quantity: if shows_part { self.quantity(terms.shown) } else { String::new() },
         }
     }
 
@@ -274,11 +278,13 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::SessionForgotten => v1::Reason::SessionForgotten,
         Reason::CommandReused => v1::Reason::CommandReused,
         Reason::BelowFilled => v1::Reason::BelowFilled,
+        Reason::ClientIdInUse => v1::Reason::ClientIdInUse,
         Reason::WouldTake => v1::Reason::WouldTake,
         Reason::NotFillable => v1::Reason::NotFillable,
         Reason::NoLiquidity => v1::Reason::NoLiquidity,
         Reason::LevelFull => v1::Reason::LevelFull,
         Reason::Requested => v1::Reason::Requested,
+        Reason::Replaced => v1::Reason::Replaced,
         Reason::ExpireTime => v1::Reason::ExpireTime,
         Reason::SequenceBy => v1::Reason::SequenceBy,
         Reason::TooMany => v1::Reason::TooMany,

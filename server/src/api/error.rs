@@ -19,7 +19,7 @@ use xbook_proto::v1::Reason;
 
 use crate::history::HistoryError;
 use crate::node::{Closed, Ending, SubmitError};
-use crate::types::{NodeId, Position};
+use crate::types::{ClientId, NodeId, Position};
 
 /// The `domain` of each `ErrorInfo`.
 pub const DOMAIN: &str = "xbook";
@@ -125,6 +125,13 @@ impl Refusal {
     #[must_use]
     pub fn unknown_order(order: impl fmt::Display) -> Self {
         Self::new(Reason::UnknownOrder, "no such order in this market").field("order_id").value(order)
+    }
+
+    /// No order of the account has this name, or none that may still change.
+    #[must_use]
+    pub fn unknown_client_id(name: ClientId) -> Self {
+        let words = "no such order of this account in this market";
+        Self::new(Reason::UnknownOrder, words).field("client_order_id").value(name)
     }
 
     /// A node that the cluster does not have, as far as this one knows.
@@ -262,7 +269,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::AboveMaximum
         | Reason::TimePassed => Code::InvalidArgument,
         Reason::UnknownMarket | Reason::UnknownOrder | Reason::UnknownNode => Code::NotFound,
-        Reason::MarketExists | Reason::RequestIdReused => Code::AlreadyExists,
+        Reason::MarketExists | Reason::RequestIdReused | Reason::ClientIdInUse => Code::AlreadyExists,
         Reason::OtherAccount | Reason::NotInvited | Reason::OtherKey => Code::PermissionDenied,
         Reason::OrderClosed
         | Reason::SessionGap
@@ -279,6 +286,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::NoLiquidity
         | Reason::LevelFull
         | Reason::Requested
+        | Reason::Replaced
         | Reason::ExpireTime
         | Reason::SequenceBy
         | Reason::SelfTrade

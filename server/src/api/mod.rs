@@ -33,6 +33,7 @@ mod outlet;
 mod page;
 mod past;
 mod positions;
+mod replace;
 mod size;
 mod streams;
 mod submit;

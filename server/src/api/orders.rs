@@ -19,7 +19,7 @@ use crate::layers;
 use crate::machine::{Account, Action, Order, Origin, Session, SessionId, Target};
 use crate::node::ReplicaHandle;
 use crate::replica::Replica;
-use crate::types::{OrderId, Position};
+use crate::types::{ClientId, OrderId, Position};
 
 /// The order that an id stands for: the first one's, if its intent repeated another or will at its turn.
 pub(super) fn resolve(replica: &Replica, id: OrderId) -> OrderId {
@@ -37,11 +37,11 @@ pub(super) fn live_order(replica: &Replica, id: OrderId) -> Option<Order> {
     market.order(&id).cloned().or_else(|| pending_order(replica, id))
 }
 
-/// The order that a command of a session names: its id, if that is remembered here, and it, if it rests or
+/// The order that a command of an account's session names: its id, if that is remembered here, and it, if it rests or
 /// waits here. What placed no order has the id of its own intent, which no order has.
 pub(super) fn named_by(
     replica: &Replica,
-    session: SessionId,
+    (account, session): (&Account, SessionId),
     name: Target,
 ) -> (Option<OrderId>, Option<Order>) {
     let id = match name {
@@ -50,6 +50,7 @@ pub(super) fn named_by(
             let known = || replica.view().ledger.command(&session, number).map(|first| first.intent);
             live_of_command(replica, session, number).or_else(known)
         }
+        Target::Client(name) => live_of_client(replica, account, name),
     };
     (id, id.and_then(|id| live_order(replica, id)))
 }
@@ -59,6 +60,13 @@ fn live_of_command(replica: &Replica, session: SessionId, number: u64) -> Option
     let market = replica.view().machine.market();
     let resting = market.and_then(|market| market.order_of_command(session, number));
     resting.map(|order| order.id).or_else(|| replica.waiting_command(session, number))
+}
+
+/// The order of an account that has this name of its client's, if it rests or waits here.
+fn live_of_client(replica: &Replica, account: &Account, name: ClientId) -> Option<OrderId> {
+    let market = replica.view().machine.market();
+    let resting = market.and_then(|market| market.order_of_client(account, name));
+    resting.map(|order| order.id).or_else(|| replica.waiting_client(account, name))
 }
 
 fn pending_order(replica: &Replica, id: OrderId) -> Option<Order> {
@@ -84,6 +92,7 @@ pub(super) async fn get(
         request_id: &message.placed_by_request_id,
         session: &message.session,
         command_number: message.command_number,
+        client_order_id: &message.client_order_id,
     };
     let id = deadline.wait(named(&market, &account, name)).await??;
     let found = find(&market, id, &account, deadline).await?;
@@ -124,6 +133,25 @@ async fn of_request(
     Ok(read.await?)
 }
 
+/// The order of an account that has this name of its client's, or else had it last.
+async fn of_client(
+    market: &ReplicaHandle,
+    account: &Account,
+    name: ClientId,
+) -> Result<Option<OrderId>, Refusal> {
+    let of = account.clone();
+    let read = market.read(move |replica| (live_of_client(replica, &of, name), replica.view().position()));
+    let (live, position) = read.await?;
+    match (live, market.history()) {
+        (None, Some(history)) => {
+            market.reached(position).await?;
+            let account = account.clone();
+            read_history(history, move |history| history.lookup().order_of_client(&account, name)).await
+        }
+        (live, _) => Ok(live),
+    }
+}
+
 /// Whether what this node does not have is not there: it knows what the others knew when it came. Asked
 /// before it is looked for, since it may come to know more in between.
 async fn has_arrived(market: &ReplicaHandle) -> Result<bool, Refusal> {
@@ -136,18 +164,28 @@ pub(super) struct Named<'a> {
     pub request_id: &'a str,
     pub session: &'a str,
     pub command_number: u64,
+    pub client_order_id: &'a str,
 }
 
-/// The id of an order that is named in one of three ways.
+/// The id of an order that is named in one of four ways.
 pub(super) async fn named(
     market: &ReplicaHandle,
     account: &Account,
     name: Named<'_>,
 ) -> Result<OrderId, Refusal> {
-    let Named { order_id, request_id, session, command_number } = name;
-    match (order_id, request_id, session) {
-        (id, "", "") => admission::order_id(id),
-        ("", id, "") => {
+    let Named { order_id, request_id, session, command_number, client_order_id } = name;
+    match (order_id, request_id, session, client_order_id) {
+        (id, "", "", "") => admission::order_id(id),
+        ("", "", "", id) => {
+            let name = admission::client_order_id(id)?;
+            let arrived = has_arrived(market).await?;
+            let found = of_client(market, account, name).await?;
+            found.ok_or_else(|| match arrived {
+                true => Refusal::unknown_client_id(name),
+                false => Refusal::starting(&format!("an order {id}")),
+            })
+        }
+        ("", id, "", "") => {
             admission::placed_by_request_id(id)?;
             let arrived = has_arrived(market).await?;
             let found = of_request(market, account, id).await?;
@@ -159,7 +197,7 @@ pub(super) async fn named(
                 false => Refusal::starting(&format!("a request {id}")),
             })
         }
-        ("", "", session) => {
+        ("", "", session, "") => {
             let id = Session::new(account, admission::session_name(session)?).id;
             let arrived = has_arrived(market).await?;
             let found = of_command(market, id, command_number).await?;
@@ -172,7 +210,7 @@ pub(super) async fn named(
             })
         }
         _ => {
-            let words = "must be the only one of order_id, placed_by_request_id and session";
+            let words = "must be the only one of order_id, placed_by_request_id, session and client_order_id";
             Err(Refusal::new(Reason::ConflictingFields, words).field("order_id"))
         }
     }

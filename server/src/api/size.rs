@@ -66,8 +66,11 @@ mod tests {
             self_trade_prevention: 1,
             prevented_quantity: decimal.clone(),
             protection_price: decimal.clone(),
-            min_quantity: decimal,
+            min_quantity: decimal.clone(),
             slide: true,
+            display_quantity: decimal.clone(),
+            shown_quantity: decimal,
+            client_order_id: "x".repeat(36),
         }
     }
 

@@ -171,7 +171,7 @@ struct Batch {
     count: usize,
     /// Those that were not valid, by number.
     invalid: VecDeque<(u64, Refusal)>,
-    /// The orders that amends and cancels name, by number.
+    /// The orders that amends, cancels and replaces name, by number.
     targets: VecDeque<(u64, Target)>,
 }
 
@@ -180,7 +180,7 @@ struct Told {
     number: u64,
     /// Why it was not valid.
     invalid: Option<Refusal>,
-    /// The order that it amends or cancels.
+    /// The order that it amends, cancels or replaces.
     target: Option<Target>,
 }
 
@@ -289,6 +289,7 @@ fn admit(
         batch.targets.extend(match &action {
             Action::Amend(amend) => Some((number, amend.target)),
             Action::Cancel(target) => Some((number, *target)),
+            Action::Place(place) => place.replaces.as_deref().map(|target| (number, *target)),
             _ => None,
         });
         // A session's repeats are told by their numbers.

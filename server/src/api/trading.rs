@@ -12,11 +12,11 @@ use super::call::{self, Deadline};
 use super::convert::{self, Units};
 use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
-use super::{Api, cancel_all, lists, orders, positions, size, streams, trade_session};
+use super::{Api, cancel_all, lists, orders, positions, replace, size, streams, trade_session};
 use crate::layers;
 use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
-use crate::types::{Liquidity, Micros, OrderId, Position};
+use crate::types::{ClientId, Liquidity, Micros, OrderId, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -59,7 +59,7 @@ impl TradingService for Api {
         let message = call.into_inner();
         layers::concern(&message.market, &message.order_id);
         let market = self.listed(&message.market)?;
-        let id = message.order_id.clone();
+        let named = admission::target(&message.order_id, &message.client_order_id).ok();
         let admitted =
             admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller);
         let Some(market) = market else {
@@ -69,7 +69,7 @@ impl TradingService for Api {
         };
         let (settled, target) = match admitted {
             Ok(request) => Box::pin(self.change(&market, request, deadline)).await?,
-            Err(rejected) => self.amended_before(&market, *rejected, &id, deadline).await?,
+            Err(rejected) => self.amended_before(&market, *rejected, named, deadline).await?,
         };
         let units = units(&market)?;
         let (fills, more_fills) = taker_fills(&units, &settled, target);
@@ -83,13 +83,21 @@ impl TradingService for Api {
         let mut message = call.into_inner();
         layers::concern(&message.market, &message.order_id);
         let market = self.listed(&message.market)?;
-        let named = !message.placed_by_request_id.is_empty() || !message.session.is_empty();
+        // A plain cancel by the client's name finds its order at its turn.
+        let by_client = !message.client_order_id.is_empty();
+        let others = [&message.order_id, &message.placed_by_request_id, &message.session];
+        let several = by_client && others.iter().any(|name| !name.is_empty());
+        let named = !message.placed_by_request_id.is_empty()
+            || !message.session.is_empty()
+            || by_client && message.withdraw
+            || several;
         if let Some(market) = market.as_ref().filter(|_| named) {
             let name = orders::Named {
                 order_id: &message.order_id,
                 request_id: &message.placed_by_request_id,
                 session: &message.session,
                 command_number: message.command_number,
+                client_order_id: &message.client_order_id,
             };
             let id = deadline.wait(orders::named(market, &caller.account, name)).await??;
             message = v1::CancelOrderRequest {
@@ -129,6 +137,13 @@ impl TradingService for Api {
             order = closed.map(|found| Units { sizes: found.sizes, ..units }.order(&found.order));
         }
         Ok(Response::new(v1::CancelOrderResponse { order, position: settled.position.0, withdrawn: false }))
+    }
+
+    async fn replace_order(
+        &self,
+        call: Request<v1::ReplaceOrderRequest>,
+    ) -> Answer<v1::ReplaceOrderResponse> {
+        Ok(Response::new(Box::pin(replace::replace(self, call)).await?))
     }
 
     async fn cancel_all_orders(
@@ -246,10 +261,10 @@ impl Api {
         &self,
         market: &ReplicaHandle,
         NotAdmitted { refusal, asked }: NotAdmitted,
-        id: &str,
+        named: Option<Target>,
         deadline: Deadline,
     ) -> Result<(Settled, OrderId), Refusal> {
-        let (Some(asked), Ok(target)) = (asked, admission::order_id(id)) else {
+        let (Some(asked), Some(target)) = (asked, named) else {
             return Err(refusal);
         };
         match self.known_before(market, &asked, deadline).await? {
@@ -297,7 +312,7 @@ impl Api {
     }
 
     /// An accepted order as this node has it: pending, if it was not sequenced in the meantime.
-    async fn accepted_order(
+    pub(super) async fn accepted_order(
         &self,
         market: &ReplicaHandle,
         id: OrderId,
@@ -335,9 +350,6 @@ impl Api {
             Action::Withdraw(order) => Target::Order(*order),
             _ => Target::Command(0),
         };
-        let Target::Order(target) = target else {
-            return Err(Refusal::new(Reason::Unspecified, "the request names no order"));
-        };
         let account = request.account.clone();
         let settled = self.committed(market, request, deadline).await?;
         done(market, settled, target, &account).await
@@ -360,9 +372,14 @@ impl Api {
 async fn done(
     market: &ReplicaHandle,
     settled: Settled,
-    named: OrderId,
+    target: Target,
     account: &str,
 ) -> Result<(Settled, OrderId), Refusal> {
+    let named = match target {
+        Target::Order(id) => id,
+        Target::Client(name) => return done_by_name(settled, name),
+        Target::Command(_) => return Err(Refusal::new(Reason::Unspecified, "the request names no order")),
+    };
     // An id that lost to its twin stands for the first one. One that was changed lost to none.
     let target = match settled.order(named) {
         Some(_) => named,
@@ -374,6 +391,22 @@ async fn done(
         Reason::OtherAccount => Err(Refusal::other_account(named)),
         Reason::BelowFilled => Err(below_filled(market, target).await?),
         reason => Err(Refusal::new(reason, refused_words(reason)).field("order_id").value(named)),
+    }
+}
+
+/// The same for an order that is named by its client's name: the first change is its own.
+fn done_by_name(settled: Settled, name: ClientId) -> Result<(Settled, OrderId), Refusal> {
+    let changed = settled.changes().iter().find_map(Change::order).map(|order| order.id);
+    match (settled.refused, changed) {
+        (Reason::Unspecified, Some(id)) => Ok((settled, id)),
+        (Reason::Unspecified | Reason::UnknownOrder | Reason::OrderClosed, _) => {
+            Err(Refusal::unknown_client_id(name))
+        }
+        (Reason::BelowFilled, _) => {
+            let words = "must be above what is filled; the order is as it was";
+            Err(Refusal::new(Reason::BelowFilled, words).field("total_quantity"))
+        }
+        (reason, _) => Err(Refusal::new(reason, refused_words(reason)).field("client_order_id").value(name)),
     }
 }
 
@@ -393,7 +426,11 @@ async fn below_filled(market: &ReplicaHandle, id: OrderId) -> Result<Refusal, Re
 }
 
 /// Why an order that does not rest can't be changed.
-async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -> Result<Refusal, Refusal> {
+pub(super) async fn closed_or_unknown(
+    market: &ReplicaHandle,
+    id: OrderId,
+    account: &str,
+) -> Result<Refusal, Refusal> {
     let history = market.history().ok_or_else(Refusal::shutting_down)?;
     let closed = read_history(history, move |history| history.lookup().closed_order(id)).await?;
     Ok(match closed {
@@ -409,7 +446,7 @@ async fn closed_or_unknown(market: &ReplicaHandle, id: OrderId, account: &str) -
 }
 
 /// Whether an order was refused at its turn because one of its times had passed.
-fn is_late(refused: Reason) -> bool {
+pub(super) fn is_late(refused: Reason) -> bool {
     matches!(refused, Reason::ExpireTime | Reason::SequenceBy)
 }
 
@@ -424,7 +461,7 @@ fn refused_words(reason: Reason) -> &'static str {
 }
 
 /// The first fills that an outcome brought an order as a taker, and whether there are more.
-fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> (Vec<v1::Fill>, bool) {
+pub(super) fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> (Vec<v1::Fill>, bool) {
     let fills = settled.changes().iter().filter_map(|change| match change {
         Change::Order { order, fill: Some(fill), .. }
             if order.id == id && fill.liquidity == Liquidity::Taker =>

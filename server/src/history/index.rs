@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 use super::keys::Keys;
 use super::record;
 use crate::machine::{Block, Change, Origin, SessionId};
-use crate::types::Position;
+use crate::types::{Position, Reason};
 
 /// A record of the log and how it is found.
 pub(super) struct Indexed {
@@ -25,7 +25,7 @@ pub(super) fn of_record(record: &[u8]) -> Option<Indexed> {
     Some(Indexed { market, first: block.first, last: block.last, key, entries })
 }
 
-/// The entries that lead to a block: by account, by session, by closed order.
+/// The entries that lead to a block: by account, by session, by client's name, by closed order.
 pub(super) fn entries(keys: &Keys, block: &Block) -> Vec<(Vec<u8>, u64)> {
     let mut entries = Vec::new();
     let mut accounts: FxHashSet<&str> = FxHashSet::default();
@@ -36,6 +36,14 @@ pub(super) fn entries(keys: &Keys, block: &Block) -> Vec<(Vec<u8>, u64)> {
             && sessions.insert(session.id)
         {
             entries.push((keys.session(session.id, *number), block.first.0));
+        }
+    }
+    for change in &block.changes {
+        if let Change::Order { order, placed: true, .. } = change
+            && let Some(name) = order.client_id()
+            && order.reason != Reason::ClientIdInUse
+        {
+            entries.push((keys.client(&order.account, name, order.position), order.position.0));
         }
     }
     for order in block.changes.iter().filter_map(Change::order) {

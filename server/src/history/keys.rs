@@ -2,12 +2,13 @@
 //!
 //! `market 0 b position` is a block, `market 0 a account 0 position` an account's presence in a
 //! block, `market 0 s session number` the block in which a session's command placed an order, for the
-//! first of each session in a block, `market 0 o node counter` the position at which an order closed. Neither
-//! market names nor account names contain a zero byte, and numbers are big-endian, so keys sort as the
+//! first of each session in a block, `market 0 o node counter` the position at which an order closed, `market 0 c
+//! account 0 name 0 position` that an order came then which has this name of its client's. No name of a market, an account or a
+//! client contains a zero byte, and numbers are big-endian, so keys sort as the
 //! numbers do.
 
 use crate::machine::SessionId;
-use crate::types::{OrderId, Position};
+use crate::types::{ClientId, OrderId, Position};
 
 /// Makes the keys of one market.
 pub(super) struct Keys {
@@ -38,7 +39,13 @@ impl Keys {
         self.key(b'o', &[&id.node.0.to_be_bytes(), &id.counter.to_be_bytes()])
     }
 
-    /// The position at the end of a block's or an account's key.
+    /// An order that has this name of its client's and came at a position.
+    pub fn client(&self, account: &str, name: ClientId, at: Position) -> Vec<u8> {
+        let name = name.as_str().as_bytes();
+        self.key(b'c', &[account.as_bytes(), &[0], name, &[0], &at.0.to_be_bytes()])
+    }
+
+    /// The position at the end of a block's, an account's or a client's key.
     pub fn position(key: &[u8]) -> Option<Position> {
         key.last_chunk::<8>().map(|bytes| Position(u64::from_be_bytes(*bytes)))
     }

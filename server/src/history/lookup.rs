@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::log::Range;
 use super::{History, Result, Sizes, StoredBlock, StoredOutcome, outcome};
 use crate::machine::{Block, Change, Order, Origin, RequestOutcome, SessionId};
-use crate::types::{OrderId, Position, Reason};
+use crate::types::{ClientId, OrderId, Position, Reason};
 
 /// Blocks that are kept for the next question.
 const KEPT: usize = 4;
@@ -128,6 +128,31 @@ impl Lookup<'_> {
             }
         }
         self.history.whole().map(|()| None)
+    }
+
+    /// The last order of an account that had this name of its client's; `None` if none did.
+    ///
+    /// # Errors
+    /// The store's own, or it may be in what is not here.
+    pub fn order_of_client(&mut self, account: &str, name: ClientId) -> Result<Option<OrderId>> {
+        let keys = &self.history.keys;
+        let (from, mut to) =
+            (keys.client(account, name, Position(0)), keys.client(account, name, Position(u64::MAX)));
+        to.push(0);
+        // What is not here may have had it later.
+        self.history.whole()?;
+        let found = self.history.log.find_last(&self.history.market, &Range { from, to }, usize::MAX)?;
+        if let Some(position) = found.iter().map(|(_, position)| *position).max()
+            && let Some((known, _)) = self.block_at(Position(position))?
+        {
+            let placed = known.block().changes.iter().find_map(|change| match change {
+                Change::Order { order, placed: true, .. } if order.position.0 == position => Some(order),
+                _ => None,
+            });
+            let named = placed.filter(|order| order.client_id() == Some(name) && *order.account == *account);
+            return Ok(named.map(|order| order.id));
+        }
+        Ok(None)
     }
 
     /// The outcome that ended at a position; `None` if it is not stored.

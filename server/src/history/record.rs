@@ -73,7 +73,8 @@ fn encode_record(market: &str, before: &ChainHead, block: &[u8]) -> Vec<u8> {
     record
 }
 
-/// Most entries of a block: twice as many changes as a book has orders, and what one batch has beside.
+/// Most entries of a block: twice as many changes as a book has orders, three for each part that icebergs hide, and
+/// what one batch has beside.
 const MAX_ENTRIES: usize = 1_500_000;
 
 /// Reads what [`encode`] wrote: the market, and its block; `None` if it is none.

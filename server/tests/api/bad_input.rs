@@ -225,6 +225,7 @@ async fn unknown_orders_are_refused() {
         order_id: unknown.into(),
         price: "10".into(),
         size: None,
+        ..Default::default()
     };
     assert_refused(served.trading.amend_order(amend.clone()).await, Code::NotFound, "UNKNOWN_ORDER", &words);
     let nothing = v1::AmendOrderRequest { price: String::new(), ..amend };

@@ -65,6 +65,7 @@ async fn amend_cancel_and_cancel_all() {
         order_id: id.clone(),
         price: price.into(),
         size,
+        ..Default::default()
     };
     use v1::amend_order_request::Size;
     let smaller =

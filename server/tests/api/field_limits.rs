@@ -43,6 +43,8 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
+        "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
+        "display_quantity" => text("28", format!("{:028}", 1), format!("{:029}", 1)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
         "node_id" => text("16", format!("{:016x}", 255), format!("{:017x}", 255)),
         "token" => text("32", "a".repeat(32), "a".repeat(33)),
@@ -98,12 +100,16 @@ fn requests(method: &str) -> Vec<Value> {
     match method {
         "PlaceOrder" => vec![json!({"request_id": "p", "market": MARKET, "order": place})],
         "AmendOrder" => vec![json!({"request_id": "a", "market": MARKET, "order_id": order, "price": "10"})],
+        "ReplaceOrder" => {
+            vec![json!({"request_id": "r", "market": MARKET, "order_id": order, "order": place})]
+        }
         "CancelOrder" => vec![json!({"request_id": "c", "market": MARKET, "order_id": order})],
         "CancelAllOrders" => vec![json!({"request_id": "all", "market": MARKET})],
         "GetOrder" => vec![json!({"market": MARKET, "order_id": order})],
         "Trade" => vec![
             trade(json!({"place": place})),
             trade(json!({"amend": {"order": {"order_id": order}, "price": "10"}})),
+            trade(json!({"replace": {"order": {"order_id": order}, "place": place}})),
             trade(json!({"cancel": {"order": {"order_id": order}}})),
         ],
         "CreateMarket" => {
@@ -129,7 +135,7 @@ fn requests(method: &str) -> Vec<Value> {
 /// Other fields that can't be set beside one.
 fn instead_of(field: &str) -> &'static [&'static str] {
     match field {
-        "placed_by_request_id" | "session" => &["order_id"],
+        "placed_by_request_id" | "session" | "client_order_id" => &["order_id"],
         "protection_price" => &["price"],
         _ => &[],
     }

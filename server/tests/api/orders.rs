@@ -3,7 +3,9 @@
 use tonic::Code;
 use xbook_proto::v1::{self, OrderStatus, OrderType, Reason, SelfTradePrevention, Side, TimeInForce};
 
-use super::support::{MARKET, Served, assert_refused, buy, create_request, new_order, order, sell};
+use super::support::{
+    MARKET, Served, assert_refused, buy, by, create_request, levels, new_order, order, sell,
+};
 
 fn with(id: &str, way: SelfTradePrevention, side: Side, quantity: &str) -> v1::PlaceOrderRequest {
     order(id, v1::NewOrder { self_trade_prevention: way.into(), ..new_order(side, "10", quantity) })
@@ -121,6 +123,163 @@ async fn few_orders_ask_for_more_and_are_told_what_they_got() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_iceberg_hides_is_told_to_its_account_alone() {
+    let mut served = Served::start().await;
+    let iceberg = v1::NewOrder { display_quantity: "3".into(), ..new_order(Side::Sell, "10", "9") };
+    let placed = served.place_as("a", order("iceberg", iceberg)).await.unwrap().order.unwrap();
+    let told = |order: &v1::Order| {
+        let amounts = [&order.quantity, &order.open_quantity, &order.display_quantity, &order.shown_quantity];
+        amounts.map(String::clone).join(" ")
+    };
+    assert_eq!((placed.status(), told(&placed).as_str()), (OrderStatus::Open, "9 9 3 3"));
+    served.place_as("b", sell("behind", "10", "4")).await.unwrap();
+    let taken = served.place_as("c", buy("taker", "10", "8")).await.unwrap();
+    let fills: Vec<&str> = taken.fills.iter().map(|fill| fill.quantity.as_str()).collect();
+    assert_eq!((fills, taken.order.unwrap().status()), (vec!["3", "4", "1"], OrderStatus::Filled));
+
+    let book = served.book(taken.position).await;
+    let level = &book.asks[0];
+    assert_eq!((levels(&book.asks), level.order_count), (vec![("10", "2")], 1));
+    let detail = v1::BookDetail::Orders.into();
+    let whole = v1::GetOrderBookRequest { market: MARKET.into(), detail, ..Default::default() };
+    let orders = served.data.get_order_book(whole).await.unwrap().into_inner();
+    assert_eq!(orders.asks[0].orders[0].quantity, "2");
+    let (market, order_id) = (MARKET.to_owned(), placed.order_id.clone());
+    let own = v1::GetOrderRequest { market, order_id, ..Default::default() };
+    let own = served.trading.get_order(by("a", own)).await.unwrap().into_inner().order.unwrap();
+    assert_eq!((own.status(), told(&own).as_str()), (OrderStatus::PartiallyFilled, "9 5 3 2"));
+
+    // So it is after a restart, and once it is closed.
+    let mut served = Served::on(served.end().await).await;
+    assert_eq!(levels(&served.book(taken.position).await.asks), [("10", "2")]);
+    let taken = served.place_as("c", buy("rest", "10", "5")).await.unwrap();
+    let fills: Vec<&str> = taken.fills.iter().map(|fill| fill.quantity.as_str()).collect();
+    assert_eq!(fills, ["2", "3"]);
+    let request = v1::ListOrdersRequest { market: MARKET.into(), include_closed: true, ..Default::default() };
+    let closed = served.trading.list_orders(by("a", request)).await.unwrap().into_inner().orders;
+    assert_eq!((closed.len(), told(&closed[0]).as_str()), (1, "9 0 3 0"));
+    served.end().await;
+}
+
+/// The order of account a that has a name of its client's.
+async fn named(served: &mut Served, name: &str) -> Result<v1::Order, tonic::Status> {
+    let (market, client_order_id) = (MARKET.to_owned(), name.to_owned());
+    let request = v1::GetOrderRequest { market, client_order_id, ..Default::default() };
+    let found = served.trading.get_order(by("a", request)).await;
+    found.map(|answer| answer.into_inner().order.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_found_amended_and_cancelled_by_its_clients_name() {
+    let mut served = Served::start().await;
+    let place = |id: &str, name: &str| {
+        order(id, v1::NewOrder { client_order_id: name.into(), ..new_order(Side::Buy, "10", "5") })
+    };
+    let first = served.place_as("a", place("1", "k")).await.unwrap().order.unwrap();
+    assert_eq!((first.client_order_id.as_str(), first.status()), ("k", OrderStatus::Open));
+    let in_use = served.place_as("a", place("2", "k")).await.unwrap().order.unwrap();
+    assert_eq!((in_use.status(), in_use.reason()), (OrderStatus::Rejected, Reason::ClientIdInUse));
+    // Another account's is another's business.
+    served.place_as("b", place("1", "k")).await.unwrap();
+    assert_eq!(named(&mut served, "k").await.unwrap().order_id, first.order_id);
+
+    let amend = v1::AmendOrderRequest {
+        request_id: "amend".into(),
+        market: MARKET.into(),
+        client_order_id: "k".into(),
+        price: "11".into(),
+        ..Default::default()
+    };
+    let amended = served.trading.amend_order(by("a", amend.clone())).await.unwrap().into_inner();
+    assert_eq!(amended.order.unwrap().price, "11");
+    let cancel = |id: &str, name: &str, withdraw| v1::CancelOrderRequest {
+        request_id: id.into(),
+        market: MARKET.into(),
+        client_order_id: name.into(),
+        withdraw,
+        ..Default::default()
+    };
+    let unknown = "client_order_id is \"j\": no such order of this account in this market";
+    let none = served.trading.cancel_order(by("a", cancel("none", "j", false))).await;
+    assert_refused(none, Code::NotFound, "UNKNOWN_ORDER", unknown);
+    let none = served.trading.cancel_order(by("a", cancel("none-withdraw", "j", true))).await;
+    assert!(none.is_err());
+    let cancelled = served.trading.cancel_order(by("a", cancel("c", "k", false))).await.unwrap().into_inner();
+    let cancelled = cancelled.order.unwrap();
+    assert_eq!((&cancelled.order_id, cancelled.status()), (&first.order_id, OrderStatus::Cancelled));
+    // Closed, it is found until another has the name; what repeats a request is told of the first.
+    let mut served = Served::on(served.end().await).await;
+    assert_eq!(named(&mut served, "k").await.unwrap().order_id, first.order_id);
+    let second = served.place_as("a", place("3", "k")).await.unwrap().order.unwrap();
+    let again = served.trading.cancel_order(by("a", cancel("c", "k", false))).await.unwrap().into_inner();
+    assert_eq!(again.order.unwrap().order_id, first.order_id);
+    let again = served.trading.amend_order(by("a", amend)).await.unwrap().into_inner();
+    assert_eq!(again.order.unwrap().order_id, first.order_id);
+    let found = named(&mut served, "k").await.unwrap();
+    assert_eq!((found.order_id.clone(), found.status()), (second.order_id.clone(), OrderStatus::Open));
+    served.trading.cancel_order(by("a", cancel("w", "k", true))).await.unwrap();
+    let found = named(&mut served, "k").await.unwrap();
+    assert_eq!((found.order_id.clone(), found.status()), (second.order_id, OrderStatus::Cancelled));
+    assert_refused(named(&mut served, "j").await, Code::NotFound, "UNKNOWN_ORDER", unknown);
+
+    let two = v1::CancelOrderRequest { order_id: first.order_id, ..cancel("two", "k", false) };
+    let two = served.trading.cancel_order(by("a", two)).await;
+    let words =
+        "order_id: must be the only one of order_id, placed_by_request_id, session and client_order_id";
+    assert_refused(two, Code::InvalidArgument, "CONFLICTING_FIELDS", words);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_comes_in_place_of_another_or_all_is_as_it_was() {
+    let mut served = Served::start().await;
+    let old = served.place_as("a", buy("old", "10", "5")).await.unwrap().order.unwrap();
+    served.place_as("b", sell("ask", "11", "3")).await.unwrap();
+    let replace = |id: &str, of: &str, new: v1::NewOrder| v1::ReplaceOrderRequest {
+        request_id: id.into(),
+        market: MARKET.into(),
+        order_id: of.into(),
+        order: Some(new),
+        ..Default::default()
+    };
+    let fok = v1::NewOrder { time_in_force: TimeInForce::Fok.into(), ..new_order(Side::Buy, "11", "4") };
+    let asked = replace("fok", &old.order_id, fok);
+    let refused = served.trading.replace_order(by("a", asked.clone())).await.unwrap().into_inner();
+    let (told, replaced) = (refused.order.unwrap(), refused.replaced);
+    assert_eq!((told.status(), told.reason(), replaced), (OrderStatus::Rejected, Reason::NotFillable, None));
+    assert_eq!(levels(&served.book(0).await.bids), [("10", "5")]);
+
+    let asked_new = replace("new", &old.order_id, new_order(Side::Buy, "11", "4"));
+    let done = served.trading.replace_order(by("a", asked_new.clone())).await.unwrap().into_inner();
+    let new = done.order.clone().unwrap();
+    assert_eq!((new.status(), done.fills.len()), (OrderStatus::PartiallyFilled, 1));
+    let gone = done.replaced.clone().unwrap();
+    assert_eq!(
+        (&gone.order_id, gone.status(), gone.reason()),
+        (&old.order_id, OrderStatus::Cancelled, Reason::Replaced)
+    );
+    let book = served.book(done.position).await;
+    assert_eq!((levels(&book.bids), book.asks.len()), (vec![("11", "1")], 0));
+
+    // Asked again, also after a restart, it is the same answer; asked anew there is nothing to replace.
+    let mut served = Served::on(served.end().await).await;
+    let again = served.trading.replace_order(by("a", asked_new)).await.unwrap().into_inner();
+    assert_eq!(again, done);
+    let closed = replace("late", &old.order_id, new_order(Side::Buy, "9", "4"));
+    let closed = served.trading.replace_order(by("a", closed)).await;
+    let words = format!("order_id is \"{}\": the order is closed: CANCELLED", old.order_id);
+    assert_refused(closed, Code::FailedPrecondition, "ORDER_CLOSED", &words);
+    let others = replace("other", &new.order_id, new_order(Side::Buy, "9", "4"));
+    assert_eq!(
+        served.trading.replace_order(by("b", others)).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
+    let book = served.book(0).await;
+    assert_eq!(levels(&book.bids), [("11", "1")]);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn terms_that_do_not_fit_are_refused_by_name() {
     let mut served = Served::start().await;
     let base = || new_order(Side::Buy, "10", "1");
@@ -157,6 +316,21 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
             v1::NewOrder { min_quantity: "1".into(), time_in_force: TimeInForce::Fok.into(), ..base() },
             conflict,
             "order.min_quantity is \"1\": must be empty with post_only and FOK",
+        ),
+        (
+            v1::NewOrder { display_quantity: "1".into(), ..base() },
+            "ABOVE_MAXIMUM",
+            "order.display_quantity is \"1\": must be less than the quantity, 1",
+        ),
+        (
+            v1::NewOrder { display_quantity: "0.009".into(), ..base() },
+            "BELOW_MINIMUM",
+            "order.display_quantity is \"0.009\": must be at least a hundredth of the quantity, 0.01",
+        ),
+        (
+            v1::NewOrder { display_quantity: "0.5".into(), ..market() },
+            conflict,
+            "order.display_quantity is \"0.5\": must be empty but for a limit order with GTC, GTD or DAY",
         ),
         (
             v1::NewOrder { slide: true, ..base() },

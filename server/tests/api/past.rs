@@ -43,7 +43,14 @@ async fn busy(served: &mut Served, rounds: u64, seed: &str) -> Shown {
                     _ => (None, price),
                 };
                 let market = MARKET.to_owned();
-                let amend = v1::AmendOrderRequest { request_id: id, market, order_id, price, size };
+                let amend = v1::AmendOrderRequest {
+                    request_id: id,
+                    market,
+                    order_id,
+                    price,
+                    size,
+                    ..Default::default()
+                };
                 served.trading.amend_order(amend).await.ok().and_then(|done| done.into_inner().order)
             }
             4 if !placed.is_empty() => {
@@ -58,6 +65,10 @@ async fn busy(served: &mut Served, rounds: u64, seed: &str) -> Shown {
                 if side == 1 {
                     // Also where orders of the account take from each other.
                     order.order.as_mut().unwrap().self_trade_prevention = (round / 5 % 5) as i32;
+                }
+                if round % 3 == 0 {
+                    // An iceberg: its hidden parts come to the back of the level one by one.
+                    order.order.as_mut().unwrap().display_quantity = "0.3".into();
                 }
                 let order = served.place(order).await.unwrap().order.unwrap();
                 placed.push(order.order_id.clone());

@@ -72,6 +72,7 @@ async fn repeated_amends_and_cancels_get_the_first_answer() {
         order_id: id.clone(),
         price: "12".into(),
         size: Some(Size::TotalQuantity("4".into())),
+        ..Default::default()
     };
     let first = served.trading.amend_order(amend.clone()).await.unwrap().into_inner();
     assert_eq!((first.fills.len(), first.order.clone().unwrap().open_quantity.as_str()), (1, "3"));

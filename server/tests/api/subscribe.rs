@@ -289,6 +289,7 @@ async fn busy(served: &Served, name: &str, rounds: u64) {
                             order.r#type = v1::OrderType::MarketToLimit.into();
                             order.price = String::new();
                         }
+                        8 => order.display_quantity = "0.7".into(),
                         _ => {}
                     }
                     if kind == 4 {

@@ -244,7 +244,14 @@ impl Trader {
             Next::Amend { price, open_quantity } => {
                 let order_id = self.random.pick(&self.resting).clone();
                 let size = Some(Size::OpenQuantity(open_quantity));
-                Call::Amend(AmendOrderRequest { request_id, market, order_id, price, size })
+                Call::Amend(AmendOrderRequest {
+                    request_id,
+                    market,
+                    order_id,
+                    price,
+                    size,
+                    ..AmendOrderRequest::default()
+                })
             }
             Next::Cancel { withdraw } => {
                 let order_id = self.random.pick(&self.resting).clone();

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target, Terms};
-use xbook::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
+use xbook::types::{ClientId, Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 use super::random::Random;
 
@@ -195,6 +195,7 @@ impl Client {
         let random = &mut self.random;
         let recent = self.orders.len().saturating_sub(30);
         let target = match random.pick(&self.orders[recent..]) {
+            Some(_) if random.percent(15) => client_id(random).map(Target::Client),
             Some(id) if self.session.is_none() || random.percent(50) => Some(Target::Order(*id)),
             Some(_) => Some(Target::Command(random.between(1, self.next))),
             None => None,
@@ -207,6 +208,9 @@ impl Client {
                 Action::CancelAll(random.pick(&[None, Some(Side::Buy), Some(Side::Sell)]).copied().flatten())
             }
             (24..25, _) if self.session.is_some() => Action::Invalid,
+            (25..30, Some(target)) => {
+                Action::Place(Place { replaces: Some(Box::new(target)), ..place(random, now) })
+            }
             _ => Action::Place(place(random, now)),
         }
     }
@@ -224,6 +228,11 @@ fn amend(random: &mut Random, target: Target) -> Amend {
     Amend { target, price, size }
 }
 
+/// One of few names, so that one that is in use is met often.
+fn client_id(random: &mut Random) -> Option<ClientId> {
+    ClientId::new(&format!("c{}", random.below(4)))
+}
+
 /// What few orders ask for; it may change what the order is.
 fn terms(random: &mut Random, place: &mut Place) -> Terms {
     let mut terms = Terms::default();
@@ -236,6 +245,12 @@ fn terms(random: &mut Random, place: &mut Place) -> Terms {
     }
     if !place.post_only && place.time_in_force != TimeInForce::Fok && random.percent(10) {
         terms.minimum = Lots(random.between(1, place.quantity.0));
+    }
+    if random.percent(20) {
+        terms.client_id = client_id(random);
+    }
+    if rests && place.limit.is_some() && place.quantity.0 > 1 && random.percent(20) {
+        terms.display = Lots(random.between(1, place.quantity.0 - 1));
     }
     terms
 }

@@ -453,6 +453,7 @@ fn caps(random: &mut Random) -> Caps {
         commands: some(4, 60),
         withdrawn: some(1, 12),
         open_orders: some(8, 80),
+        hidden_parts: some(2, 60) as u64,
         expired: some(1, 6),
         batch_bytes: some(100, 4_000),
     }

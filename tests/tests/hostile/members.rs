@@ -191,7 +191,7 @@ fn orders(target: &Target) -> Result<Vec<Case>> {
         time_in_force: 1,
         ..Default::default()
     };
-    let good = Action::Place(place);
+    let good = Action::Place(place.clone());
     let long = "a".repeat(1_000_000);
     let of = |account: &str, intent: record::Intent| batch(NOBODY, account, vec![intent]);
     let by = |account: &str, action: Action| of(account, intent(action));
@@ -215,15 +215,18 @@ fn orders(target: &Target) -> Result<Vec<Case>> {
             "an action that nobody knows",
             of("a", record::Intent { request_id: "1".into(), ..Default::default() }),
         ),
-        ("an order of 2^64-1 lots", by("a", Action::Place(record::Place { quantity: u64::MAX, ..place }))),
+        (
+            "an order of 2^64-1 lots",
+            by("a", Action::Place(record::Place { quantity: u64::MAX, ..place.clone() })),
+        ),
         (
             "an order at 2^64-1 ticks",
-            by("a", Action::Place(record::Place { price: Some(u64::MAX), ..place })),
+            by("a", Action::Place(record::Place { price: Some(u64::MAX), ..place.clone() })),
         ),
-        ("an order of no side", by("a", Action::Place(record::Place { side: 0, ..place }))),
+        ("an order of no side", by("a", Action::Place(record::Place { side: 0, ..place.clone() }))),
         (
             "a time in force that nobody knows",
-            by("a", Action::Place(record::Place { time_in_force: 99, ..place })),
+            by("a", Action::Place(record::Place { time_in_force: 99, ..place.clone() })),
         ),
         ("a market in a market", by("a", Action::RemoveNode(record::RemoveNode { node: 1 }))),
         (

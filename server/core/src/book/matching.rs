@@ -2,7 +2,9 @@
 
 use std::hint::black_box;
 
+use super::iceberg::{self, Resting};
 use super::index::{Hash, OrderIndex};
+use super::instead::Without;
 use super::prevention::{Own, Taker};
 use super::queue::{Entry, Handle, Queues};
 use super::slab::NIL;
@@ -53,7 +55,7 @@ impl Book {
     }
 
     fn place(&mut self, order: &NewOrder, events: &mut Vec<Event>) -> Result<(), Refusal> {
-        let NewOrder { id, side, quantity: Lots(quantity), style, owner, prevention, .. } = *order;
+        let NewOrder { id, side, quantity: Lots(quantity), style, display, owner, prevention, .. } = *order;
         let hash = Hash::of(id);
         if self.find(hash, id).is_some() {
             return Err(Refusal::DuplicateId);
@@ -63,7 +65,7 @@ impl Book {
         }
         let limit = limit_or_any(order);
         let takes = self.would_take(side, limit);
-        self.check_style(order, limit, takes)?;
+        self.check_style(order, limit, takes, None)?;
 
         let mut open = quantity;
         if takes {
@@ -88,20 +90,33 @@ impl Book {
             .attach(side, limit, Entry { id, open }, owner)
             .map_err(|_overflow| Refusal::LevelOverflow)?;
         self.index.insert(hash, handle);
-        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open), owner });
+        if !display.is_zero() {
+            self.hide(handle, display.0);
+        }
+        events.push(Event::Rested { order: id, side, price: Ticks(limit), open: Lots(open), display, owner });
         Ok(())
     }
 
-    /// What style and minimum alone refuse.
+    /// What style and minimum alone refuse, as if `gone` were.
     #[inline]
-    fn check_style(&self, order: &NewOrder, limit: u64, takes: bool) -> Result<(), Refusal> {
+    pub(super) fn check_style(
+        &self,
+        order: &NewOrder,
+        limit: u64,
+        takes: bool,
+        gone: Without,
+    ) -> Result<(), Refusal> {
         match order.style {
             Style::Rest | Style::PostOnly => {
                 if order.limit.is_none() {
                     return Err(Refusal::NoLimit);
                 }
-                if self.is_full() {
+                if self.is_full() && gone.is_none() {
                     return Err(Refusal::BookFull);
+                }
+                if !order.display.is_zero() {
+                    let instead_of = gone.map_or(order.id, |gone| self.queues.entry(gone).id);
+                    self.check_parts(instead_of, order.display.0, order.quantity.0)?;
                 }
                 if takes && order.style == Style::PostOnly {
                     return Err(Refusal::WouldTake);
@@ -110,21 +125,21 @@ impl Book {
             Style::AllOrNothing | Style::Cancel => {}
         }
         if order.style == Style::AllOrNothing || !order.minimum.is_zero() {
-            return self.check_fill(order, limit);
+            return self.check_fill(order, limit, gone);
         }
         Ok(())
     }
 
     /// Refuses an order that would not trade as much at once as it must.
     #[cold]
-    fn check_fill(&self, order: &NewOrder, limit: u64) -> Result<(), Refusal> {
+    fn check_fill(&self, order: &NewOrder, limit: u64, gone: Without) -> Result<(), Refusal> {
         let whole = order.style == Style::AllOrNothing;
         let needed = if whole { order.quantity.0 } else { order.minimum.0 };
-        if self.can_fill(order, limit, needed) { Ok(()) } else { Err(Refusal::NotFillable) }
+        if self.can_fill(order, limit, needed, gone) { Ok(()) } else { Err(Refusal::NotFillable) }
     }
 
     /// Whether an order would trade this much with others within the limit.
-    fn can_fill(&self, order: &NewOrder, limit: u64, needed: u64) -> bool {
+    fn can_fill(&self, order: &NewOrder, limit: u64, needed: u64, gone: Without) -> bool {
         let taker = Taker::new(order.id, order.side, order.owner, order.prevention);
         if needed > order.quantity.0 {
             return false;
@@ -135,10 +150,11 @@ impl Book {
             if !reaches(taker.side, limit, level.price) {
                 break;
             }
-            found = found.saturating_add(level.total);
+            found = found.saturating_add(self.total_without(number, gone));
             if found >= needed {
                 // All orders count so far, the owner's too.
-                return !taker.avoids_anyone() || self.play_through(taker, limit, order.quantity.0, needed);
+                let amounts = (order.quantity.0, needed);
+                return !taker.avoids_anyone() || self.play_through(taker, limit, amounts, gone);
             }
         }
         false
@@ -172,8 +188,15 @@ impl Book {
                     foresee(&self.queues, &self.index, chunk);
                 }
             }
-            if taker.avoids(self.queues.owner(handle)) {
-                let own = Own { queues: &mut self.queues, index: &mut self.index, level, handle };
+            let tag = self.queues.tag(handle);
+            if tag.is_iceberg() || taker.avoids(tag) {
+                let (queues, index, icebergs) = (&mut self.queues, &mut self.index, &mut self.icebergs);
+                let resting = Resting { queues, index, icebergs, number, level, handle };
+                if !taker.avoids(tag) {
+                    left = resting.trade(taker.id, left, events);
+                    continue;
+                }
+                let own = Own(resting);
                 (left, is_stopped) = own.prevent(taker, left, events);
                 if is_stopped {
                     break;
@@ -222,11 +245,15 @@ impl Book {
         }
         let number = self.level_of(handle);
         let (side, previous_price) = (self.levels[number].side, self.levels[number].price);
-        let previous_open = self.queues.entry(handle).open;
+        let previous_open = self.queues.entry(handle).open + self.hidden(handle);
         if price == previous_price && open <= previous_open {
             self.shrink(number, handle, open);
             events.push(Event::Reduced { order: id, open: Lots(open) });
             return Ok(());
+        }
+        let display = self.display(handle);
+        if display > 0 {
+            self.check_parts(id, display, open)?;
         }
         let takes = self.would_take(side, price);
         if takes && post_only {
@@ -244,17 +271,22 @@ impl Book {
         }
         let Taken { left, is_stopped } = taken;
         let rests = if is_stopped { 0 } else { left };
-        self.settle((hash, handle), (side, price), Entry { id, open: rests }, owner);
+        self.settle((hash, handle), (side, price), Entry { id, open: rests }, (owner, display));
         if is_stopped {
             events.push(Event::Removed { order: id, open: Lots(left), why: Removal::SelfTrade });
         } else if left > 0 {
-            events.push(Event::Rested { order: id, side, price: Ticks(price), open: Lots(left), owner });
+            let (price, open, display) = (Ticks(price), Lots(left), Lots(display));
+            events.push(Event::Rested { order: id, side, price, open, display, owner });
         }
         Ok(())
     }
 
     /// Gives an order a smaller open quantity, above zero, in its place.
     pub(super) fn shrink(&mut self, number: u32, handle: Handle, open: u64) {
+        if self.queues.tag(handle).is_iceberg() {
+            let level = &mut self.levels[number];
+            return iceberg::shrink(&mut self.queues, &mut self.icebergs, level, (handle, open));
+        }
         let entry = self.queues.entry_mut(handle);
         self.levels[number].total -= entry.open - open;
         entry.open = open;
@@ -275,11 +307,16 @@ impl Book {
         (hash, old): (Hash, Handle),
         (side, price): (Side, u64),
         entry: Entry,
-        owner: Owner,
+        (owner, display): (Owner, u64),
     ) {
         let attached = if entry.open == 0 { None } else { self.attach(side, price, entry, owner).ok() };
         match attached {
-            Some(handle) => self.index.replace(hash, old, handle),
+            Some(handle) => {
+                self.index.replace(hash, old, handle);
+                if display > 0 {
+                    self.hide(handle, display);
+                }
+            }
             None => self.index.remove(hash, old),
         }
     }
@@ -287,7 +324,7 @@ impl Book {
     fn cancel(&mut self, id: OrderId, events: &mut Vec<Event>) -> Result<(), Refusal> {
         let hash = Hash::of(id);
         let handle = self.find(hash, id).ok_or(Refusal::UnknownOrder)?;
-        let open = Lots(self.queues.entry(handle).open);
+        let open = Lots(self.queues.entry(handle).open + self.hidden(handle));
         self.take_out(hash, handle);
         events.push(Event::Removed { order: id, open, why: Removal::Cancelled });
         Ok(())
@@ -312,7 +349,7 @@ fn foresee(queues: &Queues, index: &OrderIndex, chunk: u32) {
 }
 
 #[inline]
-fn limit_or_any(order: &NewOrder) -> u64 {
+pub(super) fn limit_or_any(order: &NewOrder) -> u64 {
     match (order.limit, order.side) {
         (Some(limit), _) => limit.0,
         (None, Side::Buy) => u64::MAX,

@@ -18,9 +18,13 @@
 //! - `queue`: a level's orders, in time priority, in chunks that never move;
 //! - `tree`: the levels of a side by price;
 //! - `index`: from an order's id to its place in a chunk;
+//! - `instead`: a new order in place of one that rests;
+//! - `iceberg`: what orders hide that show only a part of themselves;
 //! - `slab`: where chunks, levels and tree nodes live.
 
+mod iceberg;
 mod index;
+mod instead;
 mod matching;
 mod prevention;
 mod queue;
@@ -39,6 +43,7 @@ pub use words::{
 
 use std::fmt;
 
+use iceberg::Icebergs;
 use index::{Hash, OrderIndex};
 use queue::{Entry, Handle, Level, MAX_CHUNKS, Queues};
 use slab::{NIL, Slab};
@@ -54,6 +59,7 @@ pub struct Book {
     buys: Ladder,
     sells: Ladder,
     index: OrderIndex,
+    icebergs: Icebergs,
     max_orders: usize,
 }
 
@@ -112,6 +118,7 @@ impl Book {
             buys: Ladder::new(),
             sells: Ladder::new(),
             index: OrderIndex::with_capacity(orders),
+            icebergs: Icebergs::new(),
             max_orders: Self::MAX_ORDERS,
         }
     }
@@ -121,6 +128,14 @@ impl Book {
     #[must_use]
     pub fn with_max_orders(mut self, orders: usize) -> Self {
         self.max_orders = orders.min(Self::MAX_ORDERS);
+        self
+    }
+
+    /// The same book, which refuses icebergs with whose it would hide more parts than this
+    /// ([`Refusal::BookFull`], [`Misfit::BookFull`]): as many times more than its orders one command may trade.
+    #[must_use]
+    pub fn with_max_hidden_parts(mut self, parts: u64) -> Self {
+        self.icebergs.most_parts = parts;
         self
     }
 
@@ -179,7 +194,7 @@ impl Book {
 
     fn add_level(&mut self, side: Side, price: u64) -> u32 {
         let number = self.levels.take();
-        self.levels[number] = Level { price, total: 0, head: NIL, tail: NIL, count: 0, side };
+        self.levels[number] = Level { price, total: 0, hidden: 0, head: NIL, tail: NIL, count: 0, side };
         let ladder = match side {
             Side::Buy => &mut self.buys,
             Side::Sell => &mut self.sells,
@@ -195,6 +210,9 @@ impl Book {
     #[inline]
     fn detach(&mut self, number: u32, handle: Handle) {
         let level = &mut self.levels[number];
+        if self.queues.tag(handle).is_iceberg() {
+            iceberg::surface(&mut self.queues, &mut self.icebergs, level, handle);
+        }
         self.queues.remove(level, handle);
         if level.count == 0 {
             self.drop_level(number);

@@ -1,7 +1,8 @@
 //! Orders of one owner do not trade with each other: what happens instead when one reaches another.
 
-use super::index::{Hash, OrderIndex};
-use super::queue::{Handle, Level, Queues};
+use super::iceberg::Resting;
+use super::instead::Without;
+use super::queue::{Level, Tag};
 use super::{Book, Event, Owner, Prevented, Prevention, Removal, reaches};
 use crate::types::{Lots, OrderId, Side};
 
@@ -32,18 +33,13 @@ impl Taker {
     }
 
     #[inline]
-    pub(super) fn avoids(&self, owner: Owner) -> bool {
-        owner.number() == self.avoided
+    pub(super) fn avoids(&self, tag: Tag) -> bool {
+        tag.number() == self.avoided
     }
 }
 
 /// A resting order of the taker's owner that is reached: the first of its level.
-pub(super) struct Own<'a> {
-    pub(super) queues: &'a mut Queues,
-    pub(super) index: &'a mut OrderIndex,
-    pub(super) level: &'a mut Level,
-    pub(super) handle: Handle,
-}
+pub(super) struct Own<'a>(pub(super) Resting<'a>);
 
 impl Own<'_> {
     /// Does what the taker's way of prevention says. What the taker has left, and whether it is stopped.
@@ -64,63 +60,118 @@ impl Own<'_> {
     }
 
     fn remove(self, events: &mut Vec<Event>) {
-        let entry = *self.queues.entry(self.handle);
-        events.push(Event::Removed { order: entry.id, open: Lots(entry.open), why: Removal::SelfTrade });
-        self.take_out(entry.id);
+        let (order, open) = self.0.whole();
+        events.push(Event::Removed { order, open: Lots(open), why: Removal::SelfTrade });
+        self.0.take_out();
     }
 
     fn decrement(self, taker: OrderId, left: u64, events: &mut Vec<Event>) -> u64 {
-        let maker = *self.queues.entry(self.handle);
-        let lost = maker.open.min(left);
-        let (maker_open, left) = (maker.open - lost, left - lost);
+        let (maker, open) = self.0.whole();
+        let lost = open.min(left);
+        let (maker_open, left) = (open - lost, left - lost);
         events.push(Event::Prevented(Prevented {
-            maker: maker.id,
+            maker,
             taker,
             quantity: Lots(lost),
             maker_open: Lots(maker_open),
             taker_open: Lots(left),
         }));
         if maker_open > 0 {
-            self.queues.entry_mut(self.handle).open = maker_open;
-            self.level.total -= lost;
+            self.0.shrink(maker_open);
         } else {
-            self.take_out(maker.id);
+            self.0.take_out();
         }
         left
     }
+}
 
-    fn take_out(self, id: OrderId) {
-        self.queues.remove(self.level, self.handle);
-        self.index.remove(Hash::of(id), self.handle);
+/// How far a taker that is played through has come.
+struct Progress {
+    left: u64,
+    /// How much must still trade.
+    missing: u64,
+}
+
+impl Progress {
+    /// Meets an order that shows so much of what it has open; `None` if the taker stops there.
+    fn meet(&mut self, avoids: bool, prevention: Prevention, (shown, open): (u64, u64)) -> Option<()> {
+        match (avoids, prevention) {
+            (false, _) => {
+                let traded = self.left.min(shown);
+                self.left -= traded;
+                self.missing = self.missing.saturating_sub(traded);
+            }
+            (true, Prevention::CancelMaker) => {}
+            (true, Prevention::Decrement) => self.left -= self.left.min(open),
+            (true, _) => return None,
+        }
+        Some(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.missing == 0 || self.left == 0
     }
 }
 
 impl Book {
     /// Whether a taker of this quantity would trade as much as `needed` of it with others: played through with
-    /// prevention, order by order, changing nothing.
-    pub(super) fn play_through(&self, taker: Taker, limit: u64, quantity: u64, needed: u64) -> bool {
-        let (mut left, mut missing) = (quantity, needed);
+    /// prevention, order by order, changing nothing, as if `gone` were.
+    pub(super) fn play_through(
+        &self,
+        taker: Taker,
+        limit: u64,
+        (quantity, needed): (u64, u64),
+        gone: Without,
+    ) -> bool {
+        let mut progress = Progress { left: quantity, missing: needed };
         for number in self.walk(taker.side.opposite()) {
             let level = &self.levels[number];
             if !reaches(taker.side, limit, level.price) {
                 return false;
             }
-            for (handle, entry) in self.queues.iter(level) {
-                match (taker.avoids(self.queues.owner(handle)), taker.prevention) {
-                    (false, _) => {
-                        let traded = left.min(entry.open);
-                        left -= traded;
-                        missing = missing.saturating_sub(traded);
-                    }
-                    (true, Prevention::CancelMaker) => {}
-                    (true, Prevention::Decrement) => left -= left.min(entry.open),
-                    (true, _) => return false,
-                }
-                if missing == 0 || left == 0 {
-                    return missing == 0;
-                }
+            let goes_on = if level.hidden > 0 {
+                self.play_icebergs(taker, level, &mut progress, gone)
+            } else {
+                self.play_level(taker, level, &mut progress, gone)
+            };
+            if goes_on.is_none() || progress.is_over() {
+                return progress.missing == 0;
             }
         }
         false
+    }
+
+    /// Plays a taker through a level where all is shown; `None` if it stops.
+    fn play_level(&self, taker: Taker, level: &Level, progress: &mut Progress, gone: Without) -> Option<()> {
+        for (handle, entry) in self.queues.iter(level).filter(|(handle, _)| Some(*handle) != gone) {
+            let avoids = taker.avoids(self.queues.tag(handle));
+            progress.meet(avoids, taker.prevention, (entry.open, entry.open))?;
+            if progress.is_over() {
+                break;
+            }
+        }
+        Some(())
+    }
+
+    /// The same where parts are hidden, which come to the back one after the other.
+    fn play_icebergs(
+        &self,
+        taker: Taker,
+        level: &Level,
+        progress: &mut Progress,
+        gone: Without,
+    ) -> Option<()> {
+        let mut queue = self.played(level, gone);
+        while let Some(part) = queue.next() {
+            let avoids = taker.avoids(part.tag);
+            progress.meet(avoids, taker.prevention, (part.shown, part.shown + part.hidden))?;
+            if progress.is_over() {
+                break;
+            }
+            if !avoids {
+                queue.replenish(part);
+            }
+        }
+        Some(())
     }
 }

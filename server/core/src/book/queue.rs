@@ -42,7 +42,32 @@ impl Handle {
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) id: OrderId,
+    /// What is open and shown.
     pub(super) open: u64,
+}
+
+/// What stands beside an order: its owner's number, and whether it shows only a part of itself.
+#[derive(Clone, Copy)]
+pub(super) struct Tag(u32);
+
+impl Tag {
+    const ICEBERG: u32 = 1 << 31;
+
+    #[inline]
+    fn of(owner: Owner) -> Self {
+        Self(owner.number())
+    }
+
+    /// Its owner's number.
+    #[inline]
+    pub(super) fn number(self) -> u32 {
+        self.0 & !Self::ICEBERG
+    }
+
+    #[inline]
+    pub(super) fn is_iceberg(self) -> bool {
+        self.0 & Self::ICEBERG != 0
+    }
 }
 
 #[derive(Clone)]
@@ -53,7 +78,7 @@ pub(super) struct Chunk {
     pub(super) next: u32,
     /// Bit n: position n holds an order.
     pub(super) live: u32,
-    owners: [Owner; CHUNK_ORDERS as usize],
+    tags: [Tag; CHUNK_ORDERS as usize],
     entries: [Entry; CHUNK_ORDERS as usize],
 }
 
@@ -63,7 +88,7 @@ impl Place for Chunk {
         previous: NIL,
         next: NIL,
         live: 0,
-        owners: [Owner::NOBODY; CHUNK_ORDERS as usize],
+        tags: [Tag(0); CHUNK_ORDERS as usize],
         entries: [Entry { id: OrderId { node: NodeId(0), counter: 0 }, open: 0 }; CHUNK_ORDERS as usize],
     };
 
@@ -84,8 +109,10 @@ impl Chunk {
 #[derive(Clone)]
 pub(super) struct Level {
     pub(super) price: u64,
-    /// The sum of the open quantities.
+    /// The sum of the open quantities, shown or not.
     pub(super) total: u64,
+    /// What of it is not shown.
+    pub(super) hidden: u64,
     pub(super) head: u32,
     pub(super) tail: u32,
     pub(super) count: u32,
@@ -93,7 +120,8 @@ pub(super) struct Level {
 }
 
 impl Place for Level {
-    const BLANK: Self = Self { price: 0, total: 0, head: NIL, tail: NIL, count: 0, side: Side::Buy };
+    const BLANK: Self =
+        Self { price: 0, total: 0, hidden: 0, head: NIL, tail: NIL, count: 0, side: Side::Buy };
 
     fn link(&mut self) -> &mut u32 {
         &mut self.head
@@ -123,10 +151,21 @@ impl Queues {
         &mut self.chunks[handle.chunk()].entries[handle.position() as usize]
     }
 
+    /// What stands beside an order.
+    #[inline]
+    pub(super) fn tag(&self, handle: Handle) -> Tag {
+        self.chunks[handle.chunk()].tags[handle.position() as usize]
+    }
+
     /// Whose an order is.
     #[inline]
     pub(super) fn owner(&self, handle: Handle) -> Owner {
-        self.chunks[handle.chunk()].owners[handle.position() as usize]
+        Owner::new(self.tag(handle).number())
+    }
+
+    /// From here on an order shows only a part of itself.
+    pub(super) fn mark_iceberg(&mut self, handle: Handle) {
+        self.chunks[handle.chunk()].tags[handle.position() as usize].0 |= Tag::ICEBERG;
     }
 
     /// Reads the cache lines of an order.
@@ -150,7 +189,7 @@ impl Queues {
         let chunk = &mut self.chunks[chunk_number];
         chunk.live |= 1 << position;
         chunk.entries[position as usize] = entry;
-        chunk.owners[position as usize] = owner;
+        chunk.tags[position as usize] = Tag::of(owner);
         Handle::new(chunk_number, position)
     }
 

@@ -32,8 +32,8 @@ impl Book {
     pub fn get(&self, id: OrderId) -> Option<Resting> {
         let handle = self.find(Hash::of(id), id)?;
         let level = &self.levels[self.level_of(handle)];
-        let open = Lots(self.queues.entry(handle).open);
-        Some(Resting { id, side: level.side, price: Ticks(level.price), open })
+        let (open, hidden) = (Lots(self.queues.entry(handle).open), Lots(self.hidden(handle)));
+        Some(Resting { id, side: level.side, price: Ticks(level.price), open, hidden })
     }
 
     /// The price levels of a side, from the best outwards.
@@ -94,6 +94,7 @@ impl Book {
             + self.index.bytes()
             + self.buys.tree.bytes()
             + self.sells.tree.bytes()
+            + self.icebergs.bytes()
     }
 
     /// Checks what must hold inside of the book, for tests: reads everything.
@@ -126,27 +127,34 @@ impl Book {
         if orders != self.len() {
             return Err("the index has another number of orders");
         }
+        let icebergs = |side| self.walk(side).map(|number| self.icebergs_in(number)).sum::<usize>();
+        if icebergs(Side::Buy) + icebergs(Side::Sell) != self.icebergs.len() {
+            return Err("another number of icebergs is known");
+        }
         if self.is_crossed() { Err("the book is crossed") } else { Ok(()) }
     }
 
     fn audit_level(&self, number: u32) -> Result<usize, &'static str> {
         let level = &self.levels[number];
-        let (mut total, mut count) = (0u64, 0u32);
+        let (mut total, mut hidden, mut count) = (0u64, 0u64, 0u32);
         for (handle, entry) in self.queues.iter(level) {
-            if entry.open == 0 {
+            let hides = self.hidden(handle);
+            // Between two events of a replayed trade an iceberg may show nothing.
+            if entry.open == 0 && hides == 0 {
                 return Err("an order without quantity rests");
             }
             if self.find(Hash::of(entry.id), entry.id) != Some(handle) || self.level_of(handle) != number {
                 return Err("an order is not found by its id");
             }
-            total = total.wrapping_add(entry.open);
+            total = total.wrapping_add(entry.open).wrapping_add(hides);
+            hidden = hidden.wrapping_add(hides);
             count += 1;
         }
         if count == 0 {
             return Err("a level without orders");
         }
-        if (total, count) != (level.total, level.count) {
-            return Err("a level's total or count is wrong");
+        if (total, hidden, count) != (level.total, level.hidden, level.count) {
+            return Err("a level's total, hidden part or count is wrong");
         }
         Ok(count as usize)
     }
@@ -158,7 +166,7 @@ impl Book {
 
     fn view(&self, number: u32) -> LevelView {
         let level = &self.levels[number];
-        LevelView { price: Ticks(level.price), open: Lots(level.total), orders: level.count }
+        LevelView { price: Ticks(level.price), open: Lots(level.total - level.hidden), orders: level.count }
     }
 
     fn queue(&self, number: u32) -> impl Iterator<Item = Resting> {
@@ -166,14 +174,12 @@ impl Book {
     }
 
     /// Orders of a level as they are read.
-    fn resting<'a>(&self, number: u32, queue: QueueIter<'a>) -> impl Iterator<Item = Resting> + use<'a> {
+    fn resting<'a>(&'a self, number: u32, queue: QueueIter<'a>) -> impl Iterator<Item = Resting> + use<'a> {
         let level = &self.levels[number];
         let (side, price) = (level.side, Ticks(level.price));
-        let resting = move |(_, entry): (Handle, &super::Entry)| Resting {
-            id: entry.id,
-            side,
-            price,
-            open: Lots(entry.open),
+        let resting = move |(handle, entry): (Handle, &super::Entry)| {
+            let (open, hidden) = (Lots(entry.open), Lots(self.hidden(handle)));
+            Resting { id: entry.id, side, price, open, hidden }
         };
         queue.map(resting)
     }
@@ -182,22 +188,27 @@ impl Book {
 /// The digest of a book, given all its orders: the buys in the order in which they would trade, then
 /// the sells.
 ///
-/// BLAKE3 over a version byte and 33 bytes an order: side (0 buy, 1 sell), then price, open quantity,
-/// node and counter, little-endian.
+/// BLAKE3 over a version byte and 33 bytes an order: side (0 buy, 1 sell), then price, shown open quantity,
+/// node and counter, little-endian. What an order hides follows it as another one of its side, 2 more.
 pub fn digest_of(orders: impl Iterator<Item = Resting>) -> [u8; 32] {
     const ORDER_BYTES: usize = 33;
+    let orders = orders.flat_map(|order| {
+        let hidden = (!order.hidden.is_zero()).then_some((order, 2, order.hidden));
+        std::iter::once((order, 0, order.open)).chain(hidden)
+    });
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[1]);
     // BLAKE3 is several times faster on long inputs than on many short ones.
     let mut buffer = [0; ORDER_BYTES * 256];
     let mut used = 0;
-    for order in orders {
+    for (order, kind, open) in orders {
         let record = &mut buffer[used..used + ORDER_BYTES];
-        record[0] = match order.side {
-            Side::Buy => 0,
-            Side::Sell => 1,
-        };
-        let words = [order.price.0, order.open.0, order.id.node.0, order.id.counter];
+        record[0] = kind
+            + match order.side {
+                Side::Buy => 0,
+                Side::Sell => 1,
+            };
+        let words = [order.price.0, open.0, order.id.node.0, order.id.counter];
         for (bytes, word) in record[1..].chunks_exact_mut(8).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }

@@ -14,13 +14,13 @@ pub enum Misfit {
     /// Rested: the id rests already.
     #[error("order {0} rests already")]
     DuplicateId(OrderId),
-    /// Traded, prevented, reduced, lifted: the id does not rest.
+    /// Traded, replenished, prevented, reduced, lifted: the id does not rest.
     #[error("order {0} does not rest")]
     UnknownOrder(OrderId),
     /// A quantity of zero.
     #[error("order {0}: the quantity is zero")]
     ZeroQuantity(OrderId),
-    /// Rested: the book holds its maximum of orders.
+    /// Rested: the book holds its maximum of orders, or of parts that are not shown.
     #[error("order {0} would be one more than the book may hold")]
     BookFull(OrderId),
     /// Rested: at this price the order would cross the other side.
@@ -73,7 +73,13 @@ impl Book {
         match *event {
             Event::Traded(trade) => self.trade(&trade),
             Event::Prevented(prevented) => self.prevented(&prevented),
-            Event::Rested { order, side, price, open, owner } => self.rest(order, (side, price), open, owner),
+            Event::Rested { order, side, price, open, display, owner } => {
+                self.rest(order, (side, price), (open, display), owner)
+            }
+            Event::Replenished { order, shown } => {
+                let (_, handle) = self.find_resting(order, shown)?;
+                self.replenished((order, handle), shown)
+            }
             Event::Reduced { order, open } => self.reduce(order, open),
             Event::Lifted { order, open, .. } => {
                 let (hash, handle) = self.find_resting(order, open)?;
@@ -84,7 +90,7 @@ impl Book {
                 Err(Misfit::UnknownOrder(_)) => Ok(()),
                 Err(misfit) => Err(misfit),
                 Ok((hash, handle)) => {
-                    let found = Lots(self.queues.entry(handle).open);
+                    let found = Lots(self.queues.entry(handle).open + self.hidden(handle));
                     if found != open {
                         return Err(Misfit::Amount { id: order, recorded: open, open: found });
                     }
@@ -99,7 +105,7 @@ impl Book {
         &mut self,
         id: OrderId,
         (side, price): (Side, Ticks),
-        open: Lots,
+        (open, display): (Lots, Lots),
         owner: Owner,
     ) -> Result<(), Misfit> {
         let hash = Hash::of(id);
@@ -109,7 +115,8 @@ impl Book {
         if open.is_zero() {
             return Err(Misfit::ZeroQuantity(id));
         }
-        if self.is_full() {
+        let hides = !display.is_zero();
+        if self.is_full() || hides && self.check_parts(id, display.0, open.0).is_err() {
             return Err(Misfit::BookFull(id));
         }
         if self.would_take(side, price.0) {
@@ -119,6 +126,9 @@ impl Book {
             .attach(side, price.0, Entry { id, open: open.0 }, owner)
             .map_err(|_overflow| Misfit::LevelOverflow { id, price })?;
         self.index.insert(hash, handle);
+        if hides {
+            self.hide(handle, display.0);
+        }
         Ok(())
     }
 
@@ -130,6 +140,9 @@ impl Book {
         let rests = Ticks(self.levels[number].price);
         if rests != trade.price {
             return Err(Misfit::Price { id, recorded: trade.price, rests });
+        }
+        if self.queues.tag(handle).is_iceberg() {
+            return self.trade_iceberg(id, handle, trade);
         }
         self.lose((id, hash, handle), trade.quantity, trade.maker_open)
     }
@@ -148,7 +161,7 @@ impl Book {
         quantity: Lots,
         left: Lots,
     ) -> Result<(), Misfit> {
-        let open = self.queues.entry(handle).open;
+        let open = self.queues.entry(handle).open + self.hidden(handle);
         if open.checked_sub(quantity.0) != Some(left.0) {
             return Err(Misfit::Amount { id, recorded: left, open: Lots(open) });
         }
@@ -161,7 +174,7 @@ impl Book {
 
     fn reduce(&mut self, id: OrderId, open: Lots) -> Result<(), Misfit> {
         let (_, handle) = self.find_resting(id, open)?;
-        let before = self.queues.entry(handle).open;
+        let before = self.queues.entry(handle).open + self.hidden(handle);
         if open.0 > before {
             return Err(Misfit::Amount { id, recorded: open, open: Lots(before) });
         }

@@ -57,6 +57,8 @@ pub struct NewOrder {
     pub style: Style,
     /// How much must trade at once, or it is refused; zero for nothing.
     pub minimum: Lots,
+    /// The most that it shows of itself while it rests; zero for all of it.
+    pub display: Lots,
     /// Whose it is.
     pub owner: Owner,
     /// What happens when it would trade with an order of its own owner.
@@ -68,8 +70,9 @@ impl NewOrder {
     #[must_use]
     #[inline]
     pub fn new(id: OrderId, side: Side, limit: Option<Ticks>, quantity: Lots, style: Style) -> Self {
-        let (minimum, owner, prevention) = (Lots::ZERO, Owner::NOBODY, Prevention::Allow);
-        Self { id, side, limit, quantity, style, minimum, owner, prevention }
+        let (minimum, display) = (Lots::ZERO, Lots::ZERO);
+        let (owner, prevention) = (Owner::NOBODY, Prevention::Allow);
+        Self { id, side, limit, quantity, style, minimum, display, owner, prevention }
     }
 
     /// The same order of an owner.
@@ -156,10 +159,20 @@ pub enum Event {
         price: Ticks,
         /// What is open, never zero.
         open: Lots,
+        /// The most that it shows of that at a time; zero for all of it.
+        display: Lots,
         /// Whose it is.
         owner: Owner,
     },
-    /// A resting order has less open, or as much as before, and kept its place.
+    /// What an order showed has traded, and the next part of what it has open rests at the back of its level.
+    Replenished {
+        /// The order.
+        order: OrderId,
+        /// What it shows now, never zero.
+        shown: Lots,
+    },
+    /// A resting order has less open, or as much as before, and kept its place. What it does not show goes
+    /// first.
     Reduced {
         /// The order.
         order: OrderId,
@@ -206,7 +219,7 @@ pub struct Prevented {
     pub taker: OrderId,
     /// What each of them lost, never zero.
     pub quantity: Lots,
-    /// What the maker has left in the book; at zero it is gone.
+    /// What the maker has left in the book; at zero it is gone. What it does not show goes first.
     pub maker_open: Lots,
     /// What the taker has left.
     pub taker_open: Lots,
@@ -221,9 +234,9 @@ pub struct Trade {
     pub taker: OrderId,
     /// The maker's price, at which they trade.
     pub price: Ticks,
-    /// How much they trade, never zero.
+    /// How much they trade, never zero; at most what the maker shows.
     pub quantity: Lots,
-    /// What the maker has left in the book; at zero it is gone.
+    /// What the maker has left in the book, shown or not; at zero it is gone.
     pub maker_open: Lots,
     /// What the taker has left.
     pub taker_open: Lots,
@@ -245,7 +258,8 @@ pub enum Refusal {
     #[error("an order without a limit cannot rest")]
     NoLimit,
     /// Place: an order that may rest, but the book holds its maximum of orders. Also refused if it
-    /// would have filled whole: the answer must not depend on more than the book's size.
+    /// would have filled whole: the answer must not depend on more than the book's size. Place, amend: the same
+    /// for parts that are not shown.
     #[error("the book holds its maximum of orders")]
     BookFull,
     /// Place, amend: post-only, but it would take.
@@ -268,8 +282,18 @@ pub struct Resting {
     pub side: Side,
     /// Its price.
     pub price: Ticks,
-    /// What is open, never zero.
+    /// What is open and shown, never zero.
     pub open: Lots,
+    /// What is open and not shown.
+    pub hidden: Lots,
+}
+
+impl Resting {
+    /// All that is open of it.
+    #[must_use]
+    pub fn whole(&self) -> Lots {
+        Lots(self.open.0.saturating_add(self.hidden.0))
+    }
 }
 
 /// A price level as read from the book.
@@ -277,7 +301,7 @@ pub struct Resting {
 pub struct LevelView {
     /// The price.
     pub price: Ticks,
-    /// The sum of the open quantities of its orders, never zero.
+    /// The sum of what its orders show, never zero.
     pub open: Lots,
     /// How many orders rest here, never zero.
     pub orders: u32,

@@ -17,12 +17,14 @@ pub struct Caps {
     /// Orders that rest in a market. It bounds what one command can do, a sweep or a cancel-all, and so
     /// the size of a tape batch.
     pub open_orders: usize,
+    /// Parts that icebergs hide in a market: as many trades more one command can do.
+    pub hidden_parts: u64,
     /// Orders that expire in one batch, so that its size is bounded. While more are due nothing else
     /// happens, so none of them trades.
     pub expired: usize,
     /// Bytes of requests and of their outcomes after which a change ends; the last request's outcome may be larger.
     /// So a change has at most twice as much (four times more in a generation's last), and what the orders of a
-    /// whole book take, some 20 bytes each: less than a message between nodes holds.
+    /// whole book take, some 20 bytes each, and the parts that they hide, some 30: less than a message between nodes holds.
     pub batch_bytes: usize,
 }
 
@@ -34,6 +36,7 @@ impl Default for Caps {
             commands: 16_384,
             withdrawn: 65_536,
             open_orders: 500_000,
+            hidden_parts: 50_000,
             expired: 4_096,
             batch_bytes: 1024 * 1024,
         }

@@ -59,9 +59,12 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
     let names = |target: Target| match target {
         Target::Order(id) => id.node.0 > 0 && id.counter > 0,
         Target::Command(number) => in_session && number > 0,
+        Target::Client(_) => true,
     };
     let possible = match (&request.action, rules) {
-        (Action::Place(place), Some(rules)) => is_place(place, rules),
+        (Action::Place(place), Some(rules)) => {
+            is_place(place, rules) && place.replaces.as_deref().is_none_or(|target| names(*target))
+        }
         (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
         (Action::Cancel(target), Some(_)) => names(*target),
         (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
@@ -94,7 +97,7 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
     let known = place.time_in_force != TimeInForce::Unspecified;
     let terms = place.terms.as_deref().copied().unwrap_or_default();
     place.limit.is_none_or(is_price)
-        && are_terms(&terms, place)
+        && are_terms(&terms, place, rules)
         && (rules.min_lots..=rules.max_lots).contains(&place.quantity)
         && known
         && (place.limit.is_some() || rests == terms.market_to_limit)
@@ -103,14 +106,24 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
         && place.self_trade != SelfTrade::Allow
 }
 
-fn are_terms(terms: &Terms, place: &Place) -> bool {
-    let Terms { market_to_limit, slide, protection, minimum } = *terms;
+fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
+    let Terms { market_to_limit, slide, protection, minimum, display, client_id: _, shown } = *terms;
     let is_market = place.limit.is_none() && !market_to_limit;
     let at_once = !place.post_only && place.time_in_force != TimeInForce::Fok;
     (!market_to_limit || place.limit.is_none() && !place.post_only)
         && (!slide || place.post_only)
         && protection.is_none_or(|price| is_market && is_price(price))
         && (minimum.is_zero() || at_once && minimum <= place.quantity)
+        && (display.is_zero() || are_parts(terms, place, rules))
+        && shown.is_zero()
+}
+
+/// Whether an order may show itself in such parts.
+fn are_parts(terms: &Terms, place: &Place, rules: &Rules) -> bool {
+    place.limit.is_some()
+        && rests(place.time_in_force)
+        && (rules.min_lots..place.quantity).contains(&terms.display)
+        && terms.can_show(place.quantity)
 }
 
 fn is_amend(amend: &Amend, rules: &Rules) -> bool {
@@ -226,7 +239,12 @@ mod tests {
         let slide = Terms { slide: true, ..Terms::default() };
         let protected = |price| Terms { protection: Some(Ticks(price)), ..Terms::default() };
         let at_least = |lots| Terms { minimum: Lots(lots), ..Terms::default() };
+        let shows = |lots| Terms { display: Lots(lots), ..Terms::default() };
+        let large = |lots| Place { quantity: Lots(lots), ..place() };
         for good in [
+            with(shows(2), large(3)),
+            with(shows(99), large(100)),
+            with(shows(2), Place { post_only: true, ..large(9) }),
             with(mtl, to_limit()),
             with(Terms { minimum: Lots(2), ..mtl }, to_limit()),
             with(slide, post_only()),
@@ -238,6 +256,11 @@ mod tests {
             assert!(in_market(good.clone()), "{good:?}");
         }
         for bad in [
+            with(shows(1), large(3)),
+            with(shows(3), large(3)),
+            with(shows(2), Place { time_in_force: Ioc, ..large(3) }),
+            with(Terms { shown: Lots(2), ..shows(2) }, large(3)),
+            with(Terms { display: Lots(2), ..mtl }, Place { limit: None, ..large(3) }),
             with(mtl, place()),
             with(mtl, market()),
             with(mtl, Place { post_only: true, ..to_limit() }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xbook_proto::record::v1 as record;
 
 use super::{Announcement, Invitation, JoinToken, Rules, Terms};
-use crate::types::{Lots, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{ClientId, Lots, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
 /// An account's name; shared, since every order carries one.
 pub type Account = Arc<str>;
@@ -71,6 +71,9 @@ impl Request {
             Action::CreateMarket(new) => new.name.len() + 9 * new.voters.len(),
             Action::Announce(entry) => 64 + entry.address.len() + entry.peer_address.len(),
             Action::Invite(_) => 48,
+            Action::Place(place) => {
+                64 * (usize::from(place.terms.is_some()) + usize::from(place.replaces.is_some()))
+            }
             _ => 0,
         };
         64 + self.account.len() + origin + texts
@@ -134,6 +137,8 @@ pub struct Place {
     pub self_trade: SelfTrade,
     /// What few orders ask for; never the default.
     pub terms: Option<Arc<Terms>>,
+    /// The order that it comes in place of: if this one is refused, or there is no such order, all is as it was.
+    pub replaces: Option<Box<Target>>,
 }
 
 impl Place {
@@ -150,6 +155,7 @@ impl Place {
             sequence_by: None,
             self_trade: SelfTrade::Unspecified,
             terms: None,
+            replaces: None,
         }
     }
 }
@@ -161,6 +167,8 @@ pub enum Target {
     Order(OrderId),
     /// By the number of the command of the same session that placed it.
     Command(u64),
+    /// By its client's own name of it: of the account's orders that are not closed the one that has it.
+    Client(ClientId),
 }
 
 impl Target {
@@ -169,6 +177,13 @@ impl Target {
         match self {
             Self::Order(id) => [0, id.node.0, id.counter],
             Self::Command(number) => [1, 0, number],
+            Self::Client(id) => {
+                let [low, high] = [0, 8].map(|from| {
+                    let key = key(&[b"client", id.as_str().as_bytes()]);
+                    key[from..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+                });
+                [2, low, high]
+            }
         }
     }
 }
@@ -319,6 +334,7 @@ fn encode_action(action: &Action) -> record::intent::Action {
             sequence_by_us: place.sequence_by.map_or(0, |at| at.0),
             self_trade: place.self_trade.into(),
             terms: place.terms.as_deref().map(Terms::to_record),
+            replaces: place.replaces.as_deref().copied().map(encode_target),
         }),
         Action::Amend(amend) => Wire::Amend(record::Amend {
             target: Some(encode_target(amend.target)),
@@ -381,8 +397,11 @@ fn decode_announcement(announce: record::Announce) -> Option<Announcement> {
 
 fn encode_target(target: Target) -> record::Target {
     match target {
-        Target::Order(id) => record::Target { node: id.node.0, counter: id.counter },
-        Target::Command(number) => record::Target { node: 0, counter: number },
+        Target::Order(id) => {
+            record::Target { node: id.node.0, counter: id.counter, ..record::Target::default() }
+        }
+        Target::Command(number) => record::Target { counter: number, ..record::Target::default() },
+        Target::Client(id) => record::Target { client_id: id.to_string(), ..record::Target::default() },
     }
 }
 
@@ -446,19 +465,23 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
             // A way that is not known must not become the market's.
             self_trade: SelfTrade::try_from(place.self_trade).ok()?,
             terms: Terms::of_record(place.terms.as_ref())?,
+            replaces: match &place.replaces {
+                None => None,
+                Some(target) => Some(Box::new(decode_target(target)?)),
+            },
         }),
         Wire::Amend(amend) => Action::Amend(Amend {
-            target: decode_target(&amend.target?),
+            target: decode_target(&amend.target?)?,
             price: amend.price.map(Ticks),
             size: amend.size.map(|size| match size {
                 record::amend::Size::Total(lots) => NewSize::Total(Lots(lots)),
                 record::amend::Size::Open(lots) => NewSize::Open(Lots(lots)),
             }),
         }),
-        Wire::Cancel(cancel) => match (decode_target(&cancel.target?), cancel.withdraw) {
+        Wire::Cancel(cancel) => match (decode_target(&cancel.target?)?, cancel.withdraw) {
             (target, false) => Action::Cancel(target),
             (Target::Order(order), true) => Action::Withdraw(order),
-            (Target::Command(_), true) => return None,
+            (_, true) => return None,
         },
         // A side that is not known must not become both.
         Wire::CancelAll(all) => Action::CancelAll(side_from_wire(record::Side::try_from(all.side).ok()?)),
@@ -478,11 +501,13 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
     })
 }
 
-fn decode_target(target: &record::Target) -> Target {
-    match target.node {
-        0 => Target::Command(target.counter),
-        node => Target::Order(OrderId { node: NodeId(node), counter: target.counter }),
-    }
+fn decode_target(target: &record::Target) -> Option<Target> {
+    Some(match (target.client_id.as_str(), target.node, target.counter) {
+        ("", 0, number) => Target::Command(number),
+        ("", node, counter) => Target::Order(OrderId { node: NodeId(node), counter }),
+        (id, 0, 0) => Target::Client(ClientId::new(id)?),
+        _ => return None,
+    })
 }
 
 /// A side from the proto files; `None` if it is unspecified.

@@ -1,7 +1,7 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
 use super::chain::{ChainHead, Content, chain_start};
-use super::intent::{Account, Action};
+use super::intent::Action;
 use super::journal::{Block, Journal};
 use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
@@ -72,7 +72,7 @@ impl State {
         self.caps = caps;
         self.ledger.set_caps(caps);
         if let Machine::Market(market) = &mut self.machine {
-            market.set_most_orders(caps.open_orders);
+            market.set_most_orders(caps.open_orders, caps.hidden_parts);
         }
         self
     }
@@ -277,7 +277,7 @@ impl State {
             };
             let intent =
                 intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
-            self.follow(cause, Some(&intent.request.account), events)?;
+            self.follow(cause, Some(intent), events)?;
             let from = journal.block.changes.len();
             let repeats = self.ledger.repeated(intent, events);
             let target = self.withdraws_before_its_turn(intent).and_then(&mut intents);
@@ -315,14 +315,13 @@ impl State {
         self.batches += 1;
     }
 
-    /// Has a market's book do what a step says. `account` is that of its intent, whose order it is about.
-    fn follow(&mut self, cause: Cause, account: Option<&Account>, events: &[Event]) -> Result<(), FoldError> {
+    /// Has a market's book do what a step says. `intent` is its own, if it has one.
+    fn follow(&mut self, cause: Cause, intent: Option<&Intent>, events: &[Event]) -> Result<(), FoldError> {
         let Machine::Market(market) = &mut self.machine else {
             return Ok(());
         };
-        let rests = events.iter().any(|event| matches!(event, Event::Rested { .. }));
-        let owner = account.filter(|_| rests).map(|account| market.owner(account)).unwrap_or_default();
-        events.iter().try_for_each(|event| market.follow(event, owner)).ok_or(match cause {
+        let keeps = market.keeps(intent, events);
+        events.iter().try_for_each(|event| market.follow(event, keeps)).ok_or(match cause {
             Cause::Intent(intent) => FoldError::Misfit { intent },
             Cause::Expiry { due } => FoldError::NotDue { due },
         })

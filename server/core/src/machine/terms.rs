@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
-use crate::types::{Lots, Ticks};
+use crate::types::{ClientId, Lots, Ticks};
 
 /// What an order asks for beside side, price, quantity and time in force.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -17,7 +17,17 @@ pub struct Terms {
     pub protection: Option<Ticks>,
     /// How much must trade at once; zero for nothing.
     pub minimum: Lots,
+    /// How much it shows at a time while it rests; zero for all of it.
+    pub display: Lots,
+    /// Its client's own name of it.
+    pub client_id: Option<ClientId>,
+    /// What it shows now, if it is not to show all: not asked for, but what became of it.
+    pub shown: Lots,
 }
+
+/// As many parts an order may be shown in at most, one after the other: so that what one command may trade with is
+/// bounded.
+pub const MAX_PARTS: u64 = 100;
 
 impl Terms {
     /// These terms, for an order; `None` if they ask for nothing.
@@ -34,6 +44,9 @@ impl Terms {
             slide: self.slide,
             protection: self.protection.map_or(0, |price| price.0),
             minimum: self.minimum.0,
+            display: self.display.0,
+            shown: self.shown.0,
+            client_id: self.client_id.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
 
@@ -48,13 +61,33 @@ impl Terms {
             slide: record.slide,
             protection: (record.protection > 0).then_some(Ticks(record.protection)),
             minimum: Lots(record.minimum),
+            display: Lots(record.display),
+            shown: Lots(record.shown),
+            client_id: match record.client_id.as_str() {
+                "" => None,
+                id => Some(ClientId::new(id)?),
+            },
         };
         terms.shared().map(Some)
     }
 
+    /// What of a rest is shown at first.
+    #[must_use]
+    pub fn shown_of(&self, open: Lots) -> Lots {
+        if self.display.is_zero() { open } else { open.min(self.display) }
+    }
+
+    /// Whether so much can be shown in no more parts than an order may have.
+    #[must_use]
+    pub fn can_show(&self, open: Lots) -> bool {
+        self.display.is_zero() || open.0.div_ceil(self.display.0) <= MAX_PARTS
+    }
+
     /// All of them as numbers.
-    pub(in crate::machine) fn numbers(&self) -> [u64; 3] {
+    pub(in crate::machine) fn numbers(&self) -> [u64; 10] {
         let flags = u64::from(self.market_to_limit) | u64::from(self.slide) << 1;
-        [flags, self.protection.map_or(0, |price| price.0), self.minimum.0]
+        let protection = self.protection.map_or(0, |price| price.0);
+        let [a, b, c, d, e] = self.client_id.map_or([0; 5], |id| id.numbers());
+        [flags, protection, self.minimum.0, self.display.0, self.shown.0, a, b, c, d, e]
     }
 }

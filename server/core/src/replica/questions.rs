@@ -3,7 +3,7 @@
 use super::{Buffers, MAX_PENDING, Replica, ReplicaStatus};
 use crate::document::{Actor, Genesis};
 use crate::machine::{Action, Intent, Origin, Request, SessionId, State};
-use crate::types::{NodeId, OrderId, Position};
+use crate::types::{ClientId, NodeId, OrderId, Position};
 
 impl Replica {
     /// The committed state: all that may be shown.
@@ -117,6 +117,18 @@ impl Replica {
         self.waiting(|request| {
             *request.account == *account
                 && matches!(&request.origin, Origin::Request(id) if **id == *request_id)
+        })
+    }
+
+    /// The waiting order of an account that has this name of its client's, from whichever node.
+    #[must_use]
+    pub fn waiting_client(&self, account: &str, name: ClientId) -> Option<OrderId> {
+        self.waiting(|request| {
+            let terms = match &request.action {
+                Action::Place(place) => place.terms.as_deref(),
+                _ => None,
+            };
+            *request.account == *account && terms.is_some_and(|terms| terms.client_id == Some(name))
         })
     }
 

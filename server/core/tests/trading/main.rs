@@ -2,8 +2,9 @@
 //! is in the book then. Each row is decided under a lease and followed by a second state, which must agree.
 //!
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
-//! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `prot`,
-//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
+//! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `show` (an
+//! iceberg, of which a book lists what it shows and, in brackets, all that is open), `id` (the client's name; `a=k` names account a's order k), `prot`,
+//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `replace a1 a2 B 4@99`: a2 in place of a1. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
 //! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
 
@@ -306,6 +307,113 @@ const ROWS: &[Row] = &[
         "refused BELOW_FILLED; Reduced a1 1",
         "S a1 1@100",
     ),
+    // Icebergs.
+    (
+        "iceberg queue",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 5@100",
+        "3@100 a1/c1; Replenished a1 3; 2@100 b1/c1",
+        "S b1 2@100, a1 3(6)@100",
+    ),
+    (
+        "iceberg sweep",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 15@100",
+        "3@100 a1/c1; Replenished a1 3; 4@100 b1/c1; 3@100 a1/c1; Replenished a1 3; 3@100 a1/c1; Rested c1 2@100",
+        "B c1 2@100",
+    ),
+    (
+        "two icebergs",
+        "",
+        "a1 S 5@100 show=2; b1 S 4@100 show=2",
+        "c1 B 7@100",
+        "2@100 a1/c1; Replenished a1 2; 2@100 b1/c1; Replenished b1 2; 2@100 a1/c1; Replenished a1 1; 1@100 b1/c1",
+        "S b1 1@100, a1 1@100",
+    ),
+    (
+        "iceberg takes, then rests",
+        "",
+        "b1 S 4@100",
+        "a1 B 10@100 show=3",
+        "4@100 b1/a1; Rested a1 6@100 shows 3",
+        "B a1 3(6)@100",
+    ),
+    (
+        "FOK counts hidden",
+        "",
+        "a1 S 9@100 show=3",
+        "c1 B 9@100 FOK",
+        "3@100 a1/c1; Replenished a1 3; 3@100 a1/c1; Replenished a1 3; 3@100 a1/c1",
+        "",
+    ),
+    (
+        "FOK short of what is hidden",
+        "",
+        "a1 S 9@100 show=3",
+        "c1 B 10@100 FOK; c2 B 10@100 min=9",
+        "c1 REJECTED NOT_FILLABLE; 3@100 a1/c2; Replenished a1 3; 3@100 a1/c2; Replenished a1 3; 3@100 a1/c2; \
+         Rested c2 1@100",
+        "B c2 1@100",
+    ),
+    (
+        "FOK meets its own order before what is hidden",
+        "",
+        "a1 S 9@100 show=3; b1 S 1@100",
+        "b2 B 4@100 FOK; b3 B 3@100 FOK; b4 B 6@100 FOK CANCEL_MAKER",
+        "b2 REJECTED NOT_FILLABLE; 3@100 a1/b3; Replenished a1 3; Removed b1 1 SELF_TRADE; 3@100 a1/b4; \
+         Replenished a1 3; 3@100 a1/b4",
+        "",
+    ),
+    (
+        "iceberg amended down",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "amend a1 open=2; c1 B 3@100",
+        "Reduced a1 2; 2@100 a1/c1; 1@100 b1/c1",
+        "S b1 3@100",
+    ),
+    (
+        "iceberg amended down by what is hidden",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 1@100; amend a1 open=4; amend a1 total=3",
+        "1@100 a1/c1; Reduced a1 4; Reduced a1 2",
+        "S a1 2@100, b1 4@100",
+    ),
+    (
+        "iceberg amended up shows a whole part at the back",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "c1 B 1@100; amend a1 open=9; amend a1 open=301",
+        "1@100 a1/c1; Lifted a1 9@100; Rested a1 9@100 shows 3; refused ABOVE_MAXIMUM",
+        "S b1 4@100, a1 3(9)@100",
+    ),
+    (
+        "decrement takes what is hidden first",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "a2 B 4@100 DECREMENT; a3 B 4@100 DECREMENT",
+        "Prevented 4 a1/a2 left 5/0; Prevented 4 a1/a3 left 1/0",
+        "S a1 1@100, b1 4@100",
+    ),
+    (
+        "cancel maker takes all of an iceberg",
+        "",
+        "a1 S 9@100 show=3; b1 S 4@100",
+        "a2 B 4@100 CANCEL_MAKER",
+        "Removed a1 9 SELF_TRADE; 4@100 b1/a2",
+        "",
+    ),
+    (
+        "iceberg that is cancelled or expires",
+        "",
+        "a1 S 9@100 show=3 exp=T10; a2 S 9@100 show=3",
+        "cancel a2; time T10",
+        "Removed a2 9 REQUESTED; Removed a1 9 EXPIRE_TIME",
+        "",
+    ),
     // Amends.
     (
         "amend down keeps the place",
@@ -346,6 +454,114 @@ const ROWS: &[Row] = &[
         "amend a1 price=100",
         "refused WOULD_TAKE",
         "B a1 5@98; S b1 3@100",
+    ),
+    // Names of clients.
+    (
+        "client id",
+        "",
+        "a1 B 5@99 id=k",
+        "a2 B 1@98 id=k; cancel a1; a3 B 1@98 id=k",
+        "a2 REJECTED CLIENT_ID_IN_USE; Removed a1 5 REQUESTED; Rested a3 1@98",
+        "B a3 1@98",
+    ),
+    (
+        "a client id is its account's own, and free once the order is filled",
+        "",
+        "a1 B 5@99 id=k; b1 B 1@99 id=k",
+        "c1 S 5@99; a2 B 2@98 id=k; b2 B 1@97 id=k",
+        "5@99 a1/c1; Rested a2 2@98; b2 REJECTED CLIENT_ID_IN_USE",
+        "B b1 1@99, a2 2@98",
+    ),
+    (
+        "amended and cancelled by client id",
+        "",
+        "a1 B 5@99 id=k; b1 B 1@99 id=k",
+        "amend a=k price=98 open=6; cancel a=other; cancel a=k; cancel a=k",
+        "Lifted a1 6@98; Rested a1 6@98; refused UNKNOWN_ORDER; Removed a1 6 REQUESTED; refused UNKNOWN_ORDER",
+        "B b1 1@99",
+    ),
+    (
+        "what never rests needs a free client id too",
+        "",
+        "a1 B 5@99 id=k; b1 S 3@101",
+        "a2 B 3@101 IOC id=k; a3 B 3@101 IOC id=j; a4 B 1@98 id=j",
+        "a2 REJECTED CLIENT_ID_IN_USE; 3@101 b1/a3; Rested a4 1@98",
+        "B a1 5@99, a4 1@98",
+    ),
+    // Replacing.
+    (
+        "replace",
+        "",
+        "a1 B 5@98; b1 S 3@100",
+        "replace a1 a2 B 4@99",
+        "Removed a1 5 REPLACED; Rested a2 4@99",
+        "B a2 4@99; S b1 3@100",
+    ),
+    (
+        "replace refused",
+        "",
+        "a1 B 5@98; b1 S 3@100",
+        "replace a1 a2 B 4@100 FOK; replace a1 a3 B 4@100 PO; replace a1 a4 B 4@100 min=4",
+        "a2 REJECTED NOT_FILLABLE; a3 REJECTED WOULD_TAKE; a4 REJECTED MIN_NOT_FILLABLE",
+        "B a1 5@98; S b1 3@100",
+    ),
+    (
+        "replace of a filled order",
+        "",
+        "a1 B 5@98; b1 S 5@98",
+        "replace a1 a2 B 4@99; replace b1 a3 B 4@99",
+        "refused UNKNOWN_ORDER; refused UNKNOWN_ORDER",
+        "",
+    ),
+    (
+        "another's order is not replaced",
+        "",
+        "a1 B 5@98",
+        "replace a1 b2 B 4@99",
+        "refused OTHER_ACCOUNT",
+        "B a1 5@98",
+    ),
+    (
+        "replace, the old order is out of the way of the new one",
+        "",
+        "a1 S 5@100; b1 S 5@101",
+        "replace a1 a2 B 5@101 FOK CANCEL_TAKER",
+        "Removed a1 5 REPLACED; 5@101 b1/a2",
+        "",
+    ),
+    (
+        "replace, the old order's price is no price to slide from or to take",
+        "",
+        "a1 S 5@100; b1 S 5@103",
+        "replace a1 a2 B 5@104 SLIDE; replace a2 a3 B 5@mtl",
+        "Removed a1 5 REPLACED; a2 accepted at 102; Rested a2 5@102; Removed a2 5 REPLACED; a3 accepted at 103; \
+         5@103 b1/a3",
+        "",
+    ),
+    (
+        "replace with the same name, at the same price, behind the others",
+        "",
+        "a1 B 5@98 id=k; b1 B 1@98; a2 B 1@97 id=j",
+        "replace a=k a3 B 9@98 id=k show=3; replace a=k a4 B 1@98 id=j; replace a=k a5 B 1@96",
+        "Removed a1 5 REPLACED; Rested a3 9@98 shows 3; a4 REJECTED CLIENT_ID_IN_USE; Removed a3 9 REPLACED; \
+         Rested a5 1@96",
+        "B b1 1@98, a2 1@97, a5 1@96",
+    ),
+    (
+        "replaced by a market-to-limit order that meets nobody",
+        "",
+        "a1 S 5@100",
+        "replace a1 a2 B 5@mtl",
+        "Removed a1 5 REPLACED; Removed a2 5 NO_LIQUIDITY",
+        "",
+    ),
+    (
+        "a partly filled order is replaced by a whole one",
+        "",
+        "a1 B 5@98; b1 S 3@98",
+        "replace a1 a2 B 4@98",
+        "Removed a1 2 REPLACED; Rested a2 4@98",
+        "B a2 4@98",
     ),
     // Times.
     (

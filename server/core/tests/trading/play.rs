@@ -9,7 +9,7 @@ use xbook_core::machine::{
     State, Target, Terms,
 };
 use xbook_core::types::{
-    Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+    ClientId, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
 
 /// Name, market, start, commands, events, book.
@@ -68,7 +68,12 @@ impl Table {
                     None
                 }
                 "amend" => Some((account(words[1]), Action::Amend(self.amend(&words[1..])))),
-                "cancel" => Some((account(words[1]), Action::Cancel(Target::Order(self.names[words[1]])))),
+                "replace" => {
+                    self.names.insert(words[2].to_owned(), id(self.counter + 1));
+                    let replaces = Some(Box::new(self.target(words[1])));
+                    Some((account(words[2]), Action::Place(Place { replaces, ..place(&words[3..]) })))
+                }
+                "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
                 name => {
                     self.names.insert(name.to_owned(), id(self.counter + 1));
                     Some((account(name), Action::Place(place(&words[1..]))))
@@ -78,8 +83,16 @@ impl Table {
         }
     }
 
+    /// An order by its id, or by its client's name: `a=k` is account a's order k.
+    fn target(&self, word: &str) -> Target {
+        match word.split_once('=') {
+            Some((_, name)) => Target::Client(ClientId::new(name).unwrap()),
+            None => Target::Order(self.names[word]),
+        }
+    }
+
     fn amend(&self, words: &[&str]) -> Amend {
-        let mut amend = Amend { target: Target::Order(self.names[words[0]]), price: None, size: None };
+        let mut amend = Amend { target: self.target(words[0]), price: None, size: None };
         for word in &words[1..] {
             match word.split_once('=').unwrap() {
                 ("price", price) => amend.price = Some(Ticks(number(price))),
@@ -108,6 +121,8 @@ impl Table {
         self.follower.apply(&batch, |_| intent.as_ref()).unwrap();
         assert_eq!(self.follower.digest(), self.holder.digest());
         let books = [&self.holder, &self.follower].map(|state| state.machine.market().unwrap().book());
+        let parts = self.holder.surviving_parts(&[NODE]);
+        assert_eq!(parts.as_ref(), Some(&self.follower.to_parts()), "what the next generation begins with");
         for book in books {
             assert_eq!(book.audit(), Ok(()));
             assert_eq!(book.digest(), books[0].digest());
@@ -132,7 +147,8 @@ impl Table {
             Event::Refused { reason } => {
                 let late = matches!(reason, Reason::ExpireTime | Reason::SequenceBy);
                 let status = if late { "EXPIRED" } else { "REJECTED" };
-                match places {
+                // A new order that was to replace what is not there never was.
+                match places && !matches!(reason, Reason::UnknownOrder | Reason::OtherAccount) {
                     true => format!("{} {status} {}", self.name(id(self.counter)), word(reason)),
                     false => format!("refused {}", word(reason)),
                 }
@@ -148,9 +164,11 @@ impl Table {
                 it.maker_open.0,
                 it.taker_open.0
             ),
-            Event::Rested { order, price, open, .. } => {
-                format!("Rested {} {}@{}", self.name(order), open.0, price.0)
+            Event::Rested { order, price, open, shown, .. } => {
+                let shows = if shown == open { String::new() } else { format!(" shows {}", shown.0) };
+                format!("Rested {} {}@{}{shows}", self.name(order), open.0, price.0)
             }
+            Event::Replenished { order, shown } => format!("Replenished {} {}", self.name(order), shown.0),
             Event::Reduced { order, open } => format!("Reduced {} {}", self.name(order), open.0),
             Event::Lifted { order, price, open, .. } => {
                 format!("Lifted {} {}@{}", self.name(order), open.0, price.0)
@@ -169,7 +187,10 @@ impl Table {
     fn book(&self) -> String {
         let book = self.follower.machine.market().unwrap().book();
         let side = |side, word: &str| {
-            let order = |it: Resting| format!("{} {}@{}", self.name(it.id), it.open.0, it.price.0);
+            let order = |it: Resting| {
+                let whole = if it.hidden.is_zero() { String::new() } else { format!("({})", it.whole().0) };
+                format!("{} {}{whole}@{}", self.name(it.id), it.open.0, it.price.0)
+            };
             let orders: Vec<String> = book.orders(side).map(order).collect();
             (!orders.is_empty()).then(|| format!("{word} {}", orders.join(", ")))
         };
@@ -183,7 +204,11 @@ fn id(counter: u64) -> OrderId {
 }
 
 fn account(name: &str) -> String {
-    name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned()
+    name.split('=')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(|digit: char| digit.is_ascii_digit())
+        .to_owned()
 }
 
 fn place(words: &[&str]) -> Place {
@@ -207,6 +232,8 @@ fn place(words: &[&str]) -> Place {
             ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),
+            ("id", name) => terms.client_id = ClientId::new(name),
+            ("show", lots) => terms.display = Lots(number(lots)),
             ("min", lots) => terms.minimum = Lots(number(lots)),
             ("prot", price) => terms.protection = Some(Ticks(number(price))),
             ("exp", at) => {

@@ -24,11 +24,11 @@ pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
 pub(in crate::api) use text::decimal;
-pub use text::{market_name, node_id, order_id, placed_by_request_id, session_name};
+pub use text::{client_order_id, market_name, node_id, order_id, placed_by_request_id, session_name};
 
 use super::convert;
 use super::error::Refusal;
-use crate::machine::{Account, Action, Origin, Request, Rules, Target};
+use crate::machine::{Account, Action, Origin, Place, Request, Rules, Target};
 use crate::types::Micros;
 
 /// The refusal that comes first by precedence, among those found so far.
@@ -133,6 +133,40 @@ pub fn place_order(
     Ok((request, answer_when.unwrap_or_default()))
 }
 
+/// Admits a ReplaceOrder.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn replace_order(
+    mut message: v1::ReplaceOrderRequest,
+    rules: Option<&Rules>,
+    caller: &Caller,
+) -> Result<(Request, v1::AnswerWhen), Box<NotAdmitted>> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, rules));
+    let replaces = findings.note(target(&message.order_id, &message.client_order_id));
+    let answer_when = v1::AnswerWhen::try_from(message.answer_when);
+    let answer_when = findings.note(answer_when.map_err(|_| unknown("answer_when", message.answer_when)));
+    let place = match &message.order {
+        None => findings.note(Err(text::missing("order"))),
+        Some(new) => {
+            findings.within("order");
+            order::new_order(new, rules, caller.times, &mut findings)
+        }
+    };
+    message.answer_when = 0;
+    let hash = || body_hash("replace", &message);
+    let place = match findings.unless_found(place) {
+        Ok(place) => Place { replaces: replaces.map(Box::new), ..place },
+        Err(refusal) => return Err(not_admitted(refusal, caller, request_id, hash)),
+    };
+    let request = request(caller, request_id, hash(), Action::Place(place));
+    let request = request.map_err(|refusal| Box::new(NotAdmitted { refusal, asked: None }))?;
+    Ok((request, answer_when.unwrap_or_default()))
+}
+
 /// Admits an AmendOrder.
 ///
 /// # Errors
@@ -147,7 +181,7 @@ pub fn amend_order(
     let id = std::mem::take(&mut message.request_id);
     let request_id = findings.note(text::request_id(&id));
     findings.note(check_market(&message.market, rules));
-    let target = findings.note(text::order_id(&message.order_id)).map(Target::Order);
+    let target = findings.note(target(&message.order_id, &message.client_order_id));
     let size = message.size.as_ref().map(|size| match size {
         Size::TotalQuantity(text) => order::AskedSize::Total(text),
         Size::OpenQuantity(text) => order::AskedSize::Open(text),
@@ -174,10 +208,11 @@ pub fn cancel_order(
     let id = std::mem::take(&mut message.request_id);
     let request_id = findings.note(text::request_id(&id));
     findings.note(check_market(&message.market, rules));
-    let order = findings.note(text::order_id(&message.order_id));
-    let order = findings.unless_found(order)?;
-    let action =
-        if message.withdraw { Action::Withdraw(order) } else { Action::Cancel(Target::Order(order)) };
+    let target = findings.note(target(&message.order_id, &message.client_order_id));
+    let action = match (findings.unless_found(target)?, message.withdraw) {
+        (Target::Order(order), true) => Action::Withdraw(order),
+        (target, _) => Action::Cancel(target),
+    };
     request(caller, request_id, body_hash("cancel", &message), action)
 }
 
@@ -197,6 +232,18 @@ pub fn cancel_all_orders(
     let side = findings.note(order::optional_side(message.side));
     let side = findings.unless_found(side)?;
     request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
+}
+
+/// The order that a call names by its id or by its client's own name.
+///
+/// # Errors
+/// Neither, both, or one that can't be read.
+pub fn target(order_id: &str, client_order_id: &str) -> Result<Target, Refusal> {
+    match (order_id, client_order_id) {
+        (id, "") => text::order_id(id).map(Target::Order),
+        ("", name) => text::client_order_id(name).map(Target::Client),
+        (_, name) => Err(order::conflict("client_order_id", name, "must be empty where order_id is set")),
+    }
 }
 
 /// Checks what a request to cancel in all markets says besides.

@@ -48,6 +48,18 @@ pub fn trade_command(command: &v1::TradeCommand, rules: &Rules, times: Times) ->
             });
             amend(target, &asked.price, size, Some(rules), &mut findings).map(Action::Amend)
         }
+        Some(Command::Replace(replace)) => {
+            findings.within("replace");
+            let replaces = findings.note(target(replace.order.as_ref()));
+            match &replace.place {
+                None => findings.note(Err(text::missing("place"))),
+                Some(new) => {
+                    findings.within("replace.place");
+                    let place = new_order(new, Some(rules), times, &mut findings);
+                    place.map(|place| Action::Place(Place { replaces: replaces.map(Box::new), ..place }))
+                }
+            }
+        }
         Some(Command::Cancel(cancel)) => {
             findings.within("cancel");
             findings.note(target(cancel.order.as_ref())).map(Action::Cancel)
@@ -62,6 +74,9 @@ fn target(order: Option<&v1::OrderRef>) -> Result<Target, Refusal> {
         None => Err(text::missing("order")),
         Some(Order::OrderId(id)) => {
             text::order_id(id).map(Target::Order).map_err(|refusal| refusal.within("order"))
+        }
+        Some(Order::ClientOrderId(id)) => {
+            text::client_order_id(id).map(Target::Client).map_err(|refusal| refusal.within("order"))
         }
         Some(Order::CommandNumber(0)) => Err(not_positive("command_number", "0").within("order")),
         Some(Order::CommandNumber(number)) => Ok(Target::Command(*number)),
@@ -108,6 +123,7 @@ pub(super) fn new_order(
         sequence_by: sequence_by?,
         self_trade: self_trade?,
         terms: terms?.shared(),
+        replaces: None,
     })
 }
 

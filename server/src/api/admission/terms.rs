@@ -2,11 +2,11 @@
 
 use xbook_proto::v1::{self, OrderType, Reason};
 
-use super::Findings;
 use super::order::{conflict, price, quantity};
+use super::{Findings, client_order_id};
 use crate::api::error::Refusal;
-use crate::machine::{Rules, Terms};
-use crate::types::{Lots, TimeInForce};
+use crate::machine::{MAX_PARTS, Rules, Terms};
+use crate::types::{Lots, TimeInForce, rests};
 
 /// Reads what an order of a kind asks for beside side, price, quantity and time in force, of which those that are
 /// known already are given.
@@ -43,6 +43,50 @@ pub(super) fn terms(
     if order.slide && !order.post_only {
         findings.refuse(conflict("slide", "true", "must not be set without post_only"));
     }
-    let market_to_limit = kind == OrderType::MarketToLimit;
-    Some(Terms { market_to_limit, slide: order.slide, protection: protection?, minimum: minimum? })
+    let client_id = match order.client_order_id.as_str() {
+        "" => Some(None),
+        id => findings.note(client_order_id(id)).map(Some),
+    };
+    let display = display(order, (kind, time_in_force, whole), rules, findings);
+    Some(Terms {
+        market_to_limit: kind == OrderType::MarketToLimit,
+        slide: order.slide,
+        protection: protection?,
+        minimum: minimum?,
+        display: display?,
+        client_id: client_id?,
+        shown: Lots::ZERO,
+    })
+}
+
+/// How much an iceberg shows at a time; zero for another order.
+fn display(
+    order: &v1::NewOrder,
+    (kind, time_in_force, whole): (OrderType, Option<TimeInForce>, Option<Lots>),
+    rules: Option<&Rules>,
+    findings: &mut Findings,
+) -> Option<Lots> {
+    const FIELD: &str = "display_quantity";
+    let text = &order.display_quantity;
+    if text.is_empty() {
+        return Some(Lots::ZERO);
+    }
+    if kind != OrderType::Limit || !time_in_force.is_none_or(rests) {
+        findings.refuse(conflict(FIELD, text, "must be empty but for a limit order with GTC, GTD or DAY"));
+        return None;
+    }
+    let display = quantity(FIELD, text, rules, true, findings)?;
+    let (Some(whole), Some(rules)) = (whole, rules) else {
+        return Some(display);
+    };
+    let least = Lots(whole.0.div_ceil(MAX_PARTS));
+    if display < least {
+        let limit = format!("must be at least a hundredth of the quantity, {}", rules.lot.text(least.0));
+        findings.refuse(Refusal::new(Reason::BelowMinimum, limit).field(FIELD).value(text));
+    }
+    if display >= whole {
+        let limit = format!("must be less than the quantity, {}", rules.lot.text(whole.0));
+        findings.refuse(Refusal::new(Reason::AboveMaximum, limit).field(FIELD).value(text));
+    }
+    Some(display)
 }

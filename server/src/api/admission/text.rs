@@ -6,7 +6,7 @@ use xbook_proto::v1::Reason;
 use crate::api::error::Refusal;
 use crate::document::DIRECTORY;
 use crate::machine::{is_chosen_name, is_market_name};
-use crate::types::{NodeId, OrderId};
+use crate::types::{ClientId, NodeId, OrderId};
 
 /// Most digits of a decimal, before and after the point together.
 const MAX_DIGITS: usize = 28;
@@ -31,6 +31,15 @@ pub(super) fn request_id(id: &str) -> Result<&str, Refusal> {
 /// Empty, or not 1 to 64 visible ASCII characters.
 pub fn placed_by_request_id(id: &str) -> Result<&str, Refusal> {
     chosen_name("placed_by_request_id", id)
+}
+
+/// A client's own name of an order.
+///
+/// # Errors
+/// Not 1 to 36 visible ASCII characters.
+pub fn client_order_id(id: &str) -> Result<ClientId, Refusal> {
+    let limit = "must be 1 to 36 visible ASCII characters";
+    ClientId::new(id).ok_or_else(|| malformed("client_order_id", id, limit))
 }
 
 /// A client's name of a session.

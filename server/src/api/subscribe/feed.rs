@@ -12,7 +12,7 @@ use crate::api::books::read_market;
 use crate::api::error::Refusal;
 use crate::book::Resting;
 use crate::machine::{Block, Market};
-use crate::mirror::{Mirror, Moved};
+use crate::mirror::{Mirror, Moved, Place};
 use crate::node::ReplicaHandle;
 use crate::types::{OrderId, Position, Side, Ticks};
 
@@ -129,7 +129,9 @@ impl Book {
         let mut net: Vec<(bool, u64, Moved)> = Vec::new();
         for (number, moved) in first.into_values() {
             let moved = Moved { after: self.mirror.get(moved.id), ..moved };
-            if moved.before.is_none() && moved.after.is_none() {
+            let looks = |place: Option<Place>| place.map(|it| (it.side, it.price, it.open, it.rank));
+            // What an iceberg hides is not told, nor that it hides less.
+            if looks(moved.before) == looks(moved.after) {
                 continue;
             }
             let order = moved.after.filter(|_| moved.is_back()).map(|after| after.rank);

@@ -34,13 +34,14 @@ fn one(units: &Units<'_>, past: &Past, told: Told, outcome: &Outcome) -> v1::Tra
     let number = told.number;
     let mut result = match &answer.repeats {
         None => {
-            let result = result(units, number, answer.refused, outcome.changes());
+            let result = result(units, (number, answer.intent), answer.refused, outcome.changes());
             v1::TradeResult { position: answer.position.0, ..result }
         }
         Some(first) => match past.outcomes.get(&first.position) {
             Some(first) => {
                 let units = Units { sizes: first.sizes, ..*units };
-                let result = result(&units, number, first.outcome.refused, &first.changes);
+                let intent = answer.repeats.map(|first| first.intent).unwrap_or_default();
+                let result = result(&units, (number, intent), first.outcome.refused, &first.changes);
                 let mut result = v1::TradeResult { position: first.outcome.last.0, repeated: true, ..result };
                 if first.changes.is_empty() && first.outcome.refused == Reason::Unspecified {
                     result.set_outcome(CommandOutcome::Invalid);
@@ -63,9 +64,16 @@ fn one(units: &Units<'_>, past: &Past, told: Told, outcome: &Outcome) -> v1::Tra
     result
 }
 
-fn result(units: &Units<'_>, number: u64, refused: Reason, changes: &[Change]) -> v1::TradeResult {
-    // The first change is that of the command's own order.
-    let concerned = changes.first().and_then(Change::order).map(|order| order.id);
+fn result(
+    units: &Units<'_>,
+    (number, intent): (u64, OrderId),
+    refused: Reason,
+    changes: &[Change],
+) -> v1::TradeResult {
+    // The first change is that of the command's own order, unless that replaces another one.
+    let first = changes.first().and_then(Change::order);
+    let replaced = first.is_some_and(|order| order.reason == Reason::Replaced);
+    let concerned = first.map(|order| if replaced { intent } else { order.id });
     let order = changes.iter().rev().filter_map(Change::order).find(|order| Some(order.id) == concerned);
     let (fills, more_fills) = concerned.map(|id| fills(units, id, changes)).unwrap_or_default();
     let mut result = v1::TradeResult { number, fills, more_fills, ..v1::TradeResult::default() };
@@ -142,9 +150,10 @@ impl Past {
         if names.is_empty() {
             return Ok(Self::default());
         }
-        let session = *session;
+        let (owner, session) = (account.clone(), *session);
         let read = market.read(move |replica| {
-            let seen = names.into_iter().map(|name| (name, orders::named_by(replica, session, name)));
+            let seen =
+                names.into_iter().map(|name| (name, orders::named_by(replica, (&owner, session), name)));
             (seen.collect::<Vec<_>>(), replica.view().position())
         });
         let (seen, position) = read.await?;
@@ -159,7 +168,8 @@ impl Past {
         }
         if let Some(history) = market.history() {
             market.reached(position).await?;
-            let read = move |history: &History| from_history(history, session, &outcomes, &closed);
+            let owner = (account.clone(), session);
+            let read = move |history: &History| from_history(history, &owner, &outcomes, &closed);
             let (outcomes, closed) = read_history(history, read).await?;
             past.outcomes = outcomes;
             past.orders.extend(closed);
@@ -173,7 +183,7 @@ type FromHistory = (BTreeMap<Position, StoredOutcome>, Vec<(Target, (Order, Size
 
 fn from_history(
     history: &History,
-    session: SessionId,
+    (account, session): &(Account, SessionId),
     outcomes: &BTreeSet<Position>,
     closed: &[(Target, Option<OrderId>)],
 ) -> Result<FromHistory, HistoryError> {
@@ -185,7 +195,8 @@ fn from_history(
     let mut ids = Vec::with_capacity(closed.len());
     for (name, id) in closed {
         ids.push(match (id, name) {
-            (None, Target::Command(number)) => lookup.order_of_command(session, *number)?,
+            (None, Target::Command(number)) => lookup.order_of_command(*session, *number)?,
+            (None, Target::Client(name)) => lookup.order_of_client(account, *name)?,
             (id, _) => *id,
         });
     }

@@ -12,7 +12,7 @@ use xbook::machine::{
     SessionId, Target, VoterChange,
 };
 use xbook::types::{
-    Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+    ClientId, Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
 
 pub use violation::RematchViolation;
@@ -27,6 +27,8 @@ use crate::naive::NaiveBook;
 struct Live {
     account: String,
     command: Option<(SessionId, u64)>,
+    /// Its client's own name of it.
+    name: Option<ClientId>,
     side: Side,
     post_only: bool,
     slide: bool,
@@ -75,7 +77,7 @@ impl Rematch {
     #[must_use]
     pub fn new(voters: &[NodeId], caps: Caps) -> Self {
         Self {
-            book: NaiveBook::with_max_orders(caps.open_orders),
+            book: NaiveBook::with_max_orders(caps.open_orders).with_max_parts(caps.hidden_parts),
             live: BTreeMap::new(),
             memory: Memory::new(caps),
             did: Vec::new(),
@@ -197,7 +199,7 @@ impl Rematch {
                 self.marks.insert(id, request.account.clone());
                 true
             }
-            (Recall::New, Action::Place(place)) => self.place(id, request, place, time),
+            (Recall::New, Action::Place(place)) => self.place_instead(id, request, place, (time, shown)),
             (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
             (Recall::New, Action::Cancel(target)) => {
@@ -269,8 +271,36 @@ impl Rematch {
         }
     }
 
+    /// Places an order, in place of another one if it says so: the book is then as if that had been cancelled before,
+    /// or, if the new one is refused, as if nothing had been asked.
+    fn place_instead(
+        &mut self,
+        id: OrderId,
+        request: &Request,
+        place: &Place,
+        (time, shown): (Micros, Shown),
+    ) -> bool {
+        let Some(target) = place.replaces.as_deref() else {
+            return self.place(id, request, place, time);
+        };
+        let Some(old) = self.find(request, *target, shown.done) else {
+            return false;
+        };
+        let (book, live) = (self.book.clone(), self.live.clone());
+        self.cancel(old);
+        self.did.clear();
+        let done = self.place(id, request, place, time);
+        if !done {
+            (self.book, self.live) = (book, live);
+        }
+        done
+    }
+
     fn place(&mut self, id: OrderId, request: &Request, place: &Place, time: Micros) -> bool {
         let terms = place.terms.as_deref().copied().unwrap_or_default();
+        if terms.client_id.is_some_and(|name| self.named(&request.account, name).is_some()) {
+            return false;
+        }
         let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
         let limit = match (place.limit, best) {
             // CANCELLED with NO_LIQUIDITY.
@@ -293,6 +323,7 @@ impl Rematch {
         };
         let order = NewOrder {
             minimum: terms.minimum,
+            display: terms.display,
             ..NewOrder::new(id, place.side, limit, place.quantity, style)
                 .of(self.owner(&request.account), prevention(place.self_trade))
         };
@@ -308,9 +339,19 @@ impl Rematch {
             let (side, post_only) = (place.side, place.post_only);
             let account = request.account.to_string();
             let self_trade = place.self_trade;
-            let slide = terms.slide;
-            let live =
-                Live { account, command, side, post_only, slide, self_trade, expires, filled, prevented };
+            let (slide, name) = (terms.slide, terms.client_id);
+            let live = Live {
+                account,
+                command,
+                name,
+                side,
+                post_only,
+                slide,
+                self_trade,
+                expires,
+                filled,
+                prevented,
+            };
             self.live.insert(id, live);
         }
         result.is_ok()
@@ -324,7 +365,7 @@ impl Rematch {
             return false;
         };
         let open = match amend.size {
-            None => resting.open,
+            None => resting.whole(),
             Some(NewSize::Open(open)) => open,
             Some(NewSize::Total(total)) if total.0 <= live.filled + live.prevented => return false,
             Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
@@ -414,8 +455,15 @@ impl Rematch {
                 *self.live.iter().find(|(_, live)| live.command == command)?.0
             }
             (Target::Command(_), Origin::Request(_)) => return None,
+            (Target::Client(name), _) => self.named(&request.account, name)?,
         };
         self.live.get(&id).filter(|live| *live.account == *request.account).map(|_| id)
+    }
+
+    /// The order of an account that is not closed and has this name.
+    fn named(&self, account: &str, name: ClientId) -> Option<OrderId> {
+        let mut live = self.live.iter().filter(|(_, live)| live.account == account);
+        live.find(|(_, live)| live.name == Some(name)).map(|(id, _)| *id)
     }
 
     fn compare(&self, block: &Block, answer: &Answer, done: bool) -> Result<(), RematchViolation> {

@@ -198,20 +198,24 @@ fn content(action: &Action) -> u32 {
         Action::Place(place) => place.terms.as_deref().map(Terms::numbers),
         _ => None,
     };
+    let replaces = match action {
+        Action::Place(place) => place.replaces.as_deref().map(|target| target.numbers()),
+        _ => None,
+    };
+    let more = terms.iter().flatten().chain(replaces.iter().flatten());
     // FNV-1a over words, folded; the same on every machine.
-    let mixed =
-        numbers.iter().chain(terms.iter().flatten()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, number| {
-            let mixed = (hash ^ number).wrapping_mul(0x0000_0100_0000_01b3);
-            mixed ^ (mixed >> 29)
-        });
+    let mixed = numbers.iter().chain(more).fold(0xcbf2_9ce4_8422_2325_u64, |hash, number| {
+        let mixed = (hash ^ number).wrapping_mul(0x0000_0100_0000_01b3);
+        mixed ^ (mixed >> 29)
+    });
     u32::try_from((mixed ^ (mixed >> 32)) & u64::from(u32::MAX)).unwrap_or(1).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Place;
-    use crate::types::{Lots, SelfTrade, Side, Ticks, TimeInForce};
+    use crate::machine::{Place, Target};
+    use crate::types::{ClientId, Lots, SelfTrade, Side, Ticks, TimeInForce};
 
     /// A command under a used number is a repeat only if it asks for the same in everything.
     #[test]
@@ -221,6 +225,8 @@ mod tests {
         let base = Terms::default;
         let asked = [
             place(),
+            Place { replaces: Some(Box::new(Target::Command(1))), ..place() },
+            Place { replaces: Some(Box::new(Target::Command(2))), ..place() },
             Place { self_trade: SelfTrade::CancelMaker, ..place() },
             Place { self_trade: SelfTrade::Decrement, ..place() },
             Place { limit: Some(Ticks(1)), ..place() },
@@ -229,6 +235,9 @@ mod tests {
             with(Terms { slide: true, ..base() }),
             with(Terms { protection: Some(Ticks(1)), ..base() }),
             with(Terms { minimum: Lots(1), ..base() }),
+            with(Terms { display: Lots(1), ..base() }),
+            with(Terms { client_id: ClientId::new("a"), ..base() }),
+            with(Terms { client_id: ClientId::new("b"), ..base() }),
         ];
         let hashes: Vec<u32> = asked.into_iter().map(|place| content(&Action::Place(place))).collect();
         for (at, hash) in hashes.iter().enumerate() {

@@ -81,7 +81,7 @@ fn place() -> Action {
 
 /// The order of [`place`] rests.
 fn rested(order: OrderId) -> Vec<Event> {
-    let rested = Event::Rested { order, side: Side::Buy, price: Ticks(10), open: Lots(5) };
+    let rested = Event::Rested { order, side: Side::Buy, price: Ticks(10), open: Lots(5), shown: Lots(5) };
     vec![Event::Accepted { order, price: None, expires: None }, rested]
 }
 

@@ -1,10 +1,11 @@
 //! What becomes of an intent: the book matches it, and events say what happened. Only whoever holds the
 //! lease decides.
 
+use super::entry::slid;
 use super::{Market, Order};
 use crate::book::{self, Command, Prevention, Refusal, Removal};
 use crate::machine::Ledger;
-use crate::machine::intent::{Action, Amend, Intent, NewSize, Origin, Target};
+use crate::machine::intent::{Action, Amend, Intent, NewSize, Origin, Place, Target};
 use crate::machine::tape::Event;
 use crate::plant::{Plant, planted};
 use crate::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side};
@@ -21,7 +22,9 @@ impl Market {
         let from = events.len();
         let decided = match &intent.request.action {
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
-            Action::Place(place) => self.place(id, &intent.request.account, place, time, events),
+            Action::Place(place) => self.replaced(intent, place, ledger).and_then(|replaced| {
+                self.place((id, &intent.request.account), place, replaced, time, events)
+            }),
             Action::Amend(amend) => self.amend(intent, amend, ledger, events),
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
@@ -99,8 +102,10 @@ impl Market {
         };
         let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
-        let price = if slides { self.slid(side, price)? } else { price };
-        if used.0.saturating_add(open.0) > self.rules.max_lots.0 {
+        let best = self.best_price(side.opposite(), None);
+        let price = if slides { slid(side, price, best)? } else { price };
+        let parts_fit = order.terms.as_ref().is_none_or(|terms| terms.can_show(open));
+        if used.0.saturating_add(open.0) > self.rules.max_lots.0 || !parts_fit {
             return Err(Reason::AboveMaximum);
         }
         let command = Command::Amend { id, price, open, post_only, prevention };
@@ -148,9 +153,11 @@ impl Market {
         events.extend(self.said.iter().map(|said| match *said {
             book::Event::Traded(trade) => Event::Traded(trade),
             book::Event::Prevented(prevented) => Event::Prevented(prevented),
-            book::Event::Rested { order, side, price, open, owner: _ } => {
-                Event::Rested { order, side, price, open }
+            book::Event::Rested { order, side, price, open, display, owner: _ } => {
+                let shown = if display.is_zero() { open } else { open.min(display) };
+                Event::Rested { order, side, price, open, shown }
             }
+            book::Event::Replenished { order, shown } => Event::Replenished { order, shown },
             book::Event::Reduced { order, open } => Event::Reduced { order, open },
             book::Event::Lifted { order, price, open } => {
                 let quantity = Lots(used.0.saturating_add(open.0));
@@ -168,6 +175,12 @@ impl Market {
         Ok(())
     }
 
+    /// The order that a new one comes in place of, if it is to do so.
+    fn replaced(&self, intent: &Intent, place: &Place, ledger: &Ledger) -> Result<Option<OrderId>, Reason> {
+        let target = place.replaces.as_deref();
+        target.map(|target| self.find(intent, *target, ledger).map(|order| order.id)).transpose()
+    }
+
     /// The resting order that a request of the same account names.
     fn find(&self, intent: &Intent, target: Target, ledger: &Ledger) -> Result<&Order, Reason> {
         let id = match (target, &intent.request.origin) {
@@ -176,6 +189,7 @@ impl Market {
                 self.by_command.get(&(session.id, number)).copied()
             }
             (Target::Command(_), Origin::Request(_)) => None,
+            (Target::Client(name), _) => self.by_client.get(&(intent.request.account.clone(), name)).copied(),
         };
         self.own_order(intent, id.ok_or(Reason::UnknownOrder)?)
     }
@@ -187,7 +201,7 @@ impl Market {
     }
 }
 
-fn refusal(refusal: Refusal) -> Reason {
+pub(super) fn refusal(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::WouldTake => Reason::WouldTake,
         Refusal::NotFillable => Reason::NotFillable,

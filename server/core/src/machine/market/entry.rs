@@ -1,6 +1,7 @@
 //! How an order begins: the price that the rules give it, and how the book is to take it.
 
 use super::Market;
+use super::decide::refusal;
 use crate::book::{Command, NewOrder, Style};
 use crate::decimal::MAX_STEPS;
 use crate::machine::intent::{Account, Place};
@@ -11,26 +12,34 @@ use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 const PRICE_PARTS: u128 = 10_000;
 
 impl Market {
+    /// An order comes in, in place of another one if there is one to replace, and is judged as if that were gone.
     pub(super) fn place(
         &mut self,
-        id: OrderId,
-        account: &Account,
+        (id, account): (OrderId, &Account),
         place: &Place,
+        replaced: Option<OrderId>,
         time: Micros,
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
         let terms = place.terms.as_deref().copied().unwrap_or_default();
         let (side, quantity) = (place.side, place.quantity);
+        let named = terms.client_id.and_then(|name| self.order_of_client(account, name));
+        if named.is_some_and(|order| Some(order.id) != replaced) {
+            return Err(Reason::ClientIdInUse);
+        }
+        let best = self.best_price(side.opposite(), replaced);
         let limit = match place.limit {
-            None if terms.market_to_limit => self.best_price(side.opposite()),
-            Some(limit) if terms.slide => Some(self.slid(side, limit)?),
+            None if terms.market_to_limit => best,
+            Some(limit) if terms.slide => Some(slid(side, limit, best)?),
             limit => limit,
         };
         let price = limit.filter(|_| limit != place.limit);
         let day = place.time_in_force == TimeInForce::Day;
         let expires = day.then(|| self.rules.day_end_after(time));
-        events.push(Event::Accepted { order: id, price, expires });
+        let accepted = Event::Accepted { order: id, price, expires };
         if terms.market_to_limit && limit.is_none() {
+            self.take_out_replaced(replaced, events)?;
+            events.push(accepted);
             events.push(Event::Removed { order: id, open: quantity, reason: Reason::NoLiquidity });
             return Ok(());
         }
@@ -40,18 +49,44 @@ impl Market {
             (_, TimeInForce::Ioc, _) | (.., None) => Style::Cancel,
             _ => Style::Rest,
         };
-        let worst = limit.or_else(|| self.protection(side, terms.protection));
+        let worst = limit.or_else(|| self.protection(side, terms.protection, best));
         let order = NewOrder {
             minimum: terms.minimum,
+            display: terms.display,
             ..NewOrder::new(id, side, worst, quantity, style)
                 .of(self.owner(account), self.prevention(place.self_trade))
         };
-        self.run(&Command::Place(order), Lots::ZERO, events).map_err(|reason| match reason {
+        let minimum = |reason| match reason {
             Reason::NotFillable if style != Style::AllOrNothing => Reason::MinNotFillable,
             reason => reason,
-        })?;
-        if limit.is_none() && self.best_price(side.opposite()).is_some() {
+        };
+        if let Some(old) = replaced {
+            self.book.check_instead(&order, old).map_err(refusal).map_err(minimum)?;
+            self.take_out_replaced(replaced, events)?;
+        }
+        events.push(accepted);
+        self.run(&Command::Place(order), Lots::ZERO, events).map_err(minimum)?;
+        if limit.is_none() && self.best_price(side.opposite(), None).is_some() {
             self.say_protected(id, events);
+        }
+        Ok(())
+    }
+
+    /// A new order comes in place of another one, which nothing can refuse any more.
+    fn take_out_replaced(
+        &mut self,
+        replaced: Option<OrderId>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        let Some(old) = replaced else {
+            return Ok(());
+        };
+        let from = events.len();
+        self.run(&Command::Cancel { id: old }, Lots::ZERO, events)?;
+        for event in &mut events[from..] {
+            if let Event::Removed { reason, .. } = event {
+                *reason = Reason::Replaced;
+            }
         }
         Ok(())
     }
@@ -66,14 +101,18 @@ impl Market {
         }
     }
 
-    fn best_price(&self, side: Side) -> Option<Ticks> {
-        self.book.best(side).map(|level| level.price)
+    /// The best price of a side, as if an order were gone.
+    pub(super) fn best_price(&self, side: Side, gone: Option<OrderId>) -> Option<Ticks> {
+        match gone {
+            None => self.book.best(side).map(|level| level.price),
+            Some(gone) => self.book.best_price_without(side, gone),
+        }
     }
 
     /// The worst price that a market order accepts: the nearer one of its own and the market's.
-    fn protection(&self, side: Side, own: Option<Ticks>) -> Option<Ticks> {
+    fn protection(&self, side: Side, own: Option<Ticks>, best: Option<Ticks>) -> Option<Ticks> {
         let parts = u128::from(self.rules.protection_bp);
-        let by_rule = self.best_price(side.opposite()).filter(|_| parts > 0).map(|best| {
+        let by_rule = best.filter(|_| parts > 0).map(|best| {
             let away = (u128::from(best.0) * parts / PRICE_PARTS) as u64;
             match side {
                 Side::Buy => Ticks(best.0.saturating_add(away)),
@@ -86,18 +125,18 @@ impl Market {
             (own, by_rule, _) => own.or(by_rule),
         }
     }
+}
 
-    /// The price that a sliding order takes: its limit, or a tick behind the best opposite price if it would
-    /// reach that.
-    pub(super) fn slid(&self, side: Side, limit: Ticks) -> Result<Ticks, Reason> {
-        let Some(best) = self.best_price(side.opposite()) else {
-            return Ok(limit);
-        };
-        let behind = match side {
-            Side::Buy if limit >= best => best.0.checked_sub(1),
-            Side::Sell if limit <= best => best.0.checked_add(1),
-            _ => return Ok(limit),
-        };
-        behind.filter(|price| (1..=MAX_STEPS).contains(price)).map(Ticks).ok_or(Reason::WouldTake)
-    }
+/// The price that a sliding order takes: its limit, or a tick behind the best opposite price if it would reach
+/// that.
+pub(super) fn slid(side: Side, limit: Ticks, best: Option<Ticks>) -> Result<Ticks, Reason> {
+    let Some(best) = best else {
+        return Ok(limit);
+    };
+    let behind = match side {
+        Side::Buy if limit >= best => best.0.checked_sub(1),
+        Side::Sell if limit <= best => best.0.checked_add(1),
+        _ => return Ok(limit),
+    };
+    behind.filter(|price| (1..=MAX_STEPS).contains(price)).map(Ticks).ok_or(Reason::WouldTake)
 }

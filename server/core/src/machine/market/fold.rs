@@ -2,7 +2,7 @@
 //!
 //! Between its first event in a step and the one that rests or closes it, an order is *in hand*. What
 //! was filled of it, what is open and how it ends stands in the events; here it is only checked that
-//! they fit, and noted for those who are to be told.
+//! they fit, and noted for those who are to be told. An iceberg in hand shows what it would show if it rested.
 
 use super::{Hand, Market, Order, OrderStatus};
 use crate::book::{Owner, Prevented, Trade};
@@ -13,10 +13,28 @@ use crate::machine::tape::{Event, closes_as};
 use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 
 impl Market {
-    /// Has the book do what an event says, without matching; `None` if it does not fit. `owner` is that of the
-    /// order that the step is about.
-    pub(in crate::machine) fn follow(&mut self, event: &Event, owner: Owner) -> Option<()> {
-        event.in_book(owner).map_or(Some(()), |event| self.book.replay(&event).ok())
+    /// Whose the order is that a step has come to rest, and how much it shows at a time.
+    pub(in crate::machine) fn keeps(&mut self, intent: Option<&Intent>, events: &[Event]) -> (Owner, Lots) {
+        let rests = events.iter().find_map(|event| match event {
+            Event::Rested { order, .. } => Some(order),
+            _ => None,
+        });
+        let (Some(order), Some(intent)) = (rests, intent) else {
+            return <(Owner, Lots)>::default();
+        };
+        let terms = match (self.orders.get(order), &intent.request.action) {
+            (Some(order), _) => order.terms.as_deref(),
+            (None, Action::Place(place)) => place.terms.as_deref(),
+            (None, _) => None,
+        };
+        let display = terms.map_or(Lots::ZERO, |terms| terms.display);
+        (self.owner(&intent.request.account), display)
+    }
+
+    /// Has the book do what an event says, without matching; `None` if it does not fit. `keeps` is whose the
+    /// order is that rests, and how much it shows at a time.
+    pub(in crate::machine) fn follow(&mut self, event: &Event, keeps: (Owner, Lots)) -> Option<()> {
+        event.in_book(keeps).map_or(Some(()), |event| self.book.replay(&event).ok())
     }
 
     /// Takes an event of an intent's step that the book has done; `None` if it does not fit.
@@ -26,14 +44,23 @@ impl Market {
         (id, intent): (OrderId, &Intent),
         journal: &mut Journal,
     ) -> Option<()> {
+        if let Some(used_up) = self.used_up.take() {
+            return self.replenish(event, used_up, journal);
+        }
         match (event, &intent.request.action) {
             (Event::Accepted { order, price, expires }, Action::Place(place)) if *order == id => {
                 let mut order = Order::pending(id, intent, place);
                 order.status = OrderStatus::Open;
+                order.set_shown(order.first_shown());
                 order.limit = made_limit(&order, *price)?;
                 order.expires = made_expiry(&order, *expires, journal.block.time)?;
                 self.take_in_hand(order, true, journal)
             }
+            // There was nothing to replace: no order came of it.
+            (
+                Event::Refused { reason: Reason::UnknownOrder | Reason::OtherAccount },
+                Action::Place(place),
+            ) if place.replaces.is_some() => Some(()),
             (Event::Refused { reason }, Action::Place(_)) => {
                 self.close_unseen((id, intent), *reason, journal)
             }
@@ -47,17 +74,24 @@ impl Market {
                 order.limit = Some(*price);
                 (order.open, order.quantity) = (*open, *quantity);
                 order.status = order.resting_status();
+                order.set_shown(order.first_shown());
                 self.take_in_hand(order, false, journal)
             }
             (Event::Traded(trade), Action::Place(_) | Action::Amend(_)) => self.trade(trade, journal),
             (Event::Prevented(prevented), Action::Place(_) | Action::Amend(_)) => {
                 self.prevent(prevented, journal)
             }
-            (Event::Rested { order, side, price, open }, Action::Place(_) | Action::Amend(_)) => {
-                self.rest((*order, *side, *price, *open), journal)
+            (Event::Rested { order, side, price, open, shown }, Action::Place(_) | Action::Amend(_)) => {
+                self.rest((*order, *side, *price, *open), *shown, journal)
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
+            (Event::Removed { order, open, reason: Reason::Replaced }, Action::Place(place)) => {
+                // The order that takes its place comes next.
+                (place.replaces.is_some() && self.hand.is_none()).then_some(())?;
+                self.remove(*order, *open, Reason::Replaced, journal)
+            }
             (Event::Removed { order, open, reason }, _) => {
+                (*reason != Reason::Replaced).then_some(())?;
                 (closes_as(*reason) == OrderStatus::Cancelled).then_some(())?;
                 self.remove(*order, *open, *reason, journal)
             }
@@ -82,7 +116,7 @@ impl Market {
     /// A step is over; whether it left nothing half done. Accounts without an order need no number any more.
     pub(in crate::machine) fn end_step(&mut self) -> bool {
         self.owners.forget_idle();
-        self.hand.is_none()
+        self.hand.is_none() && self.used_up.is_none()
     }
 
     fn take_in_hand(&mut self, order: Order, placed: bool, journal: &Journal) -> Option<()> {
@@ -113,14 +147,19 @@ impl Market {
         let taker = &mut hand.order;
         let maker = self.orders.get_mut(&trade.maker)?;
         (maker.side != taker.side && maker.limit == Some(price)).then_some(())?;
+        let shown = Lots(maker.shown().0.checked_sub(quantity.0)?);
         maker.fill(price, quantity, trade.maker_open)?;
+        maker.set_shown(shown);
         taker.fill(price, quantity, trade.taker_open)?;
+        taker.set_shown(taker.first_shown());
         let of = |counter_order, liquidity| Some(FillOf { counter_order, liquidity, price, quantity });
         journal.order(maker, of(taker.id, Liquidity::Maker));
         journal.order(taker, of(trade.maker, Liquidity::Taker));
         self.last_price = Some(price);
         if maker.open.is_zero() {
             self.leave(trade.maker)?;
+        } else if shown.is_zero() {
+            self.used_up = Some(trade.maker);
         }
         if !hand.order.open.is_zero() {
             self.hand = Some(hand);
@@ -136,8 +175,11 @@ impl Market {
         let taker = &mut hand.order;
         let maker = self.orders.get_mut(&prevented.maker)?;
         (maker.side != taker.side && maker.account == taker.account).then_some(())?;
+        let shown = maker.shown();
         maker.prevent(quantity, prevented.maker_open)?;
+        maker.set_shown(shown.min(prevented.maker_open));
         taker.prevent(quantity, prevented.taker_open)?;
+        taker.set_shown(taker.first_shown());
         journal.order(maker, None);
         journal.order(taker, None);
         if maker.open.is_zero() {
@@ -149,14 +191,32 @@ impl Market {
         Some(())
     }
 
-    fn rest(&mut self, rests: (OrderId, Side, Ticks, Lots), journal: &mut Journal) -> Option<()> {
+    fn rest(
+        &mut self,
+        rests: (OrderId, Side, Ticks, Lots),
+        shown: Lots,
+        journal: &mut Journal,
+    ) -> Option<()> {
         let mut hand = self.hand.take()?;
         let order = &hand.order;
         ((order.id, order.side, order.limit?, order.open) == rests).then_some(())?;
+        (order.shown() == shown).then_some(())?;
         if hand.untold.take().is_some() {
             journal.first(&mut hand.order, hand.placed);
         }
         self.enter(hand.order);
+        Some(())
+    }
+
+    /// The next part of an iceberg is shown.
+    fn replenish(&mut self, event: &Event, used_up: OrderId, journal: &mut Journal) -> Option<()> {
+        let Event::Replenished { order, shown } = *event else {
+            return None;
+        };
+        let iceberg = self.orders.get_mut(&order).filter(|_| order == used_up)?;
+        (iceberg.first_shown() == shown).then_some(())?;
+        iceberg.set_shown(shown);
+        journal.order(iceberg, None);
         Some(())
     }
 
@@ -165,6 +225,7 @@ impl Market {
         (open <= order.open && !open.is_zero()).then_some(())?;
         order.quantity = Lots(order.used().0.checked_add(open.0)?);
         order.open = open;
+        order.set_shown(order.shown().min(open));
         journal.order(order, None);
         Some(())
     }
@@ -204,6 +265,9 @@ impl Market {
         if let Origin::Command { session, number } = &order.origin {
             self.by_command.insert((session.id, *number), order.id);
         }
+        if let Some(name) = order.client_id() {
+            self.by_client.insert((order.account.clone(), name), order.id);
+        }
         self.owners.insert(&order.account, order.id);
         self.orders.insert(order.id, order);
     }
@@ -216,6 +280,9 @@ impl Market {
         }
         if let Origin::Command { session, number } = &order.origin {
             self.by_command.remove(&(session.id, *number));
+        }
+        if let Some(name) = order.client_id() {
+            self.by_client.remove(&(order.account.clone(), name));
         }
         self.owners.remove(&order.account, id);
         Some(order)

@@ -22,11 +22,13 @@ pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 use orders::Orders;
 use owners::Owners;
 
+use rustc_hash::FxBuildHasher;
+
 use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
 use crate::book::{self, Book, Owner};
 use crate::machine::Caps;
-use crate::types::{Micros, OrderId, Position, Ticks};
+use crate::types::{ClientId, Micros, OrderId, Position, Ticks};
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
@@ -37,10 +39,14 @@ pub struct Market {
     orders: Orders,
     owners: Owners,
     by_command: HashMap<(SessionId, u64), OrderId, BuildNearHasher>,
+    /// The orders that their clients named.
+    by_client: HashMap<(Account, ClientId), OrderId, FxBuildHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
+    /// An iceberg of which all that it showed has traded: the next event is what it shows then.
+    used_up: Option<OrderId>,
     /// Room for what the book says.
     said: Vec<book::Event>,
 }
@@ -62,20 +68,24 @@ impl Market {
         Self {
             name,
             rules,
-            book: Book::new().with_max_orders(Caps::default().open_orders),
+            book: Book::new()
+                .with_max_orders(Caps::default().open_orders)
+                .with_max_hidden_parts(Caps::default().hidden_parts),
             orders: Orders::default(),
             owners: Owners::default(),
             by_command: HashMap::default(),
+            by_client: HashMap::default(),
             by_expiry: BTreeSet::new(),
             last_price: None,
             hand: None,
+            used_up: None,
             said: Vec::new(),
         }
     }
 
-    /// How many orders may rest in it; set before any does.
-    pub(super) fn set_most_orders(&mut self, most: usize) {
-        self.book = Book::new().with_max_orders(most);
+    /// How many orders may rest in it, and hide how many parts; set before any does.
+    pub(super) fn set_most_orders(&mut self, most: usize, parts: u64) {
+        self.book = Book::new().with_max_orders(most).with_max_hidden_parts(parts);
     }
 
     /// The market's name.
@@ -106,6 +116,12 @@ impl Market {
     #[must_use]
     pub fn order_of_command(&self, session: SessionId, number: u64) -> Option<&Order> {
         self.orders.get(self.by_command.get(&(session, number))?)
+    }
+
+    /// The resting order of an account that has this name of its client's.
+    #[must_use]
+    pub fn order_of_client(&self, account: &Account, name: ClientId) -> Option<&Order> {
+        self.orders.get(self.by_client.get(&(account.clone(), name))?)
     }
 
     /// An account's resting orders after an id, by id.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::machine::{Account, Intent, Origin, Place, Terms};
-use crate::types::{Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
+use crate::types::{
+    ClientId, Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, rests,
+};
 
 pub use crate::types::OrderStatus;
 
@@ -92,6 +94,33 @@ impl Order {
         matches!(self.status, OrderStatus::Pending | OrderStatus::Open | OrderStatus::PartiallyFilled)
     }
 
+    /// Its client's own name of it.
+    #[must_use]
+    pub fn client_id(&self) -> Option<ClientId> {
+        self.terms.as_deref()?.client_id
+    }
+
+    /// What it shows, if it rests.
+    #[must_use]
+    pub fn shown(&self) -> Lots {
+        match self.terms.as_deref() {
+            Some(terms) if !terms.display.is_zero() => terms.shown,
+            _ => self.open,
+        }
+    }
+
+    /// What it shows of what is open when that comes to the back of its level.
+    pub(super) fn first_shown(&self) -> Lots {
+        self.terms.as_deref().map_or(self.open, |terms| terms.shown_of(self.open))
+    }
+
+    /// Notes what it shows, if that is not always all.
+    pub(super) fn set_shown(&mut self, shown: Lots) {
+        if let Some(terms) = self.terms.as_mut().filter(|terms| !terms.display.is_zero()) {
+            Arc::make_mut(terms).shown = shown;
+        }
+    }
+
     /// Takes an execution that leaves so much open; `None` if that does not follow from what was.
     pub(super) fn fill(&mut self, price: Ticks, quantity: Lots, open: Lots) -> Option<()> {
         (self.open.0.checked_sub(quantity.0)? == open.0).then_some(())?;
@@ -126,6 +155,7 @@ impl Order {
     /// Closes it with what was filled so far.
     pub(super) fn close(&mut self, status: OrderStatus, reason: Reason) {
         self.open = Lots::ZERO;
+        self.set_shown(Lots::ZERO);
         self.status = status;
         self.reason = reason;
     }

@@ -7,7 +7,7 @@ use crate::book::Event;
 use crate::machine::intent::{Account, Origin};
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
-use crate::types::{OrderId, Side};
+use crate::types::{Lots, OrderId, Side};
 
 /// How many orders are looked up in a row before they are written: the memory is waited for once.
 const ROW: usize = 64;
@@ -44,21 +44,33 @@ impl Market {
     fn restore(&mut self, order: Order) -> Option<()> {
         let owner = self.owners.of(&order.account);
         let (id, side, open) = (order.id, order.side, order.open);
-        self.book.replay(&Event::Rested { order: id, side, price: order.limit?, open, owner }).ok()?;
+        let display = order.terms.as_deref().map_or(Lots::ZERO, |terms| terms.display);
+        let price = order.limit?;
+        self.book.replay(&Event::Rested { order: id, side, price, open, display, owner }).ok()?;
+        if display.is_zero() {
+            order.terms.as_deref().is_none_or(|terms| terms.shown.is_zero()).then_some(())?;
+        } else {
+            self.book.show(id, order.shown()).ok()?;
+        }
         self.orders.push(order);
         Some(())
     }
 
     /// All parts are read: the orders are filed under everything by which they are found. `None` if two have
-    /// one id, or are of one command.
+    /// one id or one name, or are of one command.
     pub(in crate::machine) fn file_orders(&mut self) -> Option<()> {
         self.orders.file().then_some(())?;
         let mut by_account: BTreeMap<&Account, Vec<OrderId>> = BTreeMap::new();
         let mut by_command = Vec::new();
+        let mut named = 0;
         for order in self.orders.iter() {
             by_account.entry(&order.account).or_default().push(order.id);
             if let Origin::Command { session, number } = &order.origin {
                 by_command.push(((session.id, *number), order.id));
+            }
+            if let Some(name) = order.client_id() {
+                self.by_client.insert((order.account.clone(), name), order.id);
+                named += 1;
             }
         }
         self.owners.fill(by_account);
@@ -68,6 +80,6 @@ impl Market {
         by_command.sort_unstable_by_key(|((session, number), _)| (session.0, *number));
         let count = by_command.len();
         self.by_command = by_command.into_iter().collect();
-        (self.by_command.len() == count).then_some(())
+        (self.by_command.len() == count && self.by_client.len() == named).then_some(())
     }
 }

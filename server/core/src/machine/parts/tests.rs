@@ -11,9 +11,9 @@ use crate::decimal::Grid;
 use crate::format::Format;
 use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
-    Place, Request, Rules, Session, Target, Unconsumed, VoterChange,
+    Place, Request, Rules, Session, Target, Terms, Unconsumed, VoterChange,
 };
-use crate::types::{Lots, OrderId, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{ClientId, Lots, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
 const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
@@ -167,6 +167,12 @@ impl World {
                     expires: (more == 10).then(|| Micros(self.clock + 50_000 * u64::from(a))),
                     sequence_by: (more == 14).then_some(Micros(self.clock)),
                     self_trade: SelfTrade::try_from(i32::from(d % 5)).unwrap(),
+                    terms: Terms {
+                        display: Lots(if more > 20 { u64::from(d / 3) } else { 0 }),
+                        client_id: ClientId::new(&format!("name{}", c % 8)).filter(|_| more % 2 == 1),
+                        ..Terms::default()
+                    }
+                    .shared(),
                     ..Place::new(side, limit, Lots(1 + u64::from(d)), time_in_force)
                 })
             }

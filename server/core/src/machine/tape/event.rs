@@ -64,9 +64,18 @@ pub enum Event {
         price: Ticks,
         /// What is open.
         open: Lots,
+        /// What it shows of that.
+        shown: Lots,
+    },
+    /// What an order showed has traded; the next part of what it has open rests at the back of its level.
+    Replenished {
+        /// The order.
+        order: OrderId,
+        /// What it shows now.
+        shown: Lots,
     },
     /// An order has less open, or as much as before, and kept its place. What it lost was never traded:
-    /// its quantity is less by as much.
+    /// its quantity is less by as much. What it does not show goes first.
     Reduced {
         /// The order.
         order: OrderId,
@@ -106,9 +115,11 @@ pub enum Event {
 pub fn closes_as(reason: Reason) -> OrderStatus {
     match reason {
         Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
-        Reason::Requested | Reason::NoLiquidity | Reason::Protection | Reason::SelfTrade => {
-            OrderStatus::Cancelled
-        }
+        Reason::Requested
+        | Reason::Replaced
+        | Reason::NoLiquidity
+        | Reason::Protection
+        | Reason::SelfTrade => OrderStatus::Cancelled,
         _ => OrderStatus::Rejected,
     }
 }
@@ -139,15 +150,16 @@ impl Event {
     }
 
     /// What the book has to do for it; `None` if that is nothing. `owner` is that of the order that the step is
-    /// about.
+    /// about, and `display` how much that shows at a time.
     #[must_use]
-    pub fn in_book(&self, owner: Owner) -> Option<book::Event> {
+    pub fn in_book(&self, (owner, display): (Owner, Lots)) -> Option<book::Event> {
         Some(match *self {
             Self::Traded(trade) => book::Event::Traded(trade),
             Self::Prevented(prevented) => book::Event::Prevented(prevented),
-            Self::Rested { order, side, price, open } => {
-                book::Event::Rested { order, side, price, open, owner }
+            Self::Rested { order, side, price, open, .. } => {
+                book::Event::Rested { order, side, price, open, display, owner }
             }
+            Self::Replenished { order, shown } => book::Event::Replenished { order, shown },
             Self::Reduced { order, open } => book::Event::Reduced { order, open },
             Self::Lifted { order, price, open, .. } => book::Event::Lifted { order, price, open },
             Self::Removed { order, open, reason } => {

@@ -27,6 +27,8 @@ mod kind {
     pub const PREVENTED: u64 = 14;
     pub const ACCEPTED_AT: u64 = 15;
     pub const ACCEPTED_UNTIL: u64 = 16;
+    pub const RESTED_SHOWING: u64 = 20;
+    pub const REPLENISHED: u64 = 21;
 }
 
 /// The kinds of causes.
@@ -166,9 +168,14 @@ impl Writer {
                 self.id(taker);
                 self.put([quantity.0, maker_open.0, taker_open.0]);
             }
-            Event::Rested { order, side, price, open } => {
+            Event::Rested { order, side, price, open, shown } if open == shown => {
                 self.about(kind::RESTED, order, [u64::from(side == Side::Sell), price.0, open.0]);
             }
+            Event::Rested { order, side, price, open, shown } => {
+                let fields = [u64::from(side == Side::Sell), price.0, open.0, shown.0];
+                self.about(kind::RESTED_SHOWING, order, fields);
+            }
+            Event::Replenished { order, shown } => self.about(kind::REPLENISHED, order, [shown.0]),
             Event::Reduced { order, open } => self.about(kind::REDUCED, order, [open.0]),
             Event::Lifted { order, price, open, quantity } => {
                 self.about(kind::LIFTED, order, [price.0, open.0, quantity.0]);
@@ -254,12 +261,18 @@ impl Reader<'_> {
                 maker_open: self.lots()?,
                 taker_open: self.lots()?,
             }),
-            kind::RESTED => Event::Rested {
+            kind::RESTED => {
+                let (order, side, price, open) = (self.id()?, self.side()?, self.price()?, self.lots()?);
+                Event::Rested { order, side, price, open, shown: open }
+            }
+            kind::RESTED_SHOWING => Event::Rested {
                 order: self.id()?,
                 side: self.side()?,
                 price: self.price()?,
                 open: self.lots()?,
+                shown: self.lots()?,
             },
+            kind::REPLENISHED => Event::Replenished { order: self.id()?, shown: self.lots()? },
             kind::REDUCED => Event::Reduced { order: self.id()?, open: self.lots()? },
             kind::LIFTED => Event::Lifted {
                 order: self.id()?,

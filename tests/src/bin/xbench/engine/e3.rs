@@ -272,8 +272,9 @@ fn rebuild(cell_name: &str, size: usize, levels: u32, effort: Effort) -> Result<
         let watch = Stopwatch::start();
         let mut rebuilt = Book::with_capacity(size);
         for order in &orders {
-            let Resting { id, side, price, open } = *order;
-            rebuilt.replay(&Event::Rested { order: id, side, price, open, owner: Owner::NOBODY })?;
+            let Resting { id, side, price, open, .. } = *order;
+            let (display, owner) = (Lots::ZERO, Owner::NOBODY);
+            rebuilt.replay(&Event::Rested { order: id, side, price, open, display, owner })?;
         }
         rates.push(size as f64 / watch.elapsed().as_secs_f64());
         row.verified = rebuilt.digest() == book.digest();
