@@ -232,12 +232,14 @@ impl History {
             return Ok(());
         }
         let Reach { last: stored, head, .. } = *self.reach();
+        let follows = first == stored.next() && head.is_none_or(|head| head == block.chain.0);
+        // A gap may begin before what the document can tell: that part comes from elsewhere. It is asked for before
+        // the block is looked for: what is filled in between is found then.
+        let fits = follows || self.gaps().iter().any(|gap| gap.0 <= first && gap.1 >= last);
         if self.has(first, last)? {
             return if last == stored { self.agree(block) } else { Ok(()) };
         }
-        let follows = first == stored.next() && head.is_none_or(|head| head == block.chain.0);
-        // A gap may begin before what the document can tell: that part comes from elsewhere.
-        if !follows && !self.gaps().iter().any(|gap| gap.0 <= first && gap.1 >= last) {
+        if !fits {
             return Err(self.misfit(block, stored));
         }
         self.store(block, &record::encode(&self.market, block, self.sizes))?;
