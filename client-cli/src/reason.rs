@@ -43,6 +43,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::SessionForgotten => "the market has forgotten the session",
         Reason::CommandReused => "the command's number was used before, for another command",
         Reason::ClientIdInUse => "another order that is not closed has this client id",
+        Reason::WouldTrigger => "the last trade meets its trigger already",
         Reason::Replaced => "another order came in its place",
         Reason::BelowFilled => "the new total quantity is not above what is already filled",
         Reason::FormatUnready => "not all voters can read the format, or the document has a newer one",

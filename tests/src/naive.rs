@@ -18,6 +18,8 @@ pub struct NaiveBook {
     /// Best price first, longest waiting first.
     sells: Vec<Order>,
     max_orders: usize,
+    /// Orders that wait outside and are promised a place.
+    promised: usize,
     /// How many parts icebergs may hide in all.
     max_parts: u64,
 }
@@ -58,7 +60,7 @@ struct Taken {
 
 impl Default for NaiveBook {
     fn default() -> Self {
-        Self { buys: Vec::new(), sells: Vec::new(), max_orders: usize::MAX, max_parts: u64::MAX }
+        Self { buys: Vec::new(), sells: Vec::new(), max_orders: usize::MAX, promised: 0, max_parts: u64::MAX }
     }
 }
 
@@ -73,6 +75,17 @@ impl NaiveBook {
     #[must_use]
     pub fn with_max_parts(self, max_parts: u64) -> Self {
         Self { max_parts, ..self }
+    }
+
+    /// Keeps places for so many orders that wait outside.
+    pub fn promise(&mut self, places: usize) {
+        self.promised = places;
+    }
+
+    /// Whether it has no place for one more order.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.buys.len() + self.sells.len() + self.promised >= self.max_orders
     }
 
     /// Applies a command, as [`xbook::book::Book::apply`] does.
@@ -107,7 +120,7 @@ impl NaiveBook {
         if may_rest && limit.is_none() {
             return Err(Refusal::NoLimit);
         }
-        if may_rest && self.buys.len() + self.sells.len() >= self.max_orders {
+        if may_rest && self.is_full() {
             return Err(Refusal::BookFull);
         }
         if may_rest && !self.has_room_for(None, display, quantity) {

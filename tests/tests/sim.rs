@@ -160,6 +160,11 @@ fn a_trade_of_an_account_with_itself_is_found() {
 }
 
 #[test]
+fn stops_that_are_triggered_out_of_turn_are_found() {
+    found(Bug::StopsOutOfTurn, 60);
+}
+
+#[test]
 fn a_restart_that_takes_back_what_was_shown_is_found() {
     found(Bug::TakenBack, 20);
 }

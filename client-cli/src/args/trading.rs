@@ -26,6 +26,9 @@ pub struct PlaceArgs {
     /// Take the price one tick behind the best one on the other side rather than take what rests.
     #[arg(long)]
     pub slide: bool,
+    /// Wait until somebody trades at this price, or beyond it; then the order runs.
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
+    pub stop: Option<String>,
     /// How much must trade at once; else the order is rejected.
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true, conflicts_with_all = ["post_only", "slide"])]
     pub min: Option<String>,
@@ -115,7 +118,7 @@ impl NamedArgs {
 
 /// `amend`.
 #[derive(Debug, Clone, Args)]
-#[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open"])]
+#[group(id = "change", required = true, multiple = true, args = ["price", "quantity", "open", "stop"])]
 pub struct AmendArgs {
     /// The market.
     pub market: String,
@@ -131,6 +134,9 @@ pub struct AmendArgs {
     /// The new open quantity, whatever was filled.
     #[arg(long, value_name = "OPEN", allow_negative_numbers = true)]
     pub open: Option<String>,
+    /// The new price that an order waits for.
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
+    pub stop: Option<String>,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,

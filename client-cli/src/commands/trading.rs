@@ -106,6 +106,8 @@ impl Asked {
         let drawn = args.request.request_id.is_none();
         let repeat = context.repeat(args.request, fixed.as_deref())?;
         let (order_type, price) = match args.price {
+            Price::Limit(price) if args.stop.is_some() => (OrderType::StopLimit, price),
+            Price::Market if args.stop.is_some() => (OrderType::Stop, String::new()),
             Price::Limit(price) => (OrderType::Limit, price),
             Price::Market => (OrderType::Market, String::new()),
             Price::MarketToLimit => (OrderType::MarketToLimit, String::new()),
@@ -122,6 +124,7 @@ impl Asked {
             post_only: args.post_only || args.slide,
             slide: args.slide,
             min_quantity: args.min.unwrap_or_default(),
+            trigger_price: args.stop.unwrap_or_default(),
             client_order_id: args.client_id.unwrap_or_default(),
             display_quantity: args.show.unwrap_or_default(),
             protection_price: args.protection.unwrap_or_default(),
@@ -201,6 +204,7 @@ pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Fa
         order_id: args.named.order.unwrap_or_default(),
         client_order_id: args.named.client_id.unwrap_or_default(),
         price: args.price.unwrap_or_default(),
+        trigger_price: args.stop.unwrap_or_default(),
         size,
     };
     let request = context.client.request(request);

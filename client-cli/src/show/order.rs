@@ -42,6 +42,13 @@ fn sentence(order: &Order, turn_by: Option<&Timestamp>) -> String {
             market = order.market
         ),
         OrderStatus::Open => format!("Order {id} is open: {what}."),
+        OrderStatus::Waiting if order.triggered_position > 0 => {
+            format!("Order {id} was triggered at {} and runs next: {what}.", order.trigger_price)
+        }
+        OrderStatus::Waiting => {
+            let beyond = if order.side == Side::Sell as i32 { "below" } else { "above" };
+            format!("Order {id} waits for a trade at {} or {beyond}: {what}.", order.trigger_price)
+        }
         OrderStatus::PartiallyFilled => {
             format!("Order {id} is open: {what}; {progress}, {} still open.", order.open_quantity)
         }
@@ -97,7 +104,7 @@ fn why(order: &Order) -> Option<String> {
 fn price(order: &Order) -> &str {
     match (order.r#type(), order.price.as_str()) {
         (OrderType::MarketToLimit, "") => "mtl",
-        (OrderType::Market, _) | (_, "") => "mkt",
+        (OrderType::Market | OrderType::Stop, _) | (_, "") => "mkt",
         (_, price) => price,
     }
 }
@@ -113,6 +120,11 @@ pub fn detail(order: &Order) -> String {
         ("account", &order.account),
         ("side", &words::side(order.side)),
         ("price", price(order)),
+        ("waits for", &order.trigger_price),
+        (
+            "triggered",
+            &if order.triggered_position == 0 { String::new() } else { order.triggered_position.to_string() },
+        ),
         ("quantity", &order.quantity),
         ("filled", &order.filled_quantity),
         ("open", &order.open_quantity),

@@ -26,6 +26,8 @@ pub enum Plant {
     LateOrder,
     /// Nothing keeps an order from trading with its own account.
     SelfTrade,
+    /// Stops that one trade meets are triggered the farthest first.
+    StopsOutOfTurn,
     /// A restarted node does not remember what it has shown.
     TakenBack,
     /// A node that is told of an acknowledgement of its own goes on though its disk has less.

@@ -46,6 +46,8 @@ impl<'a> Units<'a> {
         let terms = order.terms.as_deref().copied().unwrap_or_default();
         let kind = match order.limit {
             _ if terms.market_to_limit => v1::OrderType::MarketToLimit,
+            Some(_) if terms.stop.is_some() => v1::OrderType::StopLimit,
+            None if terms.stop.is_some() => v1::OrderType::Stop,
             Some(_) => v1::OrderType::Limit,
             None => v1::OrderType::Market,
         };
@@ -78,6 +80,8 @@ impl<'a> Units<'a> {
             protection_price: terms.protection.map(|price| self.price(price)).unwrap_or_default(),
             min_quantity: minimum.unwrap_or_default(),
             slide: terms.slide,
+            trigger_price: terms.stop.map(|stop| self.price(stop.trigger)).unwrap_or_default(),
+            triggered_position: terms.stop.map_or(0, |stop| stop.triggered.0),
             client_order_id: terms.client_id.map(|id| id.to_string()).unwrap_or_default(),
             display_quantity: if shows_part { self.quantity(terms.display) } else { String::new() },
             shown_quantity: if shows_part { self.quantity(terms.shown) } else { String::new() },
@@ -88,7 +92,7 @@ impl<'a> Units<'a> {
     /// open, though only the tape closes it, which stands still without a majority.
     #[must_use]
     pub fn order_at(&self, order: &Order, now: Micros) -> v1::Order {
-        let rests = matches!(order.status, OrderStatus::Open | OrderStatus::PartiallyFilled);
+        let rests = order.is_live() && order.status != OrderStatus::Pending;
         let mut told = self.order(order);
         if rests && order.expires.is_some_and(|at| at <= now) {
             told.set_status(v1::OrderStatus::Expiring);
@@ -242,6 +246,7 @@ pub fn status(status: OrderStatus) -> v1::OrderStatus {
         OrderStatus::Cancelled => v1::OrderStatus::Cancelled,
         OrderStatus::Rejected => v1::OrderStatus::Rejected,
         OrderStatus::Expired => v1::OrderStatus::Expired,
+        OrderStatus::Waiting => v1::OrderStatus::Waiting,
     }
 }
 
@@ -285,6 +290,7 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::LevelFull => v1::Reason::LevelFull,
         Reason::Requested => v1::Reason::Requested,
         Reason::Replaced => v1::Reason::Replaced,
+        Reason::WouldTrigger => v1::Reason::WouldTrigger,
         Reason::ExpireTime => v1::Reason::ExpireTime,
         Reason::SequenceBy => v1::Reason::SequenceBy,
         Reason::TooMany => v1::Reason::TooMany,

@@ -287,6 +287,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::LevelFull
         | Reason::Requested
         | Reason::Replaced
+        | Reason::WouldTrigger
         | Reason::ExpireTime
         | Reason::SequenceBy
         | Reason::SelfTrade

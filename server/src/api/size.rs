@@ -71,6 +71,8 @@ mod tests {
             display_quantity: decimal.clone(),
             shown_quantity: decimal,
             client_order_id: "x".repeat(36),
+            trigger_price: "9".repeat(29),
+            triggered_position: u64::MAX,
         }
     }
 

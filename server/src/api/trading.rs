@@ -452,6 +452,9 @@ pub(super) fn is_late(refused: Reason) -> bool {
 
 fn refused_words(reason: Reason) -> &'static str {
     match reason {
+        Reason::WouldTrigger => {
+            "the last trade meets the trigger already, or the order does not wait; it is as it was"
+        }
         Reason::WouldTake => "a post-only order must not trade at once; the order is as it was",
         Reason::AboveMaximum => "the new total is above the market's maximum; the order is as it was",
         Reason::LevelFull => "the price level can't hold the quantity; the order is as it was",

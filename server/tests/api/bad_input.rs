@@ -92,7 +92,7 @@ async fn fields_that_do_not_fit_are_refused() {
         (
             v1::NewOrder { r#type: OrderType::Market.into(), ..base() },
             "CONFLICTING_FIELDS",
-            "order.price is \"10\": must be empty for a market and a market-to-limit order",
+            "order.price is \"10\": must be empty for a market, a market-to-limit and a stop order",
         ),
         (
             v1::NewOrder { price: String::new(), ..tif(TimeInForce::Gtc) },

@@ -40,7 +40,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
-        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" => {
+        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),

@@ -280,6 +280,62 @@ async fn an_order_comes_in_place_of_another_or_all_is_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_its_trade_over_restarts_and_is_told_what_became_of_it() {
+    let mut served = Served::start().await;
+    for (id, price) in [("1", "100"), ("2", "99"), ("3", "98"), ("4", "97")] {
+        served.place_as("b", buy(id, price, "2")).await.unwrap();
+    }
+    served.place_as("c", sell("last", "100", "2")).await.unwrap();
+    let stop = |trigger: &str, price: &str| v1::NewOrder {
+        trigger_price: trigger.into(),
+        ..new_order(Side::Sell, price, "2")
+    };
+    let first = served.place_as("a", order("first", stop("99", ""))).await.unwrap().order.unwrap();
+    assert_eq!((first.status(), first.r#type()), (OrderStatus::Waiting, OrderType::Stop));
+    assert_eq!((first.trigger_price.as_str(), first.triggered_position), ("99", 0));
+    let second = served.place_as("a", order("second", stop("98", "97.5"))).await.unwrap().order.unwrap();
+    assert_eq!((second.status(), second.r#type()), (OrderStatus::Waiting, OrderType::StopLimit));
+    let met = served.place_as("a", order("met", stop("100", ""))).await.unwrap().order.unwrap();
+    assert_eq!((met.status(), met.reason()), (OrderStatus::Rejected, Reason::WouldTrigger));
+    let gone = served.place_as("a", order("gone", stop("90", ""))).await.unwrap().order.unwrap();
+    let (request_id, market, order_id) = ("amend".to_owned(), MARKET.to_owned(), gone.order_id.clone());
+    let amend = v1::AmendOrderRequest {
+        request_id,
+        market,
+        order_id,
+        trigger_price: "91".into(),
+        ..Default::default()
+    };
+    let amended = served.trading.amend_order(by("a", amend)).await.unwrap().into_inner().order.unwrap();
+    assert_eq!((amended.status(), amended.trigger_price.as_str()), (OrderStatus::Waiting, "91"));
+    // No book has them.
+    assert!(served.book(amended.position).await.asks.is_empty());
+
+    let mut served = Served::on(served.end().await).await;
+    let open = v1::ListOrdersRequest { market: MARKET.into(), ..Default::default() };
+    let open = served.trading.list_orders(by("a", open)).await.unwrap().into_inner().orders;
+    assert_eq!(open.iter().map(v1::Order::status).collect::<Vec<_>>(), [OrderStatus::Waiting; 3]);
+    let trigger = served.place_as("c", sell("trigger", "99", "2")).await.unwrap();
+    assert_eq!(trigger.fills.len(), 1);
+    let find =
+        |id: &str| v1::GetOrderRequest { market: MARKET.into(), order_id: id.into(), ..Default::default() };
+    let found =
+        served.trading.get_order(by("a", find(&first.order_id))).await.unwrap().into_inner().order.unwrap();
+    assert_eq!((found.status(), found.filled_value.as_str()), (OrderStatus::Filled, "196"));
+    assert_eq!(found.triggered_position, trigger.position);
+    // The first's trade triggered the second, which found nobody at its limit.
+    let found =
+        served.trading.get_order(by("a", find(&second.order_id))).await.unwrap().into_inner().order.unwrap();
+    assert_eq!((found.status(), found.price.as_str()), (OrderStatus::Open, "97.5"));
+    assert_eq!(levels(&served.book(0).await.asks), [("97.5", "2")]);
+    let (request_id, market) = ("all".to_owned(), MARKET.to_owned());
+    let all = v1::CancelAllOrdersRequest { request_id, market, ..Default::default() };
+    let all = served.trading.cancel_all_orders(by("a", all)).await.unwrap().into_inner();
+    assert_eq!(all.order_ids, [second.order_id, gone.order_id]);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn terms_that_do_not_fit_are_refused_by_name() {
     let mut served = Served::start().await;
     let base = || new_order(Side::Buy, "10", "1");
@@ -333,6 +389,31 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
             "order.display_quantity is \"0.5\": must be empty but for a limit order with GTC, GTD or DAY",
         ),
         (
+            v1::NewOrder { trigger_price: "9".into(), time_in_force: TimeInForce::Ioc.into(), ..base() },
+            conflict,
+            "order.time_in_force is \"TIME_IN_FORCE_IOC\": must be GTC, GTD or DAY for a stop and a stop-limit order",
+        ),
+        (
+            v1::NewOrder { trigger_price: "9".into(), post_only: true, ..base() },
+            conflict,
+            "order.post_only is \"true\": must not be set with a stop or a stop-limit order",
+        ),
+        (
+            v1::NewOrder { trigger_price: "9".into(), min_quantity: "1".into(), ..base() },
+            conflict,
+            "order.min_quantity is \"1\": must be empty with a stop or a stop-limit order",
+        ),
+        (
+            v1::NewOrder { trigger_price: "9".into(), r#type: OrderType::Limit.into(), ..base() },
+            conflict,
+            "order.trigger_price is \"9\": must be empty but for a stop and a stop-limit order",
+        ),
+        (
+            v1::NewOrder { r#type: OrderType::Stop.into(), ..market() },
+            "MISSING_FIELD",
+            "order.trigger_price: must be set",
+        ),
+        (
             v1::NewOrder { slide: true, ..base() },
             conflict,
             "order.slide is \"true\": must not be set without post_only",
@@ -345,7 +426,7 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
         (
             v1::NewOrder { price: "10".into(), ..to_limit() },
             conflict,
-            "order.price is \"10\": must be empty for a market and a market-to-limit order",
+            "order.price is \"10\": must be empty for a market, a market-to-limit and a stop order",
         ),
         (
             v1::NewOrder { post_only: true, ..to_limit() },

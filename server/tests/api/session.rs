@@ -86,7 +86,7 @@ fn cancel(number: u64) -> v1::TradeCommand {
 }
 
 fn amend(number: u64, price: &str) -> v1::TradeCommand {
-    let amend = v1::TradeAmend { order: of_command(number), price: price.into(), size: None };
+    let amend = v1::TradeAmend { order: of_command(number), price: price.into(), ..Default::default() };
     v1::TradeCommand { command: Some(Command::Amend(amend)) }
 }
 

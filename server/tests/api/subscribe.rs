@@ -272,9 +272,9 @@ async fn busy(served: &Served, name: &str, rounds: u64) {
             let command = match random.below(11) {
                 0 => {
                     let size = Some(v1::trade_amend::Size::OpenQuantity(size));
-                    v1::trade_command::Command::Amend(v1::TradeAmend { order, price: String::new(), size })
+                    v1::trade_command::Command::Amend(v1::TradeAmend { order, size, ..Default::default() })
                 }
-                1 => v1::trade_command::Command::Amend(v1::TradeAmend { order, price, size: None }),
+                1 => v1::trade_command::Command::Amend(v1::TradeAmend { order, price, ..Default::default() }),
                 2 => v1::trade_command::Command::Cancel(v1::TradeCancel { order }),
                 kind => {
                     let side = if random.below(2) == 0 { Side::Buy } else { Side::Sell };
@@ -290,6 +290,7 @@ async fn busy(served: &Served, name: &str, rounds: u64) {
                             order.price = String::new();
                         }
                         8 => order.display_quantity = "0.7".into(),
+                        9 => order.trigger_price = format!("{}", 95 + random.below(11)),
                         _ => {}
                     }
                     if kind == 4 {

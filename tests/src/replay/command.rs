@@ -54,6 +54,7 @@ impl Commands {
                 order: self.target(message),
                 price: self.tick.text(price),
                 size: Some(Size::OpenQuantity(quantity.to_string())),
+                ..TradeAmend::default()
             }),
             Action::Cancel => Command::Cancel(TradeCancel { order: self.target(message) }),
         }

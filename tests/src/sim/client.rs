@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Target, Terms};
+use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Stop, Target, Terms};
 use xbook::types::{ClientId, Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 use super::random::Random;
@@ -225,7 +225,16 @@ fn amend(random: &mut Random, target: Target) -> Amend {
     // Something is changed: admission refuses an amend of nothing.
     let priced = random.percent(50) || size.is_none();
     let price = priced.then(|| Ticks(random.between(95, 105)));
-    Amend { target, price, size }
+    let trigger = random.percent(15).then(|| Ticks(random.between(95, 105)));
+    Amend { target, price, size, trigger }
+}
+
+/// Makes a stop, or a stop-limit, of an order.
+fn stop(random: &mut Random, place: &mut Place) {
+    let client_id = place.terms.as_deref().and_then(|terms| terms.client_id);
+    let stop = Some(Stop { trigger: Ticks(random.between(95, 105)), ..Stop::default() });
+    place.limit = random.percent(50).then(|| Ticks(random.between(93, 107)));
+    place.terms = Terms { stop, client_id, ..Terms::default() }.shared();
 }
 
 /// One of few names, so that one that is in use is met often.
@@ -281,5 +290,8 @@ fn place(random: &mut Random, now: Micros) -> Place {
         place.self_trade = random.pick(&ways).copied().unwrap_or_default();
     }
     place.terms = terms(random, &mut place).shared();
+    if rests(place.time_in_force) && !place.post_only && random.percent(15) {
+        stop(random, &mut place);
+    }
     place
 }

@@ -49,6 +49,8 @@ pub enum Bug {
     LateOrder,
     /// Nothing keeps an order from trading with its own account.
     SelfTrade,
+    /// Stops that one trade meets are triggered the farthest first.
+    StopsOutOfTurn,
     /// A restarted node does not remember what it has shown.
     TakenBack,
     /// A node goes on with an old copy of its disk, though it was told so.
@@ -58,7 +60,7 @@ pub enum Bug {
 }
 
 /// All of them.
-pub const BUGS: [Bug; 18] = [
+pub const BUGS: [Bug; 19] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -74,6 +76,7 @@ pub const BUGS: [Bug; 18] = [
     Bug::GenesisOfMore,
     Bug::LateOrder,
     Bug::SelfTrade,
+    Bug::StopsOutOfTurn,
     Bug::TakenBack,
     Bug::ForgottenAck,
     Bug::FormatsOverstated,
@@ -99,6 +102,7 @@ impl Bug {
             Self::GenesisOfMore => "genesis-of-more",
             Self::LateOrder => "late-order",
             Self::SelfTrade => "self-trade",
+            Self::StopsOutOfTurn => "stops-out-of-turn",
             Self::TakenBack => "taken-back",
             Self::ForgottenAck => "forgotten-ack",
             Self::FormatsOverstated => "formats-overstated",
@@ -123,6 +127,7 @@ impl Bug {
             Self::SealUncommitted => "the next generation begins though its Seal is not committed",
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
+            Self::StopsOutOfTurn => "stops that one trade meets are triggered the farthest first",
             Self::SelfTrade => "nothing keeps an order from trading with its own account",
             Self::TakenBack => "a restarted node does not remember what it has shown",
             Self::FormatsOverstated => "a node says that it can read a format that it can't",
@@ -149,6 +154,7 @@ impl Bug {
             Self::GenesisOfMore => Some(Plant::GenesisOfMore),
             Self::LateOrder => Some(Plant::LateOrder),
             Self::SelfTrade => Some(Plant::SelfTrade),
+            Self::StopsOutOfTurn => Some(Plant::StopsOutOfTurn),
             Self::TakenBack => Some(Plant::TakenBack),
             Self::ForgottenAck => Some(Plant::ForgottenAck),
             Self::AckUnlabelled

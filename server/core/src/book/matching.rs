@@ -111,7 +111,7 @@ impl Book {
                 if order.limit.is_none() {
                     return Err(Refusal::NoLimit);
                 }
-                if self.is_full() && gone.is_none() {
+                if self.has_no_place() && gone.is_none() {
                     return Err(Refusal::BookFull);
                 }
                 if !order.display.is_zero() {

@@ -61,6 +61,8 @@ pub struct Book {
     index: OrderIndex,
     icebergs: Icebergs,
     max_orders: usize,
+    /// Orders that wait outside, and are promised a place.
+    promised: usize,
 }
 
 /// One side of the book.
@@ -120,6 +122,7 @@ impl Book {
             index: OrderIndex::with_capacity(orders),
             icebergs: Icebergs::new(),
             max_orders: Self::MAX_ORDERS,
+            promised: 0,
         }
     }
 
@@ -129,6 +132,17 @@ impl Book {
     pub fn with_max_orders(mut self, orders: usize) -> Self {
         self.max_orders = orders.min(Self::MAX_ORDERS);
         self
+    }
+
+    /// Keeps places for so many orders that wait outside: others are refused that would take them.
+    pub fn promise(&mut self, places: usize) {
+        self.promised = places;
+    }
+
+    /// Whether an order that may rest would be refused, since so many do, or are to.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.has_no_place()
     }
 
     /// The same book, which refuses icebergs with whose it would hide more parts than this
@@ -166,8 +180,8 @@ impl Book {
     }
 
     #[inline]
-    fn is_full(&self) -> bool {
-        self.index.len() >= self.max_orders
+    fn has_no_place(&self) -> bool {
+        self.index.len() + self.promised >= self.max_orders
     }
 
     /// Whether an order would take from the other side.

@@ -116,7 +116,7 @@ impl Book {
             return Err(Misfit::ZeroQuantity(id));
         }
         let hides = !display.is_zero();
-        if self.is_full() || hides && self.check_parts(id, display.0, open.0).is_err() {
+        if self.has_no_place() || hides && self.check_parts(id, display.0, open.0).is_err() {
             return Err(Misfit::BookFull(id));
         }
         if self.would_take(side, price.0) {

@@ -22,6 +22,8 @@ pub struct Caps {
     /// Orders that expire in one batch, so that its size is bounded. While more are due nothing else
     /// happens, so none of them trades.
     pub expired: usize,
+    /// Triggered orders that run in one batch. While more are to, no intent has its turn.
+    pub triggered: usize,
     /// Bytes of requests and of their outcomes after which a change ends; the last request's outcome may be larger.
     /// So a change has at most twice as much (four times more in a generation's last), and what the orders of a
     /// whole book take, some 20 bytes each, and the parts that they hide, some 30: less than a message between nodes holds.
@@ -38,6 +40,7 @@ impl Default for Caps {
             open_orders: 500_000,
             hidden_parts: 50_000,
             expired: 4_096,
+            triggered: 1_000,
             batch_bytes: 1024 * 1024,
         }
     }

@@ -6,7 +6,7 @@
 
 use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
-use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules, Terms};
+use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules, Stop, Terms};
 use crate::decimal::MAX_STEPS;
 use crate::types::{Lots, NodeId, SelfTrade, Ticks, TimeInForce, rests};
 
@@ -100,14 +100,14 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
         && are_terms(&terms, place, rules)
         && (rules.min_lots..=rules.max_lots).contains(&place.quantity)
         && known
-        && (place.limit.is_some() || rests == terms.market_to_limit)
+        && (place.limit.is_some() || terms.stop.is_some() || rests == terms.market_to_limit)
         && (rests || !place.post_only)
         && (place.expires.is_some() == (place.time_in_force == TimeInForce::Gtd))
         && place.self_trade != SelfTrade::Allow
 }
 
 fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
-    let Terms { market_to_limit, slide, protection, minimum, display, client_id: _, shown } = *terms;
+    let Terms { market_to_limit, slide, protection, minimum, display, client_id: _, shown, stop } = *terms;
     let is_market = place.limit.is_none() && !market_to_limit;
     let at_once = !place.post_only && place.time_in_force != TimeInForce::Fok;
     (!market_to_limit || place.limit.is_none() && !place.post_only)
@@ -116,6 +116,17 @@ fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
         && (minimum.is_zero() || at_once && minimum <= place.quantity)
         && (display.is_zero() || are_parts(terms, place, rules))
         && shown.is_zero()
+        && stop.is_none_or(|stop| is_stop(stop, terms, place))
+}
+
+/// Whether an order may wait for a trade in this way.
+fn is_stop(stop: Stop, terms: &Terms, place: &Place) -> bool {
+    let alone = Terms { stop: Some(stop), client_id: terms.client_id, ..Terms::default() };
+    stop == Stop { trigger: stop.trigger, ..Stop::default() }
+        && is_price(stop.trigger)
+        && *terms == alone
+        && rests(place.time_in_force)
+        && !place.post_only
 }
 
 /// Whether an order may show itself in such parts.
@@ -128,11 +139,11 @@ fn are_parts(terms: &Terms, place: &Place, rules: &Rules) -> bool {
 
 fn is_amend(amend: &Amend, rules: &Rules) -> bool {
     let sized = match amend.size {
-        None => amend.price.is_some(),
+        None => amend.price.is_some() || amend.trigger.is_some(),
         Some(NewSize::Total(lots)) => (rules.min_lots..=rules.max_lots).contains(&lots),
         Some(NewSize::Open(lots)) => (Lots(1)..=rules.max_lots).contains(&lots),
     };
-    amend.price.is_none_or(is_price) && sized
+    amend.price.is_none_or(is_price) && amend.trigger.is_none_or(is_price) && sized
 }
 
 fn is_price(price: Ticks) -> bool {
@@ -241,7 +252,13 @@ mod tests {
         let at_least = |lots| Terms { minimum: Lots(lots), ..Terms::default() };
         let shows = |lots| Terms { display: Lots(lots), ..Terms::default() };
         let large = |lots| Place { quantity: Lots(lots), ..place() };
+        let stop = |trigger| Terms {
+            stop: Some(Stop { trigger: Ticks(trigger), ..Stop::default() }),
+            ..Terms::default()
+        };
         for good in [
+            with(stop(9), place()),
+            with(stop(9), Place { limit: None, ..place() }),
             with(shows(2), large(3)),
             with(shows(99), large(100)),
             with(shows(2), Place { post_only: true, ..large(9) }),
@@ -261,6 +278,12 @@ mod tests {
             with(shows(2), Place { time_in_force: Ioc, ..large(3) }),
             with(Terms { shown: Lots(2), ..shows(2) }, large(3)),
             with(Terms { display: Lots(2), ..mtl }, Place { limit: None, ..large(3) }),
+            with(stop(9), Place { time_in_force: Ioc, ..place() }),
+            with(stop(9), Place { limit: None, time_in_force: Fok, ..place() }),
+            with(stop(9), post_only()),
+            with(stop(0), place()),
+            with(Terms { minimum: Lots(1), ..stop(9) }, place()),
+            with(Terms { stop: Some(Stop { runs: true, ..stop(9).stop.unwrap() }), ..stop(9) }, place()),
             with(mtl, place()),
             with(mtl, market()),
             with(mtl, Place { post_only: true, ..to_limit() }),
@@ -275,7 +298,7 @@ mod tests {
             assert!(!in_market(bad.clone()), "{bad:?}");
         }
         let target = Target::Order(OrderId { node: NodeId(1), counter: 1 });
-        let amend = |size| Action::Amend(Amend { target, price: None, size });
+        let amend = |size| Action::Amend(Amend { target, price: None, size, trigger: None });
         assert!(in_market(amend(Some(NewSize::Open(Lots(1))))));
         for size in [None, Some(NewSize::Open(Lots(0))), Some(NewSize::Total(Lots(u64::MAX)))] {
             assert!(!in_market(amend(size)), "{size:?}");

@@ -24,6 +24,12 @@ pub enum FoldError {
         /// Their time.
         due: Micros,
     },
+    /// A triggered order that is not the next one to run, or whose step does not fit.
+    #[error("the step of triggered order {order} does not fit")]
+    NotTriggered {
+        /// The order.
+        order: OrderId,
+    },
     /// A batch that does not follow the one before it.
     #[error("the batch at position {batch} does not follow position {state}")]
     Gap {

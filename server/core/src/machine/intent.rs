@@ -197,6 +197,8 @@ pub struct Amend {
     pub price: Option<Ticks>,
     /// New size.
     pub size: Option<NewSize>,
+    /// New trigger of an order that waits.
+    pub trigger: Option<Ticks>,
 }
 
 /// The new size of an amended order.
@@ -343,6 +345,7 @@ fn encode_action(action: &Action) -> record::intent::Action {
                 NewSize::Total(lots) => record::amend::Size::Total(lots.0),
                 NewSize::Open(lots) => record::amend::Size::Open(lots.0),
             }),
+            trigger: amend.trigger.map(|trigger| trigger.0),
         }),
         Action::Cancel(target) => {
             Wire::Cancel(record::Cancel { target: Some(encode_target(*target)), withdraw: false })
@@ -477,6 +480,7 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
                 record::amend::Size::Total(lots) => NewSize::Total(Lots(lots)),
                 record::amend::Size::Open(lots) => NewSize::Open(Lots(lots)),
             }),
+            trigger: amend.trigger.map(Ticks),
         }),
         Wire::Cancel(cancel) => match (decode_target(&cancel.target?)?, cancel.withdraw) {
             (target, false) => Action::Cancel(target),

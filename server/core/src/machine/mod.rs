@@ -44,5 +44,5 @@ pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
 pub use table::{Table, halves, joined};
 pub use tape::{Batch, Cause, Event, Seal, Step, is_withdrawn, refused};
-pub use terms::{MAX_PARTS, Terms};
+pub use terms::{MAX_PARTS, Stop, Terms};
 pub use voters::MAX_VOTERS;

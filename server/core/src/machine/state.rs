@@ -1,5 +1,7 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
+mod triggered;
+
 use super::chain::{ChainHead, Content, chain_start};
 use super::intent::Action;
 use super::journal::{Block, Journal};
@@ -42,6 +44,8 @@ pub struct BatchBuilder {
     bytes: usize,
     most_expired: usize,
     expired: usize,
+    most_triggered: usize,
+    triggered: usize,
     consumed: usize,
     batch: Batch,
     journal: Journal,
@@ -129,12 +133,13 @@ impl State {
     #[must_use]
     pub fn next_expiry(&self) -> Option<Micros> {
         match &self.machine {
-            Machine::Market(market) => market.next_expiry(),
+            Machine::Market(market) => market.next_due(),
             Machine::Directory(_) => None,
         }
     }
 
-    /// Begins a batch: orders whose time has come expire, all of one time in one step.
+    /// Begins a batch: orders whose time has come expire, all of one time in one step; then what was triggered and
+    /// had no room in the batch before runs.
     ///
     /// # Errors
     /// [`FoldError`] only by a defect.
@@ -144,8 +149,18 @@ impl State {
         let time = self.time.plus(Micros(1)).max(now);
         let batch = Batch::new(term, self.position.next(), time, committed);
         let journal = Journal::after(self.position, time, false, std::mem::take(&mut self.content));
-        let most_expired = self.caps.expired;
-        let mut builder = BatchBuilder { bytes: 0, most_expired, expired: 0, consumed: 0, batch, journal };
+        let (most_expired, most_triggered) = (self.caps.expired, self.caps.triggered);
+        let (bytes, expired, triggered, consumed) = (0, 0, 0, 0);
+        let mut builder = BatchBuilder {
+            bytes,
+            most_expired,
+            expired,
+            most_triggered,
+            triggered,
+            consumed,
+            batch,
+            journal,
+        };
         let due = self.machine.market().into_iter().flat_map(|market| market.due(time));
         for (due, order) in due.take(most_expired) {
             let event = Event::Removed { order: order.id, open: order.open, reason: Reason::ExpireTime };
@@ -155,6 +170,9 @@ impl State {
         for (cause, events) in builder.batch.steps() {
             self.follow(cause, None, events)?;
             self.settle_expiry(cause, events, &mut builder.journal)?;
+        }
+        if !builder.is_full_of_expired() {
+            self.run_triggered(&mut builder)?;
         }
         Ok(builder)
     }
@@ -184,7 +202,7 @@ impl State {
         self.settle((id, intent), events, target, journal)?;
         builder.consumed += 1;
         builder.bytes += events.iter().map(Event::bytes).sum::<usize>();
-        Ok(())
+        self.run_triggered(builder)
     }
 
     /// Says in events what becomes of an intent.
@@ -270,10 +288,18 @@ impl State {
         let mut journal = Journal::after(self.position, batch.time, true, std::mem::take(&mut self.content));
         journal.make_room(batch);
         for (cause, events) in batch.steps() {
-            let Cause::Intent(id) = cause else {
-                self.follow(cause, None, events)?;
-                self.settle_expiry(cause, events, &mut journal)?;
-                continue;
+            let id = match cause {
+                Cause::Intent(id) => id,
+                Cause::Expiry { .. } => {
+                    self.follow(cause, None, events)?;
+                    self.settle_expiry(cause, events, &mut journal)?;
+                    continue;
+                }
+                Cause::Trigger(order) => {
+                    self.follow(cause, None, events)?;
+                    self.settle_triggered(order, events, &mut journal)?;
+                    continue;
+                }
             };
             let intent =
                 intents(id).filter(|_| self.ledger.consume(id)).ok_or(FoldError::OutOfTurn { intent: id })?;
@@ -321,9 +347,13 @@ impl State {
             return Ok(());
         };
         let keeps = market.keeps(intent, events);
+        if matches!(cause, Cause::Trigger(_)) {
+            market.begin_to_run();
+        }
         events.iter().try_for_each(|event| market.follow(event, keeps)).ok_or(match cause {
             Cause::Intent(intent) => FoldError::Misfit { intent },
             Cause::Expiry { due } => FoldError::NotDue { due },
+            Cause::Trigger(order) => FoldError::NotTriggered { order },
         })
     }
 

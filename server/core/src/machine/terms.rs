@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
-use crate::types::{ClientId, Lots, Ticks};
+use crate::types::{ClientId, Lots, Position, Ticks};
 
 /// What an order asks for beside side, price, quantity and time in force.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -19,10 +19,26 @@ pub struct Terms {
     pub minimum: Lots,
     /// How much it shows at a time while it rests; zero for all of it.
     pub display: Lots,
+    /// That it waits outside the book for a trade, and what became of that.
+    pub stop: Option<Stop>,
     /// Its client's own name of it.
     pub client_id: Option<ClientId>,
     /// What it shows now, if it is not to show all: not asked for, but what became of it.
     pub shown: Lots,
+}
+
+/// An order that waits until a trade meets its trigger: a sell one at or below it, a buy one at or above.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Stop {
+    /// The trigger.
+    pub trigger: Ticks,
+    /// Position since which it waits with this trigger; zero while it does not. This and what follows nobody asks
+    /// for: it is what became of it.
+    pub since: Position,
+    /// Position at which it was triggered; zero before.
+    pub triggered: Position,
+    /// Whether it has begun to run, and is an order like others.
+    pub runs: bool,
 }
 
 /// As many parts an order may be shown in at most, one after the other: so that what one command may trade with is
@@ -46,6 +62,12 @@ impl Terms {
             minimum: self.minimum.0,
             display: self.display.0,
             shown: self.shown.0,
+            stop: self.stop.map(|stop| record::Stop {
+                trigger: stop.trigger.0,
+                since: stop.since.0,
+                triggered: stop.triggered.0,
+                runs: stop.runs,
+            }),
             client_id: self.client_id.map(|id| id.to_string()).unwrap_or_default(),
         }
     }
@@ -63,6 +85,12 @@ impl Terms {
             minimum: Lots(record.minimum),
             display: Lots(record.display),
             shown: Lots(record.shown),
+            stop: record.stop.as_ref().map(|stop| Stop {
+                trigger: Ticks(stop.trigger),
+                since: Position(stop.since),
+                triggered: Position(stop.triggered),
+                runs: stop.runs,
+            }),
             client_id: match record.client_id.as_str() {
                 "" => None,
                 id => Some(ClientId::new(id)?),
@@ -84,10 +112,17 @@ impl Terms {
     }
 
     /// All of them as numbers.
-    pub(in crate::machine) fn numbers(&self) -> [u64; 10] {
-        let flags = u64::from(self.market_to_limit) | u64::from(self.slide) << 1;
+    pub(in crate::machine) fn numbers(&self) -> [u64; 13] {
+        let stop = self.stop.unwrap_or_default();
+        let flags = u64::from(self.market_to_limit)
+            | u64::from(self.slide) << 1
+            | u64::from(self.stop.is_some()) << 2
+            | u64::from(stop.runs) << 3;
         let protection = self.protection.map_or(0, |price| price.0);
         let [a, b, c, d, e] = self.client_id.map_or([0; 5], |id| id.numbers());
-        [flags, protection, self.minimum.0, self.display.0, self.shown.0, a, b, c, d, e]
+        let [trigger, since, triggered] = [stop.trigger.0, stop.since.0, stop.triggered.0];
+        let amounts = [self.minimum.0, self.display.0, self.shown.0];
+        let [minimum, display, shown] = amounts;
+        [flags, protection, minimum, display, shown, trigger, since, triggered, a, b, c, d, e]
     }
 }

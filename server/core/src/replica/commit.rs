@@ -70,11 +70,11 @@ fn consume(
     let mut nodes: Vec<NodeId> = inbox.nodes().collect();
     let turn = nodes.partition_point(|node| *node <= holding.last_turn);
     nodes.rotate_left(turn);
-    let mut full = batch.is_full_of_expired();
+    let mut full = batch.is_full_of_expired() || batch.is_full_of_triggered();
     while !full && !nodes.is_empty() {
         let mut failed = None;
         nodes.retain(|node| {
-            full |= batch.len() >= intents || batch.bytes() >= bytes;
+            full |= batch.len() >= intents || batch.bytes() >= bytes || batch.is_full_of_triggered();
             let next = OrderId { node: *node, counter: holding.ahead.consumed(*node) + 1 };
             let after = OrderId { counter: next.counter + 1, ..next };
             let skips = planted(Plant::OutOfOrder) && inbox.get(after).is_some();

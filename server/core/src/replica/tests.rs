@@ -290,7 +290,10 @@ fn an_amend_that_changes_nothing_is_done() {
     machine.submit(vec![limit("a", Side::Buy, 100, 10)]);
     machine.sync();
     let target = Target::Order(machine.orders()[0].id);
-    machine.submit(vec![request("b", Action::Amend(Amend { target, price: Some(Ticks(10)), size: None }))]);
+    machine.submit(vec![request(
+        "b",
+        Action::Amend(Amend { target, price: Some(Ticks(10)), size: None, trigger: None }),
+    )]);
     machine.sync();
     assert_eq!(machine.blocks[1].answers[0].refused, Reason::Unspecified);
     assert_eq!(machine.book(Side::Buy), [(10, 100)]);

@@ -3,10 +3,12 @@
 //!
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
 //! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `show` (an
-//! iceberg, of which a book lists what it shows and, in brackets, all that is open), `id` (the client's name; `a=k` names account a's order k), `prot`,
+//! iceberg, of which a book lists what it shows and, in brackets, all that is open), `id` (the client's name; `a=k` names account a's order k), `stop` (a trigger: without a price a market order once
+//! it runs), `prot`,
 //! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `replace a1 a2 B 4@99`: a2 in place of a1. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
 //! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
-//! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
+//! orders by priority; what is in brackets differs from a market with tick 1 and lot 1; `last 100`: two strangers traded at 100. `[x1 runs]` begins
+//! the step of a triggered order.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
 
@@ -562,6 +564,135 @@ const ROWS: &[Row] = &[
         "replace a1 a2 B 4@98",
         "Removed a1 2 REPLACED; Rested a2 4@98",
         "B a2 4@98",
+    ),
+    // Stops.
+    (
+        "stop sell",
+        "last 100",
+        "b1 B 5@99; b2 B 5@98; a1 S 4 stop=99",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered a1; [a1 runs]; 3@99 b1/a1; 1@98 b2/a1",
+        "B b2 4@98",
+    ),
+    (
+        "cascade of three",
+        "last 100",
+        "b1 B 2@99; b2 B 2@98; b3 B 2@97; b4 B 9@96; x1 S 2 stop=99; y1 S 2 stop=98; z1 S 2 stop=97",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered x1; [x1 runs]; 2@98 b2/x1; Triggered y1; [y1 runs]; 2@97 b3/y1; Triggered z1; [z1 runs]; 2@96 b4/z1",
+        "B b4 7@96",
+    ),
+    (
+        "nearest trigger first",
+        "last 100",
+        "b1 B 1@95; b2 B 9@94; x1 S 2 stop=96; y1 S 2 stop=98; z1 S 2 stop=98",
+        "c1 S 1@95",
+        "1@95 b1/c1; Triggered y1; Triggered z1; Triggered x1; [y1 runs]; 2@94 b2/y1; [z1 runs]; 2@94 b2/z1; [x1 runs]; 2@94 b2/x1",
+        "B b2 3@94",
+    ),
+    (
+        "nearest trigger first, buying",
+        "last 100",
+        "b1 S 1@105; b2 S 9@106; x1 B 2 stop=104; y1 B 2 stop=102; z1 B 2 stop=102",
+        "c1 B 1@105",
+        "1@105 b1/c1; Triggered y1; Triggered z1; Triggered x1; [y1 runs]; 2@106 b2/y1; [z1 runs]; 2@106 b2/z1; [x1 runs]; 2@106 b2/x1",
+        "S b2 3@106",
+    ),
+    (
+        "stop-limit",
+        "last 100",
+        "b1 B 2@99; b2 B 9@95; a1 S 6@97 stop=99",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered a1; [a1 runs]; Rested a1 6@97",
+        "B b2 9@95; S a1 6@97",
+    ),
+    (
+        "stop-limit that trades, then rests",
+        "last 100",
+        "b1 B 2@99; b2 B 4@98; b3 B 9@95; a1 S 6@97 stop=99",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered a1; [a1 runs]; 4@98 b2/a1; Rested a1 2@97",
+        "B b3 9@95; S a1 2@97",
+    ),
+    (
+        "would trigger",
+        "last 100",
+        "",
+        "a1 S 4 stop=100; a2 B 4 stop=100; a3 B 4 stop=101",
+        "a1 REJECTED WOULD_TRIGGER; a2 REJECTED WOULD_TRIGGER; Waiting a3 at 101",
+        "waiting a3 4 at 101",
+    ),
+    (
+        "triggered by the first fill only",
+        "last 100",
+        "s1 S 1@95; s2 S 1@97; b1 B 9@90; a1 S 4 stop=96",
+        "c1 B 2@97",
+        "1@95 s1/c1; Triggered a1; 1@97 s2/c1; [a1 runs]; 4@90 b1/a1",
+        "B b1 5@90",
+    ),
+    (
+        "each trigger is met once in a sweep",
+        "last 100",
+        "b1 B 1@99; b2 B 1@97; b3 B 9@96; x1 S 1 stop=99; y1 S 1 stop=98; z1 S 1 stop=96",
+        "c1 S 2@97",
+        "1@99 b1/c1; Triggered x1; 1@97 b2/c1; Triggered y1; [x1 runs]; 1@96 b3/x1; Triggered z1; [y1 runs]; 1@96 b3/y1; [z1 runs]; 1@96 b3/z1",
+        "B b3 6@96",
+    ),
+    (
+        "an iceberg is replenished before what the trade triggers",
+        "last 100",
+        "b1 B 4@99 show=2; a1 S 1 stop=99",
+        "c1 S 2@99",
+        "2@99 b1/c1; Replenished b1 2; Triggered a1; [a1 runs]; 1@99 b1/a1",
+        "B b1 1@99",
+    ),
+    (
+        "a stop that finds nobody",
+        "last 100",
+        "b1 B 2@99; a1 S 4 stop=99",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered a1; [a1 runs]; Removed a1 4 NO_LIQUIDITY",
+        "",
+    ),
+    (
+        "a stop keeps to the market's protection",
+        "last 100, protection_bp 300",
+        "b1 B 2@99; b2 B 2@98; b3 B 2@90; a1 S 4 stop=99",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered a1; [a1 runs]; 2@98 b2/a1; Removed a1 2 PROTECTION",
+        "B b3 2@90",
+    ),
+    (
+        "a stop does not trade with its own account",
+        "last 100",
+        "b1 B 2@99; a2 B 2@98; a1 S 4 stop=99 CANCEL_BOTH",
+        "c1 S 2@99",
+        "2@99 b1/c1; Triggered a1; [a1 runs]; Removed a2 2 SELF_TRADE; Removed a1 4 SELF_TRADE",
+        "",
+    ),
+    (
+        "a stop is cancelled, expires, and is replaced",
+        "last 100",
+        "a1 S 4 stop=99; a2 S 4 stop=98 exp=T10; a3 S 4 stop=97",
+        "cancel a1; time T10; replace a3 a4 S 2 stop=96; replace a4 a5 S 1@105; replace a5 a6 B 1 stop=110",
+        "Removed a1 4 REQUESTED; Removed a2 4 EXPIRE_TIME; Removed a3 4 REPLACED; Waiting a4 at 96; Removed a4 2 REPLACED; Rested a5 1@105; Removed a5 1 REPLACED; Waiting a6 at 110",
+        "waiting a6 1 at 110",
+    ),
+    (
+        "amended, a stop is the latest of its trigger, unless it only gets smaller",
+        "last 100",
+        "b1 B 9@95; x1 S 3 stop=96; y1 S 3 stop=96; z1 S 3 stop=96",
+        "amend x1 open=1; amend y1 open=4; amend z1 stop=97; amend z1 stop=100; c1 S 1@95",
+        "Reduced x1 1; Waiting y1 at 96; Waiting z1 at 97; refused WOULD_TRIGGER; 1@95 b1/c1; Triggered z1; Triggered x1; Triggered y1; [z1 runs]; 3@95 b1/z1; [x1 runs]; 1@95 b1/x1; [y1 runs]; 4@95 b1/y1",
+        "",
+    ),
+    (
+        "a stop's limit is amended, and a stop-limit that has run is an order like others",
+        "last 100",
+        "b1 B 2@99; b2 B 4@98; a1 S 6@98 stop=99",
+        "amend a1 price=99; c1 S 2@99; amend a1 stop=97; amend a1 price=98",
+        "Waiting a1 at 99; 2@99 b1/c1; Triggered a1; [a1 runs]; Rested a1 6@99; refused WOULD_TRIGGER; Lifted a1 6@98; 4@98 b2/a1; Rested a1 2@98",
+        "S a1 2@98",
     ),
     // Times.
     (

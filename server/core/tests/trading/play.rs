@@ -6,7 +6,7 @@ use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
     Action, Amend, Batch, Cause, Event, Intent, Machine, Market, NewSize, Origin, Place, Request, Rules,
-    State, Target, Terms,
+    State, Stop, Target, Terms,
 };
 use xbook_core::types::{
     ClientId, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -24,6 +24,10 @@ const SECOND: u64 = 1_000_000;
 pub fn play(row: &Row) {
     let (name, market, start, commands, events, book) = *row;
     let mut table = Table::new(market);
+    if let Some(last) = market.split(", ").find_map(|setting| setting.strip_prefix("last ")) {
+        // Two strangers trade.
+        table.run(&format!("v1 S 1@{last}; w1 B 1@{last}"));
+    }
     table.run(start);
     table.said.clear();
     table.run(commands);
@@ -46,6 +50,7 @@ impl Table {
         let mut rules = Rules::new(one, one);
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
             match setting.split_once(' ').unwrap() {
+                ("last", _) => {}
                 ("day_end", at) => rules.day_end = time(at),
                 ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
                 ("default", way) => rules.self_trade = self_trade(way).unwrap(),
@@ -92,10 +97,11 @@ impl Table {
     }
 
     fn amend(&self, words: &[&str]) -> Amend {
-        let mut amend = Amend { target: self.target(words[0]), price: None, size: None };
+        let mut amend = Amend { target: self.target(words[0]), price: None, size: None, trigger: None };
         for word in &words[1..] {
             match word.split_once('=').unwrap() {
                 ("price", price) => amend.price = Some(Ticks(number(price))),
+                ("stop", trigger) => amend.trigger = Some(Ticks(number(trigger))),
                 ("open", open) => amend.size = Some(NewSize::Open(Lots(number(open)))),
                 ("total", total) => amend.size = Some(NewSize::Total(Lots(number(total)))),
                 other => panic!("{other:?}?"),
@@ -130,6 +136,9 @@ impl Table {
         for (cause, events) in batch.steps() {
             let places = intent.as_ref().is_some_and(|it| matches!(it.request.action, Action::Place(_)));
             let of = matches!(cause, Cause::Intent(_)) && places;
+            if let Cause::Trigger(order) = cause {
+                self.said.push(format!("[{} runs]", self.name(order)));
+            }
             let said: Vec<String> = events.iter().filter_map(|event| self.say(event, of)).collect();
             self.said.extend(said);
         }
@@ -169,6 +178,8 @@ impl Table {
                 format!("Rested {} {}@{}{shows}", self.name(order), open.0, price.0)
             }
             Event::Replenished { order, shown } => format!("Replenished {} {}", self.name(order), shown.0),
+            Event::Waiting { order, trigger, .. } => format!("Waiting {} at {}", self.name(order), trigger.0),
+            Event::Triggered { order } => format!("Triggered {}", self.name(order)),
             Event::Reduced { order, open } => format!("Reduced {} {}", self.name(order), open.0),
             Event::Lifted { order, price, open, .. } => {
                 format!("Lifted {} {}@{}", self.name(order), open.0, price.0)
@@ -184,6 +195,16 @@ impl Table {
         self.names.iter().find(|(_, id)| **id == order).map(|(name, _)| name).unwrap()
     }
 
+    /// The orders that wait, by name.
+    fn waiting(&self) -> Vec<String> {
+        let market = self.follower.machine.market().unwrap();
+        let waiting = self.names.iter().filter_map(|(name, id)| Some((name, market.order(id)?)));
+        let waiting = waiting.filter(|(_, order)| order.is_waiting());
+        waiting
+            .map(|(name, it)| format!("{name} {} at {}", it.open.0, it.stop().unwrap().trigger.0))
+            .collect()
+    }
+
     fn book(&self) -> String {
         let book = self.follower.machine.market().unwrap().book();
         let side = |side, word: &str| {
@@ -194,7 +215,9 @@ impl Table {
             let orders: Vec<String> = book.orders(side).map(order).collect();
             (!orders.is_empty()).then(|| format!("{word} {}", orders.join(", ")))
         };
-        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S")];
+        let waits = self.waiting();
+        let waits = (!waits.is_empty()).then(|| format!("waiting {}", waits.join(", ")));
+        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S"), waits];
         sides.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 }
@@ -232,6 +255,10 @@ fn place(words: &[&str]) -> Place {
             ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),
+            ("stop", price) => {
+                terms.stop = Some(Stop { trigger: Ticks(number(price)), ..Stop::default() });
+                place.time_in_force = TimeInForce::Gtc;
+            }
             ("id", name) => terms.client_id = ClientId::new(name),
             ("show", lots) => terms.display = Lots(number(lots)),
             ("min", lots) => terms.minimum = Lots(number(lots)),

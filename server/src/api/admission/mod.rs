@@ -186,7 +186,8 @@ pub fn amend_order(
         Size::TotalQuantity(text) => order::AskedSize::Total(text),
         Size::OpenQuantity(text) => order::AskedSize::Open(text),
     });
-    let amend = order::amend(target, &message.price, size, rules, &mut findings);
+    let prices = (message.price.as_str(), message.trigger_price.as_str());
+    let amend = order::amend(target, prices, size, rules, &mut findings);
     let hash = || body_hash("amend", &message);
     match findings.unless_found(amend) {
         Ok(amend) => request(caller, request_id, hash(), Action::Amend(amend))

@@ -46,7 +46,8 @@ pub fn trade_command(command: &v1::TradeCommand, rules: &Rules, times: Times) ->
                 Size::TotalQuantity(text) => AskedSize::Total(text),
                 Size::OpenQuantity(text) => AskedSize::Open(text),
             });
-            amend(target, &asked.price, size, Some(rules), &mut findings).map(Action::Amend)
+            let prices = (asked.price.as_str(), asked.trigger_price.as_str());
+            amend(target, prices, size, Some(rules), &mut findings).map(Action::Amend)
         }
         Some(Command::Replace(replace)) => {
             findings.within("replace");
@@ -153,18 +154,21 @@ pub(super) enum AskedSize<'a> {
 /// Reads an amend.
 pub(super) fn amend(
     target: Option<Target>,
-    new_price: &str,
+    (new_price, new_trigger): (&str, &str),
     size: Option<AskedSize<'_>>,
     rules: Option<&Rules>,
     findings: &mut Findings,
 ) -> Option<Amend> {
-    if new_price.is_empty() && size.is_none() {
+    if new_price.is_empty() && new_trigger.is_empty() && size.is_none() {
         findings.refuse(
             Refusal::new(Reason::MissingField, "a new price or a new size must be set").field("price"),
         );
     }
-    let price =
-        if new_price.is_empty() { Some(None) } else { price("price", new_price, rules, findings).map(Some) };
+    let mut read = |field, text: &str| match text {
+        "" => Some(None),
+        text => price(field, text, rules, findings).map(Some),
+    };
+    let (price, trigger) = (read("price", new_price), read("trigger_price", new_trigger));
     let size = match size {
         None => Some(None),
         Some(AskedSize::Total(text)) => {
@@ -175,7 +179,7 @@ pub(super) fn amend(
             quantity("open_quantity", text, rules, false, findings).map(NewSize::Open).map(Some)
         }
     };
-    Some(Amend { target: target?, price: price?, size: size? })
+    Some(Amend { target: target?, price: price?, size: size?, trigger: trigger? })
 }
 
 /// A side that need not be set.
@@ -190,12 +194,20 @@ fn required_side(number: i32) -> Result<Side, Refusal> {
 /// What kind of order it is; never unspecified.
 fn kind(order: &v1::NewOrder) -> Result<OrderType, Refusal> {
     let kind = OrderType::try_from(order.r#type).map_err(|_| unknown("type", order.r#type))?;
+    let triggered = !order.trigger_price.is_empty();
     match (kind, order.price.is_empty()) {
+        (OrderType::Unspecified, false) if triggered => Ok(OrderType::StopLimit),
+        (OrderType::Unspecified, true) if triggered => Ok(OrderType::Stop),
+        (OrderType::Stop | OrderType::StopLimit, _) if !triggered => Err(text::missing("trigger_price")),
+        (OrderType::Limit | OrderType::Market | OrderType::MarketToLimit, _) if triggered => {
+            let limit = "must be empty but for a stop and a stop-limit order";
+            Err(conflict("trigger_price", &order.trigger_price, limit))
+        }
         (OrderType::Unspecified, false) => Ok(OrderType::Limit),
         (OrderType::Unspecified, true) => Ok(OrderType::Market),
-        (OrderType::Limit, true) => Err(text::missing("price")),
-        (OrderType::Market | OrderType::MarketToLimit, false) => {
-            let limit = "must be empty for a market and a market-to-limit order";
+        (OrderType::Limit | OrderType::StopLimit, true) => Err(text::missing("price")),
+        (OrderType::Market | OrderType::MarketToLimit | OrderType::Stop, false) => {
+            let limit = "must be empty for a market, a market-to-limit and a stop order";
             Err(conflict("price", &order.price, limit))
         }
         (kind, _) => Ok(kind),
@@ -219,6 +231,14 @@ fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, R
     if kind == OrderType::MarketToLimit && !rests {
         let limit = "must be GTC, GTD or DAY for a market-to-limit order";
         return Err(conflict("time_in_force", asked.as_str_name(), limit));
+    }
+    let is_stop = matches!(kind, OrderType::Stop | OrderType::StopLimit);
+    if is_stop && !rests {
+        let limit = "must be GTC, GTD or DAY for a stop and a stop-limit order";
+        return Err(conflict("time_in_force", asked.as_str_name(), limit));
+    }
+    if order.post_only && is_stop {
+        return Err(conflict("post_only", "true", "must not be set with a stop or a stop-limit order"));
     }
     if order.post_only && (!rests || kind == OrderType::MarketToLimit) {
         return Err(conflict(

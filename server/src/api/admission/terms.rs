@@ -5,7 +5,7 @@ use xbook_proto::v1::{self, OrderType, Reason};
 use super::order::{conflict, price, quantity};
 use super::{Findings, client_order_id};
 use crate::api::error::Refusal;
-use crate::machine::{MAX_PARTS, Rules, Terms};
+use crate::machine::{MAX_PARTS, Rules, Stop, Terms};
 use crate::types::{Lots, TimeInForce, rests};
 
 /// Reads what an order of a kind asks for beside side, price, quantity and time in force, of which those that are
@@ -28,6 +28,14 @@ pub(super) fn terms(
     let text = &order.min_quantity;
     let minimum = match text.is_empty() {
         true => Some(Lots::ZERO),
+        false if matches!(kind, OrderType::Stop | OrderType::StopLimit) => {
+            findings.refuse(conflict(
+                "min_quantity",
+                text,
+                "must be empty with a stop or a stop-limit order",
+            ));
+            None
+        }
         false if order.post_only || time_in_force == Some(TimeInForce::Fok) => {
             findings.refuse(conflict("min_quantity", text, "must be empty with post_only and FOK"));
             None
@@ -47,6 +55,13 @@ pub(super) fn terms(
         "" => Some(None),
         id => findings.note(client_order_id(id)).map(Some),
     };
+    let stop = match order.trigger_price.as_str() {
+        "" => Some(None),
+        text => {
+            let trigger = price("trigger_price", text, rules, findings);
+            trigger.map(|trigger| Some(Stop { trigger, ..Stop::default() }))
+        }
+    };
     let display = display(order, (kind, time_in_force, whole), rules, findings);
     Some(Terms {
         market_to_limit: kind == OrderType::MarketToLimit,
@@ -55,6 +70,7 @@ pub(super) fn terms(
         minimum: minimum?,
         display: display?,
         client_id: client_id?,
+        stop: stop?,
         shown: Lots::ZERO,
     })
 }

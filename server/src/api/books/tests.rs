@@ -159,7 +159,7 @@ fn a_book_that_stands_still_is_on_its_pages_once() {
 fn a_level_is_told_again_if_its_last_order_has_changed_or_gone() {
     let amend = |counter, price, size| {
         let target = Target::Order(OrderId { node: NodeId(1), counter });
-        Action::Amend(Amend { target, price, size })
+        Action::Amend(Amend { target, price, size, trigger: None })
     };
     let cancel = |counter| Action::Cancel(Target::Order(OrderId { node: NodeId(1), counter }));
     let room = Room { levels: 9, orders: Some(2), step: Step::TICK };
@@ -249,8 +249,8 @@ proptest! {
                 let target = Target::Order(OrderId { node: NodeId(1), counter: which });
                 exchange.take(match what {
                     0 | 1 => Action::Cancel(target),
-                    2 => Action::Amend(Amend { target, price: Some(Ticks(price)), size: None }),
-                    3 => Action::Amend(Amend { target, price: None, size: Some(NewSize::Open(Lots(price))) }),
+                    2 => Action::Amend(Amend { target, price: Some(Ticks(price)), size: None, trigger: None }),
+                    3 => Action::Amend(Amend { target, price: None, size: Some(NewSize::Open(Lots(price))), trigger: None }),
                     _ => {
                         exchange.place(Side::Buy, price);
                         continue;

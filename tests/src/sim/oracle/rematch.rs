@@ -1,23 +1,27 @@
 //! The committed sequence, matched again from the requests alone by the naive book: the same fills,
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
+mod orders;
 mod rules;
+mod stops;
 mod violation;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use xbook::book::{Command, Event, NewOrder, Owner, Refusal, Removal, Style};
+use xbook::book::{Command, Event, Owner, Refusal, Removal};
 use xbook::machine::{
-    Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
-    SessionId, Target, VoterChange,
+    Account, Action, Answer, Block, Caps, Change, OrderStatus, Origin, Request, SessionId, Target,
+    VoterChange,
 };
 use xbook::types::{
-    ClientId, Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+    ClientId, Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
 };
 
+pub use stops::Told;
 pub use violation::RematchViolation;
 
-use rules::{day_end_after, in_time, prevention, slid};
+use rules::in_time;
+use stops::Waits;
 
 use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;
@@ -37,6 +41,8 @@ struct Live {
     filled: u64,
     /// What it lost rather than trade it with its account.
     prevented: u64,
+    /// What it waits for outside the book.
+    stop: Option<Waits>,
 }
 
 /// The naive market.
@@ -44,6 +50,19 @@ struct Live {
 pub struct Rematch {
     book: NaiveBook,
     live: BTreeMap<OrderId, Live>,
+    /// Price of the last trade.
+    last: Option<Ticks>,
+    /// What was triggered and has not run.
+    queue: VecDeque<OrderId>,
+    /// How often an order began to wait.
+    waits: u64,
+    /// Triggered orders that ran in this block, and how many may.
+    ran: usize,
+    most_triggered: usize,
+    /// Orders that expire in a batch at most: while more are due nothing runs.
+    most_expired: usize,
+    /// What was taken and triggered in this block.
+    log: Vec<Told>,
     memory: Memory,
     /// What the naive book did for the intent.
     did: Vec<Event>,
@@ -79,6 +98,13 @@ impl Rematch {
         Self {
             book: NaiveBook::with_max_orders(caps.open_orders).with_max_parts(caps.hidden_parts),
             live: BTreeMap::new(),
+            last: None,
+            queue: VecDeque::new(),
+            waits: 0,
+            ran: 0,
+            most_triggered: caps.triggered,
+            most_expired: caps.expired,
+            log: Vec::new(),
             memory: Memory::new(caps),
             did: Vec::new(),
             ended: BTreeSet::new(),
@@ -108,7 +134,10 @@ impl Rematch {
         withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
-        self.expire(block)?;
+        self.ran = 0;
+        if self.expire(block)? < self.most_expired {
+            self.run_triggered();
+        }
         for answer in &block.answers {
             let Some(request) = requests(answer.intent) else {
                 continue;
@@ -127,10 +156,18 @@ impl Rematch {
                 _ => None,
             };
             let recall = self.memory.recall(answer.intent, request, answer);
+            if let Some(order) = self.queue.front() {
+                return Err(RematchViolation::Unrun {
+                    intent: answer.intent,
+                    order: *order,
+                    at: answer.position,
+                });
+            }
             let done = self.take((answer.intent, request), (block.time, shown), recall, waiting);
             self.compare(block, answer, done)?;
+            self.run_triggered();
         }
-        Ok(())
+        self.compare_told(block)
     }
 
     /// Compares with a book after the same blocks.
@@ -143,7 +180,8 @@ impl Rematch {
 
     /// Orders leave the book at their time, and none whose time has come is there when an intent has
     /// its turn: the proto promises that GTD rests until then.
-    fn expire(&mut self, block: &Block) -> Result<(), RematchViolation> {
+    fn expire(&mut self, block: &Block) -> Result<usize, RematchViolation> {
+        let mut expired = 0;
         let due = |live: &Live| live.expires.is_some_and(|at| at <= block.time);
         for order in block.changes.iter().filter_map(Change::order) {
             let resting = self.live.get(&order.id);
@@ -152,6 +190,7 @@ impl Rematch {
                     return Err(RematchViolation::Early { order: order.id, at: order.position });
                 }
                 self.cancel(order.id);
+                expired += 1;
             }
         }
         let late = self.live.iter().find(|(_, live)| due(live) && !block.answers.is_empty());
@@ -159,12 +198,17 @@ impl Rematch {
             Some((order, expires)) => {
                 Err(RematchViolation::Late { order, at: block.first, expires, time: block.time })
             }
-            None => Ok(()),
+            None => Ok(expired),
         }
     }
 
     fn run(&mut self, command: &Command) -> Result<(), Refusal> {
-        self.book.apply(command, &mut self.did)
+        let from = self.did.len();
+        self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        let result = self.book.apply(command, &mut self.did);
+        let did = self.did[from..].to_vec();
+        self.meet(&did);
+        result
     }
 
     fn owner(&mut self, account: &str) -> Owner {
@@ -173,8 +217,9 @@ impl Rematch {
     }
 
     fn cancel(&mut self, id: OrderId) -> bool {
-        self.live.remove(&id);
-        self.run(&Command::Cancel { id }).is_ok()
+        let waited = self.live.remove(&id).is_some_and(|live| live.stop.is_some());
+        self.queue.retain(|queued| *queued != id);
+        waited || self.run(&Command::Cancel { id }).is_ok()
     }
 
     /// Whether the request is done, rather than refused, repeated or too late. `waiting` is the request
@@ -269,125 +314,6 @@ impl Rematch {
         if self.is_consumed(order) && self.marks.get(&order) == Some(account) {
             self.marks.remove(&order);
         }
-    }
-
-    /// Places an order, in place of another one if it says so: the book is then as if that had been cancelled before,
-    /// or, if the new one is refused, as if nothing had been asked.
-    fn place_instead(
-        &mut self,
-        id: OrderId,
-        request: &Request,
-        place: &Place,
-        (time, shown): (Micros, Shown),
-    ) -> bool {
-        let Some(target) = place.replaces.as_deref() else {
-            return self.place(id, request, place, time);
-        };
-        let Some(old) = self.find(request, *target, shown.done) else {
-            return false;
-        };
-        let (book, live) = (self.book.clone(), self.live.clone());
-        self.cancel(old);
-        self.did.clear();
-        let done = self.place(id, request, place, time);
-        if !done {
-            (self.book, self.live) = (book, live);
-        }
-        done
-    }
-
-    fn place(&mut self, id: OrderId, request: &Request, place: &Place, time: Micros) -> bool {
-        let terms = place.terms.as_deref().copied().unwrap_or_default();
-        if terms.client_id.is_some_and(|name| self.named(&request.account, name).is_some()) {
-            return false;
-        }
-        let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
-        let limit = match (place.limit, best) {
-            // CANCELLED with NO_LIQUIDITY.
-            (None, None) if terms.market_to_limit => return true,
-            (None, best) if terms.market_to_limit => best,
-            (Some(limit), _) if terms.slide => match slid(place.side, limit, best) {
-                Some(price) => Some(price),
-                None => return false,
-            },
-            // The simulator's markets have no protection of their own.
-            (limit, _) => limit.or(terms.protection),
-        };
-        let is_market = place.limit.is_none() && !terms.market_to_limit;
-        let style = match (place.post_only, place.time_in_force) {
-            (true, _) => Style::PostOnly,
-            (_, TimeInForce::Fok) => Style::AllOrNothing,
-            (_, TimeInForce::Ioc) => Style::Cancel,
-            _ if is_market => Style::Cancel,
-            _ => Style::Rest,
-        };
-        let order = NewOrder {
-            minimum: terms.minimum,
-            display: terms.display,
-            ..NewOrder::new(id, place.side, limit, place.quantity, style)
-                .of(self.owner(&request.account), prevention(place.self_trade))
-        };
-        let result = self.run(&Command::Place(order));
-        let (filled, prevented) = self.settle_makers(id, 0);
-        if self.book.get(id).is_some() {
-            let command = match &request.origin {
-                Origin::Command { session, number } => Some((session.id, *number)),
-                Origin::Request(_) => None,
-            };
-            let day = place.time_in_force == TimeInForce::Day;
-            let expires = if day { Some(day_end_after(time)) } else { place.expires };
-            let (side, post_only) = (place.side, place.post_only);
-            let account = request.account.to_string();
-            let self_trade = place.self_trade;
-            let (slide, name) = (terms.slide, terms.client_id);
-            let live = Live {
-                account,
-                command,
-                name,
-                side,
-                post_only,
-                slide,
-                self_trade,
-                expires,
-                filled,
-                prevented,
-            };
-            self.live.insert(id, live);
-        }
-        result.is_ok()
-    }
-
-    fn amend(&mut self, request: &Request, amend: &Amend, shown_done: bool) -> bool {
-        let Some(id) = self.find(request, amend.target, shown_done) else {
-            return false;
-        };
-        let (Some(live), Some(resting)) = (self.live.get(&id).cloned(), self.book.get(id)) else {
-            return false;
-        };
-        let open = match amend.size {
-            None => resting.whole(),
-            Some(NewSize::Open(open)) => open,
-            Some(NewSize::Total(total)) if total.0 <= live.filled + live.prevented => return false,
-            Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
-        };
-        let mut price = amend.price.unwrap_or(resting.price);
-        if live.slide {
-            let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
-            match slid(live.side, price, best) {
-                Some(slid) => price = slid,
-                None => return false,
-            }
-        }
-        let (post_only, prevention) = (live.post_only, prevention(live.self_trade));
-        let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
-        let (filled, prevented) = self.settle_makers(id, live.prevented);
-        if self.book.get(id).is_none() {
-            self.live.remove(&id);
-        } else if let Some(live) = self.live.get_mut(&id) {
-            live.filled += filled;
-            live.prevented += prevented;
-        }
-        result.is_ok()
     }
 
     fn cancel_all(&mut self, request: &Request, side: Option<Side>) -> bool {

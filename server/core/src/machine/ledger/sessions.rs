@@ -179,7 +179,8 @@ fn content(action: &Action) -> u32 {
         Action::Amend(amend) => {
             let [kind, node, counter] = amend.target.numbers();
             let size = amend.size.map_or(0, |size| size.number());
-            [10 + kind, node, counter, amend.price.map_or(0, |price| price.0), size, 0]
+            let trigger = amend.trigger.map_or(0, |trigger| trigger.0);
+            [10 + kind, node, counter, amend.price.map_or(0, |price| price.0), size, trigger]
         }
         Action::Cancel(target) => {
             let [kind, node, counter] = target.numbers();

@@ -2,6 +2,7 @@
 //! lease decides.
 
 use super::entry::slid;
+use super::stops::Reached;
 use super::{Market, Order};
 use crate::book::{self, Command, Prevention, Refusal, Removal};
 use crate::machine::Ledger;
@@ -37,6 +38,7 @@ impl Market {
             | Action::Invalid => Err(Reason::UnknownValue),
         };
         if let Err(reason) = decided {
+            self.keep_promises();
             events.truncate(from);
             events.push(Event::Refused { reason });
         }
@@ -52,7 +54,7 @@ impl Market {
         let taken_out = self
             .own_order(intent, order)
             .map(|order| order.id)
-            .and_then(|id| self.run(&Command::Cancel { id }, Lots::ZERO, events));
+            .and_then(|id| self.take_out(id, Reason::Requested, events));
         if let Err(reason) = taken_out {
             events.push(Event::Refused { reason });
         }
@@ -92,6 +94,7 @@ impl Market {
         let order = self.find(intent, amend.target, ledger)?;
         let (id, used, post_only) = (order.id, order.used(), order.post_only);
         let prevention = self.prevention(order.self_trade);
+        let waits = order.is_waiting();
         let open = match amend.size {
             None => order.open,
             Some(NewSize::Open(open)) => open,
@@ -100,6 +103,12 @@ impl Market {
                 Some(open) => Lots(open),
             },
         };
+        if waits {
+            return self.amend_waiting(order, amend, open, events);
+        }
+        if amend.trigger.is_some() {
+            return Err(Reason::WouldTrigger);
+        }
         let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
         let best = self.best_price(side.opposite(), None);
@@ -120,7 +129,29 @@ impl Market {
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
         let id = self.find(intent, target, ledger)?.id;
-        self.run(&Command::Cancel { id }, Lots::ZERO, events)
+        self.take_out(id, Reason::Requested, events)
+    }
+
+    /// An order is taken out of the book, or of what waits.
+    pub(super) fn take_out(
+        &mut self,
+        id: OrderId,
+        why: Reason,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        if let Some(order) = self.orders.get(&id).filter(|order| order.is_waiting()) {
+            events.push(Event::Removed { order: id, open: order.open, reason: why });
+            self.begin_to_run();
+            return Ok(());
+        }
+        let from = events.len();
+        self.run(&Command::Cancel { id }, Lots::ZERO, events)?;
+        for event in &mut events[from..] {
+            if let Event::Removed { reason, .. } = event {
+                *reason = why;
+            }
+        }
+        Ok(())
     }
 
     fn cancel_all(
@@ -137,7 +168,7 @@ impl Market {
         if orders.is_empty() {
             events.push(Event::Nothing);
         }
-        orders.into_iter().try_for_each(|id| self.run(&Command::Cancel { id }, Lots::ZERO, events))
+        orders.into_iter().try_for_each(|id| self.take_out(id, Reason::Requested, events))
     }
 
     /// Has the book do a command, and says in the tape's words what it did. `used` is what was filled or prevented
@@ -150,7 +181,9 @@ impl Market {
     ) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
-        events.extend(self.said.iter().map(|said| match *said {
+        let mut reached = Reached::default();
+        let mut trade = None;
+        let said = self.said.iter().map(|said| match *said {
             book::Event::Traded(trade) => Event::Traded(trade),
             book::Event::Prevented(prevented) => Event::Prevented(prevented),
             book::Event::Rested { order, side, price, open, display, owner: _ } => {
@@ -171,7 +204,24 @@ impl Market {
                 };
                 Event::Removed { order, open, reason }
             }
-        }));
+        });
+        if self.stops.is_idle() {
+            events.extend(said);
+            return Ok(());
+        }
+        for event in said {
+            // What a trade triggers stands behind what its maker shows next.
+            if let Some(price) = trade.take_if(|_| !matches!(event, Event::Replenished { .. })) {
+                self.stops.meet(price, &mut reached, events);
+            }
+            if let Event::Traded(traded) = &event {
+                trade = Some(traded.price);
+            }
+            events.push(event);
+        }
+        if let Some(price) = trade {
+            self.stops.meet(price, &mut reached, events);
+        }
         Ok(())
     }
 

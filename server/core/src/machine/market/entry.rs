@@ -11,6 +11,13 @@ use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 /// [`super::Rules::protection_bp`] counts in these.
 const PRICE_PARTS: u128 = 10_000;
 
+/// What an order comes in with.
+pub(super) struct Entry {
+    pub limit: Option<Ticks>,
+    pub quantity: Lots,
+    pub expires: Option<Micros>,
+}
+
 impl Market {
     /// An order comes in, in place of another one if there is one to replace, and is judged as if that were gone.
     pub(super) fn place(
@@ -37,6 +44,10 @@ impl Market {
         let day = place.time_in_force == TimeInForce::Day;
         let expires = day.then(|| self.rules.day_end_after(time));
         let accepted = Event::Accepted { order: id, price, expires };
+        if let Some(stop) = terms.stop {
+            let entry = Entry { limit, quantity, expires };
+            return self.begin_to_wait((id, side, stop), entry, replaced, events);
+        }
         if terms.market_to_limit && limit.is_none() {
             self.take_out_replaced(replaced, events)?;
             events.push(accepted);
@@ -60,10 +71,10 @@ impl Market {
             Reason::NotFillable if style != Style::AllOrNothing => Reason::MinNotFillable,
             reason => reason,
         };
-        if let Some(old) = replaced {
+        if let Some(old) = replaced.filter(|old| !self.waits(old)) {
             self.book.check_instead(&order, old).map_err(refusal).map_err(minimum)?;
-            self.take_out_replaced(replaced, events)?;
         }
+        self.take_out_replaced(replaced, events)?;
         events.push(accepted);
         self.run(&Command::Place(order), Lots::ZERO, events).map_err(minimum)?;
         if limit.is_none() && self.best_price(side.opposite(), None).is_some() {
@@ -73,7 +84,7 @@ impl Market {
     }
 
     /// A new order comes in place of another one, which nothing can refuse any more.
-    fn take_out_replaced(
+    pub(super) fn take_out_replaced(
         &mut self,
         replaced: Option<OrderId>,
         events: &mut Vec<Event>,
@@ -81,18 +92,11 @@ impl Market {
         let Some(old) = replaced else {
             return Ok(());
         };
-        let from = events.len();
-        self.run(&Command::Cancel { id: old }, Lots::ZERO, events)?;
-        for event in &mut events[from..] {
-            if let Event::Removed { reason, .. } = event {
-                *reason = Reason::Replaced;
-            }
-        }
-        Ok(())
+        self.take_out(old, Reason::Replaced, events)
     }
 
     /// What is left of a market order though somebody is there would have traded beyond its protection.
-    fn say_protected(&self, id: OrderId, events: &mut [Event]) {
+    pub(super) fn say_protected(&self, id: OrderId, events: &mut [Event]) {
         match events.last_mut() {
             Some(Event::Removed { order, reason: reason @ Reason::NoLiquidity, .. }) if *order == id => {
                 *reason = Reason::Protection;
@@ -110,7 +114,7 @@ impl Market {
     }
 
     /// The worst price that a market order accepts: the nearer one of its own and the market's.
-    fn protection(&self, side: Side, own: Option<Ticks>, best: Option<Ticks>) -> Option<Ticks> {
+    pub(super) fn protection(&self, side: Side, own: Option<Ticks>, best: Option<Ticks>) -> Option<Ticks> {
         let parts = u128::from(self.rules.protection_bp);
         let by_rule = best.filter(|_| parts > 0).map(|best| {
             let away = (u128::from(best.0) * parts / PRICE_PARTS) as u64;

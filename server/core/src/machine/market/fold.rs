@@ -6,6 +6,7 @@
 
 use super::{Hand, Market, Order, OrderStatus};
 use crate::book::{Owner, Prevented, Trade};
+use crate::machine::Terms;
 use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Intent, Origin};
 use crate::machine::journal::{FillOf, Journal};
@@ -19,21 +20,33 @@ impl Market {
             Event::Rested { order, .. } => Some(order),
             _ => None,
         });
-        let (Some(order), Some(intent)) = (rests, intent) else {
-            return <(Owner, Lots)>::default();
+        let nobodys = <(Owner, Lots)>::default();
+        let Some(order) = rests else {
+            return nobodys;
         };
-        let terms = match (self.orders.get(order), &intent.request.action) {
-            (Some(order), _) => order.terms.as_deref(),
-            (None, Action::Place(place)) => place.terms.as_deref(),
-            (None, _) => None,
-        };
-        let display = terms.map_or(Lots::ZERO, |terms| terms.display);
-        (self.owner(&intent.request.account), display)
+        let display = |terms: Option<&Terms>| terms.map_or(Lots::ZERO, |terms| terms.display);
+        if let Some(order) = self.orders.get(order) {
+            let (account, display) = (order.account.clone(), display(order.terms.as_deref()));
+            return (self.owner(&account), display);
+        }
+        match intent.map(|intent| (&intent.request.account, &intent.request.action)) {
+            Some((account, Action::Place(place))) => (self.owner(account), display(place.terms.as_deref())),
+            _ => nobodys,
+        }
     }
 
     /// Has the book do what an event says, without matching; `None` if it does not fit. `keeps` is whose the
     /// order is that rests, and how much it shows at a time.
     pub(in crate::machine) fn follow(&mut self, event: &Event, keeps: (Owner, Lots)) -> Option<()> {
+        // An order that waits is in no book.
+        match event {
+            Event::Reduced { order, .. } if self.waits(order) => return Some(()),
+            Event::Removed { order, .. } if self.waits(order) => {
+                self.begin_to_run();
+                return Some(());
+            }
+            _ => {}
+        }
         event.in_book(keeps).map_or(Some(()), |event| self.book.replay(&event).ok())
     }
 
@@ -83,6 +96,14 @@ impl Market {
             }
             (Event::Rested { order, side, price, open, shown }, Action::Place(_) | Action::Amend(_)) => {
                 self.rest((*order, *side, *price, *open), *shown, journal)
+            }
+            (Event::Waiting { order, trigger, price, open }, Action::Place(_) | Action::Amend(_)) => {
+                let places = matches!(intent.request.action, Action::Place(_));
+                (self.hand.is_some() == places).then_some(())?;
+                self.wait((*order, *trigger, *price, *open), journal)
+            }
+            (Event::Triggered { order }, Action::Place(_) | Action::Amend(_)) => {
+                self.trigger(*order, journal)
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
             (Event::Removed { order, open, reason: Reason::Replaced }, Action::Place(place)) => {
@@ -140,7 +161,7 @@ impl Market {
         Some(())
     }
 
-    fn trade(&mut self, trade: &Trade, journal: &mut Journal) -> Option<()> {
+    pub(super) fn trade(&mut self, trade: &Trade, journal: &mut Journal) -> Option<()> {
         let Trade { price, quantity, .. } = *trade;
         let mut hand = self.hand.take().filter(|hand| hand.order.id == trade.taker)?;
         hand.tell(journal);
@@ -168,7 +189,7 @@ impl Market {
     }
 
     /// Two orders of one account lost as much.
-    fn prevent(&mut self, prevented: &Prevented, journal: &mut Journal) -> Option<()> {
+    pub(super) fn prevent(&mut self, prevented: &Prevented, journal: &mut Journal) -> Option<()> {
         let Prevented { quantity, .. } = *prevented;
         let mut hand = self.hand.take().filter(|hand| hand.order.id == prevented.taker)?;
         hand.tell(journal);
@@ -191,7 +212,7 @@ impl Market {
         Some(())
     }
 
-    fn rest(
+    pub(super) fn rest(
         &mut self,
         rests: (OrderId, Side, Ticks, Lots),
         shown: Lots,
@@ -209,7 +230,7 @@ impl Market {
     }
 
     /// The next part of an iceberg is shown.
-    fn replenish(&mut self, event: &Event, used_up: OrderId, journal: &mut Journal) -> Option<()> {
+    pub(super) fn replenish(&mut self, event: &Event, used_up: OrderId, journal: &mut Journal) -> Option<()> {
         let Event::Replenished { order, shown } = *event else {
             return None;
         };
@@ -230,7 +251,13 @@ impl Market {
         Some(())
     }
 
-    fn remove(&mut self, id: OrderId, open: Lots, reason: Reason, journal: &mut Journal) -> Option<()> {
+    pub(super) fn remove(
+        &mut self,
+        id: OrderId,
+        open: Lots,
+        reason: Reason,
+        journal: &mut Journal,
+    ) -> Option<()> {
         let mut order = match self.hand.take() {
             Some(mut hand) => {
                 hand.tell(journal);
@@ -257,8 +284,9 @@ impl Market {
         Some(maker)
     }
 
-    /// An order begins to rest.
+    /// An order begins to rest, or to wait.
     pub(super) fn enter(&mut self, order: Order) {
+        self.file_stop(&order);
         if let Some(at) = order.expires {
             self.by_expiry.insert((at, order.id));
         }
@@ -272,9 +300,10 @@ impl Market {
         self.orders.insert(order.id, order);
     }
 
-    /// An order rests no more.
-    fn leave(&mut self, id: OrderId) -> Option<Order> {
+    /// An order rests or waits no more.
+    pub(super) fn leave(&mut self, id: OrderId) -> Option<Order> {
         let order = self.orders.remove(&id)?;
+        self.unfile_stop(&order);
         if let Some(at) = order.expires {
             self.by_expiry.remove(&(at, id));
         }

@@ -12,6 +12,7 @@ mod orders;
 mod owners;
 mod parts;
 mod rules;
+mod stops;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
 use orders::Orders;
 use owners::Owners;
+use stops::Stops;
 
 use rustc_hash::FxBuildHasher;
 
@@ -42,6 +44,7 @@ pub struct Market {
     /// The orders that their clients named.
     by_client: HashMap<(Account, ClientId), OrderId, FxBuildHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
+    stops: Stops,
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
@@ -76,6 +79,7 @@ impl Market {
             by_command: HashMap::default(),
             by_client: HashMap::default(),
             by_expiry: BTreeSet::new(),
+            stops: Stops::default(),
             last_price: None,
             hand: None,
             used_up: None,
@@ -106,7 +110,7 @@ impl Market {
         &self.book
     }
 
-    /// A resting order.
+    /// A resting order, or one that waits for a trade.
     #[must_use]
     pub fn order(&self, id: &OrderId) -> Option<&Order> {
         self.orders.get(id)
@@ -146,8 +150,9 @@ impl Market {
         due.filter_map(|(at, id)| Some((*at, self.orders.get(id)?)))
     }
 
-    /// When the next resting order expires.
-    pub(super) fn next_expiry(&self) -> Option<Micros> {
-        self.by_expiry.first().map(|(at, _)| *at)
+    /// When the next order expires; at once if one is to run.
+    pub(super) fn next_due(&self) -> Option<Micros> {
+        let runs = self.next_triggered().map(|_| Micros(0));
+        runs.or_else(|| self.by_expiry.first().map(|(at, _)| *at))
     }
 }

@@ -91,7 +91,10 @@ impl Order {
     /// Whether it may still change.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self.status, OrderStatus::Pending | OrderStatus::Open | OrderStatus::PartiallyFilled)
+        matches!(
+            self.status,
+            OrderStatus::Pending | OrderStatus::Waiting | OrderStatus::Open | OrderStatus::PartiallyFilled
+        )
     }
 
     /// Its client's own name of it.

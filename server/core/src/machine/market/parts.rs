@@ -20,12 +20,13 @@ impl Market {
             let row: Vec<_> =
                 resting.by_ref().take(ROW).map(|it| (self.orders.get(&it.id), it.price)).collect();
             if row.is_empty() {
-                return;
+                break;
             }
             for (order, price) in row.into_iter().filter_map(|(order, price)| Some((order?, price))) {
                 writer.order(order, price);
             }
         }
+        self.stops.iter().filter_map(|id| self.orders.get(&id)).for_each(|order| writer.waiting(order));
     }
 
     /// Takes what a part says about the market; `None` if it can't be.
@@ -37,11 +38,18 @@ impl Market {
             ledger.has_consumed(order.id).then_some(())?;
             self.restore(order)?;
         }
+        for order in part.waiting()? {
+            ledger.has_consumed(order.id).then_some(())?;
+            // It is promised a place in the book.
+            (!self.book.is_full() && order.is_waiting() && self.file_stop(&order)).then_some(())?;
+            self.orders.push(order);
+        }
         Some(())
     }
 
     /// An order rests at the back of its level. It is filed with all others.
     fn restore(&mut self, order: Order) -> Option<()> {
+        (!order.is_waiting()).then_some(())?;
         let owner = self.owners.of(&order.account);
         let (id, side, open) = (order.id, order.side, order.open);
         let display = order.terms.as_deref().map_or(Lots::ZERO, |terms| terms.display);

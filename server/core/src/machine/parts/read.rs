@@ -139,6 +139,21 @@ impl Part {
         std::mem::take(&mut self.rest.orders).into_iter().map(|order| self.order(order)).collect()
     }
 
+    /// Orders that wait outside the book.
+    pub fn waiting(&mut self) -> Option<Vec<Order>> {
+        let waiting = std::mem::take(&mut self.rest.waiting).into_iter();
+        let read = waiting.map(|order| {
+            let mut order = self.order(order)?;
+            let stop = order.stop()?;
+            let until = self.start.position;
+            (stop.since > Position(0) && stop.since <= until && stop.triggered <= until).then_some(())?;
+            order.status = OrderStatus::Waiting;
+            order.limit = order.limit.filter(|price| price.0 > 0);
+            Some(order)
+        });
+        read.collect()
+    }
+
     fn order(&mut self, order: record::OpenOrder) -> Option<Order> {
         let (side, time_in_force) = (side_from_wire(order.side())?, order.time_in_force());
         let rests = rests(time_in_force);

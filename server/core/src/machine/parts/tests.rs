@@ -11,7 +11,7 @@ use crate::decimal::Grid;
 use crate::format::Format;
 use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
-    Place, Request, Rules, Session, Target, Terms, Unconsumed, VoterChange,
+    Place, Request, Rules, Session, Stop, Target, Terms, Unconsumed, VoterChange,
 };
 use crate::types::{ClientId, Lots, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
@@ -123,11 +123,13 @@ impl World {
                 target,
                 price: None,
                 size: Some(NewSize::Open(Lots(1 + u64::from(d)))),
+                trigger: None,
             }),
             3 => Action::Amend(Amend {
                 target,
                 price: Some(Ticks(1 + u64::from(d % 32))),
                 size: Some(NewSize::Total(Lots(u64::from(a)))),
+                trigger: (d % 8 == 7).then(|| Ticks(1 + u64::from(b % 32))),
             }),
             4 if d % 8 == 0 => Action::CancelAll(Some(side)),
             5 => Action::ChangeVoters(VoterChange::Add(NodeId(u64::from(d)))),
@@ -168,7 +170,9 @@ impl World {
                     sequence_by: (more == 14).then_some(Micros(self.clock)),
                     self_trade: SelfTrade::try_from(i32::from(d % 5)).unwrap(),
                     terms: Terms {
-                        display: Lots(if more > 20 { u64::from(d / 3) } else { 0 }),
+                        stop: (more > 26)
+                            .then(|| Stop { trigger: Ticks(1 + u64::from(a % 32)), ..Stop::default() }),
+                        display: Lots(if (21..27).contains(&more) { u64::from(d / 3) } else { 0 }),
                         client_id: ClientId::new(&format!("name{}", c % 8)).filter(|_| more % 2 == 1),
                         ..Terms::default()
                     }

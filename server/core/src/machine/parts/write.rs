@@ -22,7 +22,7 @@ const ORDER_BYTES: usize = 204;
 
 /// The same for what few orders have.
 const PREVENTION_BYTES: usize = 15;
-const TERMS_BYTES: usize = 89;
+const TERMS_BYTES: usize = 130;
 
 /// The number of an order in its part.
 const ORDER_FIELD: u32 = 9;
@@ -139,6 +139,17 @@ impl Writer {
 
     /// A resting order, which has a price.
     pub fn order(&mut self, order: &Order, price: Ticks) {
+        let record = self.open_order(order, price);
+        message::encode(ORDER_FIELD, &record, &mut self.orders);
+    }
+
+    /// An order that waits outside the book.
+    pub fn waiting(&mut self, order: &Order) {
+        let record = self.open_order(order, order.limit.unwrap_or_default());
+        self.part.waiting.push(record);
+    }
+
+    fn open_order(&mut self, order: &Order, price: Ticks) -> record::OpenOrder {
         let request_id = match &order.origin {
             Origin::Request(id) => id.to_string(),
             Origin::Command { .. } => String::new(),
@@ -157,7 +168,7 @@ impl Writer {
         };
         let OrderId { node, counter } = order.id;
         let (value_low, value_high) = halves(order.value);
-        let record = record::OpenOrder {
+        record::OpenOrder {
             node: self.nodes.index(&node),
             counter,
             account: self.accounts.index(&order.account),
@@ -179,8 +190,7 @@ impl Writer {
             self_trade: order.self_trade.into(),
             prevented: order.prevented.0,
             terms: order.terms.as_deref().map(Terms::to_record),
-        };
-        message::encode(ORDER_FIELD, &record, &mut self.orders);
+        }
     }
 
     pub fn market(&mut self, market: &MarketEntry) {

@@ -16,6 +16,8 @@ pub enum Cause {
         /// The time, at most the batch's.
         due: Micros,
     },
+    /// A triggered order has its turn.
+    Trigger(OrderId),
 }
 
 /// Something that happened. Each event has a position, and is complete in itself: whoever applies it
@@ -73,6 +75,22 @@ pub enum Event {
         order: OrderId,
         /// What it shows now.
         shown: Lots,
+    },
+    /// An order waits outside the book for a trade, the latest of its trigger.
+    Waiting {
+        /// The order.
+        order: OrderId,
+        /// Its trigger.
+        trigger: Ticks,
+        /// Its limit once it runs, if it has one.
+        price: Option<Ticks>,
+        /// What is open.
+        open: Lots,
+    },
+    /// A trade met the trigger of an order that waits: it joins the back of the queue of those that run next.
+    Triggered {
+        /// The order.
+        order: OrderId,
     },
     /// An order has less open, or as much as before, and kept its place. What it lost was never traded:
     /// its quantity is less by as much. What it does not show goes first.

@@ -22,7 +22,8 @@ pub struct Batch {
     pub time: Micros,
     /// Last position that the holder knew to be committed.
     pub committed: Position,
-    /// What happened, in its order: first what is due, then the intents.
+    /// What happened, in its order: first what is due, then triggered orders that were left, then the intents, each
+    /// with the orders that it triggers.
     pub steps: Vec<Step>,
     /// The events of all steps.
     pub events: Vec<Event>,
@@ -100,7 +101,7 @@ impl Batch {
     pub fn consumed_ids(&self) -> impl Iterator<Item = OrderId> + '_ {
         self.steps.iter().filter_map(|step| match step.cause {
             Cause::Intent(id) => Some(id),
-            Cause::Expiry { .. } => None,
+            Cause::Expiry { .. } | Cause::Trigger(_) => None,
         })
     }
 }

@@ -29,11 +29,14 @@ mod kind {
     pub const ACCEPTED_UNTIL: u64 = 16;
     pub const RESTED_SHOWING: u64 = 20;
     pub const REPLENISHED: u64 = 21;
+    pub const WAITING: u64 = 22;
+    pub const TRIGGERED: u64 = 23;
 }
 
 /// The kinds of causes.
 const INTENT: u64 = 0;
 const EXPIRY: u64 = 1;
+const TRIGGER: u64 = 4;
 
 /// A step begins with how many events it has, times this, plus the kind of its cause.
 const CAUSES: u64 = 16;
@@ -82,6 +85,11 @@ impl Batch {
             let (cause, own) = match head % CAUSES {
                 INTENT => consumed.next()?.map(|id| (Cause::Intent(id), Some(id)))?,
                 EXPIRY => (Cause::Expiry { due: Micros(reader.number()?) }, None),
+                TRIGGER => {
+                    reader.own = None;
+                    let id = reader.id()?;
+                    (Cause::Trigger(id), Some(id))
+                }
                 _ => return None,
             };
             reader.own = own;
@@ -145,6 +153,11 @@ impl Writer {
                 self.own = None;
                 self.put([head + EXPIRY, due.0]);
             }
+            Cause::Trigger(id) => {
+                self.own = None;
+                self.about(head + TRIGGER, id, []);
+                self.own = Some(id);
+            }
         }
         events.iter().for_each(|event| self.event(event));
     }
@@ -175,6 +188,11 @@ impl Writer {
                 let fields = [u64::from(side == Side::Sell), price.0, open.0, shown.0];
                 self.about(kind::RESTED_SHOWING, order, fields);
             }
+            Event::Waiting { order, trigger, price, open } => {
+                let price = price.map_or(0, |price| price.0);
+                self.about(kind::WAITING, order, [trigger.0, price, open.0]);
+            }
+            Event::Triggered { order } => self.about(kind::TRIGGERED, order, []),
             Event::Replenished { order, shown } => self.about(kind::REPLENISHED, order, [shown.0]),
             Event::Reduced { order, open } => self.about(kind::REDUCED, order, [open.0]),
             Event::Lifted { order, price, open, quantity } => {
@@ -272,6 +290,13 @@ impl Reader<'_> {
                 open: self.lots()?,
                 shown: self.lots()?,
             },
+            kind::WAITING => Event::Waiting {
+                order: self.id()?,
+                trigger: self.price()?,
+                price: Some(self.price()?).filter(|price| price.0 > 0),
+                open: self.lots()?,
+            },
+            kind::TRIGGERED => Event::Triggered { order: self.id()? },
             kind::REPLENISHED => Event::Replenished { order: self.id()?, shown: self.lots()? },
             kind::REDUCED => Event::Reduced { order: self.id()?, open: self.lots()? },
             kind::LIFTED => Event::Lifted {

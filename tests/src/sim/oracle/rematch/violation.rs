@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::stops::Told;
 use xbook::types::{Lots, Micros, OrderId, Position, Reason, Ticks};
 
 /// The naive matcher finds something else.
@@ -30,6 +31,26 @@ pub enum RematchViolation {
         shown: Reason,
         /// Whether the naive book does it.
         naive: bool,
+    },
+    /// What was taken and what was triggered is not what it should be, or not in its turn.
+    #[error("up to position {at} is told {shown:?}, the naive market finds {naive:?}")]
+    Turn {
+        /// The position.
+        at: Position,
+        /// As told.
+        shown: Vec<Told>,
+        /// As found.
+        naive: Vec<Told>,
+    },
+    /// An intent had its turn before an order that was triggered.
+    #[error("intent {intent} at position {at} had its turn before the triggered order {order}")]
+    Unrun {
+        /// The intent.
+        intent: OrderId,
+        /// The order.
+        order: OrderId,
+        /// Its position.
+        at: Position,
     },
     /// Another book.
     #[error("the book at position {at} is not the naive one")]

@@ -1,0 +1,143 @@
+//! Orders that come in, are replaced and amended.
+
+use xbook::book::{Command, NewOrder, Style};
+use xbook::machine::{Amend, NewSize, Origin, Place, Request};
+use xbook::types::{Lots, Micros, OrderId, TimeInForce};
+
+use super::rules::{day_end_after, prevention, slid};
+use super::stops::Waits;
+use super::{Live, Rematch, Shown};
+
+impl Rematch {
+    /// Places an order, in place of another one if it says so: the book is then as if that had been cancelled before,
+    /// or, if the new one is refused, as if nothing had been asked.
+    pub(super) fn place_instead(
+        &mut self,
+        id: OrderId,
+        request: &Request,
+        place: &Place,
+        (time, shown): (Micros, Shown),
+    ) -> bool {
+        let Some(target) = place.replaces.as_deref() else {
+            return self.place(id, request, place, time);
+        };
+        let Some(old) = self.find(request, *target, shown.done) else {
+            return false;
+        };
+        let (book, live, queue) = (self.book.clone(), self.live.clone(), self.queue.clone());
+        self.cancel(old);
+        self.did.clear();
+        let done = self.place(id, request, place, time);
+        if !done {
+            (self.book, self.live, self.queue) = (book, live, queue);
+        }
+        done
+    }
+
+    fn place(&mut self, id: OrderId, request: &Request, place: &Place, time: Micros) -> bool {
+        let terms = place.terms.as_deref().copied().unwrap_or_default();
+        if terms.client_id.is_some_and(|name| self.named(&request.account, name).is_some()) {
+            return false;
+        }
+        let command = match &request.origin {
+            Origin::Command { session, number } => Some((session.id, *number)),
+            Origin::Request(_) => None,
+        };
+        let day = place.time_in_force == TimeInForce::Day;
+        let fresh = Live {
+            account: request.account.to_string(),
+            command,
+            name: terms.client_id,
+            side: place.side,
+            post_only: place.post_only,
+            slide: terms.slide,
+            self_trade: place.self_trade,
+            expires: if day { Some(day_end_after(time)) } else { place.expires },
+            filled: 0,
+            prevented: 0,
+            stop: None,
+        };
+        if let Some(stop) = terms.stop {
+            self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+            let waits = self.may_wait(place.side, stop.trigger);
+            if waits {
+                let (limit, open) = (place.limit, place.quantity.0);
+                let since = self.next_wait();
+                let stop = Some(Waits { trigger: stop.trigger, limit, open, since, triggered: false });
+                self.live.insert(id, Live { stop, ..fresh });
+            }
+            return waits;
+        }
+        let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
+        let limit = match (place.limit, best) {
+            // CANCELLED with NO_LIQUIDITY.
+            (None, None) if terms.market_to_limit => return true,
+            (None, best) if terms.market_to_limit => best,
+            (Some(limit), _) if terms.slide => match slid(place.side, limit, best) {
+                Some(price) => Some(price),
+                None => return false,
+            },
+            // The simulator's markets have no protection of their own.
+            (limit, _) => limit.or(terms.protection),
+        };
+        let is_market = place.limit.is_none() && !terms.market_to_limit;
+        let style = match (place.post_only, place.time_in_force) {
+            (true, _) => Style::PostOnly,
+            (_, TimeInForce::Fok) => Style::AllOrNothing,
+            (_, TimeInForce::Ioc) => Style::Cancel,
+            _ if is_market => Style::Cancel,
+            _ => Style::Rest,
+        };
+        let order = NewOrder {
+            minimum: terms.minimum,
+            display: terms.display,
+            ..NewOrder::new(id, place.side, limit, place.quantity, style)
+                .of(self.owner(&request.account), prevention(place.self_trade))
+        };
+        let result = self.run(&Command::Place(order));
+        let (filled, prevented) = self.settle_makers(id, 0);
+        if self.book.get(id).is_some() {
+            self.live.insert(id, Live { filled, prevented, ..fresh });
+        }
+        result.is_ok()
+    }
+
+    pub(super) fn amend(&mut self, request: &Request, amend: &Amend, shown_done: bool) -> bool {
+        let Some(id) = self.find(request, amend.target, shown_done) else {
+            return false;
+        };
+        if self.live.get(&id).is_some_and(|live| live.stop.is_some()) {
+            return self.amend_waiting(id, amend);
+        }
+        if amend.trigger.is_some() {
+            return false;
+        }
+        let (Some(live), Some(resting)) = (self.live.get(&id).cloned(), self.book.get(id)) else {
+            return false;
+        };
+        let open = match amend.size {
+            None => resting.whole(),
+            Some(NewSize::Open(open)) => open,
+            Some(NewSize::Total(total)) if total.0 <= live.filled + live.prevented => return false,
+            Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
+        };
+        let mut price = amend.price.unwrap_or(resting.price);
+        if live.slide {
+            let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
+            match slid(live.side, price, best) {
+                Some(slid) => price = slid,
+                None => return false,
+            }
+        }
+        let (post_only, prevention) = (live.post_only, prevention(live.self_trade));
+        let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
+        let (filled, prevented) = self.settle_makers(id, live.prevented);
+        if self.book.get(id).is_none() {
+            self.live.remove(&id);
+        } else if let Some(live) = self.live.get_mut(&id) {
+            live.filled += filled;
+            live.prevented += prevented;
+        }
+        result.is_ok()
+    }
+}

@@ -1,0 +1,141 @@
+//! Stops, from the rules' words: an order waits until a trade meets its trigger. Each trade triggers what it meets, the
+//! nearest trigger first (sells from high to low, buys from low to high), then who waits longest. Triggered orders join
+//! one queue and run one by one before anything else but time, a bounded number in a batch.
+
+use xbook::book::{Command, Event, NewOrder, Style};
+use xbook::machine::{Amend, Block, Change, NewSize, OrderStatus};
+use xbook::types::{Liquidity, Lots, OrderId, Side, Ticks};
+
+use super::rules::prevention;
+use super::{Live, Rematch, RematchViolation};
+
+/// What a stop waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    pub trigger: Ticks,
+    pub limit: Option<Ticks>,
+    pub open: u64,
+    /// Who has the lower one waits longer with this trigger.
+    pub since: u64,
+    pub triggered: bool,
+}
+
+/// Something that is told in its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// An order was triggered.
+    Triggered(OrderId),
+    /// An order took from another.
+    Took(OrderId, OrderId, Lots),
+}
+
+fn meets(side: Side, price: Ticks, trigger: Ticks) -> bool {
+    match side {
+        Side::Buy => trigger <= price,
+        Side::Sell => trigger >= price,
+    }
+}
+
+impl Rematch {
+    /// Whether an order may begin to wait for this.
+    pub(super) fn may_wait(&self, side: Side, trigger: Ticks) -> bool {
+        !self.book.is_full() && self.last.is_none_or(|last| !meets(side, last, trigger))
+    }
+
+    /// The next number of what begins to wait.
+    pub(super) fn next_wait(&mut self) -> u64 {
+        self.waits += 1;
+        self.waits
+    }
+
+    /// An amend of an order that waits: whether it is done. Less of it, and nothing else, keeps its place.
+    pub(super) fn amend_waiting(&mut self, id: OrderId, amend: &Amend) -> bool {
+        let since = self.next_wait();
+        let Some(live) = self.live.get_mut(&id) else {
+            return false;
+        };
+        let Some(waits) = live.stop.as_mut().filter(|waits| !waits.triggered) else {
+            return false;
+        };
+        let open = match amend.size {
+            None => waits.open,
+            Some(NewSize::Open(Lots(open)) | NewSize::Total(Lots(open))) => open,
+        };
+        let (trigger, limit) = (amend.trigger.unwrap_or(waits.trigger), amend.price.or(waits.limit));
+        if self.last.is_some_and(|last| meets(live.side, last, trigger)) {
+            return false;
+        }
+        if trigger != waits.trigger || limit != waits.limit || open > waits.open {
+            waits.since = since;
+        }
+        (waits.trigger, waits.limit, waits.open) = (trigger, limit, open);
+        true
+    }
+
+    /// What the trades among the events trigger, each in its turn.
+    pub(super) fn meet(&mut self, events: &[Event]) {
+        for event in events {
+            let Event::Traded(trade) = event else {
+                continue;
+            };
+            self.last = Some(trade.price);
+            self.log.push(Told::Took(trade.taker, trade.maker, trade.quantity));
+            let met = |live: &Live| {
+                live.stop.filter(|waits| !waits.triggered && meets(live.side, trade.price, waits.trigger))
+            };
+            let waiting = self.live.iter().filter_map(|(id, live)| Some((*id, live.side, met(live)?)));
+            let (mut sells, mut buys): (Vec<_>, Vec<_>) =
+                waiting.partition(|(_, side, _)| *side == Side::Sell);
+            sells.sort_by_key(|(.., waits)| (u64::MAX - waits.trigger.0, waits.since));
+            buys.sort_by_key(|(.., waits)| (waits.trigger.0, waits.since));
+            for (id, ..) in sells.into_iter().chain(buys) {
+                self.queue.push_back(id);
+                self.log.push(Told::Triggered(id));
+                let waits = self.live.get_mut(&id).and_then(|live| live.stop.as_mut());
+                waits.into_iter().for_each(|waits| waits.triggered = true);
+            }
+        }
+    }
+
+    /// Runs what was triggered, for as long as the batch has room.
+    pub(super) fn run_triggered(&mut self) {
+        while self.ran < self.most_triggered
+            && let Some(id) = self.queue.pop_front()
+        {
+            // It may have been cancelled.
+            let Some(live) = self.live.remove(&id) else {
+                continue;
+            };
+            let Some(waits) = live.stop else {
+                continue;
+            };
+            self.ran += 1;
+            self.did.clear();
+            self.ended.clear();
+            let style = if waits.limit.is_some() { Style::Rest } else { Style::Cancel };
+            let order = NewOrder::new(id, live.side, waits.limit, Lots(waits.open), style)
+                .of(self.owner(&live.account), prevention(live.self_trade));
+            let _refused = self.run(&Command::Place(order));
+            let (filled, prevented) = self.settle_makers(id, 0);
+            if self.book.get(id).is_some() {
+                self.live.insert(id, Live { stop: None, filled, prevented, ..live });
+            }
+        }
+    }
+
+    /// Compares what a block tells of stops and of what was taken with what was found.
+    pub(super) fn compare_told(&mut self, block: &Block) -> Result<(), RematchViolation> {
+        let told = block.changes.iter().filter_map(|change| match change {
+            Change::Order { order, fill: Some(fill), .. } if fill.liquidity == Liquidity::Taker => {
+                Some(Told::Took(order.id, fill.counter_order, fill.quantity))
+            }
+            Change::Order { order, .. } if order.status == OrderStatus::Waiting => {
+                let triggered = order.stop().is_some_and(|stop| stop.triggered == order.position);
+                triggered.then_some(Told::Triggered(order.id))
+            }
+            _ => None,
+        });
+        let (shown, naive) = (told.collect::<Vec<_>>(), std::mem::take(&mut self.log));
+        if shown == naive { Ok(()) } else { Err(RematchViolation::Turn { at: block.last, shown, naive }) }
+    }
+}
