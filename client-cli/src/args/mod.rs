@@ -14,7 +14,8 @@ pub use data::{
     BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
 };
 pub use trading::{
-    AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, PlaceArgs, SelfTradeArg, SideArg, Tif,
+    AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, PlaceArgs,
+    SelfTradeArg, SideArg, Tif,
 };
 pub use values::{Expiry, NodeUrl, Past, Price};
 
@@ -99,6 +100,10 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Cancel all your resting orders, in a market or in all.
     CancelAll(CancelAllArgs),
+    /// Have all your orders cancelled unless you say so again in time, in a market or in all.
+    CancelAllAfter(CancelAllAfterArgs),
+    /// Cancel all your orders and place no other until that is lifted, in a market or in all.
+    Kill(KillArgs),
     /// Show one of your orders, open or closed.
     Order(OrderArgs),
     /// List your orders, in a market or in all.

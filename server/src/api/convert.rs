@@ -285,6 +285,9 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::SelfTrade => v1::Reason::SelfTrade,
         Reason::MinNotFillable => v1::Reason::MinNotFillable,
         Reason::Protection => v1::Reason::Protection,
+        Reason::AccountKilled => v1::Reason::AccountKilled,
+        Reason::DeadMan => v1::Reason::DeadMan,
+        Reason::Disconnected => v1::Reason::Disconnected,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }

@@ -50,6 +50,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "uses" => number("256", 256),
         "protection_bp" => number("10000", 10_000),
         "day_end_minute" => number("1439", 1_439),
+        "timeout" | "cancel_on_disconnect" => text("86400", "86400s".into(), "86401s".into()),
         "lifetime" => text("2592000", "2592000s".into(), "2592001s".into()),
         "voters" => {
             let nodes = |count: u64| json!((1..=count).map(|n| format!("{n:016x}")).collect::<Vec<_>>());
@@ -100,6 +101,8 @@ fn requests(method: &str) -> Vec<Value> {
         "AmendOrder" => vec![json!({"request_id": "a", "market": MARKET, "order_id": order, "price": "10"})],
         "CancelOrder" => vec![json!({"request_id": "c", "market": MARKET, "order_id": order})],
         "CancelAllOrders" => vec![json!({"request_id": "all", "market": MARKET})],
+        "CancelAllAfter" => vec![json!({"request_id": "after", "market": MARKET, "timeout": "30s"})],
+        "KillAccount" => vec![json!({"request_id": "kill", "market": MARKET, "lift": true})],
         "GetOrder" => vec![json!({"market": MARKET, "order_id": order})],
         "Trade" => vec![
             trade(json!({"place": place})),

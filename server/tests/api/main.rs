@@ -18,6 +18,7 @@ mod orders;
 mod own;
 mod past;
 mod peers;
+mod protect;
 mod quarantine;
 mod repeats;
 mod service;

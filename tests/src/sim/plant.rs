@@ -47,6 +47,8 @@ pub enum Bug {
     GenesisOfMore,
     /// An order's expiry is not looked at when it has its turn.
     LateOrder,
+    /// A new holder knows of no switch that was armed before.
+    ForgottenSwitch,
     /// Nothing keeps an order from trading with its own account.
     SelfTrade,
     /// A restarted node does not remember what it has shown.
@@ -58,7 +60,7 @@ pub enum Bug {
 }
 
 /// All of them.
-pub const BUGS: [Bug; 18] = [
+pub const BUGS: [Bug; 19] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -73,6 +75,7 @@ pub const BUGS: [Bug; 18] = [
     Bug::SealUncommitted,
     Bug::GenesisOfMore,
     Bug::LateOrder,
+    Bug::ForgottenSwitch,
     Bug::SelfTrade,
     Bug::TakenBack,
     Bug::ForgottenAck,
@@ -98,6 +101,7 @@ impl Bug {
             Self::SealUncommitted => "seal-uncommitted",
             Self::GenesisOfMore => "genesis-of-more",
             Self::LateOrder => "late-order",
+            Self::ForgottenSwitch => "forgotten-switch",
             Self::SelfTrade => "self-trade",
             Self::TakenBack => "taken-back",
             Self::ForgottenAck => "forgotten-ack",
@@ -123,6 +127,7 @@ impl Bug {
             Self::SealUncommitted => "the next generation begins though its Seal is not committed",
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
+            Self::ForgottenSwitch => "a new holder knows of no switch that was armed before",
             Self::SelfTrade => "nothing keeps an order from trading with its own account",
             Self::TakenBack => "a restarted node does not remember what it has shown",
             Self::FormatsOverstated => "a node says that it can read a format that it can't",
@@ -148,6 +153,7 @@ impl Bug {
             Self::SealUncommitted => Some(Plant::SealUncommitted),
             Self::GenesisOfMore => Some(Plant::GenesisOfMore),
             Self::LateOrder => Some(Plant::LateOrder),
+            Self::ForgottenSwitch => Some(Plant::ForgottenSwitch),
             Self::SelfTrade => Some(Plant::SelfTrade),
             Self::TakenBack => Some(Plant::TakenBack),
             Self::ForgottenAck => Some(Plant::ForgottenAck),

@@ -454,6 +454,7 @@ fn caps(random: &mut Random) -> Caps {
         withdrawn: some(1, 12),
         open_orders: some(8, 80),
         expired: some(1, 6),
+        protected: some(1, 6),
         batch_bytes: some(100, 4_000),
     }
 }

@@ -17,9 +17,11 @@ pub struct Caps {
     /// Orders that rest in a market. It bounds what one command can do, a sweep or a cancel-all, and so
     /// the size of a tape batch.
     pub open_orders: usize,
-    /// Orders that expire in one batch, so that its size is bounded. While more are due nothing else
-    /// happens, so none of them trades.
+    /// Orders that expire in one batch, so that its size is bounded: of switches that fire all orders but the
+    /// last one's count too. While more is due nothing else happens, so none of them trades.
     pub expired: usize,
+    /// Switches that are armed, and accounts that are killed.
+    pub protected: usize,
     /// Bytes of requests and of their outcomes after which a change ends; the last request's outcome may be larger.
     /// So a change has at most twice as much (four times more in a generation's last), and what the orders of a
     /// whole book take, some 20 bytes each: less than a message between nodes holds.
@@ -35,6 +37,7 @@ impl Default for Caps {
             withdrawn: 65_536,
             open_orders: 500_000,
             expired: 4_096,
+            protected: 65_536,
             batch_bytes: 1024 * 1024,
         }
     }

@@ -4,7 +4,8 @@
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
 //! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `prot`,
 //! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
-//! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
+//! traded, b1 as the maker. `switch a 30`: account a's switch, after 30 s; 0 disarms it. `via=s`: by a command of session s;
+//! `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
@@ -381,6 +382,113 @@ const ROWS: &[Row] = &[
         "B a2 5@99; S b1 1@105",
     ),
     ("born dead", "", "", "time T10; a1 B 5@100 exp=T10", "a1 EXPIRED EXPIRE_TIME", ""),
+    // Dead man's switches, and the kill switch.
+    (
+        "dead man's switch",
+        "",
+        "a1 B 5@99; a2 S 2@105; b1 B 1@99",
+        "switch a 30; time T29; time T30",
+        "SwitchSet a fires T30; SwitchFired a; Removed a1 5 DEAD_MAN; Removed a2 2 DEAD_MAN",
+        "B b1 1@99",
+    ),
+    (
+        "switch renewed too late",
+        "",
+        "a1 B 5@99",
+        "switch a 30; time T31; switch a 30; a2 B 1@99",
+        "SwitchSet a fires T30; SwitchFired a; Removed a1 5 DEAD_MAN; SwitchSet a fires T61; Rested a2 1@99",
+        "B a2 1@99",
+    ),
+    (
+        "switch renewed in time, then disarmed",
+        "",
+        "a1 B 5@99",
+        "switch a 30; time T20; switch a 30; time T30; time T49; switch a 0; time T60",
+        "SwitchSet a fires T30; SwitchSet a fires T50; SwitchSet a off",
+        "B a1 5@99",
+    ),
+    (
+        "a switch fires once",
+        "",
+        "a1 B 5@99",
+        "switch a 30; time T30; a2 B 1@99; time T61; time T90",
+        "SwitchSet a fires T30; SwitchFired a; Removed a1 5 DEAD_MAN; Rested a2 1@99",
+        "B a2 1@99",
+    ),
+    (
+        "at one instant orders expire before switches fire, and both before what came at it",
+        "",
+        "a1 S 5@100; b1 S 2@100 exp=T30; c1 S 1@100; switch c 30; switch a 30",
+        "time T30; d1 B 9@100",
+        "Removed b1 2 EXPIRE_TIME; SwitchFired c; Removed c1 1 DEAD_MAN; SwitchFired a; Removed a1 5 DEAD_MAN; \
+         Rested d1 9@100",
+        "B d1 9@100",
+    ),
+    (
+        "after an outage what was due first happens first",
+        "",
+        "a1 S 5@100; b1 S 2@100 exp=T40; switch a 30",
+        "time T90; d1 B 9@100",
+        "SwitchFired a; Removed a1 5 DEAD_MAN; Removed b1 2 EXPIRE_TIME; Rested d1 9@100",
+        "B d1 9@100",
+    ),
+    (
+        "a stream that breaks off takes its session's orders along",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s; a2 B 4@99 via=t; a3 B 3@99",
+        "stream a s 7 lost; time T30",
+        "SwitchFired a; Removed a1 5 DISCONNECTED",
+        "B a2 4@99, a3 3@99",
+    ),
+    (
+        "a stream whose node is silent too",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s; a2 B 4@99 via=t",
+        "time T29; time T30; stream a s 7 lost",
+        "SwitchFired a; Removed a1 5 DISCONNECTED; nothing",
+        "B a2 4@99",
+    ),
+    (
+        "a client that says goodbye keeps its orders",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s",
+        "stream a s 7 left; time T60; stream a s 7 lost",
+        "SwitchSet a off; nothing",
+        "B a1 5@99",
+    ),
+    (
+        "the stream before can't cancel what the one after it goes on with",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s",
+        "stream a s 8 lives 30; stream a s 7 lost; stream a s 7 lives 30; stream a s 7 left; stream a s 8 lost",
+        "SwitchSet a fires T30; nothing; nothing; nothing; SwitchFired a; Removed a1 5 DISCONNECTED",
+        "",
+    ),
+    (
+        "what a node said of a stream is of no use later",
+        "",
+        "time T20; a1 B 5@99 via=s",
+        "stream a s 7 lives 30 T19; stream a s 7 lost; stream a s 7 lives 30 T21; time T50",
+        "nothing; nothing; SwitchSet a fires T50; SwitchFired a; Removed a1 5 DISCONNECTED",
+        "",
+    ),
+    (
+        "kill",
+        "",
+        "a1 B 5@99; a2 S 1@105; b1 B 1@98",
+        "kill a on; a3 B 1@97; amend a1 open=1; cancel a1; b2 B 1@97; kill a off; a4 B 1@96",
+        "Killed a on; Removed a1 5 ACCOUNT_KILLED; Removed a2 1 ACCOUNT_KILLED; a3 REJECTED ACCOUNT_KILLED; \
+         refused ACCOUNT_KILLED; refused UNKNOWN_ORDER; Rested b2 1@97; Killed a off; Rested a4 1@96",
+        "B b1 1@98, b2 1@97, a4 1@96",
+    ),
+    (
+        "what is too late is told before that the account is killed",
+        "",
+        "kill a on; time T10",
+        "a1 B 5@99 exp=T10; a2 B 5@99",
+        "a1 EXPIRED EXPIRE_TIME; a2 REJECTED ACCOUNT_KILLED",
+        "",
+    ),
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
     Action, Amend, Batch, Cause, Event, Intent, Machine, Market, NewSize, Origin, Place, Request, Rules,
-    State, Target, Terms,
+    Session, SessionId, State, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
     Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -37,6 +37,10 @@ struct Table {
     time: Micros,
     counter: u64,
     names: BTreeMap<String, OrderId>,
+    /// What each intent asked for.
+    intents: BTreeMap<OrderId, Intent>,
+    /// How many commands each session had.
+    commands: BTreeMap<SessionId, u64>,
     said: Vec<String>,
 }
 
@@ -55,8 +59,16 @@ impl Table {
         let market = || Machine::Market(Box::new(Market::new("A/B".into(), rules.clone())));
         let state = || State::new(market(), vec![NODE], [0; 32]);
         let (holder, follower) = (state(), state());
-        let (names, said) = (BTreeMap::new(), Vec::new());
-        Self { holder, follower, time: Micros(0), counter: 0, names, said }
+        Self {
+            holder,
+            follower,
+            time: Micros(0),
+            counter: 0,
+            names: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            said: Vec::new(),
+        }
     }
 
     fn run(&mut self, commands: &str) {
@@ -68,14 +80,39 @@ impl Table {
                     None
                 }
                 "amend" => Some((account(words[1]), Action::Amend(self.amend(&words[1..])))),
+                "switch" => Some((words[1].into(), Action::Switch(Switch::Account(self.after(words[2]))))),
+                "stream" => Some((words[1].into(), Action::Switch(self.stream(&words[2..])))),
+                "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(Target::Order(self.names[words[1]])))),
                 name => {
                     self.names.insert(name.to_owned(), id(self.counter + 1));
                     Some((account(name), Action::Place(place(&words[1..]))))
                 }
             };
-            self.batch(action);
+            let session = words.iter().find_map(|word| word.strip_prefix("via="));
+            self.batch(action, session);
         }
+    }
+
+    /// So many seconds from now, by the row's clock; the next batch is a few microseconds later.
+    fn after(&self, seconds: &str) -> Option<Micros> {
+        let turn = self.holder.time().plus(Micros(1)).max(self.time);
+        let fires = self.time.0 / SECOND * SECOND + number(seconds) * SECOND;
+        (seconds != "0").then(|| Micros(fires - turn.0))
+    }
+
+    fn stream(&self, words: &[&str]) -> Switch {
+        let does = match words[2] {
+            "lives" => {
+                let after = self.after(words[3]).unwrap();
+                let by = words.get(4).map_or(Micros(u64::MAX), |by| time(by));
+                StreamSwitch::Lives { after, by }
+            }
+            "left" => StreamSwitch::Left,
+            "lost" => StreamSwitch::Lost,
+            other => panic!("{other}?"),
+        };
+        Switch::Stream { session: words[0].into(), stream: number(words[1]), does }
     }
 
     fn amend(&self, words: &[&str]) -> Amend {
@@ -92,14 +129,22 @@ impl Table {
     }
 
     /// A batch of one intent, or of none: decided, written, read back and followed.
-    fn batch(&mut self, action: Option<(String, Action)>) {
+    fn batch(&mut self, action: Option<(String, Action)>, session: Option<&str>) {
         let mut builder = self.holder.begin(1, self.time, Position(0)).unwrap();
         let intent = action.map(|(account, action)| {
             self.counter += 1;
-            let origin = Origin::Request(self.counter.to_string().into());
+            let origin = match session.map(|name| Session::new(&account, name)) {
+                None => Origin::Request(self.counter.to_string().into()),
+                Some(session) => {
+                    let number = self.commands.entry(session.id).or_default();
+                    *number += 1;
+                    Origin::Command { session, number: *number }
+                }
+            };
             let request = Request { account: account.into(), origin, body_hash: 0, action };
-            Intent { request, based_on: Micros(self.time.0.max(1)), accepted: Micros(0) }
+            Intent { request, based_on: Micros(self.time.0.max(1)), accepted: self.time }
         });
+        self.intents.extend(intent.clone().map(|intent| (id(self.counter), intent)));
         if let Some(intent) = &intent {
             self.holder.sequence(&mut builder, id(self.counter), intent, &()).unwrap();
         }
@@ -158,8 +203,22 @@ impl Table {
             Event::Removed { order, open, reason } => {
                 format!("Removed {} {} {}", self.name(order), open.0, word(reason))
             }
+            Event::SwitchSet { fires: None } => format!("SwitchSet {} off", self.account(id(self.counter))),
+            Event::SwitchSet { fires: Some(at) } => {
+                format!("SwitchSet {} fires T{}", self.account(id(self.counter)), at.0 / SECOND)
+            }
+            Event::SwitchFired { switch } => format!("SwitchFired {}", self.account(switch)),
+            Event::Killed => match self.intents[&id(self.counter)].request.action {
+                Action::Kill(true) => format!("Killed {} on", self.account(id(self.counter))),
+                _ => format!("Killed {} off", self.account(id(self.counter))),
+            },
+            Event::Nothing => "nothing".into(),
             ref other => panic!("{other:?}?"),
         })
+    }
+
+    fn account(&self, intent: OrderId) -> &str {
+        &self.intents[&intent].request.account
     }
 
     fn name(&self, order: OrderId) -> &str {
@@ -209,6 +268,7 @@ fn place(words: &[&str]) -> Place {
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),
             ("min", lots) => terms.minimum = Lots(number(lots)),
             ("prot", price) => terms.protection = Some(Ticks(number(price))),
+            ("via", _) => {}
             ("exp", at) => {
                 (place.time_in_force, place.expires) = (TimeInForce::Gtd, Some(time(at)));
             }

@@ -20,12 +20,17 @@ impl Market {
     ) {
         let from = events.len();
         let decided = match &intent.request.action {
+            Action::Place(_) | Action::Amend(_) if self.killed.has(&intent.request.account) => {
+                Err(Reason::AccountKilled)
+            }
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
             Action::Place(place) => self.place(id, &intent.request.account, place, time, events),
             Action::Amend(amend) => self.amend(intent, amend, ledger, events),
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
             Action::CancelAll(side) => self.cancel_all(&intent.request.account, *side, events),
+            Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
+            Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)
             | Action::Announce(_)

@@ -7,9 +7,10 @@
 use super::{Hand, Market, Order, OrderStatus};
 use crate::book::{Owner, Prevented, Trade};
 use crate::machine::digest::Digest;
-use crate::machine::intent::{Action, Intent, Origin};
+use crate::machine::intent::{Action, Intent, Origin, Session};
 use crate::machine::journal::{FillOf, Journal};
-use crate::machine::tape::{Event, closes_as};
+use crate::machine::switch::Switch;
+use crate::machine::tape::{Event, closes_as, ends_as};
 use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 
 impl Market {
@@ -58,25 +59,23 @@ impl Market {
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
             (Event::Removed { order, open, reason }, _) => {
-                (closes_as(*reason) == OrderStatus::Cancelled).then_some(())?;
+                (ends_as(*reason) == Some(OrderStatus::Cancelled)).then_some(())?;
                 self.remove(*order, *open, *reason, journal)
+            }
+            (Event::SwitchSet { fires }, Action::Switch(switch)) => {
+                self.set_switch((id, intent), switch, *fires)
+            }
+            (Event::SwitchFired { switch }, Action::Switch(Switch::Stream { session, .. })) => {
+                let account = &intent.request.account;
+                let of = (account.clone(), Some(Session::new(account, session.clone()).id));
+                self.switches.disarm(&of).filter(|armed| armed.set_by == *switch).map(drop)
+            }
+            (Event::Killed, Action::Kill(on)) => {
+                self.killed.set(&intent.request.account, *on);
+                Some(())
             }
             _ => None,
         }
-    }
-
-    /// An order reached its time; `None` if that can't be.
-    pub(in crate::machine) fn expire(
-        &mut self,
-        event: &Event,
-        due: Micros,
-        journal: &mut Journal,
-    ) -> Option<()> {
-        let Event::Removed { order, open, reason: Reason::ExpireTime } = *event else {
-            return None;
-        };
-        (self.orders.get(&order)?.expires == Some(due)).then_some(())?;
-        self.remove(order, open, Reason::ExpireTime, journal)
     }
 
     /// A step is over; whether it left nothing half done. Accounts without an order need no number any more.
@@ -169,7 +168,13 @@ impl Market {
         Some(())
     }
 
-    fn remove(&mut self, id: OrderId, open: Lots, reason: Reason, journal: &mut Journal) -> Option<()> {
+    pub(super) fn remove(
+        &mut self,
+        id: OrderId,
+        open: Lots,
+        reason: Reason,
+        journal: &mut Journal,
+    ) -> Option<()> {
         let mut order = match self.hand.take() {
             Some(mut hand) => {
                 hand.tell(journal);
@@ -178,7 +183,7 @@ impl Market {
             None => self.leave(id)?,
         };
         (order.open == open).then_some(())?;
-        order.close(closes_as(reason), reason);
+        order.close(ends_as(reason)?, reason);
         journal.order(&mut order, None);
         Some(())
     }

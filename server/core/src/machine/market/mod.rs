@@ -11,7 +11,9 @@ mod order;
 mod orders;
 mod owners;
 mod parts;
+mod protect;
 mod rules;
+mod switches;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
 use orders::Orders;
 use owners::Owners;
+pub(super) use switches::{Armed, SwitchOf};
+use switches::{Killed, Switches};
 
 use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
@@ -39,6 +43,10 @@ pub struct Market {
     by_command: HashMap<(SessionId, u64), OrderId, BuildNearHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     last_price: Option<Ticks>,
+    switches: Switches,
+    killed: Killed,
+    /// How many switches may be armed, and how many accounts killed.
+    most_protected: usize,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
     /// Room for what the book says.
@@ -68,14 +76,18 @@ impl Market {
             by_command: HashMap::default(),
             by_expiry: BTreeSet::new(),
             last_price: None,
+            switches: Switches::default(),
+            killed: Killed::default(),
+            most_protected: Caps::default().protected,
             hand: None,
             said: Vec::new(),
         }
     }
 
-    /// How many orders may rest in it; set before any does.
-    pub(super) fn set_most_orders(&mut self, most: usize) {
-        self.book = Book::new().with_max_orders(most);
+    /// How much it may hold; set before anything happens.
+    pub(super) fn set_caps(&mut self, caps: &Caps) {
+        self.book = Book::new().with_max_orders(caps.open_orders);
+        self.most_protected = caps.protected;
     }
 
     /// The market's name.
@@ -122,16 +134,5 @@ impl Market {
     #[must_use]
     pub fn last_price(&self) -> Option<Ticks> {
         self.last_price
-    }
-
-    /// The resting orders whose time is at most `time`, with their times: the earliest first, then by id.
-    pub(super) fn due(&self, time: Micros) -> impl Iterator<Item = (Micros, &Order)> {
-        let due = self.by_expiry.iter().take_while(move |(at, _)| *at <= time);
-        due.filter_map(|(at, id)| Some((*at, self.orders.get(id)?)))
-    }
-
-    /// When the next resting order expires.
-    pub(super) fn next_expiry(&self) -> Option<Micros> {
-        self.by_expiry.first().map(|(at, _)| *at)
     }
 }

@@ -16,6 +16,11 @@ pub enum Cause {
         /// The time, at most the batch's.
         due: Micros,
     },
+    /// A switch was not renewed in time.
+    Switch {
+        /// The time at which it fires, at most the batch's.
+        due: Micros,
+    },
 }
 
 /// Something that happened. Each event has a position, and is complete in itself: whoever applies it
@@ -93,6 +98,18 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// A switch is as the intent says.
+    SwitchSet {
+        /// When it fires; `None` if it is disarmed.
+        fires: Option<Micros>,
+    },
+    /// A switch fired and is disarmed. The orders that it is about are removed next.
+    SwitchFired {
+        /// The intent that armed it.
+        switch: OrderId,
+    },
+    /// The account of the intent is killed or not, as the intent says.
+    Killed,
     /// The next generation's voters are changed as the intent says.
     VotersChanged,
     /// The intent's market is in the directory.
@@ -101,15 +118,29 @@ pub enum Event {
     NodeChanged,
 }
 
-/// How an order ends for a reason.
+/// How an order that is refused or withdrawn at its turn is closed.
 #[must_use]
 pub fn closes_as(reason: Reason) -> OrderStatus {
     match reason {
         Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
-        Reason::Requested | Reason::NoLiquidity | Reason::Protection | Reason::SelfTrade => {
-            OrderStatus::Cancelled
-        }
+        Reason::Requested => OrderStatus::Cancelled,
         _ => OrderStatus::Rejected,
+    }
+}
+
+/// How an order that was accepted is closed when it is removed; `None` if none is removed for this.
+#[must_use]
+pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
+    match reason {
+        Reason::ExpireTime => Some(OrderStatus::Expired),
+        Reason::Requested
+        | Reason::NoLiquidity
+        | Reason::Protection
+        | Reason::SelfTrade
+        | Reason::DeadMan
+        | Reason::Disconnected
+        | Reason::AccountKilled => Some(OrderStatus::Cancelled),
+        _ => None,
     }
 }
 

@@ -27,11 +27,15 @@ mod kind {
     pub const PREVENTED: u64 = 14;
     pub const ACCEPTED_AT: u64 = 15;
     pub const ACCEPTED_UNTIL: u64 = 16;
+    pub const SWITCH_SET: u64 = 32;
+    pub const SWITCH_FIRED: u64 = 33;
+    pub const KILLED: u64 = 34;
 }
 
 /// The kinds of causes.
 const INTENT: u64 = 0;
 const EXPIRY: u64 = 1;
+const SWITCH: u64 = 4;
 
 /// A step begins with how many events it has, times this, plus the kind of its cause.
 const CAUSES: u64 = 16;
@@ -80,6 +84,7 @@ impl Batch {
             let (cause, own) = match head % CAUSES {
                 INTENT => consumed.next()?.map(|id| (Cause::Intent(id), Some(id)))?,
                 EXPIRY => (Cause::Expiry { due: Micros(reader.number()?) }, None),
+                SWITCH => (Cause::Switch { due: Micros(reader.number()?) }, None),
                 _ => return None,
             };
             reader.own = own;
@@ -143,6 +148,10 @@ impl Writer {
                 self.own = None;
                 self.put([head + EXPIRY, due.0]);
             }
+            Cause::Switch { due } => {
+                self.own = None;
+                self.put([head + SWITCH, due.0]);
+            }
         }
         events.iter().for_each(|event| self.event(event));
     }
@@ -176,6 +185,9 @@ impl Writer {
             Event::Removed { order, open, reason } => {
                 self.about(kind::REMOVED, order, [open.0, reason as u64]);
             }
+            Event::SwitchSet { fires } => self.put([kind::SWITCH_SET, fires.map_or(0, |at| at.0)]),
+            Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
+            Event::Killed => self.put([kind::KILLED]),
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
@@ -268,6 +280,11 @@ impl Reader<'_> {
                 quantity: self.lots()?,
             },
             kind::REMOVED => Event::Removed { order: self.id()?, open: self.lots()?, reason: self.reason()? },
+            kind::SWITCH_SET => {
+                Event::SwitchSet { fires: Some(Micros(self.number()?)).filter(|at| at.0 > 0) }
+            }
+            kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
+            kind::KILLED => Event::Killed,
             kind::VOTERS_CHANGED => Event::VotersChanged,
             kind::MARKET_CREATED => Event::MarketCreated,
             kind::NODE_CHANGED => Event::NodeChanged,
