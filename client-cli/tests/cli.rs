@@ -121,8 +121,6 @@ async fn a_switch_and_a_kill_say_what_they_do() {
     assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
     let run = xcli(&node, "kill all --lift").await;
     assert_eq!((run.exit, run.out.as_str()), (Exit::Done, "The account may trade again in all markets.\n"));
-    let run = xcli(&node, "cancel-all-after A/B 2days").await;
-    assert!(run.exit != Exit::Done && run.err.contains("or `off`"), "{}", run.err);
 }
 
 #[tokio::test]

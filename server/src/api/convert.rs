@@ -1,10 +1,11 @@
 //! The server's words as the proto files say them.
 
 use prost_types::Timestamp;
+use rust_decimal::Decimal;
 use xbook_proto::v1;
 
 use crate::history::Sizes;
-use crate::machine::{Change, FillOf, Order, Origin, Rules};
+use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules};
 use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
@@ -105,6 +106,7 @@ impl<'a> Units<'a> {
             quantity: self.quantity(fill.quantity),
             time: Some(timestamp(order.updated)),
             market: self.market.to_owned(),
+            fee: fill.fee.to_string(),
         }
     }
 
@@ -152,7 +154,15 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         default_self_trade_prevention: self_trade(rules.self_trade).into(),
         protection_bp: rules.protection_bp,
         day_end_minute: u32::try_from(rules.day_end.0 / MINUTE).unwrap_or(0),
+        maker_fee_bp: fee_rate(rules.fees.maker),
+        taker_fee_bp: fee_rate(rules.fees.taker),
+        fee_step: Fee::sum_text(rules.fees.step.into()),
     }
+}
+
+/// A fee's rate in basis points.
+fn fee_rate(rate: i32) -> String {
+    Decimal::new(rate.into(), 2).normalize().to_string()
 }
 
 /// A side.

@@ -80,9 +80,10 @@ mod tests {
             side: 1,
             liquidity: 1,
             price: decimal.clone(),
-            quantity: decimal,
+            quantity: decimal.clone(),
             time: time(),
             market,
+            fee: decimal,
         }
     }
 
@@ -129,8 +130,9 @@ mod tests {
         let taken = v1::TradeFill {
             maker_order_id: id,
             price: decimal.clone(),
-            quantity: decimal,
+            quantity: decimal.clone(),
             position: u64::MAX,
+            fee: decimal,
         };
         let result = v1::TradeResult { fills: vec![taken; MAX_FILLS], ..Default::default() };
         let results = v1::TradeResponse { results: vec![result], ..Default::default() };

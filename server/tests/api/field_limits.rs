@@ -40,9 +40,8 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
-        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" => {
-            text("28", format!("{:028}", 10), format!("{:029}", 10))
-        }
+        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "maker_fee_bp"
+        | "taker_fee_bp" | "fee_step" => text("28", format!("{:028}", 10), format!("{:029}", 10)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
         "node_id" => text("16", format!("{:016x}", 255), format!("{:017x}", 255)),
         "token" => text("32", "a".repeat(32), "a".repeat(33)),

@@ -9,6 +9,7 @@ mod calls;
 mod candles;
 mod clocks;
 mod damage;
+mod fees;
 mod field_limits;
 mod formats;
 mod large;

@@ -41,7 +41,10 @@ pub use join::{
 };
 pub use journal::{Answer, Block, Change, FillOf, Repeated};
 pub use ledger::{Ledger, Unconsumed};
-pub use market::{DAY, MAX_PROTECTION_BP, Market, Order, OrderStatus, Rules};
+pub use market::{
+    DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, Market, Order,
+    OrderStatus, Rules,
+};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
 pub use switch::{MAX_SWITCH, StreamSwitch, Switch};

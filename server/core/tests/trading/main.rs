@@ -3,10 +3,11 @@
 //!
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
 //! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `prot`,
-//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
-//! traded, b1 as the maker. `switch a 30`: account a's switch, after 30 s; 0 disarms it. `via=s`: by a command of session s;
+//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1 -0.03/0.15`: they
+//! traded, b1 as the maker, and what that costs them. `switch a 30`: account a's switch, after 30 s; 0 disarms it. `via=s`: by a command of session s;
 //! `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
-//! orders by priority; what is in brackets differs from a market with tick 1 and lot 1.
+//! orders by priority; what is in brackets differs from a market with tick 1 and lot 1, maker -1 bp, taker 5 bp, fees
+//! rounded up to 0.01.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
 
@@ -22,7 +23,7 @@ const ROWS: &[Row] = &[
         "",
         "",
         "x1 B 100@10; y1 B 100@11; z1 S 50@11; z2 S 75@9",
-        "Rested x1 100@10; Rested y1 100@11; 50@11 y1/z1; 50@11 y1/z2; 25@10 x1/z2",
+        "Rested x1 100@10; Rested y1 100@11; 50@11 y1/z1 -0.05/0.28; 50@11 y1/z2 -0.05/0.28; 25@10 x1/z2 -0.02/0.13",
         "B x1 75@10",
     ),
     (
@@ -30,7 +31,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 4@101",
         "a1 B 10@101",
-        "3@100 b1/a1; 4@101 c1/a1; Rested a1 3@101",
+        "3@100 b1/a1 -0.03/0.15; 4@101 c1/a1 -0.04/0.21; Rested a1 3@101",
         "B a1 3@101",
     ),
     (
@@ -38,20 +39,27 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 5@100; c1 S 5@100; d1 B 2@100",
         "a1 B 6@100",
-        "3@100 b1/a1; 3@100 c1/a1",
+        "3@100 b1/a1 -0.03/0.15; 3@100 c1/a1 -0.03/0.15",
         "S c1 2@100",
     ),
-    ("IOC", "", "b1 S 3@101", "a1 B 5@101 IOC", "3@101 b1/a1; Removed a1 2 NO_LIQUIDITY", ""),
+    ("IOC", "", "b1 S 3@101", "a1 B 5@101 IOC", "3@101 b1/a1 -0.03/0.16; Removed a1 2 NO_LIQUIDITY", ""),
     (
         "market, thin book",
         "",
         "b1 S 3@100; c1 S 2@104",
         "a1 B 9",
-        "3@100 b1/a1; 2@104 c1/a1; Removed a1 4 NO_LIQUIDITY",
+        "3@100 b1/a1 -0.03/0.15; 2@104 c1/a1 -0.02/0.11; Removed a1 4 NO_LIQUIDITY",
         "",
     ),
     ("market, empty book", "", "", "a1 S 4", "Removed a1 4 NO_LIQUIDITY", ""),
-    ("FOK fills", "", "b1 S 3@100; c1 S 4@101", "a1 B 7@101 FOK", "3@100 b1/a1; 4@101 c1/a1", ""),
+    (
+        "FOK fills",
+        "",
+        "b1 S 3@100; c1 S 4@101",
+        "a1 B 7@101 FOK",
+        "3@100 b1/a1 -0.03/0.15; 4@101 c1/a1 -0.04/0.21",
+        "",
+    ),
     (
         "FOK short by one",
         "",
@@ -67,7 +75,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 2@104",
         "a1 B 9 prot=103",
-        "3@100 b1/a1; Removed a1 6 PROTECTION",
+        "3@100 b1/a1 -0.03/0.15; Removed a1 6 PROTECTION",
         "S c1 2@104",
     ),
     (
@@ -75,7 +83,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100",
         "a1 B 9 prot=103",
-        "3@100 b1/a1; Removed a1 6 NO_LIQUIDITY",
+        "3@100 b1/a1 -0.03/0.15; Removed a1 6 NO_LIQUIDITY",
         "",
     ),
     (
@@ -83,7 +91,7 @@ const ROWS: &[Row] = &[
         "protection_bp 300",
         "b1 B 3@100; c1 B 2@97; d1 B 9@96",
         "a1 S 9",
-        "3@100 b1/a1; 2@97 c1/a1; Removed a1 4 PROTECTION",
+        "3@100 b1/a1 -0.03/0.15; 2@97 c1/a1 -0.01/0.10; Removed a1 4 PROTECTION",
         "B d1 9@96",
     ),
     (
@@ -91,7 +99,7 @@ const ROWS: &[Row] = &[
         "protection_bp 300",
         "b1 B 3@100; c1 B 2@97; d1 B 9@96",
         "a1 S 4 prot=98; a2 S 3 prot=90",
-        "3@100 b1/a1; Removed a1 1 PROTECTION; 2@97 c1/a2; 1@96 d1/a2",
+        "3@100 b1/a1 -0.03/0.15; Removed a1 1 PROTECTION; 2@97 c1/a2 -0.01/0.10; 1@96 d1/a2 0.00/0.05",
         "B d1 8@96",
     ),
     (
@@ -99,7 +107,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 2@104",
         "a1 B 4 FOK prot=103; a2 B 4 FOK prot=104",
-        "a1 REJECTED NOT_FILLABLE; 3@100 b1/a2; 1@104 c1/a2",
+        "a1 REJECTED NOT_FILLABLE; 3@100 b1/a2 -0.03/0.15; 1@104 c1/a2 -0.01/0.06",
         "S c1 1@104",
     ),
     (
@@ -107,7 +115,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 2@101",
         "a1 B 9@mtl",
-        "a1 accepted at 100; 3@100 b1/a1; Rested a1 6@100",
+        "a1 accepted at 100; 3@100 b1/a1 -0.03/0.15; Rested a1 6@100",
         "B a1 6@100; S c1 2@101",
     ),
     ("market-to-limit, empty", "", "b1 B 1@90", "a1 B 9@mtl", "Removed a1 9 NO_LIQUIDITY", "B b1 1@90"),
@@ -151,7 +159,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 4@101",
         "a1 B 10@100 min=3",
-        "3@100 b1/a1; Rested a1 7@100",
+        "3@100 b1/a1 -0.03/0.15; Rested a1 7@100",
         "B a1 7@100; S c1 4@101",
     ),
     (
@@ -167,7 +175,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 4@100; c1 S 4@100",
         "a2 B 6@100 min=3 DECREMENT; a3 B 6@100 min=2 DECREMENT",
-        "a2 REJECTED MIN_NOT_FILLABLE; Prevented 4 a1/a3 left 0/2; 2@100 c1/a3",
+        "a2 REJECTED MIN_NOT_FILLABLE; Prevented 4 a1/a3 left 0/2; 2@100 c1/a3 -0.02/0.10",
         "S c1 2@100",
     ),
     (
@@ -175,7 +183,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 4@101",
         "a1 B 10@mtl min=4; a2 B 10@mtl min=3",
-        "a1 REJECTED MIN_NOT_FILLABLE; a2 accepted at 100; 3@100 b1/a2; Rested a2 7@100",
+        "a1 REJECTED MIN_NOT_FILLABLE; a2 accepted at 100; 3@100 b1/a2 -0.03/0.15; Rested a2 7@100",
         "B a2 7@100; S c1 4@101",
     ),
     // Self-trade prevention.
@@ -184,7 +192,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 CANCEL_TAKER",
-        "3@100 b1/a2; Removed a2 7 SELF_TRADE",
+        "3@100 b1/a2 -0.03/0.15; Removed a2 7 SELF_TRADE",
         "S a1 5@101, c1 4@101",
     ),
     (
@@ -208,7 +216,7 @@ const ROWS: &[Row] = &[
         "default ALLOW",
         "a1 S 5@101",
         "a2 B 4@101; a3 B 4@101 CANCEL_MAKER",
-        "4@101 a1/a2; Removed a1 1 SELF_TRADE; Rested a3 4@101",
+        "4@101 a1/a2 -0.04/0.21; Removed a1 1 SELF_TRADE; Rested a3 4@101",
         "B a3 4@101",
     ),
     (
@@ -224,7 +232,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 CANCEL_MAKER",
-        "3@100 b1/a2; Removed a1 5 SELF_TRADE; 4@101 c1/a2; Rested a2 3@101",
+        "3@100 b1/a2 -0.03/0.15; Removed a1 5 SELF_TRADE; 4@101 c1/a2 -0.04/0.21; Rested a2 3@101",
         "B a2 3@101",
     ),
     (
@@ -232,7 +240,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 CANCEL_BOTH",
-        "3@100 b1/a2; Removed a1 5 SELF_TRADE; Removed a2 7 SELF_TRADE",
+        "3@100 b1/a2 -0.03/0.15; Removed a1 5 SELF_TRADE; Removed a2 7 SELF_TRADE",
         "S c1 4@101",
     ),
     (
@@ -240,7 +248,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 DECREMENT",
-        "3@100 b1/a2; Prevented 5 a1/a2 left 0/2; 2@101 c1/a2",
+        "3@100 b1/a2 -0.03/0.15; Prevented 5 a1/a2 left 0/2; 2@101 c1/a2 -0.02/0.11",
         "S c1 2@101",
     ),
     (
@@ -256,7 +264,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@100",
         "a2 B 3@100 CANCEL_BOTH",
-        "3@100 b1/a2",
+        "3@100 b1/a2 -0.03/0.15",
         "S a1 5@100",
     ),
     (
@@ -264,7 +272,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 5@100; c1 S 4@100",
         "a2 B 4@100 FOK CANCEL_MAKER",
-        "Removed a1 5 SELF_TRADE; 4@100 c1/a2",
+        "Removed a1 5 SELF_TRADE; 4@100 c1/a2 -0.04/0.20",
         "",
     ),
     (
@@ -280,7 +288,7 @@ const ROWS: &[Row] = &[
         "",
         "c1 S 4@100; a1 S 5@100",
         "a2 B 4@100 FOK CANCEL_TAKER; a3 B 1@100 FOK CANCEL_TAKER",
-        "4@100 c1/a2; a3 REJECTED NOT_FILLABLE",
+        "4@100 c1/a2 -0.04/0.20; a3 REJECTED NOT_FILLABLE",
         "S a1 5@100",
     ),
     (
@@ -313,7 +321,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@99; b1 B 5@99",
         "amend a1 open=3; c1 S 4@99",
-        "Reduced a1 3; 3@99 a1/c1; 1@99 b1/c1",
+        "Reduced a1 3; 3@99 a1/c1 -0.02/0.15; 1@99 b1/c1 0.00/0.05",
         "B b1 4@99",
     ),
     (
@@ -321,7 +329,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@99; b1 B 5@99",
         "amend a1 open=6; c1 S 6@99",
-        "Lifted a1 6@99; Rested a1 6@99; 5@99 b1/c1; 1@99 a1/c1",
+        "Lifted a1 6@99; Rested a1 6@99; 5@99 b1/c1 -0.04/0.25; 1@99 a1/c1 0.00/0.05",
         "B a1 5@99",
     ),
     (
@@ -329,7 +337,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@98; b1 S 3@100",
         "amend a1 price=100",
-        "Lifted a1 5@100; 3@100 b1/a1; Rested a1 2@100",
+        "Lifted a1 5@100; 3@100 b1/a1 -0.03/0.15; Rested a1 2@100",
         "B a1 2@100",
     ),
     (
@@ -362,7 +370,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 5@100 exp=T10",
         "time T9; c1 B 2@100; time T10",
-        "2@100 a1/c1; Removed a1 3 EXPIRE_TIME",
+        "2@100 a1/c1 -0.02/0.10; Removed a1 3 EXPIRE_TIME",
         "",
     ),
     (
@@ -382,6 +390,23 @@ const ROWS: &[Row] = &[
         "B a2 5@99; S b1 1@105",
     ),
     ("born dead", "", "", "time T10; a1 B 5@100 exp=T10", "a1 EXPIRED EXPIRE_TIME", ""),
+    // Fees.
+    (
+        "fee rounding",
+        "",
+        "b1 S 3@101; c1 S 1@7",
+        "a1 B 4@101",
+        "1@7 c1/a1 0.00/0.01; 3@101 b1/a1 -0.03/0.16",
+        "",
+    ),
+    (
+        "other rates, each fill by itself",
+        "maker_fee 150, taker_fee 0",
+        "b1 S 1@7; c1 S 1@7",
+        "a1 B 2@7",
+        "1@7 b1/a1 0.01/0.00; 1@7 c1/a1 0.01/0.00",
+        "",
+    ),
     // Dead man's switches, and the kill switch.
     (
         "dead man's switch",

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
-    Action, Amend, Batch, Cause, Event, Intent, Machine, Market, NewSize, Origin, Place, Request, Rules,
-    Session, SessionId, State, StreamSwitch, Switch, Target, Terms,
+    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Machine, Market, NewSize, Origin, Place,
+    Request, Rules, Session, SessionId, State, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
     Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -16,6 +16,9 @@ use xbook_core::types::{
 pub type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const NODE: NodeId = NodeId(1);
+
+/// In units of 10^-8.
+const CENT: i64 = 1_000_000;
 
 /// T1 is a second, so that batches at one time of a row have room for times of their own.
 const SECOND: u64 = 1_000_000;
@@ -47,10 +50,13 @@ struct Table {
 impl Table {
     fn new(market: &str) -> Self {
         let one = Grid::new("1".parse().unwrap()).unwrap();
-        let mut rules = Rules::new(one, one);
+        let fees = FeeRates { maker: -100, taker: 500, step: CENT.unsigned_abs() };
+        let mut rules = Rules { fees, ..Rules::new(one, one) };
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
             match setting.split_once(' ').unwrap() {
                 ("day_end", at) => rules.day_end = time(at),
+                ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
+                ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
                 ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
                 ("default", way) => rules.self_trade = self_trade(way).unwrap(),
                 other => panic!("{other:?}?"),
@@ -182,8 +188,10 @@ impl Table {
                     false => format!("refused {}", word(reason)),
                 }
             }
-            Event::Traded(Trade { maker, taker, price, quantity, .. }) => {
-                format!("{}@{} {}/{}", quantity.0, price.0, self.name(maker), self.name(taker))
+            Event::Traded(Trade { maker, taker, price, quantity, .. }, fees) => {
+                let (who, cost) =
+                    ((self.name(maker), self.name(taker)), (cents(fees.maker), cents(fees.taker)));
+                format!("{}@{} {}/{} {}/{}", quantity.0, price.0, who.0, who.1, cost.0, cost.1)
             }
             Event::Prevented(it) => format!(
                 "Prevented {} {}/{} left {}/{}",
@@ -277,6 +285,14 @@ fn place(words: &[&str]) -> Place {
     }
     place.terms = terms.shared();
     place
+}
+
+/// A fee as rows write it.
+fn cents(fee: Fee) -> String {
+    let cents = fee.0 / CENT;
+    assert_eq!(fee.0 % CENT, 0);
+    let sign = if cents < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
 fn self_trade(way: &str) -> Option<SelfTrade> {

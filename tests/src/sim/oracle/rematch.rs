@@ -19,7 +19,7 @@ use xbook::types::{
 pub use violation::RematchViolation;
 
 use due::Protection;
-use rules::{day_end_after, in_time, prevention, slid};
+use rules::{charged, day_end_after, in_time, prevention, slid};
 
 use super::memory::{Memory, Recall};
 use crate::naive::NaiveBook;
@@ -114,6 +114,7 @@ impl Rematch {
         withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
+        block.changes.iter().try_for_each(charged)?;
         self.fall_due(block)?;
         for answer in &block.answers {
             let Some(request) = requests(answer.intent) else {

@@ -150,8 +150,9 @@ impl Market {
     ) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
+        let (fees, grids) = (self.rules.fees, (self.rules.tick, self.rules.lot));
         events.extend(self.said.iter().map(|said| match *said {
-            book::Event::Traded(trade) => Event::Traded(trade),
+            book::Event::Traded(trade) => Event::Traded(trade, fees.of(trade.price, trade.quantity, grids)),
             book::Event::Prevented(prevented) => Event::Prevented(prevented),
             book::Event::Rested { order, side, price, open, owner: _ } => {
                 Event::Rested { order, side, price, open }

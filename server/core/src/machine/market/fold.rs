@@ -4,7 +4,7 @@
 //! was filled of it, what is open and how it ends stands in the events; here it is only checked that
 //! they fit, and noted for those who are to be told.
 
-use super::{Hand, Market, Order, OrderStatus};
+use super::{Fees, Hand, Market, Order, OrderStatus};
 use crate::book::{Owner, Prevented, Trade};
 use crate::machine::digest::Digest;
 use crate::machine::intent::{Action, Intent, Origin, Session};
@@ -50,7 +50,9 @@ impl Market {
                 order.status = order.resting_status();
                 self.take_in_hand(order, false, journal)
             }
-            (Event::Traded(trade), Action::Place(_) | Action::Amend(_)) => self.trade(trade, journal),
+            (Event::Traded(trade, fees), Action::Place(_) | Action::Amend(_)) => {
+                self.trade(trade, *fees, journal)
+            }
             (Event::Prevented(prevented), Action::Place(_) | Action::Amend(_)) => {
                 self.prevent(prevented, journal)
             }
@@ -105,7 +107,7 @@ impl Market {
         Some(())
     }
 
-    fn trade(&mut self, trade: &Trade, journal: &mut Journal) -> Option<()> {
+    fn trade(&mut self, trade: &Trade, fees: Fees, journal: &mut Journal) -> Option<()> {
         let Trade { price, quantity, .. } = *trade;
         let mut hand = self.hand.take().filter(|hand| hand.order.id == trade.taker)?;
         hand.tell(journal);
@@ -114,9 +116,10 @@ impl Market {
         (maker.side != taker.side && maker.limit == Some(price)).then_some(())?;
         maker.fill(price, quantity, trade.maker_open)?;
         taker.fill(price, quantity, trade.taker_open)?;
-        let of = |counter_order, liquidity| Some(FillOf { counter_order, liquidity, price, quantity });
-        journal.order(maker, of(taker.id, Liquidity::Maker));
-        journal.order(taker, of(trade.maker, Liquidity::Taker));
+        let of =
+            |counter_order, liquidity, fee| Some(FillOf { counter_order, liquidity, price, quantity, fee });
+        journal.order(maker, of(taker.id, Liquidity::Maker, fees.maker));
+        journal.order(taker, of(trade.maker, Liquidity::Taker, fees.taker));
         self.last_price = Some(price);
         if maker.open.is_zero() {
             self.leave(trade.maker)?;

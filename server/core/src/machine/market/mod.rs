@@ -6,6 +6,7 @@
 
 mod decide;
 mod entry;
+mod fees;
 mod fold;
 mod order;
 mod orders;
@@ -18,6 +19,7 @@ mod switches;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
 pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 

@@ -2,9 +2,12 @@
 
 use prost::encoding::encoded_len_varint;
 
-use super::super::OrderStatus;
+use super::super::{Fees, OrderStatus};
 use crate::book::{self, Owner, Prevented, Removal, Trade};
 use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks};
+
+/// What the fees of a fill take in its record, to within a few: most are small numbers.
+const FEES_BYTES: usize = 6;
 
 /// Why a step was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,8 +58,8 @@ pub enum Event {
     },
     /// There was nothing to do, and that is what was asked for.
     Nothing,
-    /// Two orders traded; who has nothing open is FILLED and gone.
-    Traded(Trade),
+    /// Two orders traded, and what that costs them; who has nothing open is FILLED and gone.
+    Traded(Trade, Fees),
     /// Two orders of one account lost as much, rather than trade it; who has nothing open is CANCELLED and gone.
     Prevented(Prevented),
     /// What is open of an order rests at the back of its level.
@@ -150,9 +153,12 @@ impl Event {
     pub fn bytes(&self) -> usize {
         // A kind, a node's index, a cause; and the numbers, most of which are small.
         match self {
-            Self::Traded(trade) => {
+            Self::Traded(trade, fees) => {
+                let charged = if *fees == Fees::default() { 0 } else { FEES_BYTES };
                 let ids = encoded_len_varint(trade.maker.counter) + encoded_len_varint(trade.taker.counter);
-                6 + ids + [trade.price.0, trade.quantity.0].map(encoded_len_varint).iter().sum::<usize>()
+                6 + charged
+                    + ids
+                    + [trade.price.0, trade.quantity.0].map(encoded_len_varint).iter().sum::<usize>()
             }
             Self::Prevented(prevented) => {
                 let Prevented { maker, taker, quantity, .. } = prevented;
@@ -174,7 +180,7 @@ impl Event {
     #[must_use]
     pub fn in_book(&self, owner: Owner) -> Option<book::Event> {
         Some(match *self {
-            Self::Traded(trade) => book::Event::Traded(trade),
+            Self::Traded(trade, _) => book::Event::Traded(trade),
             Self::Prevented(prevented) => book::Event::Prevented(prevented),
             Self::Rested { order, side, price, open } => {
                 book::Event::Rested { order, side, price, open, owner }

@@ -7,6 +7,7 @@ use xbook_proto::record::v1 as record;
 use super::{Batch, Cause, Event, Seal, Step};
 use crate::book::{Prevented, Trade};
 use crate::format::Format;
+use crate::machine::{Fee, Fees};
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks};
 
 /// The kinds of events, as the comment of the record's `steps` lists them.
@@ -30,6 +31,7 @@ mod kind {
     pub const SWITCH_SET: u64 = 32;
     pub const SWITCH_FIRED: u64 = 33;
     pub const KILLED: u64 = 34;
+    pub const TRADED_FOR: u64 = 35;
 }
 
 /// The kinds of causes.
@@ -165,11 +167,7 @@ impl Writer {
             Event::Repeated { first: None } => self.put([kind::REPEATED, 0]),
             Event::Withdrawn { order } => self.about(kind::WITHDRAWN, order, []),
             Event::Nothing => self.put([kind::NOTHING]),
-            Event::Traded(Trade { maker, taker, price, quantity, maker_open, taker_open }) => {
-                self.about(kind::TRADED, maker, []);
-                self.id(taker);
-                self.put([price.0, quantity.0, maker_open.0, taker_open.0]);
-            }
+            Event::Traded(ref trade, fees) => self.traded(trade, fees),
             Event::Prevented(Prevented { maker, taker, quantity, maker_open, taker_open }) => {
                 self.about(kind::PREVENTED, maker, []);
                 self.id(taker);
@@ -191,6 +189,18 @@ impl Writer {
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
+        }
+    }
+
+    /// What a fill costs stands in a kind of its own, and nothing of it where it costs nothing.
+    fn traded(&mut self, trade: &Trade, fees: Fees) {
+        let Trade { maker, taker, price, quantity, maker_open, taker_open } = *trade;
+        let free = fees == Fees::default();
+        self.about(if free { kind::TRADED } else { kind::TRADED_FOR }, maker, []);
+        self.id(taker);
+        self.put([price.0, quantity.0, maker_open.0, taker_open.0]);
+        if !free {
+            self.put([fees.maker, fees.taker].map(zigzag));
         }
     }
 
@@ -228,6 +238,11 @@ impl Writer {
     }
 }
 
+/// A fee as a number: small ones stay small, whatever their sign.
+fn zigzag(fee: Fee) -> u64 {
+    (fee.0 << 1 ^ fee.0 >> 63).cast_unsigned()
+}
+
 /// Reads them back.
 struct Reader<'a> {
     numbers: std::slice::Iter<'a, u64>,
@@ -251,14 +266,8 @@ impl Reader<'_> {
             kind::REPEATED => Event::Repeated { first: self.first()? },
             kind::WITHDRAWN => Event::Withdrawn { order: self.id()? },
             kind::NOTHING => Event::Nothing,
-            kind::TRADED => Event::Traded(Trade {
-                maker: self.id()?,
-                taker: self.id()?,
-                price: self.price()?,
-                quantity: self.lots()?,
-                maker_open: self.lots()?,
-                taker_open: self.lots()?,
-            }),
+            kind::TRADED => Event::Traded(self.trade()?, Fees::default()),
+            kind::TRADED_FOR => Event::Traded(self.trade()?, Fees { maker: self.fee()?, taker: self.fee()? }),
             kind::PREVENTED => Event::Prevented(Prevented {
                 maker: self.id()?,
                 taker: self.id()?,
@@ -290,6 +299,22 @@ impl Reader<'_> {
             kind::NODE_CHANGED => Event::NodeChanged,
             _ => return None,
         })
+    }
+
+    fn trade(&mut self) -> Option<Trade> {
+        Some(Trade {
+            maker: self.id()?,
+            taker: self.id()?,
+            price: self.price()?,
+            quantity: self.lots()?,
+            maker_open: self.lots()?,
+            taker_open: self.lots()?,
+        })
+    }
+
+    fn fee(&mut self) -> Option<Fee> {
+        let number = self.number()?;
+        Some(Fee((number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
     }
 
     fn number(&mut self) -> Option<u64> {

@@ -85,6 +85,18 @@ pub enum RematchViolation {
         /// The position.
         at: Position,
     },
+    /// A fill costs something else.
+    #[error("a fill of order {order} at position {at} costs {shown}, and by the rules {naive}")]
+    Fee {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+        /// What is shown.
+        shown: String,
+        /// By the rules.
+        naive: String,
+    },
     /// Expired before its time.
     #[error("order {order} is expired at position {at}, before its time")]
     Early {
