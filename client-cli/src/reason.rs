@@ -58,6 +58,9 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::SelfTrade => "it would have traded with an order of its own account",
         Reason::MinNotFillable => "less than its minimum could trade at once",
         Reason::Protection => "the rest would have traded beyond its protection price",
+        Reason::AccountKilled => "the account is killed in this market",
+        Reason::DeadMan => "the account's dead man's switch fired",
+        Reason::Disconnected => "its session's stream broke off",
         Reason::Overloaded => "too many requests wait for their turn",
         Reason::SlowReader => "this program read the stream too slowly",
         Reason::ShuttingDown => "the node is shutting down",
@@ -101,6 +104,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::RequestIdReused => "leave --request-id out to draw a new one",
         Reason::Forgotten => "`xcli orders MARKET --all` shows whether it took effect long ago",
         Reason::TooMany => "cancel what you no longer need, with `xcli cancel` or `xcli cancel-all`",
+        Reason::AccountKilled => "`xcli kill MARKET --lift` lets the account trade again",
         Reason::ShuttingDown
         | Reason::StoreFailed
         | Reason::Away

@@ -111,6 +111,19 @@ async fn what_an_answer_had_no_room_for_is_told_with_the_way_to_it() {
 }
 
 #[tokio::test]
+async fn a_switch_and_a_kill_say_what_they_do() {
+    let node = fake_node::start().await;
+    let run = xcli(&node, "cancel-all-after A/B 30s").await;
+    let expected = "All your orders in A/B are cancelled at 1970-01-01 00:01:00.000 (UTC) unless you say this again before.\n";
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
+    let run = xcli(&node, "kill A/B").await;
+    let expected = "The account places no more orders in A/B.\nCancelled 1 order in A/B:\n  a-1\n";
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
+    let run = xcli(&node, "kill all --lift").await;
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, "The account may trade again in all markets.\n"));
+}
+
+#[tokio::test]
 async fn an_invalid_order_is_explained() {
     let node = fake_node::start().await;
     let run = xcli(&node, "buy 5 OFF/TICK 10.005").await;

@@ -43,7 +43,8 @@ async fn main() -> Result<()> {
     let order = trading.place_order(by("seller", placed)).await?.into_inner().order.context("an order")?;
     println!("order {} is {}", order.order_id, order.status().as_str_name());
 
-    let open = v1::TradeSession { market: MARKET.into(), session: format!("session-{run}") };
+    let open =
+        v1::TradeSession { market: MARKET.into(), session: format!("session-{run}"), ..Default::default() };
     let commands = (0..3).map(|_| v1::TradeCommand {
         command: Some(v1::trade_command::Command::Place(limit(v1::Side::Buy, "2000.50", "1"))),
     });

@@ -155,6 +155,11 @@ fn an_order_matched_after_its_time_is_found() {
 }
 
 #[test]
+fn a_switch_that_a_new_holder_forgets_is_found() {
+    found(Bug::ForgottenSwitch, 20);
+}
+
+#[test]
 fn a_trade_of_an_account_with_itself_is_found() {
     found(Bug::SelfTrade, 20);
 }

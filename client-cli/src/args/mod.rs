@@ -14,8 +14,8 @@ pub use data::{
     BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
 };
 pub use trading::{
-    AmendArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, NamedArgs, PlaceArgs, ReplaceArgs,
-    SelfTradeArg, SideArg, Tif,
+    AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, NamedArgs,
+    PlaceArgs, ReplaceArgs, SelfTradeArg, SideArg, Tif,
 };
 pub use values::{Expiry, NodeUrl, Past, Price};
 
@@ -102,6 +102,10 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Cancel all your resting orders, in a market or in all.
     CancelAll(CancelAllArgs),
+    /// Have all your orders cancelled unless you say so again in time, in a market or in all.
+    CancelAllAfter(CancelAllAfterArgs),
+    /// Cancel all your orders and place no other until that is lifted, in a market or in all.
+    Kill(KillArgs),
     /// Show one of your orders, open or closed.
     Order(OrderArgs),
     /// List your orders, in a market or in all.
@@ -275,6 +279,15 @@ pub struct CreateMarketArgs {
     /// When a day ends, by which `day` orders expire: a time of day in UTC [default: 00:00].
     #[arg(long, value_name = "HH:MM", value_parser = values::minute_of_day, default_value = "00:00", hide_default_value = true)]
     pub day_end: u32,
+    /// What a fill costs the order that rested, in basis points; below zero for a rebate [default: nothing].
+    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
+    pub maker_fee: Option<String>,
+    /// What a fill costs the order that came in, in basis points [default: nothing].
+    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
+    pub taker_fee: Option<String>,
+    /// What fees are rounded up to, in quote currency [default: 0.00000001].
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    pub fee_step: Option<String>,
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,

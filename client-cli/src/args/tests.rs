@@ -54,14 +54,28 @@ fn what_few_orders_ask_for_reads_as_it_is_said() {
         other => panic!("{other:?}"),
     }
     assert_eq!(place("xcli buy 3 BTC/USDT mkt --protection 11").protection.as_deref(), Some("11"));
-    let rules =
-        "xcli market create A/B --tick 1 --lot 1 --self-trade allow --protection-bp 300 --day-end 17:30";
+    let rules = "xcli market create A/B --tick 1 --lot 1 --self-trade allow --protection-bp 300 --day-end 17:30 \
+         --maker-fee -1.5";
     match parse(rules).unwrap().command {
         Command::Market(MarketCommand::Create(args)) => {
             assert_eq!(args.self_trade, Some(DefaultSelfTradeArg::Allow));
             assert_eq!((args.protection_bp, args.day_end), (300, 1_050));
+            assert_eq!((args.maker_fee.as_deref(), args.taker_fee), (Some("-1.5"), None));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_switch_waits_for_at_most_a_day_or_is_off() {
+    let after = |text: &str| match parse(&format!("xcli cancel-all-after A/B {text}")) {
+        Ok(Cli { command: Command::CancelAllAfter(args), .. }) => Some(args.after.as_secs()),
+        _ => None,
+    };
+    for (text, seconds) in
+        [("off", Some(0)), ("30s", Some(30)), ("1day", Some(86_400)), ("2days", None), ("0s", None)]
+    {
+        assert_eq!(after(text), seconds, "{text}");
     }
 }
 

@@ -1,9 +1,11 @@
 //! The verbs that place, change and cancel orders.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
 use super::RequestArgs;
-use super::values::{Expiry, Price};
+use super::values::{self, Expiry, Price};
 
 /// `buy` and `sell`.
 #[derive(Debug, Clone, Args)]
@@ -180,6 +182,32 @@ pub struct CancelAllArgs {
     /// Only the orders of this side.
     #[arg(long, value_enum)]
     pub side: Option<SideArg>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `cancel-all-after`.
+#[derive(Debug, Clone, Args)]
+pub struct CancelAllAfterArgs {
+    /// The market, or `all` for all that there are.
+    pub market: String,
+    /// After how long, such as 30s; at most 1day. `off` ends it.
+    #[arg(value_name = "DURATION", value_parser = values::switch)]
+    pub after: Duration,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// `kill`.
+#[derive(Debug, Clone, Args)]
+pub struct KillArgs {
+    /// The market, or `all` for all that there are.
+    pub market: String,
+    /// Let the account trade again.
+    #[arg(long)]
+    pub lift: bool,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,

@@ -180,6 +180,14 @@ pub fn patience(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A duration of at most a day, or `off`, which is none.
+pub fn switch(text: &str) -> Result<Duration, String> {
+    match text {
+        "off" => Ok(Duration::ZERO),
+        text => timeout(text).map_err(|words| format!("{words}; or `off`")),
+    }
+}
+
 /// A positive duration of at most a day.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     let duration = patience(text)?;

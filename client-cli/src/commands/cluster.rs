@@ -27,6 +27,9 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         default_self_trade_prevention: default_self_trade(args.self_trade).into(),
         protection_bp: args.protection_bp,
         day_end_minute: args.day_end,
+        maker_fee_bp: args.maker_fee.unwrap_or_default(),
+        taker_fee_bp: args.taker_fee.unwrap_or_default(),
+        fee_step: args.fee_step.unwrap_or_default(),
     };
     let request = CreateMarketRequest {
         request_id: repeat.request_id.clone(),

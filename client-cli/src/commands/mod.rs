@@ -4,6 +4,7 @@ mod candidate;
 mod cluster;
 mod lists;
 mod market_data;
+mod protect;
 mod trading;
 
 use std::pin::pin;
@@ -70,6 +71,8 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
         Command::Replace(args) => trading::replace(context, args).await,
         Command::Cancel(args) => trading::cancel(context, args).await,
         Command::CancelAll(args) => trading::cancel_all(context, args).await,
+        Command::CancelAllAfter(args) => protect::cancel_all_after(context, args).await,
+        Command::Kill(args) => protect::kill(context, args).await,
         Command::Order(args) => lists::order(context, args).await,
         Command::Orders(args) => lists::orders(context, args).await,
         Command::Fills(args) => lists::fills(context, args).await,

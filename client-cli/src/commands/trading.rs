@@ -245,7 +245,7 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
 }
 
 /// What stands for all markets.
-const ALL: &str = "all";
+pub(super) const ALL: &str = "all";
 
 pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result<Exit, Failure> {
     let repeat = context.repeat(args.request, None)?;
@@ -266,7 +266,7 @@ pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result
     Ok(Exit::Done)
 }
 
-fn cancelled(market: &str, answer: &CancelAllOrdersResponse) -> String {
+pub(super) fn cancelled(market: &str, answer: &CancelAllOrdersResponse) -> String {
     let CancelAllOrdersResponse { order_ids, count, markets, .. } = answer;
     if market == ALL {
         let line =

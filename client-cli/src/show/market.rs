@@ -48,7 +48,7 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
 pub fn detail(market: &Market) -> String {
     let steps = Steps::new(market.rules.as_ref());
     let rules = market.rules.clone().unwrap_or_default();
-    let MarketRules { tick_size, lot_size, min_quantity, max_quantity, protection_bp, .. } = rules;
+    let MarketRules { tick_size, lot_size, min_quantity, max_quantity, protection_bp, .. } = rules.clone();
     pairs(&[
         ("market", &market.name),
         ("tick size", &tick_size),
@@ -57,6 +57,8 @@ pub fn detail(market: &Market) -> String {
         ("maximum", &max_quantity),
         ("protection", &protection(protection_bp)),
         ("day ends", &format!("{:02}:{:02} UTC", rules.day_end_minute / 60, rules.day_end_minute % 60)),
+        ("maker fee", &fee(&rules.maker_fee_bp)),
+        ("taker fee", &fee(&rules.taker_fee_bp)),
         ("self trades", &words::self_trade(rules.default_self_trade_prevention)),
         ("best bid", &steps.price(&market.best_bid)),
         ("best ask", &steps.price(&market.best_ask)),
@@ -64,6 +66,11 @@ pub fn detail(market: &Market) -> String {
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
     ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
+}
+
+/// What a fill costs; nothing if it costs nothing.
+fn fee(bp: &str) -> String {
+    if matches!(bp, "" | "0") { String::new() } else { format!("{bp} bp") }
 }
 
 /// How far a market order may go; nothing if it may go anywhere.

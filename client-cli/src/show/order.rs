@@ -250,6 +250,7 @@ pub fn positions(positions: &[MarketPosition], terminal: Terminal) -> String {
         Column::Number("for"),
         Column::Number("sold"),
         Column::Number("for"),
+        Column::Number("fees"),
         Column::Number("fills"),
         Column::Number("position"),
     ]);
@@ -263,6 +264,7 @@ pub fn positions(positions: &[MarketPosition], terminal: Terminal) -> String {
                 position.bought_value.clone(),
                 position.sold_quantity.clone(),
                 position.sold_value.clone(),
+                charged(&position.fees),
                 position.fill_count.to_string(),
                 position.position.to_string(),
             ],
@@ -279,6 +281,7 @@ fn fill_table(with_market: bool, fills: &[Fill], steps: &Steps, terminal: Termin
         Column::Number("price"),
         Column::Number("quantity"),
         Column::Number("value"),
+        Column::Number("fee"),
         Column::Text("as"),
         Column::Number("position"),
         Column::Text("order"),
@@ -294,6 +297,7 @@ fn fill_table(with_market: bool, fills: &[Fill], steps: &Steps, terminal: Termin
                 steps.price(&fill.price),
                 fill.quantity.clone(),
                 words::value(&fill.price, &fill.quantity),
+                charged(&fill.fee),
                 words::liquidity(fill.liquidity),
                 fill.position.to_string(),
                 fill.order_id.clone(),
@@ -302,6 +306,11 @@ fn fill_table(with_market: bool, fills: &[Fill], steps: &Steps, terminal: Termin
         );
     }
     grid.render(terminal)
+}
+
+/// A fee; nothing if there is none, so that markets without fees have no column for them.
+fn charged(fee: &str) -> String {
+    if fee == "0" { String::new() } else { fee.to_owned() }
 }
 
 /// A change of an order, as a line of a stream.

@@ -170,6 +170,19 @@ impl TradingService for Fake {
         }))
     }
 
+    async fn cancel_all_after(&self, _: Request<CancelAllAfterRequest>) -> Answer<CancelAllAfterResponse> {
+        let fire_time = Some(prost_types::Timestamp { seconds: 60, nanos: 0 });
+        Ok(Response::new(CancelAllAfterResponse { fire_time, position: 7, markets: Vec::new() }))
+    }
+
+    async fn kill_account(&self, _: Request<KillAccountRequest>) -> Answer<KillAccountResponse> {
+        Ok(Response::new(KillAccountResponse {
+            order_ids: vec!["a-1".to_owned()],
+            count: 1,
+            ..Default::default()
+        }))
+    }
+
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
         Err(Status::unimplemented(""))
     }

@@ -152,7 +152,7 @@ fn shortest(value: Decimal) -> (i128, i32) {
 }
 
 /// `units` of 10^-`scale` as plain text: no exponent, no trailing zeros after the point.
-fn decimal_text(units: u128, scale: i32) -> String {
+pub(crate) fn decimal_text(units: u128, scale: i32) -> String {
     // Room for the longest number, and for a zero before a point that all its digits are behind.
     const DIGITS: usize = 40;
     let mut buffer = [b'0'; DIGITS];

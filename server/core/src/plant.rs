@@ -24,6 +24,8 @@ pub enum Plant {
     GenesisOfMore,
     /// An order's expiry is not looked at when it has its turn.
     LateOrder,
+    /// A new holder knows of none of the switches that were armed before.
+    ForgottenSwitch,
     /// Nothing keeps an order from trading with its own account.
     SelfTrade,
     /// Stops that one trade meets are triggered the farthest first.

@@ -1,10 +1,11 @@
 //! The server's words as the proto files say them.
 
 use prost_types::Timestamp;
+use rust_decimal::Decimal;
 use xbook_proto::v1;
 
 use crate::history::Sizes;
-use crate::machine::{Change, FillOf, Order, Origin, Rules};
+use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules};
 use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
@@ -113,6 +114,7 @@ impl<'a> Units<'a> {
             quantity: self.quantity(fill.quantity),
             time: Some(timestamp(order.updated)),
             market: self.market.to_owned(),
+            fee: fill.fee.to_string(),
         }
     }
 
@@ -160,7 +162,15 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         default_self_trade_prevention: self_trade(rules.self_trade).into(),
         protection_bp: rules.protection_bp,
         day_end_minute: u32::try_from(rules.day_end.0 / MINUTE).unwrap_or(0),
+        maker_fee_bp: fee_rate(rules.fees.maker),
+        taker_fee_bp: fee_rate(rules.fees.taker),
+        fee_step: Fee::sum_text(rules.fees.step.into()),
     }
+}
+
+/// A fee's rate in basis points.
+fn fee_rate(rate: i32) -> String {
+    Decimal::new(rate.into(), 2).normalize().to_string()
 }
 
 /// A side.
@@ -297,6 +307,9 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::SelfTrade => v1::Reason::SelfTrade,
         Reason::MinNotFillable => v1::Reason::MinNotFillable,
         Reason::Protection => v1::Reason::Protection,
+        Reason::AccountKilled => v1::Reason::AccountKilled,
+        Reason::DeadMan => v1::Reason::DeadMan,
+        Reason::Disconnected => v1::Reason::Disconnected,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }

@@ -292,7 +292,10 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SequenceBy
         | Reason::SelfTrade
         | Reason::MinNotFillable
-        | Reason::Protection => Code::FailedPrecondition,
+        | Reason::Protection
+        | Reason::AccountKilled
+        | Reason::DeadMan
+        | Reason::Disconnected => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany
         | Reason::Overloaded

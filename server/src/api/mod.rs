@@ -20,6 +20,7 @@ mod candles;
 mod cluster;
 mod connections;
 mod convert;
+mod each_market;
 pub mod error;
 mod follow;
 mod health;
@@ -126,6 +127,11 @@ struct Api {
 struct Stopping(watch::Receiver<Option<Refusal>>);
 
 impl Stopping {
+    /// Whether the services are to end.
+    fn is_requested(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Completes when the services are to end, with what to tell who is still there.
     async fn requested(&mut self) -> Refusal {
         match self.0.wait_for(Option::is_some).await.map(|refusal| refusal.clone()) {

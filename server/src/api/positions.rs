@@ -14,7 +14,7 @@ use super::error::Refusal;
 use super::lists::all_markets;
 use super::submit::read_history;
 use crate::history::{History, HistoryError, Turnover};
-use crate::machine::{Account, Change};
+use crate::machine::{Account, Change, Fee};
 use crate::node::ReplicaHandle;
 use crate::types::{Position, Side};
 
@@ -32,6 +32,8 @@ type Key = (String, Account);
 struct Sums {
     bought: Turnover,
     sold: Turnover,
+    /// In units of 10^-8, as fees are counted.
+    fees: i128,
     position: Position,
 }
 
@@ -68,6 +70,7 @@ impl Positions {
                         Side::Sell => &mut sums.sold,
                     };
                     side.add(fill.price, fill.quantity, stored.sizes);
+                    sums.fees = sums.fees.saturating_add(fill.fee.0.into());
                 }
             }
             sums.position = stored.block.last;
@@ -111,7 +114,7 @@ async fn sums(api: &Api, market: &ReplicaHandle, account: &Account) -> Result<Su
 }
 
 fn told(market: &ReplicaHandle, sums: &Sums) -> v1::MarketPosition {
-    let Sums { bought, sold, position } = sums;
+    let Sums { bought, sold, fees, position } = sums;
     v1::MarketPosition {
         market: market.name().to_owned(),
         position: position.0,
@@ -121,5 +124,6 @@ fn told(market: &ReplicaHandle, sums: &Sums) -> v1::MarketPosition {
         sold_value: sold.value_text(),
         net_quantity: bought.less(sold),
         fill_count: bought.fills + sold.fills,
+        fees: Fee::sum_text(*fees),
     }
 }

@@ -85,9 +85,10 @@ mod tests {
             side: 1,
             liquidity: 1,
             price: decimal.clone(),
-            quantity: decimal,
+            quantity: decimal.clone(),
             time: time(),
             market,
+            fee: decimal,
         }
     }
 
@@ -134,8 +135,9 @@ mod tests {
         let taken = v1::TradeFill {
             maker_order_id: id,
             price: decimal.clone(),
-            quantity: decimal,
+            quantity: decimal.clone(),
             position: u64::MAX,
+            fee: decimal,
         };
         let result = v1::TradeResult { fills: vec![taken; MAX_FILLS], ..Default::default() };
         let results = v1::TradeResponse { results: vec![result], ..Default::default() };

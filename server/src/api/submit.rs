@@ -22,7 +22,7 @@ use super::error::Refusal;
 use crate::history::{History, StoredOutcome};
 use crate::machine::{Change, Order, Origin, Repeated, Request};
 use crate::node::{self, CallNews, Outcome, ReplicaHandle};
-use crate::types::{self, OrderId, Position};
+use crate::types::{self, Micros, OrderId, Position};
 
 /// How long a call waits for the word why the node ends.
 const ENDING: Duration = Duration::from_millis(500);
@@ -57,6 +57,15 @@ impl Settled {
     /// Whether it is that of this very request, not of an earlier one.
     pub fn is_new(&self) -> bool {
         matches!(self.source, Source::Now(_))
+    }
+
+    /// Tape time at which it had its turn.
+    pub fn time(&self) -> Micros {
+        match &self.source {
+            Source::Now(outcome) => outcome.time(),
+            Source::Before(outcome) => outcome.time,
+            Source::Unknown => Micros(0),
+        }
     }
 
     /// The changes that it made.

@@ -11,6 +11,7 @@
 //! intake stops reading, and the client feels it through flow control. When the intake ends, for
 //! whatever reason, the results of all that was submitted are still written.
 
+mod keeper;
 mod results;
 
 use std::collections::VecDeque;
@@ -31,6 +32,7 @@ use super::unread::Unread;
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
 use crate::node::{ReplicaHandle, SessionNews, SubmitError};
+use keeper::Keeper;
 
 /// Most commands in a message.
 const MAX_COMMANDS: usize = 4_096;
@@ -49,7 +51,7 @@ const BUFFERED: u32 = 16;
 const OVERLOADED_FOR: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(5);
 
-type Opened = Result<(Intake, v1::TradeRequest), Stop>;
+type Opened = Result<(Intake, v1::TradeRequest, Option<Keeper>), Stop>;
 
 /// Serves a session.
 pub(super) fn open(
@@ -61,7 +63,13 @@ pub(super) fn open(
     let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
     let task = async move {
         let result = match Box::pin(begin(&api, account, &mut requests, &outlet)).await {
-            Ok((intake, first)) => serve(intake, first, requests, &outlet).await,
+            Ok((intake, first, keeper)) => {
+                let served = serve(intake, first, requests, &outlet).await;
+                if let Some(keeper) = keeper {
+                    keeper.end(served.is_ok());
+                }
+                served
+            }
             Err(stop) => Err(stop),
         };
         outlet.end(result);
@@ -107,10 +115,18 @@ async fn begin(
         let refusal = Refusal::new(Reason::SessionForgotten, words).field("session").value(name);
         return Err(refusal.within("open").into());
     }
+    let keeper = match &open.cancel_on_disconnect {
+        None => None,
+        Some(after) => {
+            let after = admission::cancel_on_disconnect(after).map_err(|refusal| refusal.within("open"))?;
+            // Before anything is placed: what is told to be protected is.
+            Some(Keeper::begin(api.clone(), market.clone(), &account, &session, after).await?)
+        }
+    };
     let opened = v1::TradeOpened { next_number: next };
     outlet.send(v1::TradeResponse { opened: Some(opened), results: Vec::new() }).await?;
     let intake = Intake { api: api.clone(), market, account, session, next, stopping };
-    Ok((intake, first))
+    Ok((intake, first, keeper))
 }
 
 /// A message that can't be read: broken off, too large or not a message.

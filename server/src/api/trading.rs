@@ -153,6 +153,17 @@ impl TradingService for Api {
         Ok(Response::new(Box::pin(cancel_all::cancel_all(self, call)).await?))
     }
 
+    async fn cancel_all_after(
+        &self,
+        call: Request<v1::CancelAllAfterRequest>,
+    ) -> Answer<v1::CancelAllAfterResponse> {
+        Ok(Response::new(Box::pin(cancel_all::cancel_all_after(self, call)).await?))
+    }
+
+    async fn kill_account(&self, call: Request<v1::KillAccountRequest>) -> Answer<v1::KillAccountResponse> {
+        Ok(Response::new(Box::pin(cancel_all::kill(self, call)).await?))
+    }
+
     async fn get_order(&self, call: Request<v1::GetOrderRequest>) -> Answer<v1::GetOrderResponse> {
         Ok(Response::new(orders::get(self, call).await?))
     }

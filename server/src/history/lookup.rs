@@ -167,6 +167,7 @@ impl Lookup<'_> {
         let outcome = known.outcome(last).unwrap_or(single);
         let within = |change: &&Change| (outcome.first..=last).contains(&change.position());
         let changes = known.block().changes.iter().filter(within).cloned().collect();
-        Ok(Some(StoredOutcome { outcome, changes, sizes }))
+        let time = known.block().time;
+        Ok(Some(StoredOutcome { outcome, changes, sizes, time }))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Sizes;
 use crate::machine::{Block, Change, Order, RequestOutcome};
-use crate::types::OrderId;
+use crate::types::{Micros, OrderId};
 
 /// How a request ended, and what it changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +13,8 @@ pub struct StoredOutcome {
     pub changes: Vec<Change>,
     /// What they count in.
     pub sizes: Sizes,
+    /// Tape time of its block.
+    pub time: Micros,
 }
 
 impl StoredOutcome {

@@ -11,8 +11,8 @@ use xbook_proto::record::v1 as wire;
 use super::outcome;
 use crate::decimal::Grid;
 use crate::machine::{
-    Account, Block, ChainHead, Change, Content, FillOf, Order, Origin, RequestOutcome, Session, Table, Terms,
-    halves, joined, side_from_wire, side_to_wire,
+    Account, Block, ChainHead, Change, Content, Fee, FillOf, Order, Origin, RequestOutcome, Session, Table,
+    Terms, halves, joined, side_from_wire, side_to_wire,
 };
 use crate::types::{
     Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, TimeInForce,
@@ -215,6 +215,7 @@ impl Writer {
                 liquidity: fill.liquidity.into(),
                 price: fill.price.0,
                 quantity: fill.quantity.0,
+                fee: fill.fee.0,
             }),
         }
     }
@@ -276,6 +277,7 @@ impl Reader {
                 liquidity: Liquidity::try_from(fill.liquidity).ok()?,
                 price: Ticks(fill.price),
                 quantity: Lots(fill.quantity),
+                fee: Fee(fill.fee),
             }),
         };
         let mut order = Order {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decimal::Grid;
-use crate::machine::{Answer, Change, Content, FillOf, Order, Origin, Session, Terms};
+use crate::machine::{Answer, Change, Content, Fee, FillOf, Order, Origin, Session, Terms};
 use crate::types::{
     ClientId, Liquidity, Lots, Micros, NodeId, OrderId, OrderStatus, Reason, SelfTrade, Side, Ticks,
     TimeInForce,
@@ -97,7 +97,7 @@ impl Maker {
                 [(&mut maker, ids.1, Liquidity::Maker), (&mut taker, ids.0, Liquidity::Taker)]
             {
                 (order.quantity, order.filled) = (quantity, quantity);
-                let fill = FillOf { counter_order, liquidity, price, quantity };
+                let fill = FillOf { counter_order, liquidity, price, quantity, fee: Fee(-3) };
                 self.put_here(order, OrderStatus::Filled, Some(fill), &mut block);
             }
         }
@@ -138,8 +138,13 @@ impl Maker {
                 ] {
                     order.filled = order.quantity;
                     order.value = u128::from(order.quantity.0) << 50;
-                    let fill =
-                        FillOf { counter_order: other, liquidity, price: Ticks(7), quantity: order.quantity };
+                    let fill = FillOf {
+                        counter_order: other,
+                        liquidity,
+                        price: Ticks(7),
+                        quantity: order.quantity,
+                        fee: Fee(5),
+                    };
                     self.put_here(order, OrderStatus::Filled, Some(fill), block);
                 }
             }

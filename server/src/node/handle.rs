@@ -379,6 +379,12 @@ impl Outcome {
         &self.block.answers[self.at]
     }
 
+    /// Tape time of its block.
+    #[must_use]
+    pub fn time(&self) -> Micros {
+        self.block.time
+    }
+
     /// The changes that it made.
     #[must_use]
     pub fn changes(&self) -> &[Change] {

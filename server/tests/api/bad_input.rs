@@ -279,7 +279,22 @@ async fn bad_markets_are_refused() {
             "rules.min_quantity is \"3\": must be at most max_quantity, 2".to_owned(),
         ),
     ];
-    for (rules, reason, message) in table {
+    let fees = |maker: &str, taker: &str, step: &str| v1::MarketRules {
+        maker_fee_bp: maker.into(),
+        taker_fee_bp: taker.into(),
+        fee_step: step.into(),
+        ..rules("1", "1", "", "")
+    };
+    let rate = "must be from -1000 to 1000, with at most two digits after the point";
+    let step = "must be a multiple of 0.00000001, at most 10000";
+    let of_fees = [
+        (fees("1.005", "", ""), "ABOVE_MAXIMUM", format!("rules.maker_fee_bp is \"1.005\": {rate}")),
+        (fees("", "-1000.01", ""), "ABOVE_MAXIMUM", format!("rules.taker_fee_bp is \"-1000.01\": {rate}")),
+        (fees("", "", "0"), "NOT_POSITIVE", format!("rules.fee_step is \"0\": {step}")),
+        (fees("", "", "0.000000015"), "ABOVE_MAXIMUM", format!("rules.fee_step is \"0.000000015\": {step}")),
+        (fees("", "", "10001"), "ABOVE_MAXIMUM", format!("rules.fee_step is \"10001\": {step}")),
+    ];
+    for (rules, reason, message) in table.into_iter().chain(of_fees) {
         let request = v1::CreateMarketRequest { rules: Some(rules), ..create_request("ETH/USDT") };
         assert_refused(served.cluster.create_market(request).await, INVALID, reason, &message);
     }
@@ -317,6 +332,9 @@ async fn bad_markets_are_refused() {
     let market = served.cluster.create_market(defaults).await.unwrap().into_inner().market.unwrap();
     let told = v1::MarketRules {
         default_self_trade_prevention: v1::SelfTradePrevention::CancelTaker.into(),
+        maker_fee_bp: "0".into(),
+        taker_fee_bp: "0".into(),
+        fee_step: "0.00000001".into(),
         ..rules("0.5", "10", "10", "10000000000000000")
     };
     assert_eq!(market.rules, Some(told));

@@ -40,7 +40,8 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
-        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price" => {
+        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price"
+        | "maker_fee_bp" | "taker_fee_bp" | "fee_step" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
@@ -52,6 +53,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "uses" => number("256", 256),
         "protection_bp" => number("10000", 10_000),
         "day_end_minute" => number("1439", 1_439),
+        "timeout" | "cancel_on_disconnect" => text("86400", "86400s".into(), "86401s".into()),
         "lifetime" => text("2592000", "2592000s".into(), "2592001s".into()),
         "voters" => {
             let nodes = |count: u64| json!((1..=count).map(|n| format!("{n:016x}")).collect::<Vec<_>>());
@@ -105,6 +107,8 @@ fn requests(method: &str) -> Vec<Value> {
         }
         "CancelOrder" => vec![json!({"request_id": "c", "market": MARKET, "order_id": order})],
         "CancelAllOrders" => vec![json!({"request_id": "all", "market": MARKET})],
+        "CancelAllAfter" => vec![json!({"request_id": "after", "market": MARKET, "timeout": "30s"})],
+        "KillAccount" => vec![json!({"request_id": "kill", "market": MARKET, "lift": true})],
         "GetOrder" => vec![json!({"market": MARKET, "order_id": order})],
         "Trade" => vec![
             trade(json!({"place": place})),

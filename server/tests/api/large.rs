@@ -115,7 +115,7 @@ async fn the_answer_to_a_sweep_has_the_first_fills_and_the_list_all() {
     assert_eq!(all.len(), AT_ONE_PRICE);
     assert_eq!(swept.fills, all[..10_000]);
     // All other prices, by a session.
-    let open = v1::TradeSession { market: MARKET.into(), session: "s".into() };
+    let open = v1::TradeSession { market: MARKET.into(), session: "s".into(), ..Default::default() };
     let command = v1::trade_command::Command::Place(new_order(Side::Buy, "1000", "420"));
     let commands = vec![v1::TradeCommand { command: Some(command) }];
     let request = v1::TradeRequest { open: Some(open), first_number: 1, commands };

@@ -5,8 +5,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use xbook_proto::v1::trade_command::Command;
+use xbook_proto::v1::trading_service_client::TradingServiceClient;
 use xbook_proto::v1::{self, CommandOutcome, OrderStatus, Reason, Side, TimeInForce};
 
 use super::support::{MARKET, Served, assert_refused, by, new_order, reason};
@@ -20,18 +22,30 @@ pub struct Session {
 
 impl Session {
     pub async fn open(served: &Served, name: &str) -> Result<Self, Status> {
-        let mut session =
-            Self::begin(served, v1::TradeRequest { open: Some(opening(name)), ..Default::default() }).await?;
+        Self::open_guarded(served.trading.clone(), name, None).await
+    }
+
+    /// One whose orders are cancelled when it breaks off, through a connection of its own.
+    pub async fn open_guarded(
+        trading: TradingServiceClient<Channel>,
+        name: &str,
+        cancel_on_disconnect: Option<prost_types::Duration>,
+    ) -> Result<Self, Status> {
+        let open = Some(v1::TradeSession { cancel_on_disconnect, ..opening(name) });
+        let mut session = Self::begin(trading, v1::TradeRequest { open, ..Default::default() }).await?;
         let first = session.answers.message().await?.unwrap();
         session.next = first.opened.unwrap().next_number;
         Ok(session)
     }
 
-    async fn begin(served: &Served, first: v1::TradeRequest) -> Result<Self, Status> {
+    async fn begin(
+        mut trading: TradingServiceClient<Channel>,
+        first: v1::TradeRequest,
+    ) -> Result<Self, Status> {
         let (requests, received) = mpsc::channel(64);
         requests.send(first).await.unwrap();
         let call = by("main", ReceiverStream::new(received));
-        let answers = served.trading.clone().trade(call).await?.into_inner();
+        let answers = trading.trade(call).await?.into_inner();
         Ok(Self { requests: Some(requests), answers, next: 0 })
     }
 
@@ -56,7 +70,7 @@ impl Session {
     }
 
     /// Sends no more; returns what comes until the stream ends, and how it ends.
-    async fn finish(mut self) -> (Vec<v1::TradeResult>, Result<(), Status>) {
+    pub async fn finish(mut self) -> (Vec<v1::TradeResult>, Result<(), Status>) {
         self.requests = None;
         let mut results = Vec::new();
         loop {
@@ -70,7 +84,7 @@ impl Session {
 }
 
 fn opening(name: &str) -> v1::TradeSession {
-    v1::TradeSession { market: MARKET.into(), session: name.into() }
+    v1::TradeSession { market: MARKET.into(), session: name.into(), ..Default::default() }
 }
 
 pub fn place(side: Side, price: &str, quantity: &str) -> v1::TradeCommand {
@@ -204,7 +218,7 @@ async fn messages_that_are_no_part_of_a_session_end_it() {
     let served = Served::start().await;
     let open = || Some(opening("s"));
     let named = |market: &str, session: &str| {
-        Some(v1::TradeSession { market: market.into(), session: session.into() })
+        Some(v1::TradeSession { market: market.into(), session: session.into(), ..Default::default() })
     };
     let invalid = Code::InvalidArgument;
     let table = [
@@ -220,7 +234,7 @@ async fn messages_that_are_no_part_of_a_session_end_it() {
     ];
     for (open, code, reason, message) in table {
         let first = v1::TradeRequest { open, ..Default::default() };
-        let (_, end) = Session::begin(&served, first).await.unwrap().finish().await;
+        let (_, end) = Session::begin(served.trading.clone(), first).await.unwrap().finish().await;
         assert_refused(end, code, reason, message);
     }
     let later = |first_number, count, open| v1::TradeRequest {
@@ -249,7 +263,7 @@ async fn all_results_come_after_a_half_close() {
         first_number: 1,
         commands: vec![place(Side::Sell, "10", "1"); 4_096],
     };
-    let session = Session::begin(&served, first).await.unwrap();
+    let session = Session::begin(served.trading.clone(), first).await.unwrap();
     let taker = v1::NewOrder { time_in_force: TimeInForce::Ioc.into(), ..new_order(Side::Buy, "10", "1") };
     let takers = vec![v1::TradeCommand { command: Some(Command::Place(taker)) }; 4_096];
     for n in 1..8 {

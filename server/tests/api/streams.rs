@@ -15,8 +15,11 @@ use super::support::{MARKET, Served, assert_refused, buy, by, new_order, reason,
 /// Sends commands on a session of their own and waits for their results.
 pub async fn trade(served: &Served, account: &str, orders: Vec<v1::NewOrder>) {
     let count = orders.len();
-    let open =
-        v1::TradeSession { market: MARKET.into(), session: format!("s{}", served.node.clock().now().0) };
+    let open = v1::TradeSession {
+        market: MARKET.into(),
+        session: format!("s{}", served.node.clock().now().0),
+        ..Default::default()
+    };
     let (sender, received) = tokio::sync::mpsc::channel(4);
     let call = by(account, ReceiverStream::new(received));
     let mut client = served.trading.clone();

@@ -133,7 +133,8 @@ impl SessionTrader {
     ) -> Result<(), Broken> {
         let mut client = TradingServiceClient::new(channel);
         let (mut requests, sent) = mpsc::channel(0);
-        let session = TradeSession { market: self.market.clone(), session: "s-1".into() };
+        let session =
+            TradeSession { market: self.market.clone(), session: "s-1".into(), ..Default::default() };
         let open = TradeRequest { open: Some(session), ..TradeRequest::default() };
         let call = request_of(&self.account, sent);
         let (opened, sent) = tokio::join!(client.trade(call), requests.send(open));

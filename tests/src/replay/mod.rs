@@ -127,7 +127,8 @@ pub async fn replay(
 ) -> Result<Replayed> {
     ensure!((1..=pace.window).contains(&pace.batch), "a batch is at least 1 and at most the window");
     let (sender, requests) = mpsc::channel(BUFFERED);
-    let session = TradeSession { market: market.to_owned(), session: SESSION.to_owned() };
+    let session =
+        TradeSession { market: market.to_owned(), session: SESSION.to_owned(), ..Default::default() };
     let open = TradeRequest { open: Some(session), ..TradeRequest::default() };
     sender.send(open).await.context("the stream's own end has gone")?;
     let mut client = TradingServiceClient::new(channel);

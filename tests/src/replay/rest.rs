@@ -23,7 +23,7 @@ const BATCH: u32 = 1_000;
 pub async fn rest(channel: Channel, voters: Vec<String>, orders: u32) -> Result<String> {
     let market = create_market(channel.clone(), voters).await?;
     let (sender, requests) = mpsc::channel(BUFFERED);
-    let session = TradeSession { market: market.clone(), session: "rest".to_owned() };
+    let session = TradeSession { market: market.clone(), session: "rest".to_owned(), ..Default::default() };
     sender.send(TradeRequest { open: Some(session), ..TradeRequest::default() }).await?;
     let mut client = TradingServiceClient::new(channel);
     let mut results = client.trade(ReceiverStream::new(requests)).await?.into_inner();

@@ -5,7 +5,10 @@
 
 use std::collections::VecDeque;
 
-use xbook::machine::{Account, Action, Amend, NewSize, Origin, Place, Request, Session, Stop, Target, Terms};
+use xbook::machine::{
+    Account, Action, Amend, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch, Switch, Target,
+    Terms,
+};
 use xbook::types::{ClientId, Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 use super::random::Random;
@@ -100,6 +103,9 @@ impl Client {
         if !fresh {
             return None;
         }
+        if let Some(request) = self.say_of_stream(clock(machine)) {
+            return Some(Sending { machine, requests: vec![request] });
+        }
         if self.random.percent(4) {
             let mut request = self.random.pick(self.answered.make_contiguous())?.clone();
             if matches!(request.origin, Origin::Command { number: 1, .. }) {
@@ -120,6 +126,23 @@ impl Client {
         let requests: Vec<Request> = (0..count).map(|_| self.invent(clock(machine))).collect();
         self.open.extend(requests.iter().map(|request| Asked { request: request.clone(), at: time }));
         (!requests.is_empty()).then_some(Sending { machine, requests })
+    }
+
+    /// What a node says now and then of the session's stream, which nobody answers or repeats.
+    fn say_of_stream(&mut self, now: Micros) -> Option<Request> {
+        let session = self.session.as_ref().filter(|_| self.random.percent(5))?;
+        let does = match self.random.below(8) {
+            0 => StreamSwitch::Left,
+            1 => StreamSwitch::Lost,
+            _ => {
+                let after = Micros(self.random.between(200_000, 4_000_000));
+                StreamSwitch::Lives { after, by: now.plus(Micros(self.random.between(100_000, 4_000_000))) }
+            }
+        };
+        let stream = self.random.between(1, 3);
+        let origin = Origin::Request(format!("stream-{stream}-{}", now.0).into());
+        let switch = Switch::Stream { session: session.name.clone(), stream, does };
+        Some(Request { account: self.account.clone(), origin, body_hash: 0, action: Action::Switch(switch) })
     }
 
     /// A session must go on where it stopped; single requests may go in any order.
@@ -143,6 +166,7 @@ impl Client {
     #[must_use]
     pub fn owns(&self, request: &Request) -> bool {
         match &request.origin {
+            Origin::Request(_) if request.is_of_stream() => false,
             Origin::Request(_) => self.session.is_none() && request.account == self.account,
             // No two clients with sessions share an account.
             Origin::Command { .. } => self.session.is_some() && request.account == self.account,
@@ -208,7 +232,13 @@ impl Client {
                 Action::CancelAll(random.pick(&[None, Some(Side::Buy), Some(Side::Sell)]).copied().flatten())
             }
             (24..25, _) if self.session.is_some() => Action::Invalid,
-            (25..30, Some(target)) => {
+            (24..26, _) => {
+                let after = Micros(random.between(100_000, 5_000_000));
+                Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
+            }
+            // The more of the two that lets it trade.
+            (26..28, _) => Action::Kill(random.percent(15)),
+            (28..33, Some(target)) => {
                 Action::Place(Place { replaces: Some(Box::new(target)), ..place(random, now) })
             }
             _ => Action::Place(place(random, now)),

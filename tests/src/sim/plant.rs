@@ -47,6 +47,8 @@ pub enum Bug {
     GenesisOfMore,
     /// An order's expiry is not looked at when it has its turn.
     LateOrder,
+    /// A new holder knows of no switch that was armed before.
+    ForgottenSwitch,
     /// Nothing keeps an order from trading with its own account.
     SelfTrade,
     /// Stops that one trade meets are triggered the farthest first.
@@ -60,7 +62,7 @@ pub enum Bug {
 }
 
 /// All of them.
-pub const BUGS: [Bug; 19] = [
+pub const BUGS: [Bug; 20] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -75,6 +77,7 @@ pub const BUGS: [Bug; 19] = [
     Bug::SealUncommitted,
     Bug::GenesisOfMore,
     Bug::LateOrder,
+    Bug::ForgottenSwitch,
     Bug::SelfTrade,
     Bug::StopsOutOfTurn,
     Bug::TakenBack,
@@ -101,6 +104,7 @@ impl Bug {
             Self::SealUncommitted => "seal-uncommitted",
             Self::GenesisOfMore => "genesis-of-more",
             Self::LateOrder => "late-order",
+            Self::ForgottenSwitch => "forgotten-switch",
             Self::SelfTrade => "self-trade",
             Self::StopsOutOfTurn => "stops-out-of-turn",
             Self::TakenBack => "taken-back",
@@ -128,6 +132,7 @@ impl Bug {
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
             Self::StopsOutOfTurn => "stops that one trade meets are triggered the farthest first",
+            Self::ForgottenSwitch => "a new holder knows of no switch that was armed before",
             Self::SelfTrade => "nothing keeps an order from trading with its own account",
             Self::TakenBack => "a restarted node does not remember what it has shown",
             Self::FormatsOverstated => "a node says that it can read a format that it can't",
@@ -153,6 +158,7 @@ impl Bug {
             Self::SealUncommitted => Some(Plant::SealUncommitted),
             Self::GenesisOfMore => Some(Plant::GenesisOfMore),
             Self::LateOrder => Some(Plant::LateOrder),
+            Self::ForgottenSwitch => Some(Plant::ForgottenSwitch),
             Self::SelfTrade => Some(Plant::SelfTrade),
             Self::StopsOutOfTurn => Some(Plant::StopsOutOfTurn),
             Self::TakenBack => Some(Plant::TakenBack),

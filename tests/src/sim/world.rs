@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use xbook::decimal::Grid;
 use xbook::document::Genesis;
-use xbook::machine::{Caps, NewMarket, Rules};
+use xbook::machine::{Caps, FeeRates, NewMarket, Rules};
 use xbook::replica::message::Envelope;
 use xbook::replica::{Effect, Input};
 use xbook::types::{Micros, NodeId, OrderId};
@@ -456,14 +456,18 @@ fn caps(random: &mut Random) -> Caps {
         hidden_parts: some(2, 60) as u64,
         expired: some(1, 6),
         triggered: some(1, 5),
+        protected: some(1, 6),
         batch_bytes: some(100, 4_000),
     }
 }
 
+/// A rebate and a fee, of which the sums of most fills are no whole steps.
+pub const FEES: FeeRates = FeeRates { maker: -125, taker: 733, step: 70_000 };
+
 fn genesis(voters: usize) -> Genesis {
     let one = "1".parse().ok().and_then(|one| Grid::new(one).ok());
     let grid = one.unwrap_or_else(|| unreachable!("one is a step"));
-    let rules = Rules { day_end: DAY_END, ..Rules::new(grid, grid) };
+    let rules = Rules { day_end: DAY_END, fees: FEES, ..Rules::new(grid, grid) };
     let voters = (1..=voters as u64).map(NodeId).collect();
     Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters })
 }

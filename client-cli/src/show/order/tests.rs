@@ -115,6 +115,7 @@ fn lists_of_long_ids_and_numbers_fit_80_columns() {
         side: Side::Sell.into(),
         liquidity: Liquidity::Maker.into(),
         market: "A/B".to_owned(),
+        fee: "0".to_owned(),
     };
     let grid = steps("0.01", "0.001");
     for text in [
@@ -204,11 +205,18 @@ fn positions_have_a_row_for_each_market() {
         sold_value: "77".to_owned(),
         net_quantity: "-2".to_owned(),
         fill_count: 3,
+        fees: "0".to_owned(),
     };
     let expected = "\
 market  net  bought  for  sold  for  fills  position
 A/B      -2       5   50     7   77      3         9
 ";
-    assert_eq!(positions(&[position], Terminal::NONE), expected);
+    assert_eq!(positions(std::slice::from_ref(&position), Terminal::NONE), expected);
+    let expected = "\
+market  net  bought  for  sold  for   fees  fills  position
+A/B      -2       5   50     7   77  -0.25      3         9
+";
+    let charged = MarketPosition { fees: "-0.25".to_owned(), ..position };
+    assert_eq!(positions(&[charged], Terminal::NONE), expected);
     assert!(positions(&[], Terminal::NONE).contains("xcli market list"));
 }

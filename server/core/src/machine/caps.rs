@@ -19,11 +19,13 @@ pub struct Caps {
     pub open_orders: usize,
     /// Parts that icebergs hide in a market: as many trades more one command can do.
     pub hidden_parts: u64,
-    /// Orders that expire in one batch, so that its size is bounded. While more are due nothing else
-    /// happens, so none of them trades.
+    /// Orders that expire in one batch, so that its size is bounded: of switches that fire all orders but the
+    /// last one's count too. While more is due nothing else happens, so none of them trades.
     pub expired: usize,
     /// Triggered orders that run in one batch. While more are to, no intent has its turn.
     pub triggered: usize,
+    /// Switches that are armed, and accounts that are killed.
+    pub protected: usize,
     /// Bytes of requests and of their outcomes after which a change ends; the last request's outcome may be larger.
     /// So a change has at most twice as much (four times more in a generation's last), and what the orders of a
     /// whole book take, some 20 bytes each, and the parts that they hide, some 30: less than a message between nodes holds.
@@ -41,6 +43,7 @@ impl Default for Caps {
             hidden_parts: 50_000,
             expired: 4_096,
             triggered: 1_000,
+            protected: 65_536,
             batch_bytes: 1024 * 1024,
         }
     }

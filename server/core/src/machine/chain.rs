@@ -119,7 +119,8 @@ impl Content {
         }
         if let Some(fill) = fill {
             let counter = fill.counter_order;
-            put(to, [counter.node.0, counter.counter, fill.price.0, fill.quantity.0]);
+            let fee = fill.fee.0.cast_unsigned();
+            put(to, [counter.node.0, counter.counter, fill.price.0, fill.quantity.0, fee]);
         }
         if to.len() >= PIECE_BYTES {
             self.hash_changes();

@@ -6,9 +6,9 @@
 
 use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
-use super::{Announcement, MAX_TOKEN_USES, MAX_VOTERS, Rules, Stop, Terms};
+use super::{Announcement, MAX_SWITCH, MAX_TOKEN_USES, MAX_VOTERS, Rules, Stop, StreamSwitch, Switch, Terms};
 use crate::decimal::MAX_STEPS;
-use crate::types::{Lots, NodeId, SelfTrade, Ticks, TimeInForce, rests};
+use crate::types::{Lots, Micros, NodeId, SelfTrade, Ticks, TimeInForce, rests};
 
 /// Whether a text is a market's name: BASE/QUOTE, each 1 to 12 of A-Z and 0-9.
 #[must_use]
@@ -68,7 +68,8 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
         (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
         (Action::Cancel(target), Some(_)) => names(*target),
         (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
-        (Action::CancelAll(_), Some(_)) => true,
+        (Action::CancelAll(_) | Action::Kill(_), Some(_)) => true,
+        (Action::Switch(switch), Some(_)) => is_switch(switch),
         (Action::Invalid, Some(_)) => in_session,
         (Action::ChangeVoters(change), _) => {
             use super::intent::VoterChange::{Add, Remove};
@@ -146,6 +147,20 @@ fn is_amend(amend: &Amend, rules: &Rules) -> bool {
     amend.price.is_none_or(is_price) && amend.trigger.is_none_or(is_price) && sized
 }
 
+fn is_switch(switch: &Switch) -> bool {
+    let timeout = |timeout: Micros| (Micros(1)..=MAX_SWITCH).contains(&timeout);
+    match switch {
+        Switch::Account(after) => after.is_none_or(timeout),
+        Switch::Stream { session, stream, does } => {
+            let lasts = match does {
+                StreamSwitch::Lives { after, .. } => timeout(*after),
+                StreamSwitch::Left | StreamSwitch::Lost => true,
+            };
+            is_chosen_name(session) && *stream > 0 && lasts
+        }
+    }
+}
+
 fn is_price(price: Ticks) -> bool {
     (1..=MAX_STEPS).contains(&price.0)
 }
@@ -155,7 +170,7 @@ mod tests {
     use super::*;
     use crate::decimal::Grid;
     use crate::machine::{Invitation, Request};
-    use crate::types::{Micros, OrderId, Side};
+    use crate::types::{OrderId, Side};
 
     fn rules() -> Rules {
         let grid = Grid::new("1".parse().unwrap()).unwrap();
@@ -307,9 +322,36 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_that_no_node_admits_is_refused() {
+        use StreamSwitch::{Left, Lives, Lost};
+        let stream = |session: &str, stream, does| Switch::Stream { session: session.into(), stream, does };
+        for good in [
+            Switch::Account(None),
+            Switch::Account(Some(MAX_SWITCH)),
+            stream("s", 1, Lives { after: Micros(1), by: Micros(0) }),
+            stream("s", 9, Left),
+            stream("s", 9, Lost),
+        ] {
+            assert!(in_market(Action::Switch(good.clone())), "{good:?}");
+            assert!(!in_directory(Action::Switch(good)));
+        }
+        for bad in [
+            Switch::Account(Some(Micros(0))),
+            Switch::Account(Some(MAX_SWITCH.plus(Micros(1)))),
+            stream("", 1, Left),
+            stream("s", 0, Lost),
+            stream("s", 1, Lives { after: Micros(0), by: Micros(5) }),
+            stream("s", 1, Lives { after: Micros(u64::MAX), by: Micros(5) }),
+        ] {
+            assert!(!in_market(Action::Switch(bad.clone())), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn an_action_in_another_kind_of_document_is_refused() {
         assert!(!in_directory(Action::Place(place())));
         assert!(!in_directory(Action::CancelAll(None)));
+        assert!(in_market(Action::Kill(true)) && !in_directory(Action::Kill(true)));
         assert!(!in_market(market("BTC/USDT", &[1])));
         assert!(!in_market(Action::RemoveNode(NodeId(1))));
         assert!(!in_market(announce("host:7001")));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
+use super::switch::{Switch, decode_switch, encode_switch};
 use super::{Announcement, Invitation, JoinToken, Rules, Terms};
 use crate::types::{ClientId, Lots, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
@@ -60,6 +61,13 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it is its node's word about a stream. A node says it again and again, each time as if it were the
+    /// first: nobody has to remember it.
+    #[must_use]
+    pub fn is_of_stream(&self) -> bool {
+        matches!(self.action, Action::Switch(Switch::Stream { .. }))
+    }
+
     /// Bytes of its record, to within a few.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -74,6 +82,7 @@ impl Request {
             Action::Place(place) => {
                 64 * (usize::from(place.terms.is_some()) + usize::from(place.replaces.is_some()))
             }
+            Action::Switch(Switch::Stream { session, .. }) => session.len() + 16,
             _ => 0,
         };
         64 + self.account.len() + origin + texts
@@ -93,6 +102,10 @@ pub enum Action {
     Withdraw(OrderId),
     /// Cancel all orders of the account, of one side or of both.
     CancelAll(Option<Side>),
+    /// Arm, renew or end a dead man's switch of the account.
+    Switch(Switch),
+    /// Kill the account, or lift that.
+    Kill(bool),
     /// Create a market; only in the directory.
     CreateMarket(NewMarket),
     /// Change the voters of the next generation.
@@ -357,6 +370,8 @@ fn encode_action(action: &Action) -> record::intent::Action {
         Action::CancelAll(side) => Wire::CancelAll(record::CancelAll {
             side: side.map_or(record::Side::Unspecified, side_to_wire).into(),
         }),
+        Action::Switch(switch) => Wire::Switch(encode_switch(switch)),
+        Action::Kill(on) => Wire::Kill(record::Kill { on: *on }),
         Action::CreateMarket(market) => Wire::CreateMarket(market.to_record()),
         Action::ChangeVoters(change) => Wire::ChangeVoters(record::ChangeVoters {
             change: Some(match change {
@@ -489,6 +504,8 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
         },
         // A side that is not known must not become both.
         Wire::CancelAll(all) => Action::CancelAll(side_from_wire(record::Side::try_from(all.side).ok()?)),
+        Wire::Switch(switch) => Action::Switch(decode_switch(switch)?),
+        Wire::Kill(kill) => Action::Kill(kill.on),
         Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
         Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),

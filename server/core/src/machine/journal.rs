@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::chain::{ChainHead, Content, RequestOutcome};
 use super::tape::{Batch, Event};
-use super::{MarketEntry, Order};
+use super::{Fee, MarketEntry, Order};
 use crate::types::{Liquidity, Lots, Micros, OrderId, Position, Reason, Ticks};
 
 /// What one committed batch did.
@@ -52,6 +52,8 @@ pub struct FillOf {
     pub price: Ticks,
     /// The quantity.
     pub quantity: Lots,
+    /// What it costs the order.
+    pub fee: Fee,
 }
 
 /// What became of an intent.
@@ -200,5 +202,5 @@ impl Journal {
 }
 
 fn is_trade(event: &Event) -> bool {
-    matches!(event, Event::Traded(_))
+    matches!(event, Event::Traded(..))
 }

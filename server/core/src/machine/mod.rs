@@ -10,6 +10,7 @@ mod chain;
 mod check;
 mod digest;
 mod directory;
+mod due;
 mod error;
 mod intent;
 mod join;
@@ -19,6 +20,7 @@ mod market;
 mod near;
 mod parts;
 mod state;
+mod switch;
 mod table;
 mod tape;
 mod terms;
@@ -39,9 +41,13 @@ pub use join::{
 };
 pub use journal::{Answer, Block, Change, FillOf, Repeated};
 pub use ledger::{Ledger, Unconsumed};
-pub use market::{DAY, MAX_PROTECTION_BP, Market, Order, OrderStatus, Rules};
+pub use market::{
+    DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, Market, Order,
+    OrderStatus, Rules,
+};
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};
+pub use switch::{MAX_SWITCH, StreamSwitch, Switch};
 pub use table::{Table, halves, joined};
 pub use tape::{Batch, Cause, Event, Seal, Step, is_withdrawn, refused};
 pub use terms::{MAX_PARTS, Stop, Terms};

@@ -9,7 +9,7 @@ use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
 use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
 use crate::format::Format;
-use crate::types::{Micros, NodeId, OrderId, Position, Reason};
+use crate::types::{Micros, NodeId, OrderId, Position};
 
 /// What is replicated: a market's book or the directory.
 #[derive(Clone, Debug)]
@@ -42,13 +42,13 @@ pub struct State {
 #[derive(Debug)]
 pub struct BatchBuilder {
     bytes: usize,
-    most_expired: usize,
-    expired: usize,
+    pub(super) most_expired: usize,
+    pub(super) expired: usize,
     most_triggered: usize,
     triggered: usize,
     consumed: usize,
-    batch: Batch,
-    journal: Journal,
+    pub(super) batch: Batch,
+    pub(super) journal: Journal,
 }
 
 impl State {
@@ -76,7 +76,7 @@ impl State {
         self.caps = caps;
         self.ledger.set_caps(caps);
         if let Machine::Market(market) = &mut self.machine {
-            market.set_most_orders(caps.open_orders, caps.hidden_parts);
+            market.set_caps(&caps);
         }
         self
     }
@@ -129,16 +129,19 @@ impl State {
         self.ledger.consumed(node)
     }
 
-    /// When something is next to be done without any request.
+    /// When something is next to be done without any request: an order expires, or a switch fires.
     #[must_use]
-    pub fn next_expiry(&self) -> Option<Micros> {
+    pub fn next_due(&self) -> Option<Micros> {
         match &self.machine {
-            Machine::Market(market) => market.next_due(),
+            Machine::Market(market) => {
+                let runs = market.next_triggered().map(|_| Micros(0));
+                runs.or_else(|| market.next_due().map(Cause::due))
+            }
             Machine::Directory(_) => None,
         }
     }
 
-    /// Begins a batch: orders whose time has come expire, all of one time in one step; then what was triggered and
+    /// Begins a batch: what is due by its time is done, as far as one batch may hold it; then what was triggered and
     /// had no room in the batch before runs.
     ///
     /// # Errors
@@ -161,16 +164,7 @@ impl State {
             batch,
             journal,
         };
-        let due = self.machine.market().into_iter().flat_map(|market| market.due(time));
-        for (due, order) in due.take(most_expired) {
-            let event = Event::Removed { order: order.id, open: order.open, reason: Reason::ExpireTime };
-            builder.expired += 1;
-            builder.batch.push((Cause::Expiry { due }, event));
-        }
-        for (cause, events) in builder.batch.steps() {
-            self.follow(cause, None, events)?;
-            self.settle_expiry(cause, events, &mut builder.journal)?;
-        }
+        self.run_due(&mut builder)?;
         if !builder.is_full_of_expired() {
             self.run_triggered(&mut builder)?;
         }
@@ -290,9 +284,9 @@ impl State {
         for (cause, events) in batch.steps() {
             let id = match cause {
                 Cause::Intent(id) => id,
-                Cause::Expiry { .. } => {
+                Cause::Expiry { .. } | Cause::Switch { .. } => {
                     self.follow(cause, None, events)?;
-                    self.settle_expiry(cause, events, &mut journal)?;
+                    self.settle_due(cause, events, &mut journal)?;
                     continue;
                 }
                 Cause::Trigger(order) => {
@@ -342,7 +336,12 @@ impl State {
     }
 
     /// Has a market's book do what a step says. `intent` is its own, if it has one.
-    fn follow(&mut self, cause: Cause, intent: Option<&Intent>, events: &[Event]) -> Result<(), FoldError> {
+    pub(super) fn follow(
+        &mut self,
+        cause: Cause,
+        intent: Option<&Intent>,
+        events: &[Event],
+    ) -> Result<(), FoldError> {
         let Machine::Market(market) = &mut self.machine else {
             return Ok(());
         };
@@ -352,7 +351,7 @@ impl State {
         }
         events.iter().try_for_each(|event| market.follow(event, keeps)).ok_or(match cause {
             Cause::Intent(intent) => FoldError::Misfit { intent },
-            Cause::Expiry { due } => FoldError::NotDue { due },
+            Cause::Expiry { due } | Cause::Switch { due } => FoldError::NotDue { due },
             Cause::Trigger(order) => FoldError::NotTriggered { order },
         })
     }
@@ -385,7 +384,10 @@ impl State {
             next.iter().for_each(|voter| self.digest.put([voter.0]));
         }
         match &self.machine {
-            Machine::Market(market) => market.digest(&mut self.digest),
+            Machine::Market(market) => {
+                market.digest(&mut self.digest);
+                market.digest_protection(events, &mut self.digest);
+            }
             Machine::Directory(directory) => directory.digest(&mut self.digest),
         }
         Ok(())
@@ -409,32 +411,6 @@ impl State {
             Machine::Market(market) => market.fold(event, of, journal),
             Machine::Directory(directory) => directory.fold(event, of, journal),
         }
-    }
-
-    /// Takes a step of orders whose time came.
-    fn settle_expiry(
-        &mut self,
-        cause: Cause,
-        events: &[Event],
-        journal: &mut Journal,
-    ) -> Result<(), FoldError> {
-        let Cause::Expiry { due } = cause else {
-            return Ok(());
-        };
-        for event in events {
-            journal.advance();
-            let market = match &mut self.machine {
-                Machine::Market(market) if due <= journal.block.time => Some(market),
-                _ => None,
-            };
-            let expired = market.and_then(|market| market.expire(event, due, journal));
-            expired.ok_or(FoldError::NotDue { due })?;
-        }
-        if let Machine::Market(market) = &mut self.machine {
-            market.end_step();
-        }
-        self.digest.put([due.0, events.len() as u64]);
-        Ok(())
     }
 
     /// What becomes of an intent if it withdraws an order that does not rest, or is withdrawn.
@@ -479,7 +455,7 @@ impl BatchBuilder {
         self.batch.steps.is_empty()
     }
 
-    /// Whether more orders may be due than fitted.
+    /// Whether more may be due than fitted.
     #[must_use]
     pub fn is_full_of_expired(&self) -> bool {
         self.expired >= self.most_expired

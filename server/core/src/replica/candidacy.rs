@@ -195,7 +195,10 @@ impl Replica {
         else {
             return Ok(());
         };
-        let ahead = self.whole_fold(drop)?;
+        let mut ahead = self.whole_fold(drop)?;
+        if planted(Plant::ForgottenSwitch) {
+            ahead.forget_switches();
+        }
         let adopted = self.tape.head();
         let adopts = adopted.map(|Head { term, actor, batches }| record::Head {
             term,

@@ -429,7 +429,7 @@ impl Replica {
         let shows = !self.tape.has_ended() && at < self.committed && self.showable(at).is_some();
         let more_to_show = shows.then_some(now);
         let may_write = self.in_flight.len() < MAX_IN_FLIGHT && self.may_match(now) && !self.tape.is_sealed();
-        let expiry = self.lease.held().and_then(|holding| holding.ahead.next_expiry()).filter(|_| may_write);
+        let expiry = self.lease.held().and_then(|holding| holding.ahead.next_due()).filter(|_| may_write);
         // Tape time may differ from this node's clock: it is the span that counts.
         let clock = self.tape_clock(now).0;
         let expiry = expiry.map(|at| Micros(at.plus(now).0.saturating_sub(clock)));

@@ -3,12 +3,13 @@
 //!
 //! `a1 B 5@100`: account a, order a1, buys 5 at 100, good till cancelled; without a price it is a market order and
 //! IOC; `@mtl` is market-to-limit. `IOC`, `FOK`, `PO` (post-only), `SLIDE` (post-only that slides), `min`, `show` (an
-//! iceberg, of which a book lists what it shows and, in brackets, all that is open), `id` (the client's name; `a=k` names account a's order k), `stop` (a trigger: without a price a market order once
+//! iceberg, of which a book lists what it shows and, in brackets, all that is open), `id` (the client's name; `a=k` names account a's order k), `stop` (a trigger: without a price a market order on
 //! it runs), `prot`,
-//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `replace a1 a2 B 4@99`: a2 in place of a1. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1`: they
-//! traded, b1 as the maker. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
-//! orders by priority; what is in brackets differs from a market with tick 1 and lot 1; `last 100`: two strangers traded at 100. `[x1 runs]` begins
-//! the step of a triggered order.
+//! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `replace a1 a2 B 4@99`: a2 in place of a1. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1 -0.03/0.15`: they
+//! traded, b1 as the maker, and what that costs them. `switch a 30`: account a's switch, after 30 s; 0 disarms it. `via=s`: by a command of session s;
+//! `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
+//! orders by priority; what is in brackets differs from a market with tick 1 and lot 1, maker -1 bp, taker 5 bp, fees
+//! rounded up to 0.01; `last 100`: two strangers traded at 100. `[x1 runs]` begins the step of a triggered order.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
 
@@ -24,7 +25,7 @@ const ROWS: &[Row] = &[
         "",
         "",
         "x1 B 100@10; y1 B 100@11; z1 S 50@11; z2 S 75@9",
-        "Rested x1 100@10; Rested y1 100@11; 50@11 y1/z1; 50@11 y1/z2; 25@10 x1/z2",
+        "Rested x1 100@10; Rested y1 100@11; 50@11 y1/z1 -0.05/0.28; 50@11 y1/z2 -0.05/0.28; 25@10 x1/z2 -0.02/0.13",
         "B x1 75@10",
     ),
     (
@@ -32,7 +33,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 4@101",
         "a1 B 10@101",
-        "3@100 b1/a1; 4@101 c1/a1; Rested a1 3@101",
+        "3@100 b1/a1 -0.03/0.15; 4@101 c1/a1 -0.04/0.21; Rested a1 3@101",
         "B a1 3@101",
     ),
     (
@@ -40,20 +41,27 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 5@100; c1 S 5@100; d1 B 2@100",
         "a1 B 6@100",
-        "3@100 b1/a1; 3@100 c1/a1",
+        "3@100 b1/a1 -0.03/0.15; 3@100 c1/a1 -0.03/0.15",
         "S c1 2@100",
     ),
-    ("IOC", "", "b1 S 3@101", "a1 B 5@101 IOC", "3@101 b1/a1; Removed a1 2 NO_LIQUIDITY", ""),
+    ("IOC", "", "b1 S 3@101", "a1 B 5@101 IOC", "3@101 b1/a1 -0.03/0.16; Removed a1 2 NO_LIQUIDITY", ""),
     (
         "market, thin book",
         "",
         "b1 S 3@100; c1 S 2@104",
         "a1 B 9",
-        "3@100 b1/a1; 2@104 c1/a1; Removed a1 4 NO_LIQUIDITY",
+        "3@100 b1/a1 -0.03/0.15; 2@104 c1/a1 -0.02/0.11; Removed a1 4 NO_LIQUIDITY",
         "",
     ),
     ("market, empty book", "", "", "a1 S 4", "Removed a1 4 NO_LIQUIDITY", ""),
-    ("FOK fills", "", "b1 S 3@100; c1 S 4@101", "a1 B 7@101 FOK", "3@100 b1/a1; 4@101 c1/a1", ""),
+    (
+        "FOK fills",
+        "",
+        "b1 S 3@100; c1 S 4@101",
+        "a1 B 7@101 FOK",
+        "3@100 b1/a1 -0.03/0.15; 4@101 c1/a1 -0.04/0.21",
+        "",
+    ),
     (
         "FOK short by one",
         "",
@@ -69,7 +77,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 2@104",
         "a1 B 9 prot=103",
-        "3@100 b1/a1; Removed a1 6 PROTECTION",
+        "3@100 b1/a1 -0.03/0.15; Removed a1 6 PROTECTION",
         "S c1 2@104",
     ),
     (
@@ -77,7 +85,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100",
         "a1 B 9 prot=103",
-        "3@100 b1/a1; Removed a1 6 NO_LIQUIDITY",
+        "3@100 b1/a1 -0.03/0.15; Removed a1 6 NO_LIQUIDITY",
         "",
     ),
     (
@@ -85,7 +93,7 @@ const ROWS: &[Row] = &[
         "protection_bp 300",
         "b1 B 3@100; c1 B 2@97; d1 B 9@96",
         "a1 S 9",
-        "3@100 b1/a1; 2@97 c1/a1; Removed a1 4 PROTECTION",
+        "3@100 b1/a1 -0.03/0.15; 2@97 c1/a1 -0.01/0.10; Removed a1 4 PROTECTION",
         "B d1 9@96",
     ),
     (
@@ -93,7 +101,7 @@ const ROWS: &[Row] = &[
         "protection_bp 300",
         "b1 B 3@100; c1 B 2@97; d1 B 9@96",
         "a1 S 4 prot=98; a2 S 3 prot=90",
-        "3@100 b1/a1; Removed a1 1 PROTECTION; 2@97 c1/a2; 1@96 d1/a2",
+        "3@100 b1/a1 -0.03/0.15; Removed a1 1 PROTECTION; 2@97 c1/a2 -0.01/0.10; 1@96 d1/a2 0.00/0.05",
         "B d1 8@96",
     ),
     (
@@ -101,7 +109,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 2@104",
         "a1 B 4 FOK prot=103; a2 B 4 FOK prot=104",
-        "a1 REJECTED NOT_FILLABLE; 3@100 b1/a2; 1@104 c1/a2",
+        "a1 REJECTED NOT_FILLABLE; 3@100 b1/a2 -0.03/0.15; 1@104 c1/a2 -0.01/0.06",
         "S c1 1@104",
     ),
     (
@@ -109,7 +117,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 2@101",
         "a1 B 9@mtl",
-        "a1 accepted at 100; 3@100 b1/a1; Rested a1 6@100",
+        "a1 accepted at 100; 3@100 b1/a1 -0.03/0.15; Rested a1 6@100",
         "B a1 6@100; S c1 2@101",
     ),
     ("market-to-limit, empty", "", "b1 B 1@90", "a1 B 9@mtl", "Removed a1 9 NO_LIQUIDITY", "B b1 1@90"),
@@ -153,7 +161,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 4@101",
         "a1 B 10@100 min=3",
-        "3@100 b1/a1; Rested a1 7@100",
+        "3@100 b1/a1 -0.03/0.15; Rested a1 7@100",
         "B a1 7@100; S c1 4@101",
     ),
     (
@@ -169,7 +177,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 4@100; c1 S 4@100",
         "a2 B 6@100 min=3 DECREMENT; a3 B 6@100 min=2 DECREMENT",
-        "a2 REJECTED MIN_NOT_FILLABLE; Prevented 4 a1/a3 left 0/2; 2@100 c1/a3",
+        "a2 REJECTED MIN_NOT_FILLABLE; Prevented 4 a1/a3 left 0/2; 2@100 c1/a3 -0.02/0.10",
         "S c1 2@100",
     ),
     (
@@ -177,7 +185,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; c1 S 4@101",
         "a1 B 10@mtl min=4; a2 B 10@mtl min=3",
-        "a1 REJECTED MIN_NOT_FILLABLE; a2 accepted at 100; 3@100 b1/a2; Rested a2 7@100",
+        "a1 REJECTED MIN_NOT_FILLABLE; a2 accepted at 100; 3@100 b1/a2 -0.03/0.15; Rested a2 7@100",
         "B a2 7@100; S c1 4@101",
     ),
     // Self-trade prevention.
@@ -186,7 +194,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 CANCEL_TAKER",
-        "3@100 b1/a2; Removed a2 7 SELF_TRADE",
+        "3@100 b1/a2 -0.03/0.15; Removed a2 7 SELF_TRADE",
         "S a1 5@101, c1 4@101",
     ),
     (
@@ -210,7 +218,7 @@ const ROWS: &[Row] = &[
         "default ALLOW",
         "a1 S 5@101",
         "a2 B 4@101; a3 B 4@101 CANCEL_MAKER",
-        "4@101 a1/a2; Removed a1 1 SELF_TRADE; Rested a3 4@101",
+        "4@101 a1/a2 -0.04/0.21; Removed a1 1 SELF_TRADE; Rested a3 4@101",
         "B a3 4@101",
     ),
     (
@@ -226,7 +234,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 CANCEL_MAKER",
-        "3@100 b1/a2; Removed a1 5 SELF_TRADE; 4@101 c1/a2; Rested a2 3@101",
+        "3@100 b1/a2 -0.03/0.15; Removed a1 5 SELF_TRADE; 4@101 c1/a2 -0.04/0.21; Rested a2 3@101",
         "B a2 3@101",
     ),
     (
@@ -234,7 +242,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 CANCEL_BOTH",
-        "3@100 b1/a2; Removed a1 5 SELF_TRADE; Removed a2 7 SELF_TRADE",
+        "3@100 b1/a2 -0.03/0.15; Removed a1 5 SELF_TRADE; Removed a2 7 SELF_TRADE",
         "S c1 4@101",
     ),
     (
@@ -242,7 +250,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@101; c1 S 4@101",
         "a2 B 10@101 DECREMENT",
-        "3@100 b1/a2; Prevented 5 a1/a2 left 0/2; 2@101 c1/a2",
+        "3@100 b1/a2 -0.03/0.15; Prevented 5 a1/a2 left 0/2; 2@101 c1/a2 -0.02/0.11",
         "S c1 2@101",
     ),
     (
@@ -258,7 +266,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 3@100; a1 S 5@100",
         "a2 B 3@100 CANCEL_BOTH",
-        "3@100 b1/a2",
+        "3@100 b1/a2 -0.03/0.15",
         "S a1 5@100",
     ),
     (
@@ -266,7 +274,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 5@100; c1 S 4@100",
         "a2 B 4@100 FOK CANCEL_MAKER",
-        "Removed a1 5 SELF_TRADE; 4@100 c1/a2",
+        "Removed a1 5 SELF_TRADE; 4@100 c1/a2 -0.04/0.20",
         "",
     ),
     (
@@ -282,7 +290,7 @@ const ROWS: &[Row] = &[
         "",
         "c1 S 4@100; a1 S 5@100",
         "a2 B 4@100 FOK CANCEL_TAKER; a3 B 1@100 FOK CANCEL_TAKER",
-        "4@100 c1/a2; a3 REJECTED NOT_FILLABLE",
+        "4@100 c1/a2 -0.04/0.20; a3 REJECTED NOT_FILLABLE",
         "S a1 5@100",
     ),
     (
@@ -315,7 +323,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 4@100",
         "c1 B 5@100",
-        "3@100 a1/c1; Replenished a1 3; 2@100 b1/c1",
+        "3@100 a1/c1 -0.03/0.15; Replenished a1 3; 2@100 b1/c1 -0.02/0.10",
         "S b1 2@100, a1 3(6)@100",
     ),
     (
@@ -323,7 +331,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 4@100",
         "c1 B 15@100",
-        "3@100 a1/c1; Replenished a1 3; 4@100 b1/c1; 3@100 a1/c1; Replenished a1 3; 3@100 a1/c1; Rested c1 2@100",
+        "3@100 a1/c1 -0.03/0.15; Replenished a1 3; 4@100 b1/c1 -0.04/0.20; 3@100 a1/c1 -0.03/0.15; Replenished a1 3; 3@100 a1/c1 -0.03/0.15; Rested c1 2@100",
         "B c1 2@100",
     ),
     (
@@ -331,7 +339,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 5@100 show=2; b1 S 4@100 show=2",
         "c1 B 7@100",
-        "2@100 a1/c1; Replenished a1 2; 2@100 b1/c1; Replenished b1 2; 2@100 a1/c1; Replenished a1 1; 1@100 b1/c1",
+        "2@100 a1/c1 -0.02/0.10; Replenished a1 2; 2@100 b1/c1 -0.02/0.10; Replenished b1 2; 2@100 a1/c1 -0.02/0.10; Replenished a1 1; 1@100 b1/c1 -0.01/0.05",
         "S b1 1@100, a1 1@100",
     ),
     (
@@ -339,7 +347,7 @@ const ROWS: &[Row] = &[
         "",
         "b1 S 4@100",
         "a1 B 10@100 show=3",
-        "4@100 b1/a1; Rested a1 6@100 shows 3",
+        "4@100 b1/a1 -0.04/0.20; Rested a1 6@100 shows 3",
         "B a1 3(6)@100",
     ),
     (
@@ -347,7 +355,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3",
         "c1 B 9@100 FOK",
-        "3@100 a1/c1; Replenished a1 3; 3@100 a1/c1; Replenished a1 3; 3@100 a1/c1",
+        "3@100 a1/c1 -0.03/0.15; Replenished a1 3; 3@100 a1/c1 -0.03/0.15; Replenished a1 3; 3@100 a1/c1 -0.03/0.15",
         "",
     ),
     (
@@ -355,7 +363,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3",
         "c1 B 10@100 FOK; c2 B 10@100 min=9",
-        "c1 REJECTED NOT_FILLABLE; 3@100 a1/c2; Replenished a1 3; 3@100 a1/c2; Replenished a1 3; 3@100 a1/c2; \
+        "c1 REJECTED NOT_FILLABLE; 3@100 a1/c2 -0.03/0.15; Replenished a1 3; 3@100 a1/c2 -0.03/0.15; Replenished a1 3; 3@100 a1/c2 -0.03/0.15; \
          Rested c2 1@100",
         "B c2 1@100",
     ),
@@ -364,8 +372,8 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 1@100",
         "b2 B 4@100 FOK; b3 B 3@100 FOK; b4 B 6@100 FOK CANCEL_MAKER",
-        "b2 REJECTED NOT_FILLABLE; 3@100 a1/b3; Replenished a1 3; Removed b1 1 SELF_TRADE; 3@100 a1/b4; \
-         Replenished a1 3; 3@100 a1/b4",
+        "b2 REJECTED NOT_FILLABLE; 3@100 a1/b3 -0.03/0.15; Replenished a1 3; Removed b1 1 SELF_TRADE; 3@100 a1/b4 -0.03/0.15; \
+         Replenished a1 3; 3@100 a1/b4 -0.03/0.15",
         "",
     ),
     (
@@ -373,7 +381,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 4@100",
         "amend a1 open=2; c1 B 3@100",
-        "Reduced a1 2; 2@100 a1/c1; 1@100 b1/c1",
+        "Reduced a1 2; 2@100 a1/c1 -0.02/0.10; 1@100 b1/c1 -0.01/0.05",
         "S b1 3@100",
     ),
     (
@@ -381,7 +389,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 4@100",
         "c1 B 1@100; amend a1 open=4; amend a1 total=3",
-        "1@100 a1/c1; Reduced a1 4; Reduced a1 2",
+        "1@100 a1/c1 -0.01/0.05; Reduced a1 4; Reduced a1 2",
         "S a1 2@100, b1 4@100",
     ),
     (
@@ -389,7 +397,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 4@100",
         "c1 B 1@100; amend a1 open=9; amend a1 open=301",
-        "1@100 a1/c1; Lifted a1 9@100; Rested a1 9@100 shows 3; refused ABOVE_MAXIMUM",
+        "1@100 a1/c1 -0.01/0.05; Lifted a1 9@100; Rested a1 9@100 shows 3; refused ABOVE_MAXIMUM",
         "S b1 4@100, a1 3(9)@100",
     ),
     (
@@ -405,7 +413,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 9@100 show=3; b1 S 4@100",
         "a2 B 4@100 CANCEL_MAKER",
-        "Removed a1 9 SELF_TRADE; 4@100 b1/a2",
+        "Removed a1 9 SELF_TRADE; 4@100 b1/a2 -0.04/0.20",
         "",
     ),
     (
@@ -422,7 +430,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@99; b1 B 5@99",
         "amend a1 open=3; c1 S 4@99",
-        "Reduced a1 3; 3@99 a1/c1; 1@99 b1/c1",
+        "Reduced a1 3; 3@99 a1/c1 -0.02/0.15; 1@99 b1/c1 0.00/0.05",
         "B b1 4@99",
     ),
     (
@@ -430,7 +438,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@99; b1 B 5@99",
         "amend a1 open=6; c1 S 6@99",
-        "Lifted a1 6@99; Rested a1 6@99; 5@99 b1/c1; 1@99 a1/c1",
+        "Lifted a1 6@99; Rested a1 6@99; 5@99 b1/c1 -0.04/0.25; 1@99 a1/c1 0.00/0.05",
         "B a1 5@99",
     ),
     (
@@ -438,7 +446,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@98; b1 S 3@100",
         "amend a1 price=100",
-        "Lifted a1 5@100; 3@100 b1/a1; Rested a1 2@100",
+        "Lifted a1 5@100; 3@100 b1/a1 -0.03/0.15; Rested a1 2@100",
         "B a1 2@100",
     ),
     (
@@ -471,7 +479,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@99 id=k; b1 B 1@99 id=k",
         "c1 S 5@99; a2 B 2@98 id=k; b2 B 1@97 id=k",
-        "5@99 a1/c1; Rested a2 2@98; b2 REJECTED CLIENT_ID_IN_USE",
+        "5@99 a1/c1 -0.04/0.25; Rested a2 2@98; b2 REJECTED CLIENT_ID_IN_USE",
         "B b1 1@99, a2 2@98",
     ),
     (
@@ -487,7 +495,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 B 5@99 id=k; b1 S 3@101",
         "a2 B 3@101 IOC id=k; a3 B 3@101 IOC id=j; a4 B 1@98 id=j",
-        "a2 REJECTED CLIENT_ID_IN_USE; 3@101 b1/a3; Rested a4 1@98",
+        "a2 REJECTED CLIENT_ID_IN_USE; 3@101 b1/a3 -0.03/0.16; Rested a4 1@98",
         "B a1 5@99, a4 1@98",
     ),
     // Replacing.
@@ -528,7 +536,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 5@100; b1 S 5@101",
         "replace a1 a2 B 5@101 FOK CANCEL_TAKER",
-        "Removed a1 5 REPLACED; 5@101 b1/a2",
+        "Removed a1 5 REPLACED; 5@101 b1/a2 -0.05/0.26",
         "",
     ),
     (
@@ -537,7 +545,7 @@ const ROWS: &[Row] = &[
         "a1 S 5@100; b1 S 5@103",
         "replace a1 a2 B 5@104 SLIDE; replace a2 a3 B 5@mtl",
         "Removed a1 5 REPLACED; a2 accepted at 102; Rested a2 5@102; Removed a2 5 REPLACED; a3 accepted at 103; \
-         5@103 b1/a3",
+         5@103 b1/a3 -0.05/0.26",
         "",
     ),
     (
@@ -571,7 +579,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 5@99; b2 B 5@98; a1 S 4 stop=99",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered a1; [a1 runs]; 3@99 b1/a1; 1@98 b2/a1",
+        "2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; 3@99 b1/a1 -0.02/0.15; 1@98 b2/a1 0.00/0.05",
         "B b2 4@98",
     ),
     (
@@ -579,7 +587,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@99; b2 B 2@98; b3 B 2@97; b4 B 9@96; x1 S 2 stop=99; y1 S 2 stop=98; z1 S 2 stop=97",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered x1; [x1 runs]; 2@98 b2/x1; Triggered y1; [y1 runs]; 2@97 b3/y1; Triggered z1; [z1 runs]; 2@96 b4/z1",
+        "2@99 b1/c1 -0.01/0.10; Triggered x1; [x1 runs]; 2@98 b2/x1 -0.01/0.10; Triggered y1; [y1 runs]; 2@97 b3/y1 -0.01/0.10; Triggered z1; [z1 runs]; 2@96 b4/z1 -0.01/0.10",
         "B b4 7@96",
     ),
     (
@@ -587,7 +595,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 1@95; b2 B 9@94; x1 S 2 stop=96; y1 S 2 stop=98; z1 S 2 stop=98",
         "c1 S 1@95",
-        "1@95 b1/c1; Triggered y1; Triggered z1; Triggered x1; [y1 runs]; 2@94 b2/y1; [z1 runs]; 2@94 b2/z1; [x1 runs]; 2@94 b2/x1",
+        "1@95 b1/c1 0.00/0.05; Triggered y1; Triggered z1; Triggered x1; [y1 runs]; 2@94 b2/y1 -0.01/0.10; [z1 runs]; 2@94 b2/z1 -0.01/0.10; [x1 runs]; 2@94 b2/x1 -0.01/0.10",
         "B b2 3@94",
     ),
     (
@@ -595,7 +603,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 S 1@105; b2 S 9@106; x1 B 2 stop=104; y1 B 2 stop=102; z1 B 2 stop=102",
         "c1 B 1@105",
-        "1@105 b1/c1; Triggered y1; Triggered z1; Triggered x1; [y1 runs]; 2@106 b2/y1; [z1 runs]; 2@106 b2/z1; [x1 runs]; 2@106 b2/x1",
+        "1@105 b1/c1 -0.01/0.06; Triggered y1; Triggered z1; Triggered x1; [y1 runs]; 2@106 b2/y1 -0.02/0.11; [z1 runs]; 2@106 b2/z1 -0.02/0.11; [x1 runs]; 2@106 b2/x1 -0.02/0.11",
         "S b2 3@106",
     ),
     (
@@ -603,7 +611,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@99; b2 B 9@95; a1 S 6@97 stop=99",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered a1; [a1 runs]; Rested a1 6@97",
+        "2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; Rested a1 6@97",
         "B b2 9@95; S a1 6@97",
     ),
     (
@@ -611,7 +619,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@99; b2 B 4@98; b3 B 9@95; a1 S 6@97 stop=99",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered a1; [a1 runs]; 4@98 b2/a1; Rested a1 2@97",
+        "2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; 4@98 b2/a1 -0.03/0.20; Rested a1 2@97",
         "B b3 9@95; S a1 2@97",
     ),
     (
@@ -627,7 +635,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "s1 S 1@95; s2 S 1@97; b1 B 9@90; a1 S 4 stop=96",
         "c1 B 2@97",
-        "1@95 s1/c1; Triggered a1; 1@97 s2/c1; [a1 runs]; 4@90 b1/a1",
+        "1@95 s1/c1 0.00/0.05; Triggered a1; 1@97 s2/c1 0.00/0.05; [a1 runs]; 4@90 b1/a1 -0.03/0.18",
         "B b1 5@90",
     ),
     (
@@ -635,7 +643,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 1@99; b2 B 1@97; b3 B 9@96; x1 S 1 stop=99; y1 S 1 stop=98; z1 S 1 stop=96",
         "c1 S 2@97",
-        "1@99 b1/c1; Triggered x1; 1@97 b2/c1; Triggered y1; [x1 runs]; 1@96 b3/x1; Triggered z1; [y1 runs]; 1@96 b3/y1; [z1 runs]; 1@96 b3/z1",
+        "1@99 b1/c1 0.00/0.05; Triggered x1; 1@97 b2/c1 0.00/0.05; Triggered y1; [x1 runs]; 1@96 b3/x1 0.00/0.05; Triggered z1; [y1 runs]; 1@96 b3/y1 0.00/0.05; [z1 runs]; 1@96 b3/z1 0.00/0.05",
         "B b3 6@96",
     ),
     (
@@ -643,7 +651,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 4@99 show=2; a1 S 1 stop=99",
         "c1 S 2@99",
-        "2@99 b1/c1; Replenished b1 2; Triggered a1; [a1 runs]; 1@99 b1/a1",
+        "2@99 b1/c1 -0.01/0.10; Replenished b1 2; Triggered a1; [a1 runs]; 1@99 b1/a1 0.00/0.05",
         "B b1 1@99",
     ),
     (
@@ -651,7 +659,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@99; a1 S 4 stop=99",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered a1; [a1 runs]; Removed a1 4 NO_LIQUIDITY",
+        "2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; Removed a1 4 NO_LIQUIDITY",
         "",
     ),
     (
@@ -659,7 +667,7 @@ const ROWS: &[Row] = &[
         "last 100, protection_bp 300",
         "b1 B 2@99; b2 B 2@98; b3 B 2@90; a1 S 4 stop=99",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered a1; [a1 runs]; 2@98 b2/a1; Removed a1 2 PROTECTION",
+        "2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; 2@98 b2/a1 -0.01/0.10; Removed a1 2 PROTECTION",
         "B b3 2@90",
     ),
     (
@@ -667,7 +675,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@99; a2 B 2@98; a1 S 4 stop=99 CANCEL_BOTH",
         "c1 S 2@99",
-        "2@99 b1/c1; Triggered a1; [a1 runs]; Removed a2 2 SELF_TRADE; Removed a1 4 SELF_TRADE",
+        "2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; Removed a2 2 SELF_TRADE; Removed a1 4 SELF_TRADE",
         "",
     ),
     (
@@ -683,7 +691,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 9@95; x1 S 3 stop=96; y1 S 3 stop=96; z1 S 3 stop=96",
         "amend x1 open=1; amend y1 open=4; amend z1 stop=97; amend z1 stop=100; c1 S 1@95",
-        "Reduced x1 1; Waiting y1 at 96; Waiting z1 at 97; refused WOULD_TRIGGER; 1@95 b1/c1; Triggered z1; Triggered x1; Triggered y1; [z1 runs]; 3@95 b1/z1; [x1 runs]; 1@95 b1/x1; [y1 runs]; 4@95 b1/y1",
+        "Reduced x1 1; Waiting y1 at 96; Waiting z1 at 97; refused WOULD_TRIGGER; 1@95 b1/c1 0.00/0.05; Triggered z1; Triggered x1; Triggered y1; [z1 runs]; 3@95 b1/z1 -0.02/0.15; [x1 runs]; 1@95 b1/x1 0.00/0.05; [y1 runs]; 4@95 b1/y1 -0.03/0.19",
         "",
     ),
     (
@@ -691,7 +699,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@99; b2 B 4@98; a1 S 6@98 stop=99",
         "amend a1 price=99; c1 S 2@99; amend a1 stop=97; amend a1 price=98",
-        "Waiting a1 at 99; 2@99 b1/c1; Triggered a1; [a1 runs]; Rested a1 6@99; refused WOULD_TRIGGER; Lifted a1 6@98; 4@98 b2/a1; Rested a1 2@98",
+        "Waiting a1 at 99; 2@99 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; Rested a1 6@99; refused WOULD_TRIGGER; Lifted a1 6@98; 4@98 b2/a1 -0.03/0.20; Rested a1 2@98",
         "S a1 2@98",
     ),
     // Times.
@@ -708,7 +716,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 5@100 exp=T10",
         "time T9; c1 B 2@100; time T10",
-        "2@100 a1/c1; Removed a1 3 EXPIRE_TIME",
+        "2@100 a1/c1 -0.02/0.10; Removed a1 3 EXPIRE_TIME",
         "",
     ),
     (
@@ -728,6 +736,130 @@ const ROWS: &[Row] = &[
         "B a2 5@99; S b1 1@105",
     ),
     ("born dead", "", "", "time T10; a1 B 5@100 exp=T10", "a1 EXPIRED EXPIRE_TIME", ""),
+    // Fees.
+    (
+        "fee rounding",
+        "",
+        "b1 S 3@101; c1 S 1@7",
+        "a1 B 4@101",
+        "1@7 c1/a1 0.00/0.01; 3@101 b1/a1 -0.03/0.16",
+        "",
+    ),
+    (
+        "other rates, each fill by itself",
+        "maker_fee 150, taker_fee 0",
+        "b1 S 1@7; c1 S 1@7",
+        "a1 B 2@7",
+        "1@7 b1/a1 0.01/0.00; 1@7 c1/a1 0.01/0.00",
+        "",
+    ),
+    // Dead man's switches, and the kill switch.
+    (
+        "dead man's switch",
+        "",
+        "a1 B 5@99; a2 S 2@105; b1 B 1@99",
+        "switch a 30; time T29; time T30",
+        "SwitchSet a fires T30; SwitchFired a; Removed a1 5 DEAD_MAN; Removed a2 2 DEAD_MAN",
+        "B b1 1@99",
+    ),
+    (
+        "switch renewed too late",
+        "",
+        "a1 B 5@99",
+        "switch a 30; time T31; switch a 30; a2 B 1@99",
+        "SwitchSet a fires T30; SwitchFired a; Removed a1 5 DEAD_MAN; SwitchSet a fires T61; Rested a2 1@99",
+        "B a2 1@99",
+    ),
+    (
+        "switch renewed in time, then disarmed",
+        "",
+        "a1 B 5@99",
+        "switch a 30; time T20; switch a 30; time T30; time T49; switch a 0; time T60",
+        "SwitchSet a fires T30; SwitchSet a fires T50; SwitchSet a off",
+        "B a1 5@99",
+    ),
+    (
+        "a switch fires once",
+        "",
+        "a1 B 5@99",
+        "switch a 30; time T30; a2 B 1@99; time T61; time T90",
+        "SwitchSet a fires T30; SwitchFired a; Removed a1 5 DEAD_MAN; Rested a2 1@99",
+        "B a2 1@99",
+    ),
+    (
+        "at one instant orders expire before switches fire, and both before what came at it",
+        "",
+        "a1 S 5@100; b1 S 2@100 exp=T30; c1 S 1@100; switch c 30; switch a 30",
+        "time T30; d1 B 9@100",
+        "Removed b1 2 EXPIRE_TIME; SwitchFired c; Removed c1 1 DEAD_MAN; SwitchFired a; Removed a1 5 DEAD_MAN; \
+         Rested d1 9@100",
+        "B d1 9@100",
+    ),
+    (
+        "after an outage what was due first happens first",
+        "",
+        "a1 S 5@100; b1 S 2@100 exp=T40; switch a 30",
+        "time T90; d1 B 9@100",
+        "SwitchFired a; Removed a1 5 DEAD_MAN; Removed b1 2 EXPIRE_TIME; Rested d1 9@100",
+        "B d1 9@100",
+    ),
+    (
+        "a stream that breaks off takes its session's orders along",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s; a2 B 4@99 via=t; a3 B 3@99",
+        "stream a s 7 lost; time T30",
+        "SwitchFired a; Removed a1 5 DISCONNECTED",
+        "B a2 4@99, a3 3@99",
+    ),
+    (
+        "a stream whose node is silent too",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s; a2 B 4@99 via=t",
+        "time T29; time T30; stream a s 7 lost",
+        "SwitchFired a; Removed a1 5 DISCONNECTED; nothing",
+        "B a2 4@99",
+    ),
+    (
+        "a client that says goodbye keeps its orders",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s",
+        "stream a s 7 left; time T60; stream a s 7 lost",
+        "SwitchSet a off; nothing",
+        "B a1 5@99",
+    ),
+    (
+        "the stream before can't cancel what the one after it goes on with",
+        "",
+        "stream a s 7 lives 30; a1 B 5@99 via=s",
+        "stream a s 8 lives 30; stream a s 7 lost; stream a s 7 lives 30; stream a s 7 left; stream a s 8 lost",
+        "SwitchSet a fires T30; nothing; nothing; nothing; SwitchFired a; Removed a1 5 DISCONNECTED",
+        "",
+    ),
+    (
+        "what a node said of a stream is of no use later",
+        "",
+        "time T20; a1 B 5@99 via=s",
+        "stream a s 7 lives 30 T19; stream a s 7 lost; stream a s 7 lives 30 T21; time T50",
+        "nothing; nothing; SwitchSet a fires T50; SwitchFired a; Removed a1 5 DISCONNECTED",
+        "",
+    ),
+    (
+        "kill",
+        "",
+        "a1 B 5@99; a2 S 1@105; b1 B 1@98",
+        "kill a on; a3 B 1@97; amend a1 open=1; cancel a1; b2 B 1@97; kill a off; a4 B 1@96",
+        "Killed a on; Removed a1 5 ACCOUNT_KILLED; Removed a2 1 ACCOUNT_KILLED; a3 REJECTED ACCOUNT_KILLED; \
+         refused ACCOUNT_KILLED; refused UNKNOWN_ORDER; Rested b2 1@97; Killed a off; Rested a4 1@96",
+        "B b1 1@98, b2 1@97, a4 1@96",
+    ),
+    (
+        "what is too late is told before that the account is killed",
+        "",
+        "kill a on; time T10",
+        "a1 B 5@99 exp=T10; a2 B 5@99",
+        "a1 EXPIRED EXPIRE_TIME; a2 REJECTED ACCOUNT_KILLED",
+        "",
+    ),
 ];
 
 #[test]

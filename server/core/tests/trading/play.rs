@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
-    Action, Amend, Batch, Cause, Event, Intent, Machine, Market, NewSize, Origin, Place, Request, Rules,
-    State, Stop, Target, Terms,
+    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Machine, Market, NewSize, Origin, Place,
+    Request, Rules, Session, SessionId, State, Stop, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
     ClientId, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -16,6 +16,9 @@ use xbook_core::types::{
 pub type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const NODE: NodeId = NodeId(1);
+
+/// In units of 10^-8.
+const CENT: i64 = 1_000_000;
 
 /// T1 is a second, so that batches at one time of a row have room for times of their own.
 const SECOND: u64 = 1_000_000;
@@ -41,17 +44,24 @@ struct Table {
     time: Micros,
     counter: u64,
     names: BTreeMap<String, OrderId>,
+    /// What each intent asked for.
+    intents: BTreeMap<OrderId, Intent>,
+    /// How many commands each session had.
+    commands: BTreeMap<SessionId, u64>,
     said: Vec<String>,
 }
 
 impl Table {
     fn new(market: &str) -> Self {
         let one = Grid::new("1".parse().unwrap()).unwrap();
-        let mut rules = Rules::new(one, one);
+        let fees = FeeRates { maker: -100, taker: 500, step: CENT.unsigned_abs() };
+        let mut rules = Rules { fees, ..Rules::new(one, one) };
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
             match setting.split_once(' ').unwrap() {
                 ("last", _) => {}
                 ("day_end", at) => rules.day_end = time(at),
+                ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
+                ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
                 ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
                 ("default", way) => rules.self_trade = self_trade(way).unwrap(),
                 other => panic!("{other:?}?"),
@@ -60,8 +70,16 @@ impl Table {
         let market = || Machine::Market(Box::new(Market::new("A/B".into(), rules.clone())));
         let state = || State::new(market(), vec![NODE], [0; 32]);
         let (holder, follower) = (state(), state());
-        let (names, said) = (BTreeMap::new(), Vec::new());
-        Self { holder, follower, time: Micros(0), counter: 0, names, said }
+        Self {
+            holder,
+            follower,
+            time: Micros(0),
+            counter: 0,
+            names: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            said: Vec::new(),
+        }
     }
 
     fn run(&mut self, commands: &str) {
@@ -78,13 +96,17 @@ impl Table {
                     let replaces = Some(Box::new(self.target(words[1])));
                     Some((account(words[2]), Action::Place(Place { replaces, ..place(&words[3..]) })))
                 }
+                "switch" => Some((words[1].into(), Action::Switch(Switch::Account(self.after(words[2]))))),
+                "stream" => Some((words[1].into(), Action::Switch(self.stream(&words[2..])))),
+                "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
                 name => {
                     self.names.insert(name.to_owned(), id(self.counter + 1));
                     Some((account(name), Action::Place(place(&words[1..]))))
                 }
             };
-            self.batch(action);
+            let session = words.iter().find_map(|word| word.strip_prefix("via="));
+            self.batch(action, session);
         }
     }
 
@@ -94,6 +116,27 @@ impl Table {
             Some((_, name)) => Target::Client(ClientId::new(name).unwrap()),
             None => Target::Order(self.names[word]),
         }
+    }
+
+    /// So many seconds from now, by the row's clock; the next batch is a few microseconds later.
+    fn after(&self, seconds: &str) -> Option<Micros> {
+        let turn = self.holder.time().plus(Micros(1)).max(self.time);
+        let fires = self.time.0 / SECOND * SECOND + number(seconds) * SECOND;
+        (seconds != "0").then(|| Micros(fires - turn.0))
+    }
+
+    fn stream(&self, words: &[&str]) -> Switch {
+        let does = match words[2] {
+            "lives" => {
+                let after = self.after(words[3]).unwrap();
+                let by = words.get(4).map_or(Micros(u64::MAX), |by| time(by));
+                StreamSwitch::Lives { after, by }
+            }
+            "left" => StreamSwitch::Left,
+            "lost" => StreamSwitch::Lost,
+            other => panic!("{other}?"),
+        };
+        Switch::Stream { session: words[0].into(), stream: number(words[1]), does }
     }
 
     fn amend(&self, words: &[&str]) -> Amend {
@@ -111,14 +154,22 @@ impl Table {
     }
 
     /// A batch of one intent, or of none: decided, written, read back and followed.
-    fn batch(&mut self, action: Option<(String, Action)>) {
+    fn batch(&mut self, action: Option<(String, Action)>, session: Option<&str>) {
         let mut builder = self.holder.begin(1, self.time, Position(0)).unwrap();
         let intent = action.map(|(account, action)| {
             self.counter += 1;
-            let origin = Origin::Request(self.counter.to_string().into());
+            let origin = match session.map(|name| Session::new(&account, name)) {
+                None => Origin::Request(self.counter.to_string().into()),
+                Some(session) => {
+                    let number = self.commands.entry(session.id).or_default();
+                    *number += 1;
+                    Origin::Command { session, number: *number }
+                }
+            };
             let request = Request { account: account.into(), origin, body_hash: 0, action };
-            Intent { request, based_on: Micros(self.time.0.max(1)), accepted: Micros(0) }
+            Intent { request, based_on: Micros(self.time.0.max(1)), accepted: self.time }
         });
+        self.intents.extend(intent.clone().map(|intent| (id(self.counter), intent)));
         if let Some(intent) = &intent {
             self.holder.sequence(&mut builder, id(self.counter), intent, &()).unwrap();
         }
@@ -162,8 +213,10 @@ impl Table {
                     false => format!("refused {}", word(reason)),
                 }
             }
-            Event::Traded(Trade { maker, taker, price, quantity, .. }) => {
-                format!("{}@{} {}/{}", quantity.0, price.0, self.name(maker), self.name(taker))
+            Event::Traded(Trade { maker, taker, price, quantity, .. }, fees) => {
+                let (who, cost) =
+                    ((self.name(maker), self.name(taker)), (cents(fees.maker), cents(fees.taker)));
+                format!("{}@{} {}/{} {}/{}", quantity.0, price.0, who.0, who.1, cost.0, cost.1)
             }
             Event::Prevented(it) => format!(
                 "Prevented {} {}/{} left {}/{}",
@@ -187,8 +240,22 @@ impl Table {
             Event::Removed { order, open, reason } => {
                 format!("Removed {} {} {}", self.name(order), open.0, word(reason))
             }
+            Event::SwitchSet { fires: None } => format!("SwitchSet {} off", self.account(id(self.counter))),
+            Event::SwitchSet { fires: Some(at) } => {
+                format!("SwitchSet {} fires T{}", self.account(id(self.counter)), at.0 / SECOND)
+            }
+            Event::SwitchFired { switch } => format!("SwitchFired {}", self.account(switch)),
+            Event::Killed => match self.intents[&id(self.counter)].request.action {
+                Action::Kill(true) => format!("Killed {} on", self.account(id(self.counter))),
+                _ => format!("Killed {} off", self.account(id(self.counter))),
+            },
+            Event::Nothing => "nothing".into(),
             ref other => panic!("{other:?}?"),
         })
+    }
+
+    fn account(&self, intent: OrderId) -> &str {
+        &self.intents[&intent].request.account
     }
 
     fn name(&self, order: OrderId) -> &str {
@@ -263,6 +330,7 @@ fn place(words: &[&str]) -> Place {
             ("show", lots) => terms.display = Lots(number(lots)),
             ("min", lots) => terms.minimum = Lots(number(lots)),
             ("prot", price) => terms.protection = Some(Ticks(number(price))),
+            ("via", _) => {}
             ("exp", at) => {
                 (place.time_in_force, place.expires) = (TimeInForce::Gtd, Some(time(at)));
             }
@@ -271,6 +339,14 @@ fn place(words: &[&str]) -> Place {
     }
     place.terms = terms.shared();
     place
+}
+
+/// A fee as rows write it.
+fn cents(fee: Fee) -> String {
+    let cents = fee.0 / CENT;
+    assert_eq!(fee.0 % CENT, 0);
+    let sign = if cents < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }
 
 fn self_trade(way: &str) -> Option<SelfTrade> {

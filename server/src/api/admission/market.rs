@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use xbook_proto::v1::{self, Reason};
 
 use super::{Caller, Findings, body_hash, order, request, text};
 use crate::api::convert::MINUTE;
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
-use crate::machine::{Action, DAY, MAX_PROTECTION_BP, MAX_VOTERS, NewMarket, Request, Rules};
+use crate::machine::{
+    Action, DAY, FEE_SCALE, Fee, FeeRates, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, MAX_VOTERS,
+    NewMarket, Request, Rules,
+};
 use crate::types::{Lots, Micros, NodeId, SelfTrade};
 
 /// The nodes that a market may get as voters.
@@ -93,8 +97,10 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
         let refusal = Refusal::new(Reason::AboveMaximum, limit);
         findings.refuse(refusal.field("day_end_minute").value(asked.day_end_minute));
     }
+    let fees = fees(asked, findings);
     let (min_lots, max_lots) = (Lots(min?), Lots(max?));
-    let rules = Rules { tick: tick?, lot: lot?, min_lots, max_lots, self_trade, protection_bp, day_end };
+    let (tick, lot, fees) = (tick?, lot?, fees?);
+    let rules = Rules { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end, fees };
     if rules.min_lots > rules.max_lots {
         let limit = format!("must be at most max_quantity, {}", rules.lot.text(rules.max_lots.0));
         findings.refuse(
@@ -102,6 +108,45 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
         );
     }
     Some(rules)
+}
+
+fn fees(asked: &v1::MarketRules, findings: &mut Findings) -> Option<FeeRates> {
+    let maker = findings.note(fee_rate("maker_fee_bp", &asked.maker_fee_bp));
+    let taker = findings.note(fee_rate("taker_fee_bp", &asked.taker_fee_bp));
+    let step = findings.note(fee_step(&asked.fee_step));
+    Some(FeeRates { maker: maker?, taker: taker?, step: step? })
+}
+
+/// A rate in hundredths of a basis point.
+fn fee_rate(field: &'static str, text: &str) -> Result<i32, Refusal> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let value = text::decimal(field, text)?;
+    let hundredths = value.checked_mul(Decimal::ONE_HUNDRED).filter(Decimal::is_integer);
+    let rate = hundredths.and_then(|rate| rate.to_i32());
+    rate.filter(|rate| rate.abs() <= MAX_FEE_RATE).ok_or_else(|| {
+        let most = MAX_FEE_RATE / 100;
+        let words = format!("must be from -{most} to {most}, with at most two digits after the point");
+        Refusal::new(Reason::AboveMaximum, words).field(field).value(text)
+    })
+}
+
+/// What fees are rounded up to, in units of 10^-8.
+fn fee_step(text: &str) -> Result<u64, Refusal> {
+    if text.is_empty() {
+        return Ok(1);
+    }
+    let field = "fee_step";
+    let value = text::decimal(field, text)?;
+    let units = value.checked_mul(Decimal::from(10_u64.pow(FEE_SCALE))).filter(Decimal::is_integer);
+    let units = units.and_then(|units| units.to_u64());
+    units.filter(|units| (1..=MAX_FEE_STEP).contains(units)).ok_or_else(|| {
+        let reason = if value <= Decimal::ZERO { Reason::NotPositive } else { Reason::AboveMaximum };
+        let most = Fee::sum_text(MAX_FEE_STEP.into());
+        let words = format!("must be a multiple of 0.00000001, at most {most}");
+        Refusal::new(reason, words).field(field).value(text)
+    })
 }
 
 fn step(field: &'static str, text: &str) -> Result<Grid, Refusal> {

@@ -219,6 +219,7 @@ fn fills(units: &Units<'_>, id: OrderId, changes: &[Change]) -> (Vec<v1::TradeFi
                 price: units.price(fill.price),
                 quantity: units.quantity(fill.quantity),
                 position: order.position.0,
+                fee: fill.fee.to_string(),
             })
         }
         _ => None,

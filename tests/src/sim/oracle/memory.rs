@@ -74,6 +74,8 @@ impl Memory {
     /// A request has its turn; `answer` decides where both are right.
     pub fn recall(&mut self, id: OrderId, request: &Request, answer: &Answer) -> Recall {
         let recall = match &request.origin {
+            // A node says it each time as if it were the first.
+            Origin::Request(_) if request.is_of_stream() => return Recall::New,
             Origin::Request(text) => {
                 let key = (request.account.to_string(), text.to_string());
                 self.recall_request(key, id, request, answer)

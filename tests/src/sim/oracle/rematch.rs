@@ -1,6 +1,7 @@
 //! The committed sequence, matched again from the requests alone by the naive book: the same fills,
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
+mod due;
 mod orders;
 mod rules;
 mod stops;
@@ -20,7 +21,8 @@ use xbook::types::{
 pub use stops::Told;
 pub use violation::RematchViolation;
 
-use rules::in_time;
+use due::Protection;
+use rules::{charged, in_time};
 use stops::Waits;
 
 use super::memory::{Memory, Recall};
@@ -69,6 +71,10 @@ pub struct Rematch {
     /// Orders that ended for it rather than trade with their account.
     ended: BTreeSet<OrderId>,
     owners: BTreeMap<String, Owner>,
+    /// What protects accounts.
+    protection: Protection,
+    /// The orders that an intent cancelled to protect their account, and why.
+    cancelled: Vec<(OrderId, Reason)>,
     /// The voters that are asked for.
     voters: BTreeSet<NodeId>,
     consumed: BTreeMap<NodeId, u64>,
@@ -109,6 +115,8 @@ impl Rematch {
             did: Vec::new(),
             ended: BTreeSet::new(),
             owners: BTreeMap::new(),
+            protection: Protection::new(caps.protected),
+            cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
             marks: BTreeMap::new(),
@@ -134,8 +142,9 @@ impl Rematch {
         withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
+        block.changes.iter().try_for_each(charged)?;
         self.ran = 0;
-        if self.expire(block)? < self.most_expired {
+        if self.fall_due(block)? < self.most_expired {
             self.run_triggered();
         }
         for answer in &block.answers {
@@ -163,8 +172,10 @@ impl Rematch {
                     at: answer.position,
                 });
             }
+            self.cancelled.clear();
             let done = self.take((answer.intent, request), (block.time, shown), recall, waiting);
             self.compare(block, answer, done)?;
+            self.compare_cancelled(block, answer)?;
             self.run_triggered();
         }
         self.compare_told(block)
@@ -176,30 +187,6 @@ impl Rematch {
     /// It is another one.
     pub fn compare_book(&self, digest: [u8; 32], at: Position) -> Result<(), RematchViolation> {
         if self.book.digest() == digest { Ok(()) } else { Err(RematchViolation::Book { at }) }
-    }
-
-    /// Orders leave the book at their time, and none whose time has come is there when an intent has
-    /// its turn: the proto promises that GTD rests until then.
-    fn expire(&mut self, block: &Block) -> Result<usize, RematchViolation> {
-        let mut expired = 0;
-        let due = |live: &Live| live.expires.is_some_and(|at| at <= block.time);
-        for order in block.changes.iter().filter_map(Change::order) {
-            let resting = self.live.get(&order.id);
-            if let Some(live) = resting.filter(|_| order.status == OrderStatus::Expired) {
-                if !due(live) {
-                    return Err(RematchViolation::Early { order: order.id, at: order.position });
-                }
-                self.cancel(order.id);
-                expired += 1;
-            }
-        }
-        let late = self.live.iter().find(|(_, live)| due(live) && !block.answers.is_empty());
-        match late.and_then(|(order, live)| Some((*order, live.expires?))) {
-            Some((order, expires)) => {
-                Err(RematchViolation::Late { order, at: block.first, expires, time: block.time })
-            }
-            None => Ok(expired),
-        }
     }
 
     fn run(&mut self, command: &Command) -> Result<(), Refusal> {
@@ -244,6 +231,7 @@ impl Rematch {
                 self.marks.insert(id, request.account.clone());
                 true
             }
+            (Recall::New, Action::Place(_) | Action::Amend(_)) if self.protection.is_killed(request) => false,
             (Recall::New, Action::Place(place)) => self.place_instead(id, request, place, (time, shown)),
             (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
@@ -252,6 +240,8 @@ impl Rematch {
                 order.is_some_and(|order| self.cancel(order))
             }
             (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
+            (Recall::New, Action::Switch(switch)) => self.switch((id, request), switch, time),
+            (Recall::New, Action::Kill(on)) => self.kill(request, *on),
             (
                 Recall::New,
                 Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),

@@ -119,6 +119,7 @@ impl Ledger {
 
     fn know(&self, intent: &Intent) -> Known {
         match &intent.request.origin {
+            Origin::Request(_) if intent.request.is_of_stream() => Known::New,
             Origin::Request(id) => match self.request(&intent.request.account, id) {
                 None => Known::New,
                 Some((hash, _)) if hash != intent.request.body_hash => {
@@ -141,6 +142,8 @@ impl Ledger {
             Action::Place(_)
             | Action::Amend(_)
             | Action::CancelAll(_)
+            | Action::Switch(_)
+            | Action::Kill(_)
             | Action::ChangeVoters(_)
             | Action::RemoveNode(_)
             | Action::Invite(_)
@@ -194,6 +197,7 @@ impl Ledger {
                     self.sessions.remember(session.id, *number, &intent.request.action, first, time);
                 }
                 Origin::Request(_) if refused(events) == Reason::RequestIdReused => {}
+                Origin::Request(_) if intent.request.is_of_stream() => {}
                 Origin::Request(request_id) => {
                     let Intent { request, .. } = intent;
                     self.requests.remember(&request.account, request_id, request.body_hash, first, time);

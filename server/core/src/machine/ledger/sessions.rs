@@ -11,6 +11,7 @@ use super::{Caps, Known, Session, SessionId};
 use crate::machine::Terms;
 use crate::machine::intent::Action;
 use crate::machine::journal::Repeated;
+use crate::machine::switch::Switch;
 use crate::types::{Micros, Position, Reason};
 
 /// Remembered sessions.
@@ -188,7 +189,10 @@ fn content(action: &Action) -> u32 {
         }
         Action::Withdraw(order) => [30, order.node.0, order.counter, 0, 0, 0],
         Action::CancelAll(side) => [31, side.map_or(0, |side| 1 + side as u64), 0, 0, 0, 0],
-        Action::CreateMarket(_)
+        Action::Switch(Switch::Account(after)) => [32, after.map_or(0, |after| after.0), 0, 0, 0, 0],
+        Action::Kill(on) => [33, u64::from(*on), 0, 0, 0, 0],
+        Action::Switch(Switch::Stream { .. })
+        | Action::CreateMarket(_)
         | Action::ChangeVoters(_)
         | Action::Announce(_)
         | Action::RemoveNode(_)

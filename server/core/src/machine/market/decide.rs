@@ -22,6 +22,9 @@ impl Market {
     ) {
         let from = events.len();
         let decided = match &intent.request.action {
+            Action::Place(_) | Action::Amend(_) if self.killed.has(&intent.request.account) => {
+                Err(Reason::AccountKilled)
+            }
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
             Action::Place(place) => self.replaced(intent, place, ledger).and_then(|replaced| {
                 self.place((id, &intent.request.account), place, replaced, time, events)
@@ -30,6 +33,8 @@ impl Market {
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
             Action::CancelAll(side) => self.cancel_all(&intent.request.account, *side, events),
+            Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
+            Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)
             | Action::Announce(_)
@@ -181,10 +186,11 @@ impl Market {
     ) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
+        let (fees, grids) = (self.rules.fees, (self.rules.tick, self.rules.lot));
         let mut reached = Reached::default();
         let mut trade = None;
         let said = self.said.iter().map(|said| match *said {
-            book::Event::Traded(trade) => Event::Traded(trade),
+            book::Event::Traded(trade) => Event::Traded(trade, fees.of(trade.price, trade.quantity, grids)),
             book::Event::Prevented(prevented) => Event::Prevented(prevented),
             book::Event::Rested { order, side, price, open, display, owner: _ } => {
                 let shown = if display.is_zero() { open } else { open.min(display) };
@@ -214,7 +220,7 @@ impl Market {
             if let Some(price) = trade.take_if(|_| !matches!(event, Event::Replenished { .. })) {
                 self.stops.meet(price, &mut reached, events);
             }
-            if let Event::Traded(traded) = &event {
+            if let Event::Traded(traded, _) = &event {
                 trade = Some(traded.price);
             }
             events.push(event);

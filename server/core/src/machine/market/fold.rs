@@ -4,13 +4,14 @@
 //! was filled of it, what is open and how it ends stands in the events; here it is only checked that
 //! they fit, and noted for those who are to be told. An iceberg in hand shows what it would show if it rested.
 
-use super::{Hand, Market, Order, OrderStatus};
+use super::{Fees, Hand, Market, Order, OrderStatus};
 use crate::book::{Owner, Prevented, Trade};
 use crate::machine::Terms;
 use crate::machine::digest::Digest;
-use crate::machine::intent::{Action, Intent, Origin};
+use crate::machine::intent::{Action, Intent, Origin, Session};
 use crate::machine::journal::{FillOf, Journal};
-use crate::machine::tape::{Event, closes_as};
+use crate::machine::switch::Switch;
+use crate::machine::tape::{Event, closes_as, ends_as};
 use crate::types::{Liquidity, Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 
 impl Market {
@@ -90,7 +91,9 @@ impl Market {
                 order.set_shown(order.first_shown());
                 self.take_in_hand(order, false, journal)
             }
-            (Event::Traded(trade), Action::Place(_) | Action::Amend(_)) => self.trade(trade, journal),
+            (Event::Traded(trade, fees), Action::Place(_) | Action::Amend(_)) => {
+                self.trade(trade, *fees, journal)
+            }
             (Event::Prevented(prevented), Action::Place(_) | Action::Amend(_)) => {
                 self.prevent(prevented, journal)
             }
@@ -113,25 +116,23 @@ impl Market {
             }
             (Event::Removed { order, open, reason }, _) => {
                 (*reason != Reason::Replaced).then_some(())?;
-                (closes_as(*reason) == OrderStatus::Cancelled).then_some(())?;
+                (ends_as(*reason) == Some(OrderStatus::Cancelled)).then_some(())?;
                 self.remove(*order, *open, *reason, journal)
+            }
+            (Event::SwitchSet { fires }, Action::Switch(switch)) => {
+                self.set_switch((id, intent), switch, *fires)
+            }
+            (Event::SwitchFired { switch }, Action::Switch(Switch::Stream { session, .. })) => {
+                let account = &intent.request.account;
+                let of = (account.clone(), Some(Session::new(account, session.clone()).id));
+                self.switches.disarm(&of).filter(|armed| armed.set_by == *switch).map(drop)
+            }
+            (Event::Killed, Action::Kill(on)) => {
+                self.killed.set(&intent.request.account, *on);
+                Some(())
             }
             _ => None,
         }
-    }
-
-    /// An order reached its time; `None` if that can't be.
-    pub(in crate::machine) fn expire(
-        &mut self,
-        event: &Event,
-        due: Micros,
-        journal: &mut Journal,
-    ) -> Option<()> {
-        let Event::Removed { order, open, reason: Reason::ExpireTime } = *event else {
-            return None;
-        };
-        (self.orders.get(&order)?.expires == Some(due)).then_some(())?;
-        self.remove(order, open, Reason::ExpireTime, journal)
     }
 
     /// A step is over; whether it left nothing half done. Accounts without an order need no number any more.
@@ -161,7 +162,7 @@ impl Market {
         Some(())
     }
 
-    pub(super) fn trade(&mut self, trade: &Trade, journal: &mut Journal) -> Option<()> {
+    pub(super) fn trade(&mut self, trade: &Trade, fees: Fees, journal: &mut Journal) -> Option<()> {
         let Trade { price, quantity, .. } = *trade;
         let mut hand = self.hand.take().filter(|hand| hand.order.id == trade.taker)?;
         hand.tell(journal);
@@ -173,9 +174,10 @@ impl Market {
         maker.set_shown(shown);
         taker.fill(price, quantity, trade.taker_open)?;
         taker.set_shown(taker.first_shown());
-        let of = |counter_order, liquidity| Some(FillOf { counter_order, liquidity, price, quantity });
-        journal.order(maker, of(taker.id, Liquidity::Maker));
-        journal.order(taker, of(trade.maker, Liquidity::Taker));
+        let of =
+            |counter_order, liquidity, fee| Some(FillOf { counter_order, liquidity, price, quantity, fee });
+        journal.order(maker, of(taker.id, Liquidity::Maker, fees.maker));
+        journal.order(taker, of(trade.maker, Liquidity::Taker, fees.taker));
         self.last_price = Some(price);
         if maker.open.is_zero() {
             self.leave(trade.maker)?;
@@ -266,7 +268,7 @@ impl Market {
             None => self.leave(id)?,
         };
         (order.open == open).then_some(())?;
-        order.close(closes_as(reason), reason);
+        order.close(ends_as(reason)?, reason);
         journal.order(&mut order, None);
         Some(())
     }

@@ -6,23 +6,29 @@
 
 mod decide;
 mod entry;
+mod fees;
 mod fold;
 mod order;
 mod orders;
 mod owners;
 mod parts;
+mod protect;
 mod rules;
 mod stops;
+mod switches;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
 pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
 use orders::Orders;
 use owners::Owners;
 use stops::Stops;
+pub(super) use switches::{Armed, SwitchOf};
+use switches::{Killed, Switches};
 
 use rustc_hash::FxBuildHasher;
 
@@ -46,6 +52,10 @@ pub struct Market {
     by_expiry: BTreeSet<(Micros, OrderId)>,
     stops: Stops,
     last_price: Option<Ticks>,
+    switches: Switches,
+    killed: Killed,
+    /// How many switches may be armed, and how many accounts killed.
+    most_protected: usize,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
     /// An iceberg of which all that it showed has traded: the next event is what it shows then.
@@ -81,15 +91,19 @@ impl Market {
             by_expiry: BTreeSet::new(),
             stops: Stops::default(),
             last_price: None,
+            switches: Switches::default(),
+            killed: Killed::default(),
+            most_protected: Caps::default().protected,
             hand: None,
             used_up: None,
             said: Vec::new(),
         }
     }
 
-    /// How many orders may rest in it, and hide how many parts; set before any does.
-    pub(super) fn set_most_orders(&mut self, most: usize, parts: u64) {
-        self.book = Book::new().with_max_orders(most).with_max_hidden_parts(parts);
+    /// How much it may hold; set before anything happens.
+    pub(super) fn set_caps(&mut self, caps: &Caps) {
+        self.book = Book::new().with_max_orders(caps.open_orders).with_max_hidden_parts(caps.hidden_parts);
+        self.most_protected = caps.protected;
     }
 
     /// The market's name.
@@ -142,17 +156,5 @@ impl Market {
     #[must_use]
     pub fn last_price(&self) -> Option<Ticks> {
         self.last_price
-    }
-
-    /// The resting orders whose time is at most `time`, with their times: the earliest first, then by id.
-    pub(super) fn due(&self, time: Micros) -> impl Iterator<Item = (Micros, &Order)> {
-        let due = self.by_expiry.iter().take_while(move |(at, _)| *at <= time);
-        due.filter_map(|(at, id)| Some((*at, self.orders.get(id)?)))
-    }
-
-    /// When the next order expires; at once if one is to run.
-    pub(super) fn next_due(&self) -> Option<Micros> {
-        let runs = self.next_triggered().map(|_| Micros(0));
-        runs.or_else(|| self.by_expiry.first().map(|(at, _)| *at))
     }
 }

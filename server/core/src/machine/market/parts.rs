@@ -14,6 +14,8 @@ const ROW: usize = 64;
 
 impl Market {
     pub(in crate::machine) fn write_parts(&self, writer: &mut Writer) {
+        self.switches.iter().for_each(|(of, armed)| writer.switch(of, armed));
+        self.killed.iter().for_each(|account| writer.killed(account));
         writer.last_price(self.last_price);
         let mut resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
         loop {
@@ -31,6 +33,7 @@ impl Market {
 
     /// Takes what a part says about the market; `None` if it can't be.
     pub(in crate::machine) fn read_part(&mut self, part: &mut Part, ledger: &Ledger) -> Option<()> {
+        self.read_protection(part, ledger)?;
         if let Some(price) = part.last_price() {
             self.last_price.replace(price).is_none().then_some(())?;
         }
@@ -45,6 +48,20 @@ impl Market {
             self.orders.push(order);
         }
         Some(())
+    }
+
+    /// Switches and killed accounts, each once and in the order in which they are written.
+    fn read_protection(&mut self, part: &mut Part, ledger: &Ledger) -> Option<()> {
+        for (of, armed) in part.switches()? {
+            ledger.has_consumed(armed.set_by).then_some(())?;
+            self.switches.iter().next_back().is_none_or(|(last, _)| *last < of).then_some(())?;
+            self.switches.arm(of, armed)?;
+        }
+        for account in part.killed()? {
+            self.killed.iter().next_back().is_none_or(|last| *last < account).then_some(())?;
+            self.killed.set(&account, true);
+        }
+        (self.switches.len().max(self.killed.len()) <= self.most_protected).then_some(())
     }
 
     /// An order rests at the back of its level. It is filed with all others.

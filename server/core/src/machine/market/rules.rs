@@ -4,6 +4,7 @@
 use rust_decimal::Decimal;
 use xbook_proto::record::v1 as record;
 
+use super::FeeRates;
 use crate::decimal::{Grid, MAX_STEPS};
 use crate::types::{Lots, Micros, SelfTrade};
 
@@ -24,6 +25,8 @@ pub struct Rules {
     pub protection_bp: u32,
     /// When a day ends, counted from midnight UTC; less than [`DAY`].
     pub day_end: Micros,
+    /// What fills cost.
+    pub fees: FeeRates,
 }
 
 /// A day.
@@ -39,7 +42,8 @@ impl Rules {
     pub fn new(tick: Grid, lot: Grid) -> Self {
         let (min_lots, max_lots) = (Lots(1), Lots(MAX_STEPS));
         let (self_trade, protection_bp, day_end) = (SelfTrade::CancelTaker, 0, Micros(0));
-        Self { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end }
+        let fees = FeeRates::default();
+        Self { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end, fees }
     }
 
     /// The rules as a document keeps them.
@@ -53,6 +57,9 @@ impl Rules {
             self_trade: self.self_trade.into(),
             protection_bp: self.protection_bp,
             day_end_us: self.day_end.0,
+            maker_fee: self.fees.maker,
+            taker_fee: self.fees.taker,
+            fee_step: self.fees.step,
         }
     }
 
@@ -75,13 +82,15 @@ impl Rules {
             self_trade: SelfTrade::try_from(record.self_trade).ok()?,
             protection_bp: record.protection_bp,
             day_end: Micros(record.day_end_us),
+            fees: FeeRates { maker: record.maker_fee, taker: record.taker_fee, step: record.fee_step },
         };
         let bounds = 1..=MAX_STEPS;
         let valid = bounds.contains(&record.min_lots)
             && bounds.contains(&record.max_lots)
             && rules.self_trade != SelfTrade::Unspecified
             && rules.protection_bp <= MAX_PROTECTION_BP
-            && rules.day_end < DAY;
+            && rules.day_end < DAY
+            && rules.fees.are_valid();
         (valid && rules.min_lots <= rules.max_lots).then_some(rules)
     }
 }

@@ -238,7 +238,7 @@ impl Market {
             return self.replenish(event, used_up, journal);
         }
         match event {
-            Event::Traded(trade) => self.trade(trade, journal),
+            Event::Traded(trade, fees) => self.trade(trade, *fees, journal),
             Event::Prevented(prevented) => self.prevent(prevented, journal),
             Event::Triggered { order } => self.trigger(*order, journal),
             Event::Rested { order, side, price, open, shown } => {

@@ -7,6 +7,7 @@ use xbook_proto::record::v1 as record;
 use super::{MAX_COUNT, StateStart};
 use crate::machine::intent::side_from_wire;
 use crate::machine::ledger::{Command, Kept, Mark};
+use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::joined;
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
@@ -205,6 +206,28 @@ impl Part {
         let session = Session::new(account, Arc::clone(self.sessions.get(at.0 as usize)?));
         self.last_session = Some((at, session.clone()));
         Some(session)
+    }
+
+    /// The switches that are armed, with whose they are.
+    pub fn switches(&mut self) -> Option<Vec<(SwitchOf, Armed)>> {
+        let entries = std::mem::take(&mut self.rest.switches);
+        let read = entries.iter().map(|entry| {
+            let account = self.accounts.get(entry.account as usize)?.clone();
+            let of = match entry.session.as_ref() {
+                [] => None,
+                id => Some(session(id)?),
+            };
+            (of.is_some() == (entry.stream > 0)).then_some(())?;
+            let set_by = self.order_id(entry.node, entry.counter)?;
+            Some(((account, of), Armed { fires: Micros(entry.fires_us), set_by, stream: entry.stream }))
+        });
+        read.collect()
+    }
+
+    /// The accounts that are killed.
+    pub fn killed(&mut self) -> Option<Vec<Account>> {
+        let entries = std::mem::take(&mut self.rest.killed);
+        entries.into_iter().map(|account| self.accounts.get(account as usize).cloned()).collect()
     }
 
     pub fn markets(&mut self) -> Option<Vec<MarketEntry>> {

@@ -11,7 +11,7 @@ use crate::decimal::Grid;
 use crate::format::Format;
 use crate::machine::{
     Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
-    Place, Request, Rules, Session, Stop, Target, Terms, Unconsumed, VoterChange,
+    Place, Request, Rules, Session, Stop, StreamSwitch, Switch, Target, Terms, Unconsumed, VoterChange,
 };
 use crate::types::{ClientId, Lots, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
@@ -151,6 +151,8 @@ impl World {
                 token: None,
             }),
             19 if d % 4 == 0 => Action::RemoveNode(NODES[usize::from(c) % NODES.len()]),
+            20 | 21 => Action::Switch(switch(kind % 32 == 20, (a, b, c, d))),
+            22 => Action::Kill(d % 4 == 0),
             8 => Action::CreateMarket(NewMarket {
                 name: format!("M{}/X", d % 16).into(),
                 rules: rules(),
@@ -184,6 +186,20 @@ impl World {
     }
 }
 
+/// What is asked of a switch: of the account's, or of a session's.
+fn switch(of_account: bool, (a, b, c, d): (u8, u8, u8, u8)) -> Switch {
+    let after = |byte: u8| Micros(1 + 40_000 * u64::from(byte));
+    if of_account {
+        return Switch::Account((c % 4 > 0).then_some(after(a)));
+    }
+    let does = match d % 5 {
+        0 => StreamSwitch::Left,
+        1 => StreamSwitch::Lost,
+        _ => StreamSwitch::Lives { after: after(b), by: Micros(u64::MAX) },
+    };
+    Switch::Stream { session: (a % 2).to_string().into(), stream: 1 + u64::from(c % 3), does }
+}
+
 /// The parts of a state, decoded.
 fn parts_of(state: &State) -> Vec<StatePart> {
     let parts = state.to_parts();
@@ -204,7 +220,7 @@ fn same(a: &State, b: &State) {
     assert_eq!(a.to_parts(), b.to_parts());
     assert_eq!((a.digest(), a.batches(), start_of(a)), (b.digest(), b.batches(), start_of(b)));
     assert_eq!((a.voters(), a.next_voters()), (b.voters(), b.next_voters()));
-    assert_eq!(a.next_expiry(), b.next_expiry());
+    assert_eq!(a.next_due(), b.next_due());
 }
 
 /// A state after a history, its next generation, and the same read back from parts, go on alike.
@@ -351,6 +367,11 @@ fn what_no_state_has_is_refused() {
             }
         },
         |part| part.markets.push(record::DirectoryMarket::default()),
+        |part| part.killed = vec![9],
+        |part| part.killed = vec![0, 0],
+        |part| part.switches = vec![record::ArmedSwitch { node: 0, counter: 9, ..Default::default() }],
+        |part| part.switches = vec![record::ArmedSwitch { counter: 1, stream: 1, ..Default::default() }],
+        |part| part.switches = vec![record::ArmedSwitch { counter: 1, ..Default::default() }; 2],
         |part| {
             part.withdrawn.push(record::WithdrawnOrder {
                 node: 0,

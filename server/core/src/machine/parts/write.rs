@@ -7,6 +7,7 @@ use xbook_proto::record::v1 as record;
 
 use super::MAX_PART_BYTES;
 use crate::machine::intent::side_to_wire;
+use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::{Table, halves};
 use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
@@ -191,6 +192,27 @@ impl Writer {
             prevented: order.prevented.0,
             terms: order.terms.as_deref().map(Terms::to_record),
         }
+    }
+
+    /// A switch that is armed.
+    pub fn switch(&mut self, of: &SwitchOf, armed: &Armed) {
+        let (account, session) = of;
+        self.make_room(SMALL_BYTES + account.len());
+        let OrderId { node, counter } = armed.set_by;
+        self.part.switches.push(record::ArmedSwitch {
+            account: self.accounts.index(account),
+            session: session.map(|id| Bytes::copy_from_slice(&id.0)).unwrap_or_default(),
+            stream: armed.stream,
+            fires_us: armed.fires.0,
+            node: self.nodes.index(&node),
+            counter,
+        });
+    }
+
+    pub fn killed(&mut self, account: &Account) {
+        self.make_room(SMALL_BYTES + account.len());
+        let account = self.accounts.index(account);
+        self.part.killed.push(account);
     }
 
     pub fn market(&mut self, market: &MarketEntry) {

@@ -2,9 +2,12 @@
 
 use prost::encoding::encoded_len_varint;
 
-use super::super::OrderStatus;
+use super::super::{Fees, OrderStatus};
 use crate::book::{self, Owner, Prevented, Removal, Trade};
 use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks};
+
+/// What the fees of a fill take in its record, to within a few: most are small numbers.
+const FEES_BYTES: usize = 6;
 
 /// Why a step was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,11 @@ pub enum Cause {
     },
     /// A triggered order has its turn.
     Trigger(OrderId),
+    /// A switch was not renewed in time.
+    Switch {
+        /// The time at which it fires, at most the batch's.
+        due: Micros,
+    },
 }
 
 /// Something that happened. Each event has a position, and is complete in itself: whoever applies it
@@ -52,8 +60,8 @@ pub enum Event {
     },
     /// There was nothing to do, and that is what was asked for.
     Nothing,
-    /// Two orders traded; who has nothing open is FILLED and gone.
-    Traded(Trade),
+    /// Two orders traded, and what that costs them; who has nothing open is FILLED and gone.
+    Traded(Trade, Fees),
     /// Two orders of one account lost as much, rather than trade it; who has nothing open is CANCELLED and gone.
     Prevented(Prevented),
     /// What is open of an order rests at the back of its level.
@@ -120,6 +128,18 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// A switch is as the intent says.
+    SwitchSet {
+        /// When it fires; `None` if it is disarmed.
+        fires: Option<Micros>,
+    },
+    /// A switch fired and is disarmed. The orders that it is about are removed next.
+    SwitchFired {
+        /// The intent that armed it.
+        switch: OrderId,
+    },
+    /// The account of the intent is killed or not, as the intent says.
+    Killed,
     /// The next generation's voters are changed as the intent says.
     VotersChanged,
     /// The intent's market is in the directory.
@@ -128,17 +148,30 @@ pub enum Event {
     NodeChanged,
 }
 
-/// How an order ends for a reason.
+/// How an order that is refused or withdrawn at its turn is closed.
 #[must_use]
 pub fn closes_as(reason: Reason) -> OrderStatus {
     match reason {
         Reason::ExpireTime | Reason::SequenceBy | Reason::Forgotten => OrderStatus::Expired,
+        Reason::Requested => OrderStatus::Cancelled,
+        _ => OrderStatus::Rejected,
+    }
+}
+
+/// How an order that was accepted is closed when it is removed; `None` if none is removed for this.
+#[must_use]
+pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
+    match reason {
+        Reason::ExpireTime => Some(OrderStatus::Expired),
         Reason::Requested
         | Reason::Replaced
         | Reason::NoLiquidity
         | Reason::Protection
-        | Reason::SelfTrade => OrderStatus::Cancelled,
-        _ => OrderStatus::Rejected,
+        | Reason::SelfTrade
+        | Reason::DeadMan
+        | Reason::Disconnected
+        | Reason::AccountKilled => Some(OrderStatus::Cancelled),
+        _ => None,
     }
 }
 
@@ -148,9 +181,12 @@ impl Event {
     pub fn bytes(&self) -> usize {
         // A kind, a node's index, a cause; and the numbers, most of which are small.
         match self {
-            Self::Traded(trade) => {
+            Self::Traded(trade, fees) => {
+                let charged = if *fees == Fees::default() { 0 } else { FEES_BYTES };
                 let ids = encoded_len_varint(trade.maker.counter) + encoded_len_varint(trade.taker.counter);
-                6 + ids + [trade.price.0, trade.quantity.0].map(encoded_len_varint).iter().sum::<usize>()
+                6 + charged
+                    + ids
+                    + [trade.price.0, trade.quantity.0].map(encoded_len_varint).iter().sum::<usize>()
             }
             Self::Prevented(prevented) => {
                 let Prevented { maker, taker, quantity, .. } = prevented;
@@ -172,7 +208,7 @@ impl Event {
     #[must_use]
     pub fn in_book(&self, (owner, display): (Owner, Lots)) -> Option<book::Event> {
         Some(match *self {
-            Self::Traded(trade) => book::Event::Traded(trade),
+            Self::Traded(trade, _) => book::Event::Traded(trade),
             Self::Prevented(prevented) => book::Event::Prevented(prevented),
             Self::Rested { order, side, price, open, .. } => {
                 book::Event::Rested { order, side, price, open, display, owner }

@@ -6,7 +6,7 @@
 mod event;
 mod record;
 
-pub use event::{Cause, Event, closes_as, is_repeated, is_withdrawn, refused};
+pub use event::{Cause, Event, closes_as, ends_as, is_repeated, is_withdrawn, refused};
 
 use crate::format::Format;
 use crate::types::{Micros, NodeId, OrderId, Position};
@@ -73,15 +73,6 @@ impl Batch {
         })
     }
 
-    /// Adds an event that belongs to the last step if that has the same cause, or else to one of its own.
-    pub(super) fn push(&mut self, (cause, event): (Cause, Event)) {
-        self.events.push(event);
-        match self.steps.last_mut() {
-            Some(step) if step.cause == cause => step.events += 1,
-            _ => self.steps.push(Step { cause, events: 1 }),
-        }
-    }
-
     /// The consumed intents as runs of consecutive ones of a node: its first counter and how many.
     pub fn runs(&self) -> impl Iterator<Item = (NodeId, u64, u64)> + '_ {
         let mut ids = self.consumed_ids().peekable();
@@ -101,7 +92,7 @@ impl Batch {
     pub fn consumed_ids(&self) -> impl Iterator<Item = OrderId> + '_ {
         self.steps.iter().filter_map(|step| match step.cause {
             Cause::Intent(id) => Some(id),
-            Cause::Expiry { .. } | Cause::Trigger(_) => None,
+            Cause::Expiry { .. } | Cause::Switch { .. } | Cause::Trigger(_) => None,
         })
     }
 }

@@ -7,6 +7,7 @@ use xbook_proto::record::v1 as record;
 use super::{Batch, Cause, Event, Seal, Step};
 use crate::book::{Prevented, Trade};
 use crate::format::Format;
+use crate::machine::{Fee, Fees};
 use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks};
 
 /// The kinds of events, as the comment of the record's `steps` lists them.
@@ -31,12 +32,17 @@ mod kind {
     pub const REPLENISHED: u64 = 21;
     pub const WAITING: u64 = 22;
     pub const TRIGGERED: u64 = 23;
+    pub const SWITCH_SET: u64 = 32;
+    pub const SWITCH_FIRED: u64 = 33;
+    pub const KILLED: u64 = 34;
+    pub const TRADED_FOR: u64 = 35;
 }
 
 /// The kinds of causes.
 const INTENT: u64 = 0;
 const EXPIRY: u64 = 1;
 const TRIGGER: u64 = 4;
+const SWITCH: u64 = 5;
 
 /// A step begins with how many events it has, times this, plus the kind of its cause.
 const CAUSES: u64 = 16;
@@ -90,6 +96,7 @@ impl Batch {
                     let id = reader.id()?;
                     (Cause::Trigger(id), Some(id))
                 }
+                SWITCH => (Cause::Switch { due: Micros(reader.number()?) }, None),
                 _ => return None,
             };
             reader.own = own;
@@ -158,6 +165,10 @@ impl Writer {
                 self.about(head + TRIGGER, id, []);
                 self.own = Some(id);
             }
+            Cause::Switch { due } => {
+                self.own = None;
+                self.put([head + SWITCH, due.0]);
+            }
         }
         events.iter().for_each(|event| self.event(event));
     }
@@ -171,11 +182,7 @@ impl Writer {
             Event::Repeated { first: None } => self.put([kind::REPEATED, 0]),
             Event::Withdrawn { order } => self.about(kind::WITHDRAWN, order, []),
             Event::Nothing => self.put([kind::NOTHING]),
-            Event::Traded(Trade { maker, taker, price, quantity, maker_open, taker_open }) => {
-                self.about(kind::TRADED, maker, []);
-                self.id(taker);
-                self.put([price.0, quantity.0, maker_open.0, taker_open.0]);
-            }
+            Event::Traded(ref trade, fees) => self.traded(trade, fees),
             Event::Prevented(Prevented { maker, taker, quantity, maker_open, taker_open }) => {
                 self.about(kind::PREVENTED, maker, []);
                 self.id(taker);
@@ -201,9 +208,24 @@ impl Writer {
             Event::Removed { order, open, reason } => {
                 self.about(kind::REMOVED, order, [open.0, reason as u64]);
             }
+            Event::SwitchSet { fires } => self.put([kind::SWITCH_SET, fires.map_or(0, |at| at.0)]),
+            Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
+            Event::Killed => self.put([kind::KILLED]),
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
+        }
+    }
+
+    /// What a fill costs stands in a kind of its own, and nothing of it where it costs nothing.
+    fn traded(&mut self, trade: &Trade, fees: Fees) {
+        let Trade { maker, taker, price, quantity, maker_open, taker_open } = *trade;
+        let free = fees == Fees::default();
+        self.about(if free { kind::TRADED } else { kind::TRADED_FOR }, maker, []);
+        self.id(taker);
+        self.put([price.0, quantity.0, maker_open.0, taker_open.0]);
+        if !free {
+            self.put([fees.maker, fees.taker].map(zigzag));
         }
     }
 
@@ -241,6 +263,11 @@ impl Writer {
     }
 }
 
+/// A fee as a number: small ones stay small, whatever their sign.
+fn zigzag(fee: Fee) -> u64 {
+    (fee.0 << 1 ^ fee.0 >> 63).cast_unsigned()
+}
+
 /// Reads them back.
 struct Reader<'a> {
     numbers: std::slice::Iter<'a, u64>,
@@ -264,14 +291,8 @@ impl Reader<'_> {
             kind::REPEATED => Event::Repeated { first: self.first()? },
             kind::WITHDRAWN => Event::Withdrawn { order: self.id()? },
             kind::NOTHING => Event::Nothing,
-            kind::TRADED => Event::Traded(Trade {
-                maker: self.id()?,
-                taker: self.id()?,
-                price: self.price()?,
-                quantity: self.lots()?,
-                maker_open: self.lots()?,
-                taker_open: self.lots()?,
-            }),
+            kind::TRADED => Event::Traded(self.trade()?, Fees::default()),
+            kind::TRADED_FOR => Event::Traded(self.trade()?, Fees { maker: self.fee()?, taker: self.fee()? }),
             kind::PREVENTED => Event::Prevented(Prevented {
                 maker: self.id()?,
                 taker: self.id()?,
@@ -306,11 +327,32 @@ impl Reader<'_> {
                 quantity: self.lots()?,
             },
             kind::REMOVED => Event::Removed { order: self.id()?, open: self.lots()?, reason: self.reason()? },
+            kind::SWITCH_SET => {
+                Event::SwitchSet { fires: Some(Micros(self.number()?)).filter(|at| at.0 > 0) }
+            }
+            kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
+            kind::KILLED => Event::Killed,
             kind::VOTERS_CHANGED => Event::VotersChanged,
             kind::MARKET_CREATED => Event::MarketCreated,
             kind::NODE_CHANGED => Event::NodeChanged,
             _ => return None,
         })
+    }
+
+    fn trade(&mut self) -> Option<Trade> {
+        Some(Trade {
+            maker: self.id()?,
+            taker: self.id()?,
+            price: self.price()?,
+            quantity: self.lots()?,
+            maker_open: self.lots()?,
+            taker_open: self.lots()?,
+        })
+    }
+
+    fn fee(&mut self) -> Option<Fee> {
+        let number = self.number()?;
+        Some(Fee((number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
     }
 
     fn number(&mut self) -> Option<u64> {

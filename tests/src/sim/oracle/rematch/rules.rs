@@ -1,10 +1,13 @@
 //! The rules of orders, from the proto's words.
 
+use rust_decimal::Decimal;
 use xbook::book::Prevention;
-use xbook::machine::Place;
-use xbook::types::{Micros, SelfTrade, Side, Ticks};
+use xbook::machine::{Change, Place};
+use xbook::types::{Liquidity, Micros, SelfTrade, Side, Ticks};
 
+use super::RematchViolation;
 use crate::sim::clock::DAY_END;
+use crate::sim::world::FEES;
 
 /// Whether an order's own times allow its turn. From the proto's words: GTD rests until its time, and is
 /// dead from that instant on; an order is EXPIRED if it is sequenced later than `sequence_by`.
@@ -39,4 +42,22 @@ pub(super) fn slid(side: Side, limit: Ticks, best: Option<Ticks>) -> Option<Tick
         (Side::Sell, Some(best)) if limit <= best => Some(Ticks(best.0 + 1)),
         _ => Some(limit),
     }
+}
+
+/// A fill costs its value times the rate of its side, in basis points, rounded up to the fee step. Tick and lot are 1.
+pub(super) fn charged(change: &Change) -> Result<(), RematchViolation> {
+    let Change::Order { order, fill: Some(fill), .. } = change else {
+        return Ok(());
+    };
+    let rate = if fill.liquidity == Liquidity::Maker { FEES.maker } else { FEES.taker };
+    let value = Decimal::from(fill.price.0) * Decimal::from(fill.quantity.0);
+    // In hundredths of a basis point.
+    let unrounded = value * Decimal::new(rate.into(), 6);
+    let step = Decimal::from(FEES.step) / Decimal::from(100_000_000);
+    let expected = (unrounded / step).ceil() * step;
+    if fill.fee.to_string().parse() == Ok(expected) {
+        return Ok(());
+    }
+    let (order, at, shown) = (order.id, order.position, fill.fee.to_string());
+    Err(RematchViolation::Fee { order, at, shown, naive: expected.normalize().to_string() })
 }

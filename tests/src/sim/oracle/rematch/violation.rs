@@ -70,6 +70,54 @@ pub enum RematchViolation {
         /// Tape time.
         time: Micros,
     },
+    /// Others left the book as their time or their account's switch came, or in another order.
+    #[error(
+        "before position {at} the orders {shown:?} left as something was due, the naive market has {naive:?}"
+    )]
+    Due {
+        /// The position of the block's last event.
+        at: Position,
+        /// What was shown.
+        shown: Vec<(OrderId, Reason)>,
+        /// What is due next.
+        naive: Vec<(OrderId, Reason)>,
+    },
+    /// Others were cancelled to protect their account.
+    #[error(
+        "intent {intent} at position {at} cancelled {shown:?} to protect its account, the naive market {naive:?}"
+    )]
+    Protected {
+        /// The intent.
+        intent: OrderId,
+        /// Its position.
+        at: Position,
+        /// What was shown.
+        shown: Vec<(OrderId, Reason)>,
+        /// What the naive market cancels.
+        naive: Vec<(OrderId, Reason)>,
+    },
+    /// A switch did not fire though others have their turn.
+    #[error("a switch was to fire at {due:?}, and intents have their turn at {time:?}, position {at}")]
+    Silent {
+        /// When it was to fire.
+        due: Micros,
+        /// Tape time.
+        time: Micros,
+        /// The position.
+        at: Position,
+    },
+    /// A fill costs something else.
+    #[error("a fill of order {order} at position {at} costs {shown}, and by the rules {naive}")]
+    Fee {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+        /// What is shown.
+        shown: String,
+        /// By the rules.
+        naive: String,
+    },
     /// Expired before its time.
     #[error("order {order} is expired at position {at}, before its time")]
     Early {

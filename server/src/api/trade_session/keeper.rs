@@ -1,0 +1,129 @@
+//! Keeps the switch of a session from firing for as long as its stream lives.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tonic::metadata::MetadataMap;
+use tracing::Instrument;
+use xbook_proto::v1::{AnswerWhen, Reason};
+
+use crate::api::Api;
+use crate::api::call::Deadline;
+use crate::api::error::Refusal;
+use crate::machine::{Account, Action, Origin, Request, Session, StreamSwitch, Switch};
+use crate::node::ReplicaHandle;
+use crate::types::Micros;
+
+/// How often a switch is renewed in the time after which it fires: two words may be lost.
+const RENEWALS: u32 = 4;
+
+/// The number of the last stream of this process. They grow with its clock, so that those of other nodes and
+/// earlier processes are mostly lower.
+static LAST_STREAM: AtomicU64 = AtomicU64::new(0);
+
+/// Renews the switch of a stream in a task of its own.
+pub(super) struct Keeper {
+    word: Word,
+    ended: oneshot::Sender<StreamSwitch>,
+}
+
+/// What it takes to say something of a stream.
+#[derive(Clone)]
+struct Word {
+    api: Api,
+    market: ReplicaHandle,
+    account: Account,
+    session: Session,
+    stream: u64,
+}
+
+impl Keeper {
+    /// Arms the switch; it is armed when this returns.
+    pub async fn begin(
+        api: Api,
+        market: ReplicaHandle,
+        account: &Account,
+        session: &Session,
+        after: Micros,
+    ) -> Result<Self, Refusal> {
+        let now = api.clock_now().0;
+        let before =
+            LAST_STREAM.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
+        let stream = now.max(before.unwrap_or_default() + 1);
+        let (account, session) = (account.clone(), session.clone());
+        let word = Word { api, market, account, session, stream };
+        word.say(word.lives(after), 0, AnswerWhen::Committed).await?;
+        let (ended, end) = oneshot::channel();
+        tokio::spawn(word.clone().renew(after, end).in_current_span());
+        Ok(Self { word, ended })
+    }
+
+    /// The stream has ended; `left` if its client said goodbye. A node that is told to end says nothing: its clients
+    /// go on elsewhere.
+    pub fn end(self, left: bool) {
+        let stopping = self.word.api.stopping.is_requested();
+        if left || !stopping {
+            // The task waits for this for as long as it runs.
+            _ = self.ended.send(if left { StreamSwitch::Left } else { StreamSwitch::Lost });
+        }
+    }
+}
+
+impl Word {
+    async fn renew(self, after: Micros, mut end: oneshot::Receiver<StreamSwitch>) {
+        let pause = Duration::from_micros(after.0) / RENEWALS;
+        for number in 1.. {
+            let ended = tokio::time::timeout(pause, &mut end).await;
+            let said = match ended {
+                Err(_) => self.say(self.lives(after), number, AnswerWhen::Accepted).await,
+                Ok(Ok(does)) => {
+                    if let Err(refusal) = self.say(does, number, AnswerWhen::Accepted).await {
+                        self.failed(&refusal);
+                    }
+                    return;
+                }
+                Ok(Err(_)) => return,
+            };
+            match said {
+                Ok(()) => {}
+                // Then nobody can renew it here any more.
+                Err(refusal) if refusal.reason() == Reason::ShuttingDown => return,
+                Err(refusal) => self.failed(&refusal),
+            }
+        }
+    }
+
+    fn lives(&self, after: Micros) -> StreamSwitch {
+        StreamSwitch::Lives { after, by: self.api.clock_now().plus(after) }
+    }
+
+    fn failed(&self, refusal: &Refusal) {
+        let market = self.market.name();
+        tracing::warn!(market, account = %self.account, words = %refusal, "a session's switch is not renewed");
+    }
+
+    /// Says something of the stream. Each word has an id of its own, which nobody remembers.
+    async fn say(&self, does: StreamSwitch, number: u64, when: AnswerWhen) -> Result<(), Refusal> {
+        let Self { api, market, account, session, stream } = self;
+        let switch = Switch::Stream { session: session.name.clone(), stream: *stream, does };
+        let request = Request {
+            account: account.clone(),
+            origin: Origin::Request(format!("stream-{stream}-{number}").into()),
+            body_hash: 0,
+            action: Action::Switch(switch),
+        };
+        let deadline = Deadline::of(&MetadataMap::new(), api.clock_now());
+        match when {
+            AnswerWhen::Committed => {
+                let settled = Box::pin(api.committed(market, request, deadline)).await?;
+                let words = "the market holds as many switches as it may";
+                let refused = settled.refused != Reason::Unspecified;
+                let refusal =
+                    || Refusal::new(settled.refused, words).field("cancel_on_disconnect").within("open");
+                if refused { Err(refusal()) } else { Ok(()) }
+            }
+            _ => Box::pin(api.submit(market, request, when, deadline)).await.map(drop),
+        }
+    }
+}
