@@ -40,9 +40,8 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
             text("12", format!("{0}/{0}", "A".repeat(12)), format!("{}/{}", "A".repeat(13), "A".repeat(12)))
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
-        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price" => {
-            text("28", format!("{:028}", 10), format!("{:029}", 10))
-        }
+        | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price"
+        | "trail_distance" | "limit_distance" => text("28", format!("{:028}", 10), format!("{:029}", 10)),
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
         "display_quantity" => text("28", format!("{:028}", 1), format!("{:029}", 1)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
@@ -136,7 +135,7 @@ fn requests(method: &str) -> Vec<Value> {
 fn instead_of(field: &str) -> &'static [&'static str] {
     match field {
         "placed_by_request_id" | "session" | "client_order_id" => &["order_id"],
-        "protection_price" => &["price"],
+        "protection_price" | "trail_distance" => &["price"],
         _ => &[],
     }
 }
@@ -192,6 +191,11 @@ fn with(request: &Value, place: &Place, value: &Value, session: &str) -> Value {
     let parent = request.pointer_mut(parent).unwrap().as_object_mut().unwrap();
     for other in instead_of(name) {
         parent.remove(*other);
+    }
+    if name == "limit_distance" {
+        // Only an order that trails has one.
+        parent.remove("price");
+        parent.insert("trail_distance".to_owned(), json!("10"));
     }
     parent.insert(name.to_owned(), value.clone());
     request

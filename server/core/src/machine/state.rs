@@ -76,7 +76,7 @@ impl State {
         self.caps = caps;
         self.ledger.set_caps(caps);
         if let Machine::Market(market) = &mut self.machine {
-            market.set_most_orders(caps.open_orders, caps.hidden_parts);
+            market.set_most_orders(caps.open_orders, caps.hidden_parts, caps.trailing);
         }
         self
     }

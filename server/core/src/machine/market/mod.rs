@@ -45,6 +45,7 @@ pub struct Market {
     by_client: HashMap<(Account, ClientId), OrderId, FxBuildHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     stops: Stops,
+    most_trailing: usize,
     last_price: Option<Ticks>,
     /// The order that a step has taken in hand: it exists and rests nowhere.
     hand: Option<Hand>,
@@ -80,6 +81,7 @@ impl Market {
             by_client: HashMap::default(),
             by_expiry: BTreeSet::new(),
             stops: Stops::default(),
+            most_trailing: Caps::default().trailing,
             last_price: None,
             hand: None,
             used_up: None,
@@ -87,8 +89,9 @@ impl Market {
         }
     }
 
-    /// How many orders may rest in it, and hide how many parts; set before any does.
-    pub(super) fn set_most_orders(&mut self, most: usize, parts: u64) {
+    /// How many orders may rest in it, hide how many parts, and how many may trail; set before any does.
+    pub(super) fn set_most_orders(&mut self, most: usize, parts: u64, trailing: usize) {
+        self.most_trailing = trailing;
         self.book = Book::new().with_max_orders(most).with_max_hidden_parts(parts);
     }
 
