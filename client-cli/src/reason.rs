@@ -44,6 +44,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::CommandReused => "the command's number was used before, for another command",
         Reason::ClientIdInUse => "another order that is not closed has this client id",
         Reason::WouldTrigger => "the last trade meets its trigger already",
+        Reason::NoLastTrade => "nothing was traded yet that a trailing stop could begin with",
         Reason::Replaced => "another order came in its place",
         Reason::BelowFilled => "the new total quantity is not above what is already filled",
         Reason::FormatUnready => "not all voters can read the format, or the document has a newer one",

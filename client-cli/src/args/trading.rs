@@ -31,6 +31,12 @@ pub struct PlaceArgs {
     /// Wait until somebody trades at this price, or beyond it; then the order runs.
     #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
     pub stop: Option<String>,
+    /// Wait as --stop does, at this distance behind the best trade from now on; the price is `mkt`.
+    #[arg(long, value_name = "DISTANCE", allow_negative_numbers = true, conflicts_with = "stop")]
+    pub trail: Option<String>,
+    /// How far beyond its trigger the limit of an order with --trail is [default: it runs as a market order].
+    #[arg(long, value_name = "DISTANCE", allow_negative_numbers = true, requires = "trail")]
+    pub trail_limit: Option<String>,
     /// How much must trade at once; else the order is rejected.
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true, conflicts_with_all = ["post_only", "slide"])]
     pub min: Option<String>,

@@ -107,6 +107,7 @@ impl Asked {
         let repeat = context.repeat(args.request, fixed.as_deref())?;
         let (order_type, price) = match args.price {
             Price::Limit(price) if args.stop.is_some() => (OrderType::StopLimit, price),
+            Price::Market if args.trail.is_some() => (OrderType::TrailingStop, String::new()),
             Price::Market if args.stop.is_some() => (OrderType::Stop, String::new()),
             Price::Limit(price) => (OrderType::Limit, price),
             Price::Market => (OrderType::Market, String::new()),
@@ -125,6 +126,8 @@ impl Asked {
             slide: args.slide,
             min_quantity: args.min.unwrap_or_default(),
             trigger_price: args.stop.unwrap_or_default(),
+            trail_distance: args.trail.unwrap_or_default(),
+            limit_distance: args.trail_limit.unwrap_or_default(),
             client_order_id: args.client_id.unwrap_or_default(),
             display_quantity: args.show.unwrap_or_default(),
             protection_price: args.protection.unwrap_or_default(),

@@ -104,7 +104,7 @@ fn why(order: &Order) -> Option<String> {
 fn price(order: &Order) -> &str {
     match (order.r#type(), order.price.as_str()) {
         (OrderType::MarketToLimit, "") => "mtl",
-        (OrderType::Market | OrderType::Stop, _) | (_, "") => "mkt",
+        (OrderType::Market | OrderType::Stop, _) | (OrderType::TrailingStop, "") | (_, "") => "mkt",
         (_, price) => price,
     }
 }
@@ -121,6 +121,8 @@ pub fn detail(order: &Order) -> String {
         ("side", &words::side(order.side)),
         ("price", price(order)),
         ("waits for", &order.trigger_price),
+        ("trails by", &order.trail_distance),
+        ("limit beyond", &order.limit_distance),
         (
             "triggered",
             &if order.triggered_position == 0 { String::new() } else { order.triggered_position.to_string() },

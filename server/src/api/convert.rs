@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use xbook_proto::v1;
 
 use crate::history::Sizes;
-use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules};
+use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules, Stop};
 use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
@@ -47,12 +47,17 @@ impl<'a> Units<'a> {
         let terms = order.terms.as_deref().copied().unwrap_or_default();
         let kind = match order.limit {
             _ if terms.market_to_limit => v1::OrderType::MarketToLimit,
+            _ if terms.stop.is_some_and(|stop| stop.trails()) => v1::OrderType::TrailingStop,
             Some(_) if terms.stop.is_some() => v1::OrderType::StopLimit,
             None if terms.stop.is_some() => v1::OrderType::Stop,
             Some(_) => v1::OrderType::Limit,
             None => v1::OrderType::Market,
         };
         let minimum = (!terms.minimum.is_zero()).then(|| self.quantity(terms.minimum));
+        let stop_price = |of: fn(&Stop) -> Ticks| {
+            let price = terms.stop.as_ref().map(of).filter(|price| price.0 > 0);
+            price.map(|price| self.price(price)).unwrap_or_default()
+        };
         let shows_part = !terms.display.is_zero();
         v1::Order {
             order_id: order.id.to_string(),
@@ -81,7 +86,9 @@ impl<'a> Units<'a> {
             protection_price: terms.protection.map(|price| self.price(price)).unwrap_or_default(),
             min_quantity: minimum.unwrap_or_default(),
             slide: terms.slide,
-            trigger_price: terms.stop.map(|stop| self.price(stop.trigger)).unwrap_or_default(),
+            trigger_price: stop_price(|stop| stop.trigger),
+            trail_distance: stop_price(|stop| stop.distance),
+            limit_distance: stop_price(|stop| stop.limit_distance),
             triggered_position: terms.stop.map_or(0, |stop| stop.triggered.0),
             client_order_id: terms.client_id.map(|id| id.to_string()).unwrap_or_default(),
             display_quantity: if shows_part { self.quantity(terms.display) } else { String::new() },
@@ -301,6 +308,7 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::Requested => v1::Reason::Requested,
         Reason::Replaced => v1::Reason::Replaced,
         Reason::WouldTrigger => v1::Reason::WouldTrigger,
+        Reason::NoLastTrade => v1::Reason::NoLastTrade,
         Reason::ExpireTime => v1::Reason::ExpireTime,
         Reason::SequenceBy => v1::Reason::SequenceBy,
         Reason::TooMany => v1::Reason::TooMany,

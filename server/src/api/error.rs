@@ -288,6 +288,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Requested
         | Reason::Replaced
         | Reason::WouldTrigger
+        | Reason::NoLastTrade
         | Reason::ExpireTime
         | Reason::SequenceBy
         | Reason::SelfTrade

@@ -73,6 +73,8 @@ mod tests {
             client_order_id: "x".repeat(36),
             trigger_price: "9".repeat(29),
             triggered_position: u64::MAX,
+            trail_distance: "9".repeat(29),
+            limit_distance: "9".repeat(29),
         }
     }
 

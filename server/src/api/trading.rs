@@ -466,6 +466,7 @@ fn refused_words(reason: Reason) -> &'static str {
         Reason::WouldTrigger => {
             "the last trade meets the trigger already, or the order does not wait; it is as it was"
         }
+        Reason::UnknownValue => "a trailing stop's trigger and limit are the trades'; it is as it was",
         Reason::WouldTake => "a post-only order must not trade at once; the order is as it was",
         Reason::AboveMaximum => "the new total is above the market's maximum; the order is as it was",
         Reason::LevelFull => "the price level can't hold the quantity; the order is as it was",

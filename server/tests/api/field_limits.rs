@@ -41,7 +41,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price"
-        | "maker_fee_bp" | "taker_fee_bp" | "fee_step" => {
+        | "trail_distance" | "limit_distance" | "maker_fee_bp" | "taker_fee_bp" | "fee_step" => {
             text("28", format!("{:028}", 10), format!("{:029}", 10))
         }
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
@@ -140,7 +140,7 @@ fn requests(method: &str) -> Vec<Value> {
 fn instead_of(field: &str) -> &'static [&'static str] {
     match field {
         "placed_by_request_id" | "session" | "client_order_id" => &["order_id"],
-        "protection_price" => &["price"],
+        "protection_price" | "trail_distance" => &["price"],
         _ => &[],
     }
 }
@@ -196,6 +196,11 @@ fn with(request: &Value, place: &Place, value: &Value, session: &str) -> Value {
     let parent = request.pointer_mut(parent).unwrap().as_object_mut().unwrap();
     for other in instead_of(name) {
         parent.remove(*other);
+    }
+    if name == "limit_distance" {
+        // Only an order that trails has one.
+        parent.remove("price");
+        parent.insert("trail_distance".to_owned(), json!("10"));
     }
     parent.insert(name.to_owned(), value.clone());
     request

@@ -308,6 +308,14 @@ async fn a_stop_waits_for_its_trade_over_restarts_and_is_told_what_became_of_it(
     };
     let amended = served.trading.amend_order(by("a", amend)).await.unwrap().into_inner().order.unwrap();
     assert_eq!((amended.status(), amended.trigger_price.as_str()), (OrderStatus::Waiting, "91"));
+    let trailing = v1::NewOrder {
+        trail_distance: "7".into(),
+        limit_distance: "0.5".into(),
+        ..new_order(Side::Sell, "", "2")
+    };
+    let trailing = served.place_as("d", order("trailing", trailing)).await.unwrap().order.unwrap();
+    assert_eq!((trailing.status(), trailing.r#type()), (OrderStatus::Waiting, OrderType::TrailingStop));
+    assert_eq!((trailing.trigger_price.as_str(), trailing.limit_distance.as_str()), ("93", "0.5"));
     // No book has them.
     assert!(served.book(amended.position).await.asks.is_empty());
 
@@ -391,17 +399,17 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
         (
             v1::NewOrder { trigger_price: "9".into(), time_in_force: TimeInForce::Ioc.into(), ..base() },
             conflict,
-            "order.time_in_force is \"TIME_IN_FORCE_IOC\": must be GTC, GTD or DAY for a stop and a stop-limit order",
+            "order.time_in_force is \"TIME_IN_FORCE_IOC\": must be GTC, GTD or DAY for an order that waits for a trade",
         ),
         (
             v1::NewOrder { trigger_price: "9".into(), post_only: true, ..base() },
             conflict,
-            "order.post_only is \"true\": must not be set with a stop or a stop-limit order",
+            "order.post_only is \"true\": must not be set with an order that waits for a trade",
         ),
         (
             v1::NewOrder { trigger_price: "9".into(), min_quantity: "1".into(), ..base() },
             conflict,
-            "order.min_quantity is \"1\": must be empty with a stop or a stop-limit order",
+            "order.min_quantity is \"1\": must be empty with an order that waits for a trade",
         ),
         (
             v1::NewOrder { trigger_price: "9".into(), r#type: OrderType::Limit.into(), ..base() },
@@ -412,6 +420,21 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
             v1::NewOrder { r#type: OrderType::Stop.into(), ..market() },
             "MISSING_FIELD",
             "order.trigger_price: must be set",
+        ),
+        (
+            v1::NewOrder { trail_distance: "9".into(), ..base() },
+            conflict,
+            "order.price is \"10\": must be empty for a trailing stop order",
+        ),
+        (
+            v1::NewOrder { limit_distance: "9".into(), ..base() },
+            conflict,
+            "order.limit_distance is \"9\": must be empty but for a trailing stop order",
+        ),
+        (
+            v1::NewOrder { r#type: OrderType::TrailingStop.into(), ..market() },
+            conflict,
+            "order.trail_distance is \"\": must be set for a trailing stop order and for no other",
         ),
         (
             v1::NewOrder { slide: true, ..base() },

@@ -20,6 +20,7 @@ pub struct Flow {
 
 /// What is done next.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Next {
     /// An order is placed.
     Place(NewOrder, AnswerWhen),

@@ -262,8 +262,14 @@ fn amend(random: &mut Random, target: Target) -> Amend {
 /// Makes a stop, or a stop-limit, of an order.
 fn stop(random: &mut Random, place: &mut Place) {
     let client_id = place.terms.as_deref().and_then(|terms| terms.client_id);
-    let stop = Some(Stop { trigger: Ticks(random.between(95, 105)), ..Stop::default() });
-    place.limit = random.percent(50).then(|| Ticks(random.between(93, 107)));
+    let stop = if random.percent(40) {
+        let limit_distance = if random.percent(50) { Ticks(random.between(1, 3)) } else { Ticks(0) };
+        Stop { distance: Ticks(random.between(1, 6)), limit_distance, ..Stop::default() }
+    } else {
+        Stop { trigger: Ticks(random.between(95, 105)), ..Stop::default() }
+    };
+    place.limit = (!stop.trails() && random.percent(50)).then(|| Ticks(random.between(93, 107)));
+    let stop = Some(stop);
     place.terms = Terms { stop, client_id, ..Terms::default() }.shared();
 }
 

@@ -92,6 +92,11 @@ impl World {
                 && let Some(market) = replica.view().machine.market()
             {
                 self.rematch.compare_book(market.book().digest(), status.position)?;
+                let trigger = |id| {
+                    let order = market.order(&id).filter(|order| order.is_waiting())?;
+                    order.stop().map(|stop| stop.trigger)
+                };
+                self.rematch.compare_waiting(status.position, trigger)?;
             }
         }
         Ok(())

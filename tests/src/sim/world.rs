@@ -455,6 +455,7 @@ fn caps(random: &mut Random) -> Caps {
         open_orders: some(8, 80),
         hidden_parts: some(2, 60) as u64,
         expired: some(1, 6),
+        trailing: some(1, 12),
         triggered: some(1, 5),
         protected: some(1, 6),
         batch_bytes: some(100, 4_000),

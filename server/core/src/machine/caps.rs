@@ -22,6 +22,8 @@ pub struct Caps {
     /// Orders that expire in one batch, so that its size is bounded: of switches that fire all orders but the
     /// last one's count too. While more is due nothing else happens, so none of them trades.
     pub expired: usize,
+    /// Trailing stops that wait in a market: each trade may move all of them, and each is told.
+    pub trailing: usize,
     /// Triggered orders that run in one batch. While more are to, no intent has its turn.
     pub triggered: usize,
     /// Switches that are armed, and accounts that are killed.
@@ -42,6 +44,7 @@ impl Default for Caps {
             open_orders: 500_000,
             hidden_parts: 50_000,
             expired: 4_096,
+            trailing: 1_000,
             triggered: 1_000,
             protected: 65_536,
             batch_bytes: 1024 * 1024,

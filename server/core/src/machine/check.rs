@@ -123,8 +123,12 @@ fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
 /// Whether an order may wait for a trade in this way.
 fn is_stop(stop: Stop, terms: &Terms, place: &Place) -> bool {
     let alone = Terms { stop: Some(stop), client_id: terms.client_id, ..Terms::default() };
-    stop == Stop { trigger: stop.trigger, ..Stop::default() }
-        && is_price(stop.trigger)
+    let Stop { trigger, distance, limit_distance, .. } = stop;
+    let trails = stop.trails() && trigger == Ticks(0) && place.limit.is_none() && is_price(distance);
+    let waits = !stop.trails() && limit_distance == Ticks(0) && is_price(trigger);
+    stop == Stop { trigger, distance, limit_distance, ..Stop::default() }
+        && (trails || waits)
+        && limit_distance.0 <= MAX_STEPS
         && *terms == alone
         && rests(place.time_in_force)
         && !place.post_only
@@ -257,6 +261,18 @@ mod tests {
         for place in bad {
             assert!(!in_market(Action::Place(place.clone())), "{place:?}");
         }
+        let target = Target::Order(OrderId { node: NodeId(1), counter: 1 });
+        let amend = |size| Action::Amend(Amend { target, price: None, size, trigger: None });
+        assert!(in_market(amend(Some(NewSize::Open(Lots(1))))));
+        for size in [None, Some(NewSize::Open(Lots(0))), Some(NewSize::Total(Lots(u64::MAX)))] {
+            assert!(!in_market(amend(size)), "{size:?}");
+        }
+        assert!(!in_market(Action::Cancel(Target::Command(1))), "only a session numbers commands");
+    }
+
+    #[test]
+    fn terms_that_no_node_admits_are_refused() {
+        use TimeInForce::{Fok, Ioc};
         let with = |terms: Terms, place: Place| Action::Place(Place { terms: terms.shared(), ..place });
         let market = || Place { limit: None, time_in_force: Ioc, ..place() };
         let to_limit = || Place { limit: None, ..place() };
@@ -271,7 +287,13 @@ mod tests {
             stop: Some(Stop { trigger: Ticks(trigger), ..Stop::default() }),
             ..Terms::default()
         };
+        let trail = |distance, limit| Terms {
+            stop: Some(Stop { distance: Ticks(distance), limit_distance: Ticks(limit), ..Stop::default() }),
+            ..Terms::default()
+        };
         for good in [
+            with(trail(9, 0), Place { limit: None, ..place() }),
+            with(trail(9, 2), Place { limit: None, ..place() }),
             with(stop(9), place()),
             with(stop(9), Place { limit: None, ..place() }),
             with(shows(2), large(3)),
@@ -295,6 +317,9 @@ mod tests {
             with(Terms { display: Lots(2), ..mtl }, Place { limit: None, ..large(3) }),
             with(stop(9), Place { time_in_force: Ioc, ..place() }),
             with(stop(9), Place { limit: None, time_in_force: Fok, ..place() }),
+            with(trail(9, 0), place()),
+            with(trail(0, 2), Place { limit: None, ..place() }),
+            with(trail(9, u64::MAX), Place { limit: None, ..place() }),
             with(stop(9), post_only()),
             with(stop(0), place()),
             with(Terms { minimum: Lots(1), ..stop(9) }, place()),
@@ -312,13 +337,6 @@ mod tests {
         ] {
             assert!(!in_market(bad.clone()), "{bad:?}");
         }
-        let target = Target::Order(OrderId { node: NodeId(1), counter: 1 });
-        let amend = |size| Action::Amend(Amend { target, price: None, size, trigger: None });
-        assert!(in_market(amend(Some(NewSize::Open(Lots(1))))));
-        for size in [None, Some(NewSize::Open(Lots(0))), Some(NewSize::Total(Lots(u64::MAX)))] {
-            assert!(!in_market(amend(size)), "{size:?}");
-        }
-        assert!(!in_market(Action::Cancel(Target::Command(1))), "only a session numbers commands");
     }
 
     #[test]

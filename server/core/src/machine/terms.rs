@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use xbook_proto::record::v1 as record;
 
-use crate::types::{ClientId, Lots, Position, Ticks};
+use crate::decimal::MAX_STEPS;
+use crate::types::{ClientId, Lots, Position, Side, Ticks};
 
 /// What an order asks for beside side, price, quantity and time in force.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -30,15 +31,37 @@ pub struct Terms {
 /// An order that waits until a trade meets its trigger: a sell one at or below it, a buy one at or above.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Stop {
-    /// The trigger.
+    /// The trigger. That of a trailing stop is what became of it.
     pub trigger: Ticks,
-    /// Position since which it waits with this trigger; zero while it does not. This and what follows nobody asks
+    /// A trailing stop: how far its trigger is behind the best trade since it waits; zero for others.
+    pub distance: Ticks,
+    /// How far its limit is beyond the trigger when it is triggered; zero if it has none then.
+    pub limit_distance: Ticks,
+    /// Position since which it waits; zero while it does not. This and what follows nobody asks
     /// for: it is what became of it.
     pub since: Position,
     /// Position at which it was triggered; zero before.
     pub triggered: Position,
     /// Whether it has begun to run, and is an order like others.
     pub runs: bool,
+}
+
+impl Stop {
+    /// Whether its trigger follows the trades.
+    #[must_use]
+    pub fn trails(&self) -> bool {
+        self.distance > Ticks(0)
+    }
+
+    /// The limit of an order that is triggered with this trigger, if it has one.
+    #[must_use]
+    pub fn limit(&self, side: Side) -> Option<Ticks> {
+        let beyond = match side {
+            Side::Buy => self.trigger.0.saturating_add(self.limit_distance.0).min(MAX_STEPS),
+            Side::Sell => self.trigger.0.saturating_sub(self.limit_distance.0).max(1),
+        };
+        (self.limit_distance > Ticks(0)).then_some(Ticks(beyond))
+    }
 }
 
 /// As many parts an order may be shown in at most, one after the other: so that what one command may trade with is
@@ -64,6 +87,8 @@ impl Terms {
             shown: self.shown.0,
             stop: self.stop.map(|stop| record::Stop {
                 trigger: stop.trigger.0,
+                distance: stop.distance.0,
+                limit_distance: stop.limit_distance.0,
                 since: stop.since.0,
                 triggered: stop.triggered.0,
                 runs: stop.runs,
@@ -87,6 +112,8 @@ impl Terms {
             shown: Lots(record.shown),
             stop: record.stop.as_ref().map(|stop| Stop {
                 trigger: Ticks(stop.trigger),
+                distance: Ticks(stop.distance),
+                limit_distance: Ticks(stop.limit_distance),
                 since: Position(stop.since),
                 triggered: Position(stop.triggered),
                 runs: stop.runs,
@@ -112,7 +139,7 @@ impl Terms {
     }
 
     /// All of them as numbers.
-    pub(in crate::machine) fn numbers(&self) -> [u64; 13] {
+    pub(in crate::machine) fn numbers(&self) -> [u64; 15] {
         let stop = self.stop.unwrap_or_default();
         let flags = u64::from(self.market_to_limit)
             | u64::from(self.slide) << 1
@@ -123,6 +150,10 @@ impl Terms {
         let [trigger, since, triggered] = [stop.trigger.0, stop.since.0, stop.triggered.0];
         let amounts = [self.minimum.0, self.display.0, self.shown.0];
         let [minimum, display, shown] = amounts;
-        [flags, protection, minimum, display, shown, trigger, since, triggered, a, b, c, d, e]
+        let (distance, limit) = (stop.distance.0, stop.limit_distance.0);
+        [
+            flags, protection, minimum, display, shown, trigger, distance, limit, since, triggered, a, b, c,
+            d, e,
+        ]
     }
 }

@@ -232,7 +232,10 @@ impl Table {
             }
             Event::Replenished { order, shown } => format!("Replenished {} {}", self.name(order), shown.0),
             Event::Waiting { order, trigger, .. } => format!("Waiting {} at {}", self.name(order), trigger.0),
-            Event::Triggered { order } => format!("Triggered {}", self.name(order)),
+            Event::TriggerMoved { order, trigger } => {
+                format!("TriggerMoved {} {}", self.name(order), trigger.0)
+            }
+            Event::Triggered { order, .. } => format!("Triggered {}", self.name(order)),
             Event::Reduced { order, open } => format!("Reduced {} {}", self.name(order), open.0),
             Event::Lifted { order, price, open, .. } => {
                 format!("Lifted {} {}@{}", self.name(order), open.0, price.0)
@@ -322,6 +325,12 @@ fn place(words: &[&str]) -> Place {
             ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),
+            ("trail", distances) => {
+                let (distance, limit) = distances.split_once('/').unwrap_or((distances, "0"));
+                let (distance, limit_distance) = (Ticks(number(distance)), Ticks(number(limit)));
+                terms.stop = Some(Stop { distance, limit_distance, ..Stop::default() });
+                place.time_in_force = TimeInForce::Gtc;
+            }
             ("stop", price) => {
                 terms.stop = Some(Stop { trigger: Ticks(number(price)), ..Stop::default() });
                 place.time_in_force = TimeInForce::Gtc;

@@ -194,6 +194,23 @@ fn required_side(number: i32) -> Result<Side, Refusal> {
 /// What kind of order it is; never unspecified.
 fn kind(order: &v1::NewOrder) -> Result<OrderType, Refusal> {
     let kind = OrderType::try_from(order.r#type).map_err(|_| unknown("type", order.r#type))?;
+    let trails = !order.trail_distance.is_empty();
+    if trails != (kind == OrderType::TrailingStop) && !(trails && kind == OrderType::Unspecified) {
+        let limit = "must be set for a trailing stop order and for no other";
+        return Err(conflict("trail_distance", &order.trail_distance, limit));
+    }
+    if !trails && !order.limit_distance.is_empty() {
+        let limit = "must be empty but for a trailing stop order";
+        return Err(conflict("limit_distance", &order.limit_distance, limit));
+    }
+    if trails {
+        let limit = "must be empty for a trailing stop order";
+        return match (order.price.as_str(), order.trigger_price.as_str()) {
+            ("", "") => Ok(OrderType::TrailingStop),
+            ("", trigger) => Err(conflict("trigger_price", trigger, limit)),
+            (price, _) => Err(conflict("price", price, limit)),
+        };
+    }
     let triggered = !order.trigger_price.is_empty();
     match (kind, order.price.is_empty()) {
         (OrderType::Unspecified, false) if triggered => Ok(OrderType::StopLimit),
@@ -214,6 +231,11 @@ fn kind(order: &v1::NewOrder) -> Result<OrderType, Refusal> {
     }
 }
 
+/// Whether orders of a kind wait for a trade.
+pub(super) fn is_stop(kind: OrderType) -> bool {
+    matches!(kind, OrderType::Stop | OrderType::StopLimit | OrderType::TrailingStop)
+}
+
 /// The time in force that an order has; never unspecified.
 fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, Refusal> {
     let number = order.time_in_force;
@@ -232,13 +254,13 @@ fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, R
         let limit = "must be GTC, GTD or DAY for a market-to-limit order";
         return Err(conflict("time_in_force", asked.as_str_name(), limit));
     }
-    let is_stop = matches!(kind, OrderType::Stop | OrderType::StopLimit);
+    let is_stop = is_stop(kind);
     if is_stop && !rests {
-        let limit = "must be GTC, GTD or DAY for a stop and a stop-limit order";
+        let limit = "must be GTC, GTD or DAY for an order that waits for a trade";
         return Err(conflict("time_in_force", asked.as_str_name(), limit));
     }
     if order.post_only && is_stop {
-        return Err(conflict("post_only", "true", "must not be set with a stop or a stop-limit order"));
+        return Err(conflict("post_only", "true", "must not be set with an order that waits for a trade"));
     }
     if order.post_only && (!rests || kind == OrderType::MarketToLimit) {
         return Err(conflict(

@@ -2,11 +2,11 @@
 
 use xbook_proto::v1::{self, OrderType, Reason};
 
-use super::order::{conflict, price, quantity};
+use super::order::{conflict, is_stop, price, quantity};
 use super::{Findings, client_order_id};
 use crate::api::error::Refusal;
 use crate::machine::{MAX_PARTS, Rules, Stop, Terms};
-use crate::types::{Lots, TimeInForce, rests};
+use crate::types::{Lots, Ticks, TimeInForce, rests};
 
 /// Reads what an order of a kind asks for beside side, price, quantity and time in force, of which those that are
 /// known already are given.
@@ -28,11 +28,11 @@ pub(super) fn terms(
     let text = &order.min_quantity;
     let minimum = match text.is_empty() {
         true => Some(Lots::ZERO),
-        false if matches!(kind, OrderType::Stop | OrderType::StopLimit) => {
+        false if is_stop(kind) => {
             findings.refuse(conflict(
                 "min_quantity",
                 text,
-                "must be empty with a stop or a stop-limit order",
+                "must be empty with an order that waits for a trade",
             ));
             None
         }
@@ -55,13 +55,7 @@ pub(super) fn terms(
         "" => Some(None),
         id => findings.note(client_order_id(id)).map(Some),
     };
-    let stop = match order.trigger_price.as_str() {
-        "" => Some(None),
-        text => {
-            let trigger = price("trigger_price", text, rules, findings);
-            trigger.map(|trigger| Some(Stop { trigger, ..Stop::default() }))
-        }
-    };
+    let stop = stop(order, kind, rules, findings);
     let display = display(order, (kind, time_in_force, whole), rules, findings);
     Some(Terms {
         market_to_limit: kind == OrderType::MarketToLimit,
@@ -73,6 +67,27 @@ pub(super) fn terms(
         stop: stop?,
         shown: Lots::ZERO,
     })
+}
+
+/// What an order waits for; nothing for one that does not.
+fn stop(
+    order: &v1::NewOrder,
+    kind: OrderType,
+    rules: Option<&Rules>,
+    findings: &mut Findings,
+) -> Option<Option<Stop>> {
+    if !is_stop(kind) {
+        return Some(None);
+    }
+    let mut read = |field, text: &str| match text {
+        "" => Some(Ticks(0)),
+        text => price(field, text, rules, findings),
+    };
+    let trigger = read("trigger_price", &order.trigger_price);
+    let distance = read("trail_distance", &order.trail_distance);
+    let limit_distance = read("limit_distance", &order.limit_distance);
+    let (trigger, distance, limit_distance) = (trigger?, distance?, limit_distance?);
+    Some(Some(Stop { trigger, distance, limit_distance, ..Stop::default() }))
 }
 
 /// How much an iceberg shows at a time; zero for another order.

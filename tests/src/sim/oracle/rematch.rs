@@ -61,6 +61,7 @@ pub struct Rematch {
     /// Triggered orders that ran in this block, and how many may.
     ran: usize,
     most_triggered: usize,
+    most_trailing: usize,
     /// Orders that expire in a batch at most: while more are due nothing runs.
     most_expired: usize,
     /// What was taken and triggered in this block.
@@ -109,6 +110,7 @@ impl Rematch {
             waits: 0,
             ran: 0,
             most_triggered: caps.triggered,
+            most_trailing: caps.trailing,
             most_expired: caps.expired,
             log: Vec::new(),
             memory: Memory::new(caps),

@@ -228,6 +228,7 @@ impl Market {
         if let Some(price) = trade {
             self.stops.meet(price, &mut reached, events);
         }
+        reached.tell_moved(events);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
 const PRICE_PARTS: u128 = 10_000;
 
 /// What an order comes in with.
+#[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub limit: Option<Ticks>,
     pub quantity: Lots,
@@ -97,11 +98,13 @@ impl Market {
 
     /// What is left of a market order though somebody is there would have traded beyond its protection.
     pub(super) fn say_protected(&self, id: OrderId, events: &mut [Event]) {
-        match events.last_mut() {
-            Some(Event::Removed { order, reason: reason @ Reason::NoLiquidity, .. }) if *order == id => {
-                *reason = Reason::Protection;
-            }
-            _ => {}
+        // Behind it may stand which triggers moved.
+        let own = events.iter_mut().rev().find_map(|event| match event {
+            Event::Removed { order, reason, .. } if *order == id => Some(reason),
+            _ => None,
+        });
+        if let Some(reason @ Reason::NoLiquidity) = own {
+            *reason = Reason::Protection;
         }
     }
 

@@ -105,8 +105,11 @@ impl Market {
                 (self.hand.is_some() == places).then_some(())?;
                 self.wait((*order, *trigger, *price, *open), journal)
             }
-            (Event::Triggered { order }, Action::Place(_) | Action::Amend(_)) => {
-                self.trigger(*order, journal)
+            (Event::Triggered { order, trigger }, Action::Place(_) | Action::Amend(_)) => {
+                self.trigger(*order, *trigger, journal)
+            }
+            (Event::TriggerMoved { order, trigger }, Action::Place(_) | Action::Amend(_)) => {
+                self.move_trigger(*order, *trigger, journal)
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
             (Event::Removed { order, open, reason: Reason::Replaced }, Action::Place(place)) => {

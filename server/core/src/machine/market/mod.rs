@@ -51,6 +51,7 @@ pub struct Market {
     by_client: HashMap<(Account, ClientId), OrderId, FxBuildHasher>,
     by_expiry: BTreeSet<(Micros, OrderId)>,
     stops: Stops,
+    most_trailing: usize,
     last_price: Option<Ticks>,
     switches: Switches,
     killed: Killed,
@@ -90,6 +91,7 @@ impl Market {
             by_client: HashMap::default(),
             by_expiry: BTreeSet::new(),
             stops: Stops::default(),
+            most_trailing: Caps::default().trailing,
             last_price: None,
             switches: Switches::default(),
             killed: Killed::default(),
@@ -103,6 +105,7 @@ impl Market {
     /// How much it may hold; set before anything happens.
     pub(super) fn set_caps(&mut self, caps: &Caps) {
         self.book = Book::new().with_max_orders(caps.open_orders).with_max_hidden_parts(caps.hidden_parts);
+        self.most_trailing = caps.trailing;
         self.most_protected = caps.protected;
     }
 

@@ -45,6 +45,7 @@ impl Market {
             ledger.has_consumed(order.id).then_some(())?;
             // It is promised a place in the book.
             (!self.book.is_full() && order.is_waiting() && self.file_stop(&order)).then_some(())?;
+            (self.stops.trailing() <= self.most_trailing).then_some(())?;
             self.orders.push(order);
         }
         Some(())

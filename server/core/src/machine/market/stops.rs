@@ -2,7 +2,8 @@
 //!
 //! A trade triggers what it meets: the nearest trigger first, and of one trigger the order that waits longest. Triggered
 //! orders join one queue and run one by one, each in a step of its own, before anything else but time; what they
-//! trigger joins the back.
+//! trigger joins the back. The trigger of a trailing stop follows the trades: each is first compared with it, and then,
+//! if that is better, moves it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use super::entry::Entry;
 use super::{Hand, Market, Order, OrderStatus};
 use crate::book::{Command, NewOrder, Style};
+use crate::decimal::MAX_STEPS;
 use crate::machine::intent::Amend;
 use crate::machine::journal::Journal;
 use crate::machine::tape::Event;
@@ -25,35 +27,58 @@ pub(super) struct Stops {
     sells: BTreeSet<(Reverse<Ticks>, Position, OrderId)>,
     /// The same for rising prices.
     buys: BTreeSet<(Ticks, Position, OrderId)>,
+    /// Those whose trigger follows the trades, by since when they wait. They are few.
+    trailing: BTreeMap<(Position, OrderId), (Side, Stop)>,
     /// By the position at which they were triggered.
     queue: BTreeMap<Position, OrderId>,
 }
 
 /// How far the trades of a step have gone: what they met before is not triggered again.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(super) struct Reached {
     lowest: Option<Ticks>,
     highest: Option<Ticks>,
+    last: Option<Ticks>,
+    /// Trailing stops whose trigger moved, and those that were triggered.
+    moved: BTreeMap<(Position, OrderId), Ticks>,
+    triggered: BTreeSet<(Position, OrderId)>,
+}
+
+impl Reached {
+    /// Says where triggers have gone, at the end of a step.
+    pub fn tell_moved(self, events: &mut Vec<Event>) {
+        let stay = self.moved.into_iter().filter(|(key, _)| !self.triggered.contains(key));
+        events.extend(stay.map(|((_, order), trigger)| Event::TriggerMoved { order, trigger }));
+    }
 }
 
 impl Stops {
     pub fn len(&self) -> usize {
-        self.sells.len() + self.buys.len() + self.queue.len()
+        self.sells.len() + self.buys.len() + self.trailing.len() + self.queue.len()
+    }
+
+    /// How many trail.
+    pub fn trailing(&self) -> usize {
+        self.trailing.len()
     }
 
     /// Whether no trade can trigger any.
     pub fn is_idle(&self) -> bool {
-        self.sells.is_empty() && self.buys.is_empty()
+        self.sells.is_empty() && self.buys.is_empty() && self.trailing.is_empty()
     }
 
     /// All, those that wait as they would be triggered and then those that were as they run.
     pub fn iter(&self) -> impl Iterator<Item = OrderId> {
         let waiting = self.sells.iter().map(|(.., id)| *id).chain(self.buys.iter().map(|(.., id)| *id));
-        waiting.chain(self.queue.values().copied())
+        let trailing = self.trailing.keys().map(|(_, id)| *id);
+        waiting.chain(trailing).chain(self.queue.values().copied())
     }
 
     fn insert(&mut self, side: Side, stop: &Stop, id: OrderId) -> bool {
         match (side, stop.triggered) {
+            (_, Position(0)) if stop.trails() => {
+                self.trailing.insert((stop.since, id), (side, *stop)).is_none()
+            }
             (Side::Sell, Position(0)) => self.sells.insert((Reverse(stop.trigger), stop.since, id)),
             (Side::Buy, Position(0)) => self.buys.insert((stop.trigger, stop.since, id)),
             (_, triggered) => self.queue.insert(triggered, id).is_none(),
@@ -62,41 +87,99 @@ impl Stops {
 
     fn remove(&mut self, side: Side, stop: &Stop, id: OrderId) {
         match (side, stop.triggered) {
+            (_, Position(0)) if stop.trails() => _ = self.trailing.remove(&(stop.since, id)),
             (Side::Sell, Position(0)) => _ = self.sells.remove(&(Reverse(stop.trigger), stop.since, id)),
             (Side::Buy, Position(0)) => _ = self.buys.remove(&(stop.trigger, stop.since, id)),
             (_, triggered) => _ = self.queue.remove(&triggered),
         }
     }
 
-    /// Adds what a trade triggers, as it does.
+    /// Adds what a trade triggers, as it does: the sells, then the buys.
     pub fn meet(&self, price: Ticks, reached: &mut Reached, events: &mut Vec<Event>) {
+        if reached.last.replace(price) == Some(price) {
+            return;
+        }
         let from = events.len();
-        const FIRST: (Position, OrderId) =
-            (Position(0), OrderId { node: crate::types::NodeId(0), counter: 0 });
-        let above = match reached.lowest {
-            // The trigger that was reached before was met, and all above it.
-            Some(lowest) => Included((Reverse(Ticks(lowest.0.saturating_sub(1))), FIRST.0, FIRST.1)),
-            None => Unbounded,
-        };
-        let below = Excluded((Reverse(Ticks(price.0.saturating_sub(1))), FIRST.0, FIRST.1));
+        let mut trailing = self.trail(price, reached);
+        let told = |(order, trigger)| Event::Triggered { order, trigger };
+        let first = |trigger: u64| (Ticks(trigger), Position(0), OrderId::default());
         if reached.lowest.is_none_or(|lowest| price < lowest) {
-            let met = self.sells.range((above, below));
-            events.extend(met.map(|(.., order)| Event::Triggered { order: *order }));
+            // What was met before has its trigger at the lowest price or above.
+            let above = reached.lowest.map_or(Unbounded, |lowest| {
+                let (trigger, since, id) = first(lowest.0.saturating_sub(1));
+                Included((Reverse(trigger), since, id))
+            });
+            let below = match price.0.checked_sub(1) {
+                Some(below) => Excluded((Reverse(first(below).0), Position(0), OrderId::default())),
+                None => Unbounded,
+            };
+            trailing.sells.extend(self.sells.range((above, below)).map(|key| (*key, None)));
             reached.lowest = Some(price);
         }
-        let from_below = match reached.highest {
-            Some(highest) => Included((Ticks(highest.0.saturating_add(1)), FIRST.0, FIRST.1)),
-            None => Unbounded,
-        };
-        let to_above = Excluded((Ticks(price.0.saturating_add(1)), FIRST.0, FIRST.1));
         if reached.highest.is_none_or(|highest| price > highest) {
-            let met = self.buys.range((from_below, to_above));
-            events.extend(met.map(|(.., order)| Event::Triggered { order: *order }));
+            let above =
+                reached.highest.map_or(Unbounded, |highest| Included(first(highest.0.saturating_add(1))));
+            let below = price.0.checked_add(1).map_or(Unbounded, |beyond| Excluded(first(beyond)));
+            trailing.buys.extend(self.buys.range((above, below)).map(|key| (*key, None)));
             reached.highest = Some(price);
         }
+        trailing.sells.sort_unstable();
+        trailing.buys.sort_unstable();
+        events.extend(trailing.sells.into_iter().map(|((.., order), trigger)| told((order, trigger))));
+        events.extend(trailing.buys.into_iter().map(|((.., order), trigger)| told((order, trigger))));
         if planted(Plant::StopsOutOfTurn) {
             events[from..].reverse();
         }
+    }
+
+    /// The trailing stops that a trade meets; the others follow it.
+    fn trail(&self, price: Ticks, reached: &mut Reached) -> Met {
+        let mut met = Met::default();
+        for (key @ (since, id), (side, stop)) in &self.trailing {
+            if reached.triggered.contains(key) {
+                continue;
+            }
+            let trigger = reached.moved.get(key).copied().unwrap_or(stop.trigger);
+            if meets(*side, price, trigger) {
+                reached.triggered.insert(*key);
+                match side {
+                    Side::Sell => met.sells.push(((Reverse(trigger), *since, *id), Some(trigger))),
+                    Side::Buy => met.buys.push(((trigger, *since, *id), Some(trigger))),
+                }
+            } else if let Some(better) = behind(*side, price, stop.distance)
+                && is_better(*side, better, trigger)
+            {
+                reached.moved.insert(*key, better);
+            }
+        }
+        met
+    }
+}
+
+/// How an order that waits is sorted, by its trigger; and that again if it trails.
+type Sorted<T> = ((T, Position, OrderId), Option<Ticks>);
+
+/// What a trade triggers.
+#[derive(Default)]
+struct Met {
+    sells: Vec<Sorted<Reverse<Ticks>>>,
+    buys: Vec<Sorted<Ticks>>,
+}
+
+/// The trigger of a trailing stop after a trade; `None` if that is no price.
+fn behind(side: Side, price: Ticks, distance: Ticks) -> Option<Ticks> {
+    let trigger = match side {
+        Side::Sell => price.0.checked_sub(distance.0),
+        Side::Buy => price.0.checked_add(distance.0),
+    };
+    trigger.filter(|trigger| (1..=MAX_STEPS).contains(trigger)).map(Ticks)
+}
+
+/// Whether a trigger is nearer to the trades.
+fn is_better(side: Side, trigger: Ticks, than: Ticks) -> bool {
+    match side {
+        Side::Sell => trigger > than,
+        Side::Buy => trigger < than,
     }
 }
 
@@ -150,14 +233,28 @@ impl Market {
         if self.book.is_full() && replaced.is_none() {
             return Err(Reason::TooMany);
         }
-        if self.last_price.is_some_and(|last| meets(side, last, stop.trigger)) {
-            return Err(Reason::WouldTrigger);
-        }
+        let trigger = self.first_trigger(side, &stop, replaced)?;
         let Entry { limit, quantity, expires } = entry;
         self.take_out_replaced(replaced, events)?;
         events.push(Event::Accepted { order: id, price: None, expires });
-        events.push(Event::Waiting { order: id, trigger: stop.trigger, price: limit, open: quantity });
+        events.push(Event::Waiting { order: id, trigger, price: limit, open: quantity });
         Ok(())
+    }
+
+    /// The trigger with which a stop begins to wait.
+    fn first_trigger(&self, side: Side, stop: &Stop, replaced: Option<OrderId>) -> Result<Ticks, Reason> {
+        if !stop.trails() {
+            let met = self.last_price.is_some_and(|last| meets(side, last, stop.trigger));
+            return if met { Err(Reason::WouldTrigger) } else { Ok(stop.trigger) };
+        }
+        let of_replaced = replaced.and_then(|id| self.orders.get(&id)).filter(|order| order.is_waiting());
+        let gone = of_replaced.and_then(Order::stop).is_some_and(Stop::trails);
+        if self.stops.trailing.len() - usize::from(gone) >= self.most_trailing {
+            return Err(Reason::TooMany);
+        }
+        let last = self.last_price.ok_or(Reason::NoLastTrade)?;
+        let none = if side == Side::Sell { Reason::NotPositive } else { Reason::AboveMaximum };
+        behind(side, last, stop.distance).ok_or(none)
     }
 
     /// Amends an order that waits. Less of it, and nothing else, keeps its place.
@@ -169,6 +266,10 @@ impl Market {
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
         let stop = order.stop().filter(|stop| stop.triggered == Position(0)).ok_or(Reason::WouldTrigger)?;
+        // The trigger of a trailing stop is the trades', and so is its limit.
+        if stop.trails() && (amend.trigger.is_some() || amend.price.is_some()) {
+            return Err(Reason::UnknownValue);
+        }
         let trigger = amend.trigger.unwrap_or(stop.trigger);
         if open.0 > self.rules.max_lots.0 {
             return Err(Reason::AboveMaximum);
@@ -240,7 +341,8 @@ impl Market {
         match event {
             Event::Traded(trade, fees) => self.trade(trade, *fees, journal),
             Event::Prevented(prevented) => self.prevent(prevented, journal),
-            Event::Triggered { order } => self.trigger(*order, journal),
+            Event::Triggered { order, trigger } => self.trigger(*order, *trigger, journal),
+            Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
             Event::Rested { order, side, price, open, shown } => {
                 self.rest((*order, *side, *price, *open), *shown, journal)
             }
@@ -265,7 +367,8 @@ impl Market {
         };
         let stop = *order.stop()?;
         let fits = order.id == id && !open.is_zero() && stop.triggered == Position(0) && !stop.runs;
-        let asked = (stop.trigger, order.limit, order.open) == (trigger, price, open);
+        let same = stop.trails() || stop.trigger == trigger;
+        let asked = same && (order.limit, order.open) == (price, open);
         (fits && (asked || !placed)).then_some(())?;
         order.set_stop(Stop { trigger, since: journal.position, ..stop });
         (order.limit, order.open) = (price, open);
@@ -276,13 +379,32 @@ impl Market {
         Some(())
     }
 
-    /// A trade met an order's trigger.
-    pub(super) fn trigger(&mut self, id: OrderId, journal: &mut Journal) -> Option<()> {
+    /// A trade met an order's trigger; `moved` is that of one that trails.
+    pub(super) fn trigger(&mut self, id: OrderId, moved: Option<Ticks>, journal: &mut Journal) -> Option<()> {
+        let last = self.last_price?;
         let order = self.orders.get_mut(&id)?;
         let stop = *order.stop().filter(|stop| !stop.runs && stop.triggered == Position(0))?;
-        meets(order.side, self.last_price?, stop.trigger).then_some(())?;
+        (stop.trails() == moved.is_some()).then_some(())?;
+        let trigger = moved.unwrap_or(stop.trigger);
+        let met = meets(order.side, last, trigger);
+        (met && !is_better(order.side, stop.trigger, trigger)).then_some(())?;
         self.stops.remove(order.side, &stop, id);
-        let stop = Stop { triggered: journal.position, ..stop };
+        let stop = Stop { trigger, triggered: journal.position, ..stop };
+        self.stops.insert(order.side, &stop, id);
+        order.set_stop(stop);
+        order.limit = stop.limit(order.side).or(order.limit);
+        journal.order(order, None);
+        Some(())
+    }
+
+    /// The trigger of a trailing stop has followed the trades.
+    pub(super) fn move_trigger(&mut self, id: OrderId, trigger: Ticks, journal: &mut Journal) -> Option<()> {
+        let order = self.orders.get_mut(&id)?;
+        let stop =
+            *order.stop().filter(|stop| stop.trails() && !stop.runs && stop.triggered == Position(0))?;
+        is_better(order.side, trigger, stop.trigger).then_some(())?;
+        self.stops.remove(order.side, &stop, id);
+        let stop = Stop { trigger, ..stop };
         self.stops.insert(order.side, &stop, id);
         order.set_stop(stop);
         journal.order(order, None);

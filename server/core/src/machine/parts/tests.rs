@@ -171,14 +171,7 @@ impl World {
                     expires: (more == 10).then(|| Micros(self.clock + 50_000 * u64::from(a))),
                     sequence_by: (more == 14).then_some(Micros(self.clock)),
                     self_trade: SelfTrade::try_from(i32::from(d % 5)).unwrap(),
-                    terms: Terms {
-                        stop: (more > 26)
-                            .then(|| Stop { trigger: Ticks(1 + u64::from(a % 32)), ..Stop::default() }),
-                        display: Lots(if (21..27).contains(&more) { u64::from(d / 3) } else { 0 }),
-                        client_id: ClientId::new(&format!("name{}", c % 8)).filter(|_| more % 2 == 1),
-                        ..Terms::default()
-                    }
-                    .shared(),
+                    terms: terms(more, (a, c, d)).shared(),
                     ..Place::new(side, limit, Lots(1 + u64::from(d)), time_in_force)
                 })
             }
@@ -198,6 +191,16 @@ fn switch(of_account: bool, (a, b, c, d): (u8, u8, u8, u8)) -> Switch {
         _ => StreamSwitch::Lives { after: after(b), by: Micros(u64::MAX) },
     };
     Switch::Stream { session: (a % 2).to_string().into(), stream: 1 + u64::from(c % 3), does }
+}
+
+/// What few orders ask for.
+fn terms(more: u8, (a, c, d): (u8, u8, u8)) -> Terms {
+    Terms {
+        stop: (more > 26).then(|| Stop { trigger: Ticks(1 + u64::from(a % 32)), ..Stop::default() }),
+        display: Lots(if (21..27).contains(&more) { u64::from(d / 3) } else { 0 }),
+        client_id: ClientId::new(&format!("name{}", c % 8)).filter(|_| more % 2 == 1),
+        ..Terms::default()
+    }
 }
 
 /// The parts of a state, decoded.

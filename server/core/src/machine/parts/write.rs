@@ -23,7 +23,7 @@ const ORDER_BYTES: usize = 204;
 
 /// The same for what few orders have.
 const PREVENTION_BYTES: usize = 15;
-const TERMS_BYTES: usize = 130;
+const TERMS_BYTES: usize = 152;
 
 /// The number of an order in its part.
 const ORDER_FIELD: u32 = 9;

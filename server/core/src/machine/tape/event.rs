@@ -99,6 +99,15 @@ pub enum Event {
     Triggered {
         /// The order.
         order: OrderId,
+        /// The trigger that was met, of a trailing stop: it may have moved in the same step.
+        trigger: Option<Ticks>,
+    },
+    /// The trigger of a trailing stop has followed the trades of the step.
+    TriggerMoved {
+        /// The order.
+        order: OrderId,
+        /// Its new trigger.
+        trigger: Ticks,
     },
     /// An order has less open, or as much as before, and kept its place. What it lost was never traded:
     /// its quantity is less by as much. What it does not show goes first.

@@ -32,6 +32,8 @@ mod kind {
     pub const REPLENISHED: u64 = 21;
     pub const WAITING: u64 = 22;
     pub const TRIGGERED: u64 = 23;
+    pub const TRIGGER_MOVED: u64 = 24;
+    pub const TRIGGERED_AT: u64 = 25;
     pub const SWITCH_SET: u64 = 32;
     pub const SWITCH_FIRED: u64 = 33;
     pub const KILLED: u64 = 34;
@@ -199,7 +201,11 @@ impl Writer {
                 let price = price.map_or(0, |price| price.0);
                 self.about(kind::WAITING, order, [trigger.0, price, open.0]);
             }
-            Event::Triggered { order } => self.about(kind::TRIGGERED, order, []),
+            Event::Triggered { order, trigger: None } => self.about(kind::TRIGGERED, order, []),
+            Event::Triggered { order, trigger: Some(trigger) } => {
+                self.about(kind::TRIGGERED_AT, order, [trigger.0]);
+            }
+            Event::TriggerMoved { order, trigger } => self.about(kind::TRIGGER_MOVED, order, [trigger.0]),
             Event::Replenished { order, shown } => self.about(kind::REPLENISHED, order, [shown.0]),
             Event::Reduced { order, open } => self.about(kind::REDUCED, order, [open.0]),
             Event::Lifted { order, price, open, quantity } => {
@@ -317,7 +323,9 @@ impl Reader<'_> {
                 price: Some(self.price()?).filter(|price| price.0 > 0),
                 open: self.lots()?,
             },
-            kind::TRIGGERED => Event::Triggered { order: self.id()? },
+            kind::TRIGGERED => Event::Triggered { order: self.id()?, trigger: None },
+            kind::TRIGGERED_AT => Event::Triggered { order: self.id()?, trigger: Some(self.price()?) },
+            kind::TRIGGER_MOVED => Event::TriggerMoved { order: self.id()?, trigger: self.price()? },
             kind::REPLENISHED => Event::Replenished { order: self.id()?, shown: self.lots()? },
             kind::REDUCED => Event::Reduced { order: self.id()?, open: self.lots()? },
             kind::LIFTED => Event::Lifted {

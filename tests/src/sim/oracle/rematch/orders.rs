@@ -59,14 +59,16 @@ impl Rematch {
         };
         if let Some(stop) = terms.stop {
             self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
-            let waits = self.may_wait(place.side, stop.trigger);
-            if waits {
+            let trigger = self.may_wait(place.side, &stop);
+            if let Some(trigger) = trigger {
                 let (limit, open) = (place.limit, place.quantity.0);
                 let since = self.next_wait();
-                let stop = Some(Waits { trigger: stop.trigger, limit, open, since, triggered: false });
+                let (distance, limit_distance) = (stop.distance.0, stop.limit_distance.0);
+                let waits = Waits { trigger, distance, limit_distance, limit, open, since, triggered: false };
+                let stop = Some(waits);
                 self.live.insert(id, Live { stop, ..fresh });
             }
-            return waits;
+            return trigger.is_some();
         }
         let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
         let limit = match (place.limit, best) {

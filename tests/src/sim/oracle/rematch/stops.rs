@@ -3,8 +3,8 @@
 //! one queue and run one by one before anything else but time, a bounded number in a batch.
 
 use xbook::book::{Command, Event, NewOrder, Style};
-use xbook::machine::{Amend, Block, Change, NewSize, OrderStatus};
-use xbook::types::{Liquidity, Lots, OrderId, Side, Ticks};
+use xbook::machine::{Amend, Block, Change, NewSize, OrderStatus, Stop};
+use xbook::types::{Liquidity, Lots, OrderId, Position, Side, Ticks};
 
 use super::rules::prevention;
 use super::{Live, Rematch, RematchViolation};
@@ -13,6 +13,9 @@ use super::{Live, Rematch, RematchViolation};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
     pub trigger: Ticks,
+    /// How far the trigger of one that trails is behind the best trade, and its limit beyond that; zero for neither.
+    pub distance: u64,
+    pub limit_distance: u64,
     pub limit: Option<Ticks>,
     pub open: u64,
     /// Who has the lower one waits longer with this trigger.
@@ -36,10 +39,30 @@ fn meets(side: Side, price: Ticks, trigger: Ticks) -> bool {
     }
 }
 
+/// So far behind a trade.
+fn behind(side: Side, price: Ticks, distance: u64) -> Ticks {
+    match side {
+        Side::Buy => Ticks(price.0 + distance),
+        Side::Sell => Ticks(price.0 - distance),
+    }
+}
+
 impl Rematch {
-    /// Whether an order may begin to wait for this.
-    pub(super) fn may_wait(&self, side: Side, trigger: Ticks) -> bool {
-        !self.book.is_full() && self.last.is_none_or(|last| !meets(side, last, trigger))
+    /// The trigger with which an order may begin to wait; `None` if it may not.
+    pub(super) fn may_wait(&self, side: Side, stop: &Stop) -> Option<Ticks> {
+        if self.book.is_full() {
+            return None;
+        }
+        if stop.distance == Ticks(0) {
+            let met = self.last.is_some_and(|last| meets(side, last, stop.trigger));
+            return (!met).then_some(stop.trigger);
+        }
+        let trailing = |live: &&Live| live.stop.is_some_and(|waits| waits.distance > 0 && !waits.triggered);
+        if self.live.values().filter(trailing).count() >= self.most_trailing {
+            return None;
+        }
+        // Prices of the simulator are far from both ends.
+        self.last.map(|last| behind(side, last, stop.distance.0))
     }
 
     /// The next number of what begins to wait.
@@ -61,6 +84,9 @@ impl Rematch {
             None => waits.open,
             Some(NewSize::Open(Lots(open)) | NewSize::Total(Lots(open))) => open,
         };
+        if waits.distance > 0 && (amend.trigger.is_some() || amend.price.is_some()) {
+            return false;
+        }
         let (trigger, limit) = (amend.trigger.unwrap_or(waits.trigger), amend.price.or(waits.limit));
         if self.last.is_some_and(|last| meets(live.side, last, trigger)) {
             return false;
@@ -94,6 +120,17 @@ impl Rematch {
                 let waits = self.live.get_mut(&id).and_then(|live| live.stop.as_mut());
                 waits.into_iter().for_each(|waits| waits.triggered = true);
             }
+            // First compared, then moved.
+            for live in self.live.values_mut() {
+                let side = live.side;
+                let Some(waits) = live.stop.as_mut().filter(|waits| !waits.triggered && waits.distance > 0)
+                else {
+                    continue;
+                };
+                let now = behind(side, trade.price, waits.distance);
+                waits.trigger =
+                    if side == Side::Buy { waits.trigger.min(now) } else { waits.trigger.max(now) };
+            }
         }
     }
 
@@ -112,8 +149,13 @@ impl Rematch {
             self.ran += 1;
             self.did.clear();
             self.ended.clear();
-            let style = if waits.limit.is_some() { Style::Rest } else { Style::Cancel };
-            let order = NewOrder::new(id, live.side, waits.limit, Lots(waits.open), style)
+            let limit = match (waits.limit_distance, live.side) {
+                (0, _) => waits.limit,
+                (distance, Side::Buy) => Some(Ticks(waits.trigger.0 + distance)),
+                (distance, Side::Sell) => Some(Ticks(waits.trigger.0 - distance)),
+            };
+            let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
+            let order = NewOrder::new(id, live.side, limit, Lots(waits.open), style)
                 .of(self.owner(&live.account), prevention(live.self_trade));
             let _refused = self.run(&Command::Place(order));
             let (filled, prevented) = self.settle_makers(id, 0);
@@ -121,6 +163,25 @@ impl Rematch {
                 self.live.insert(id, Live { stop: None, filled, prevented, ..live });
             }
         }
+    }
+
+    /// Compares what waits in a market with what does here: with which triggers.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn compare_waiting(
+        &self,
+        at: Position,
+        trigger: impl Fn(OrderId) -> Option<Ticks>,
+    ) -> Result<(), RematchViolation> {
+        let waiting = self.live.iter().filter_map(|(id, live)| Some((*id, live.stop?.trigger)));
+        for (order, naive) in waiting {
+            let shown = trigger(order);
+            if shown != Some(naive) {
+                return Err(RematchViolation::Trigger { order, at, shown, naive });
+            }
+        }
+        Ok(())
     }
 
     /// Compares what a block tells of stops and of what was taken with what was found.

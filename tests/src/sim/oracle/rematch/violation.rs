@@ -42,6 +42,18 @@ pub enum RematchViolation {
         /// As found.
         naive: Vec<Told>,
     },
+    /// An order waits for something else, or not at all.
+    #[error("order {order} at position {at} waits for {shown:?}, the naive market says {naive:?}")]
+    Trigger {
+        /// The order.
+        order: OrderId,
+        /// The position.
+        at: Position,
+        /// Its trigger, if it waits.
+        shown: Option<Ticks>,
+        /// As found.
+        naive: Ticks,
+    },
     /// An intent had its turn before an order that was triggered.
     #[error("intent {intent} at position {at} had its turn before the triggered order {order}")]
     Unrun {
