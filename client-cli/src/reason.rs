@@ -58,6 +58,9 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::AccountKilled => "the account is killed in this market",
         Reason::DeadMan => "the account's dead man's switch fired",
         Reason::Disconnected => "its session's stream broke off",
+        Reason::MarketState => "the market does not take it now",
+        Reason::SessionEnd => "the market was closed",
+        Reason::Delisted => "the market was delisted",
         Reason::Overloaded => "too many requests wait for their turn",
         Reason::SlowReader => "this program read the stream too slowly",
         Reason::ShuttingDown => "the node is shutting down",
@@ -98,6 +101,7 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::RequestIdReused => "leave --request-id out to draw a new one",
         Reason::Forgotten => "`xcli orders MARKET --all` shows whether it took effect long ago",
         Reason::TooMany => "cancel what you no longer need, with `xcli cancel` or `xcli cancel-all`",
+        Reason::MarketState => "`xcli market show NAME` shows a market's state",
         Reason::AccountKilled => "`xcli kill MARKET --lift` lets the account trade again",
         Reason::ShuttingDown
         | Reason::StoreFailed

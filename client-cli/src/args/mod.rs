@@ -239,7 +239,7 @@ pub struct FillsArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum MarketCommand {
     /// Create a market.
-    Create(CreateMarketArgs),
+    Create(Box<CreateMarketArgs>),
     /// List all markets.
     List,
     /// Show a market: its rules and its best prices.
@@ -247,6 +247,40 @@ pub enum MarketCommand {
         /// The market, such as BTC/USDT.
         name: String,
     },
+    /// Change what a market takes.
+    State {
+        /// The market, such as BTC/USDT.
+        name: String,
+        /// The new state.
+        #[arg(value_enum)]
+        state: MarketStateArg,
+        /// The request's name.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Delist a market: all its orders are cancelled, and it takes none ever again.
+    Delist {
+        /// The market, such as BTC/USDT.
+        name: String,
+        /// The request's name.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+}
+
+/// What a market takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MarketStateArg {
+    /// All orders.
+    Continuous,
+    /// Post-only orders, and amends, which never take then.
+    PostOnly,
+    /// Cancels, and amends to a smaller size.
+    CancelOnly,
+    /// Cancels.
+    Halted,
+    /// Cancels; day orders expire as it is closed.
+    Closed,
 }
 
 /// `market create`.

@@ -357,6 +357,10 @@ impl ClusterService for Fake {
         Err(Status::with_error_details(Code::AlreadyExists, "", details))
     }
 
+    async fn set_market_state(&self, _: Request<SetMarketStateRequest>) -> Answer<SetMarketStateResponse> {
+        Ok(Response::new(SetMarketStateResponse { position: 9, ended_orders: 2 }))
+    }
+
     async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Answer<ListNodesResponse> {
         let node = |node_id: &str, address: &str, voter| ClusterNode {
             node_id: node_id.to_owned(),

@@ -6,7 +6,9 @@ use xbook_proto::v1;
 
 use crate::history::Sizes;
 use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules};
-use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{
+    Liquidity, Lots, MarketState, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
+};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
 /// numbers as decimals.
@@ -165,6 +167,34 @@ fn fee_rate(rate: i32) -> String {
     Decimal::new(rate.into(), 2).normalize().to_string()
 }
 
+/// A market's state.
+#[must_use]
+pub fn market_state(state: MarketState) -> v1::MarketState {
+    match state {
+        MarketState::Unspecified => v1::MarketState::Unspecified,
+        MarketState::Continuous => v1::MarketState::Continuous,
+        MarketState::PostOnly => v1::MarketState::PostOnly,
+        MarketState::CancelOnly => v1::MarketState::CancelOnly,
+        MarketState::Halted => v1::MarketState::Halted,
+        MarketState::Closed => v1::MarketState::Closed,
+        MarketState::Delisted => v1::MarketState::Delisted,
+    }
+}
+
+/// A state that a client asks for; `None` if it is not set.
+#[must_use]
+pub fn market_state_asked(state: v1::MarketState) -> Option<MarketState> {
+    Some(match state {
+        v1::MarketState::Unspecified => return None,
+        v1::MarketState::Continuous => MarketState::Continuous,
+        v1::MarketState::PostOnly => MarketState::PostOnly,
+        v1::MarketState::CancelOnly => MarketState::CancelOnly,
+        v1::MarketState::Halted => MarketState::Halted,
+        v1::MarketState::Closed => MarketState::Closed,
+        v1::MarketState::Delisted => MarketState::Delisted,
+    })
+}
+
 /// A side.
 #[must_use]
 pub fn side(side: Side) -> v1::Side {
@@ -298,6 +328,9 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::AccountKilled => v1::Reason::AccountKilled,
         Reason::DeadMan => v1::Reason::DeadMan,
         Reason::Disconnected => v1::Reason::Disconnected,
+        Reason::MarketState => v1::Reason::MarketState,
+        Reason::SessionEnd => v1::Reason::SessionEnd,
+        Reason::Delisted => v1::Reason::Delisted,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }

@@ -286,7 +286,10 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Protection
         | Reason::AccountKilled
         | Reason::DeadMan
-        | Reason::Disconnected => Code::FailedPrecondition,
+        | Reason::Disconnected
+        | Reason::MarketState
+        | Reason::SessionEnd
+        | Reason::Delisted => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany
         | Reason::Overloaded

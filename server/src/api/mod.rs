@@ -28,6 +28,7 @@ mod ladder;
 mod lease;
 mod lists;
 mod market_data;
+mod market_state;
 mod nodes;
 mod orders;
 mod outlet;

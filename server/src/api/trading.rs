@@ -429,6 +429,8 @@ fn refused_words(reason: Reason) -> &'static str {
         Reason::WouldTake => "a post-only order must not trade at once; the order is as it was",
         Reason::AboveMaximum => "the new total is above the market's maximum; the order is as it was",
         Reason::LevelFull => "the price level can't hold the quantity; the order is as it was",
+        Reason::MarketState => "the market does not take it in its state; the order is as it was",
+        Reason::AccountKilled => "the account is killed in this market",
         Reason::Forgotten => "the request is older than what is remembered; the order is as it was",
         _ => "refused; the order is as it was",
     }

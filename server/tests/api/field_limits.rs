@@ -112,6 +112,9 @@ fn requests(method: &str) -> Vec<Value> {
             let rules = json!({"tick_size": "1", "lot_size": "1"});
             vec![json!({"request_id": "m", "market": "ETH/USDT", "rules": rules})]
         }
+        "SetMarketState" => {
+            vec![json!({"request_id": "s", "market": MARKET, "state": "MARKET_STATE_CONTINUOUS"})]
+        }
         "CreateJoinToken" => vec![json!({"request_id": "j", "token": "0123456789abcdef0123456789abcdef"})],
         "RemoveNode" => vec![json!({"request_id": "rn", "node_id": node})],
         "AddVoter" => vec![json!({"request_id": "av", "node_id": node, "market": MARKET})],

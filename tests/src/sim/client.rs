@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use xbook::machine::{
     Account, Action, Amend, NewSize, Origin, Place, Request, Session, StreamSwitch, Switch, Target, Terms,
 };
-use xbook::types::{Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
+use xbook::types::{Lots, MarketState, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
 use super::random::Random;
 
@@ -234,10 +234,22 @@ impl Client {
                 let after = Micros(random.between(100_000, 5_000_000));
                 Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
             }
+            (29..31, _) => Action::SetState(state(random)),
             // The more of the two that lets it trade.
             (27..29, _) => Action::Kill(random.percent(15)),
             _ => Action::Place(place(random, now)),
         }
+    }
+}
+
+/// Mostly the one in which everything goes on.
+fn state(random: &mut Random) -> MarketState {
+    match random.below(12) {
+        0 => MarketState::PostOnly,
+        1 => MarketState::CancelOnly,
+        2 => MarketState::Halted,
+        3 => MarketState::Closed,
+        _ => MarketState::Continuous,
     }
 }
 

@@ -9,7 +9,7 @@ use xbook_core::machine::{
     Request, Rules, Session, SessionId, State, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
-    Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+    Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
 
 /// Name, market, start, commands, events, book.
@@ -88,6 +88,10 @@ impl Table {
                 "amend" => Some((account(words[1]), Action::Amend(self.amend(&words[1..])))),
                 "switch" => Some((words[1].into(), Action::Switch(Switch::Account(self.after(words[2]))))),
                 "stream" => Some((words[1].into(), Action::Switch(self.stream(&words[2..])))),
+                "state" => {
+                    let name = format!("MARKET_STATE_{}", words[1]);
+                    Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
+                }
                 "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(Target::Order(self.names[words[1]])))),
                 name => {
@@ -219,6 +223,12 @@ impl Table {
             Event::Killed => match self.intents[&id(self.counter)].request.action {
                 Action::Kill(true) => format!("Killed {} on", self.account(id(self.counter))),
                 _ => format!("Killed {} off", self.account(id(self.counter))),
+            },
+            Event::StateChanged => match self.intents[&id(self.counter)].request.action {
+                Action::SetState(state) => {
+                    format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
+                }
+                ref other => panic!("{other:?}?"),
             },
             Event::Nothing => "nothing".into(),
             ref other => panic!("{other:?}?"),

@@ -24,7 +24,9 @@ pub use body::body_hash;
 pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
-pub use protect::{cancel_all_after, cancel_on_disconnect, check_everywhere, kill_account, timeout};
+pub use protect::{
+    cancel_all_after, cancel_on_disconnect, check_everywhere, kill_account, set_market_state, timeout,
+};
 pub(in crate::api) use text::decimal;
 pub use text::{market_name, node_id, order_id, placed_by_request_id, session_name};
 

@@ -3,6 +3,7 @@
 
 mod due;
 mod rules;
+mod state;
 mod violation;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,8 @@ use xbook::types::{
 };
 
 pub use violation::RematchViolation;
+
+use state::Trading;
 
 use due::Protection;
 use rules::{charged, day_end_after, in_time, prevention, slid};
@@ -34,6 +37,7 @@ struct Live {
     slide: bool,
     self_trade: SelfTrade,
     expires: Option<Micros>,
+    day: bool,
     filled: u64,
     /// What it lost rather than trade it with its account.
     prevented: u64,
@@ -52,6 +56,8 @@ pub struct Rematch {
     owners: BTreeMap<String, Owner>,
     /// What protects accounts.
     protection: Protection,
+    /// What the market takes.
+    trading: Trading,
     /// The orders that an intent cancelled to protect their account, and why.
     cancelled: Vec<(OrderId, Reason)>,
     /// The voters that are asked for.
@@ -88,6 +94,7 @@ impl Rematch {
             ended: BTreeSet::new(),
             owners: BTreeMap::new(),
             protection: Protection::new(caps.protected),
+            trading: Trading::default(),
             cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
@@ -187,6 +194,7 @@ impl Rematch {
                 true
             }
             (Recall::New, Action::Place(_) | Action::Amend(_)) if self.protection.is_killed(request) => false,
+            (Recall::New, Action::Place(place)) if !self.trading.takes(place) => false,
             (Recall::New, Action::Place(place)) => self.place(id, request, place, time),
             (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
@@ -197,6 +205,7 @@ impl Rematch {
             (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
             (Recall::New, Action::Switch(switch)) => self.switch((id, request), switch, time),
             (Recall::New, Action::Kill(on)) => self.kill(request, *on),
+            (Recall::New, Action::SetState(state)) => self.set_state(*state),
             (
                 Recall::New,
                 Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),
@@ -301,8 +310,18 @@ impl Rematch {
             let account = request.account.to_string();
             let self_trade = place.self_trade;
             let slide = terms.slide;
-            let live =
-                Live { account, command, side, post_only, slide, self_trade, expires, filled, prevented };
+            let live = Live {
+                account,
+                command,
+                side,
+                post_only,
+                slide,
+                self_trade,
+                expires,
+                day,
+                filled,
+                prevented,
+            };
             self.live.insert(id, live);
         }
         result.is_ok()
@@ -322,6 +341,10 @@ impl Rematch {
             Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
         };
         let mut price = amend.price.unwrap_or(resting.price);
+        let keeps = price == resting.price && open <= resting.open;
+        if !self.trading.amends(keeps) {
+            return false;
+        }
         if live.slide {
             let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
             match slid(live.side, price, best) {
@@ -329,7 +352,8 @@ impl Rematch {
                 None => return false,
             }
         }
-        let (post_only, prevention) = (live.post_only, prevention(live.self_trade));
+        let post_only = live.post_only || self.trading.never_takes();
+        let prevention = prevention(live.self_trade);
         let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
         let (filled, prevented) = self.settle_makers(id, live.prevented);
         if self.book.get(id).is_none() {

@@ -144,6 +144,7 @@ impl Ledger {
             | Action::CancelAll(_)
             | Action::Switch(_)
             | Action::Kill(_)
+            | Action::SetState(_)
             | Action::ChangeVoters(_)
             | Action::RemoveNode(_)
             | Action::Invite(_)

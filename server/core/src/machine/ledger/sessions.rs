@@ -190,6 +190,7 @@ fn content(action: &Action) -> u32 {
         Action::CancelAll(side) => [31, side.map_or(0, |side| 1 + side as u64), 0, 0, 0, 0],
         Action::Switch(Switch::Account(after)) => [32, after.map_or(0, |after| after.0), 0, 0, 0, 0],
         Action::Kill(on) => [33, u64::from(*on), 0, 0, 0, 0],
+        Action::SetState(state) => [34, *state as u64, 0, 0, 0, 0],
         Action::Switch(Switch::Stream { .. })
         | Action::CreateMarket(_)
         | Action::ChangeVoters(_)

@@ -24,12 +24,14 @@ impl Market {
                 Err(Reason::AccountKilled)
             }
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
+            Action::Place(place) if !self.takes(place) => Err(Reason::MarketState),
             Action::Place(place) => self.place(id, &intent.request.account, place, time, events),
             Action::Amend(amend) => self.amend(intent, amend, ledger, events),
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
             Action::CancelAll(side) => self.cancel_all(&intent.request.account, *side, events),
             Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
+            Action::SetState(state) => self.decide_state(*state, events),
             Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)
@@ -102,6 +104,8 @@ impl Market {
                 Some(open) => Lots(open),
             },
         };
+        let stays = amend.price.is_none_or(|price| Some(price) == order.limit) && open <= order.open;
+        let post_only = self.amends(stays, post_only)?;
         let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
         let price = if slides { self.slid(side, price)? } else { price };

@@ -60,6 +60,13 @@ impl Market {
                 self.rest((*order, *side, *price, *open), journal)
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
+            (Event::StateChanged, Action::SetState(state)) => {
+                self.state = *state;
+                Some(())
+            }
+            (Event::Removed { order, open, reason: reason @ Reason::SessionEnd }, Action::SetState(_)) => {
+                self.remove(*order, *open, *reason, journal)
+            }
             (Event::Removed { order, open, reason }, _) => {
                 (ends_as(*reason) == Some(OrderStatus::Cancelled)).then_some(())?;
                 self.remove(*order, *open, *reason, journal)

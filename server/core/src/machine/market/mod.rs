@@ -14,6 +14,7 @@ mod owners;
 mod parts;
 mod protect;
 mod rules;
+mod state;
 mod switches;
 
 use std::collections::{BTreeSet, HashMap};
@@ -32,7 +33,7 @@ use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
 use crate::book::{self, Book, Owner};
 use crate::machine::Caps;
-use crate::types::{Micros, OrderId, Position, Ticks};
+use crate::types::{MarketState, Micros, OrderId, Position, Ticks};
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ pub struct Market {
     last_price: Option<Ticks>,
     switches: Switches,
     killed: Killed,
+    state: MarketState,
     /// How many switches may be armed, and how many accounts killed.
     most_protected: usize,
     /// The order that a step has taken in hand: it exists and rests nowhere.
@@ -80,6 +82,7 @@ impl Market {
             last_price: None,
             switches: Switches::default(),
             killed: Killed::default(),
+            state: MarketState::Continuous,
             most_protected: Caps::default().protected,
             hand: None,
             said: Vec::new(),

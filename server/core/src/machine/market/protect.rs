@@ -5,7 +5,7 @@ use super::switches::{Armed, SwitchOf};
 use super::{Market, Order};
 use crate::book::Command;
 use crate::machine::digest::Digest;
-use crate::machine::intent::{Account, Intent, Origin, Session};
+use crate::machine::intent::{Account, Intent, Origin, Session, SessionId};
 use crate::machine::journal::Journal;
 use crate::machine::switch::{StreamSwitch, Switch};
 use crate::machine::tape::{Cause, Event};
@@ -87,6 +87,12 @@ impl Market {
         Some(())
     }
 
+    /// The number of the stream whose switch guards a session, if one is armed.
+    #[must_use]
+    pub fn guarding_stream(&self, account: &Account, session: SessionId) -> Option<u64> {
+        self.switches.get(&(account.clone(), Some(session))).map(|armed| armed.stream)
+    }
+
     pub(super) fn decide_switch(
         &mut self,
         intent: &Intent,
@@ -142,7 +148,12 @@ impl Market {
     }
 
     /// Has the book let go of orders, and says why.
-    fn take_out(&mut self, orders: Vec<OrderId>, why: Reason, events: &mut Vec<Event>) -> Result<(), Reason> {
+    pub(super) fn take_out(
+        &mut self,
+        orders: Vec<OrderId>,
+        why: Reason,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
         for id in orders {
             self.run(&Command::Cancel { id }, Lots::ZERO, events)?;
             if let Some(Event::Removed { reason, .. }) = events.last_mut() {
@@ -179,11 +190,15 @@ impl Market {
         self.orders_of(&of.0, OrderId::default()).filter(|order| covers(of, order))
     }
 
-    /// Puts what a step made of switches into the digest, and of killed accounts.
+    /// Puts what a step made of switches into the digest, of killed accounts and of the market's state.
     pub(in crate::machine) fn digest_protection(&self, events: &[Event], digest: &mut Digest) {
-        if let Some(Event::SwitchSet { .. } | Event::SwitchFired { .. } | Event::Killed) = events.first() {
-            let next = self.switches.next().map_or(0, |(fires, ..)| fires.0);
-            digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
+        match events.first() {
+            Some(Event::SwitchSet { .. } | Event::SwitchFired { .. } | Event::Killed) => {
+                let next = self.switches.next().map_or(0, |(fires, ..)| fires.0);
+                digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
+            }
+            Some(Event::StateChanged) => digest.put([self.state as u64]),
+            _ => {}
         }
     }
 

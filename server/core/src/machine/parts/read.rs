@@ -13,7 +13,9 @@ use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
     Terms,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests};
+use crate::types::{
+    Lots, MarketState, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests,
+};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
 /// into no such state.
@@ -130,6 +132,15 @@ impl Part {
             Some((self.order_id(entry.node, entry.counter)?, Mark { account, request }))
         });
         read.collect()
+    }
+
+    /// The market's state, if it is not the usual one; `None` if there is no such state.
+    pub fn state(&mut self) -> Option<Option<MarketState>> {
+        match MarketState::try_from(std::mem::take(&mut self.rest.state)).ok()? {
+            MarketState::Unspecified => Some(None),
+            MarketState::Continuous => None,
+            state => Some(Some(state)),
+        }
     }
 
     pub fn last_price(&mut self) -> Option<Ticks> {

@@ -13,7 +13,7 @@ use crate::machine::{
     Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
     Terms,
 };
-use crate::types::{Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
+use crate::types::{MarketState, Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
 
 /// More than an entry takes at most: its fields with their tags, its length, and what it adds to the
 /// part's tables; texts are counted as they are.
@@ -131,6 +131,14 @@ impl Writer {
         let (node, account) = (self.nodes.index(&node), self.accounts.index(account));
         let request = request.map(|key| Bytes::copy_from_slice(&key)).unwrap_or_default();
         self.part.withdrawn.push(record::WithdrawnOrder { node, counter, account, request });
+    }
+
+    /// The market's state, unless it is the usual one.
+    pub fn state(&mut self, state: MarketState) {
+        if state != MarketState::Continuous {
+            self.make_room(SMALL_BYTES);
+            self.part.state = state.into();
+        }
     }
 
     pub fn last_price(&mut self, price: Option<Ticks>) {

@@ -113,6 +113,8 @@ pub enum Event {
     },
     /// The account of the intent is killed or not, as the intent says.
     Killed,
+    /// The market's state is as the intent says. The orders that end with it are removed next.
+    StateChanged,
     /// The next generation's voters are changed as the intent says.
     VotersChanged,
     /// The intent's market is in the directory.
@@ -135,14 +137,15 @@ pub fn closes_as(reason: Reason) -> OrderStatus {
 #[must_use]
 pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
     match reason {
-        Reason::ExpireTime => Some(OrderStatus::Expired),
+        Reason::ExpireTime | Reason::SessionEnd => Some(OrderStatus::Expired),
         Reason::Requested
         | Reason::NoLiquidity
         | Reason::Protection
         | Reason::SelfTrade
         | Reason::DeadMan
         | Reason::Disconnected
-        | Reason::AccountKilled => Some(OrderStatus::Cancelled),
+        | Reason::AccountKilled
+        | Reason::Delisted => Some(OrderStatus::Cancelled),
         _ => None,
     }
 }

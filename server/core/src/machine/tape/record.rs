@@ -32,6 +32,7 @@ mod kind {
     pub const SWITCH_FIRED: u64 = 33;
     pub const KILLED: u64 = 34;
     pub const TRADED_FOR: u64 = 35;
+    pub const STATE_CHANGED: u64 = 36;
 }
 
 /// The kinds of causes.
@@ -186,6 +187,7 @@ impl Writer {
             Event::SwitchSet { fires } => self.put([kind::SWITCH_SET, fires.map_or(0, |at| at.0)]),
             Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
             Event::Killed => self.put([kind::KILLED]),
+            Event::StateChanged => self.put([kind::STATE_CHANGED]),
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
@@ -294,6 +296,7 @@ impl Reader<'_> {
             }
             kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
             kind::KILLED => Event::Killed,
+            kind::STATE_CHANGED => Event::StateChanged,
             kind::VOTERS_CHANGED => Event::VotersChanged,
             kind::MARKET_CREATED => Event::MarketCreated,
             kind::NODE_CHANGED => Event::NodeChanged,
