@@ -14,8 +14,8 @@ pub use data::{
     BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
 };
 pub use trading::{
-    AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, PlaceArgs,
-    SelfTradeArg, SideArg, Tif,
+    AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, LimitsArgs,
+    PlaceArgs, SelfTradeArg, SideArg, Tif,
 };
 pub use values::{Expiry, NodeUrl, Past, Price};
 
@@ -104,6 +104,8 @@ pub enum Command {
     CancelAllAfter(CancelAllAfterArgs),
     /// Cancel all your orders and place no other until that is lifted, in a market or in all.
     Kill(KillArgs),
+    /// Show the limits of your orders in a market, or set all of them.
+    Limits(LimitsArgs),
     /// Show one of your orders, open or closed.
     Order(OrderArgs),
     /// List your orders, in a market or in all.

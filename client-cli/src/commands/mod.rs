@@ -72,6 +72,7 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
         Command::CancelAll(args) => trading::cancel_all(context, args).await,
         Command::CancelAllAfter(args) => protect::cancel_all_after(context, args).await,
         Command::Kill(args) => protect::kill(context, args).await,
+        Command::Limits(args) => protect::limits(context, args).await,
         Command::Order(args) => lists::order(context, args).await,
         Command::Orders(args) => lists::orders(context, args).await,
         Command::Fills(args) => lists::fills(context, args).await,

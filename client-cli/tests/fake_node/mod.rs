@@ -159,6 +159,20 @@ impl TradingService for Fake {
         }))
     }
 
+    async fn set_account_limits(
+        &self,
+        _: Request<SetAccountLimitsRequest>,
+    ) -> Answer<SetAccountLimitsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_account_limits(
+        &self,
+        _: Request<GetAccountLimitsRequest>,
+    ) -> Answer<GetAccountLimitsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
         Err(Status::unimplemented(""))
     }

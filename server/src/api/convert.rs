@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use xbook_proto::v1;
 
 use crate::history::Sizes;
-use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules};
+use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules};
 use crate::types::{
     Liquidity, Lots, MarketState, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
@@ -80,6 +80,19 @@ impl<'a> Units<'a> {
             protection_price: terms.protection.map(|price| self.price(price)).unwrap_or_default(),
             min_quantity: minimum.unwrap_or_default(),
             slide: terms.slide,
+        }
+    }
+
+    /// An account's limits.
+    #[must_use]
+    pub fn limits(&self, limits: &Limits) -> v1::AccountLimits {
+        let Limits { quantity, notional, orders } = *limits;
+        let quantity = (!quantity.is_zero()).then(|| self.quantity(quantity));
+        let notional = (notional > 0).then(|| self.sizes.tick.product_text(self.sizes.lot, notional));
+        v1::AccountLimits {
+            max_quantity: quantity.unwrap_or_default(),
+            max_notional: notional.unwrap_or_default(),
+            max_open_orders: orders,
         }
     }
 
@@ -331,6 +344,8 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::MarketState => v1::Reason::MarketState,
         Reason::SessionEnd => v1::Reason::SessionEnd,
         Reason::Delisted => v1::Reason::Delisted,
+        Reason::AccountQuantity => v1::Reason::AccountQuantity,
+        Reason::AccountNotional => v1::Reason::AccountNotional,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }

@@ -289,7 +289,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Disconnected
         | Reason::MarketState
         | Reason::SessionEnd
-        | Reason::Delisted => Code::FailedPrecondition,
+        | Reason::Delisted
+        | Reason::AccountQuantity
+        | Reason::AccountNotional => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany
         | Reason::Overloaded

@@ -26,6 +26,7 @@ mod follow;
 mod health;
 mod ladder;
 mod lease;
+mod limits;
 mod lists;
 mod market_data;
 mod market_state;

@@ -41,12 +41,15 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "maker_fee_bp"
-        | "taker_fee_bp" | "fee_step" => text("28", format!("{:028}", 10), format!("{:029}", 10)),
+        | "taker_fee_bp" | "fee_step" | "max_notional" => {
+            text("28", format!("{:028}", 10), format!("{:029}", 10))
+        }
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
         "node_id" => text("16", format!("{:016x}", 255), format!("{:017x}", 255)),
         "token" => text("32", "a".repeat(32), "a".repeat(33)),
         "page_size" | "depth" => number("1000", 1_000),
         "uses" => number("256", 256),
+        "max_open_orders" => number("500000", 500_000),
         "protection_bp" => number("10000", 10_000),
         "day_end_minute" => number("1439", 1_439),
         "timeout" | "cancel_on_disconnect" => text("86400", "86400s".into(), "86401s".into()),
@@ -102,6 +105,9 @@ fn requests(method: &str) -> Vec<Value> {
         "CancelAllOrders" => vec![json!({"request_id": "all", "market": MARKET})],
         "CancelAllAfter" => vec![json!({"request_id": "after", "market": MARKET, "timeout": "30s"})],
         "KillAccount" => vec![json!({"request_id": "kill", "market": MARKET, "lift": true})],
+        "SetAccountLimits" => {
+            vec![json!({"request_id": "l", "market": MARKET, "limits": {"max_quantity": "1000"}})]
+        }
         "GetOrder" => vec![json!({"market": MARKET, "order_id": order})],
         "Trade" => vec![
             trade(json!({"place": place})),

@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{
-    Account, Action, Amend, NewSize, Origin, Place, Request, Session, StreamSwitch, Switch, Target, Terms,
+    Account, Action, Amend, Limits, NewSize, Origin, Place, Request, Session, StreamSwitch, Switch, Target,
+    Terms,
 };
 use xbook::types::{Lots, MarketState, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
 
@@ -235,10 +236,21 @@ impl Client {
                 Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
             }
             (29..31, _) => Action::SetState(state(random)),
+            (31..33, _) => Action::SetLimits(limits(random)),
             // The more of the two that lets it trade.
             (27..29, _) => Action::Kill(random.percent(15)),
             _ => Action::Place(place(random, now)),
         }
+    }
+}
+
+/// Often none at all.
+fn limits(random: &mut Random) -> Limits {
+    let mut some = |least, most| if random.percent(40) { random.between(least, most) } else { 0 };
+    Limits {
+        quantity: Lots(some(10, 19)),
+        notional: some(1_000, 2_000).into(),
+        orders: u32::try_from(some(3, 12)).unwrap_or(0),
     }
 }
 

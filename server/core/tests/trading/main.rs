@@ -390,6 +390,42 @@ const ROWS: &[Row] = &[
         "B a2 5@99; S b1 1@105",
     ),
     ("born dead", "", "", "time T10; a1 B 5@100 exp=T10", "a1 EXPIRED EXPIRE_TIME", ""),
+    // Limits of an account.
+    (
+        "fat finger",
+        "",
+        "limits a quantity=10 notional=1000; b1 S 9@120",
+        "a1 B 11@90; a2 B 10@101; a3 B 9; a4 B 8@125 IOC",
+        "a1 REJECTED ACCOUNT_QUANTITY; a2 REJECTED ACCOUNT_NOTIONAL; a3 REJECTED ACCOUNT_NOTIONAL; \
+         8@120 b1/a4 -0.09/0.48",
+        "S b1 1@120",
+    ),
+    (
+        "the price of a notional is where the order ends",
+        "",
+        "limits a notional=1000; b1 S 9@120",
+        "a1 B 8 prot=126; a2 B 8 prot=125; a3 B 9@mtl",
+        "a1 REJECTED ACCOUNT_NOTIONAL; 8@120 b1/a2 -0.09/0.48; a3 REJECTED ACCOUNT_NOTIONAL",
+        "S b1 1@120",
+    ),
+    (
+        "most orders that rest",
+        "",
+        "limits a orders=2",
+        "a1 B 1@90; a2 B 1@90; a3 B 1@90; a4 B 1@90 IOC; cancel a1; a5 B 1@90",
+        "Rested a1 1@90; Rested a2 1@90; a3 REJECTED TOO_MANY; Removed a4 1 NO_LIQUIDITY; \
+         Removed a1 1 REQUESTED; Rested a5 1@90",
+        "B a2 1@90, a5 1@90",
+    ),
+    (
+        "limits bind amends, and what rests by then stays",
+        "",
+        "a1 B 20@50; limits a quantity=10 notional=600",
+        "amend a1 open=15; amend a1 open=10; amend a1 price=61; amend a1 price=60; limits a; amend a1 open=30",
+        "refused ACCOUNT_QUANTITY; Reduced a1 10; refused ACCOUNT_NOTIONAL; Lifted a1 10@60; Rested a1 10@60; \
+         LimitsSet a; Lifted a1 30@60; Rested a1 30@60",
+        "B a1 30@60",
+    ),
     // States.
     (
         "post-only state",

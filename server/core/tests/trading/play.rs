@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
-    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Machine, Market, NewSize, Origin, Place,
-    Request, Rules, Session, SessionId, State, StreamSwitch, Switch, Target, Terms,
+    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewSize, Origin,
+    Place, Request, Rules, Session, SessionId, State, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
     Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -88,6 +88,7 @@ impl Table {
                 "amend" => Some((account(words[1]), Action::Amend(self.amend(&words[1..])))),
                 "switch" => Some((words[1].into(), Action::Switch(Switch::Account(self.after(words[2]))))),
                 "stream" => Some((words[1].into(), Action::Switch(self.stream(&words[2..])))),
+                "limits" => Some((words[1].into(), Action::SetLimits(limits(&words[2..])))),
                 "state" => {
                     let name = format!("MARKET_STATE_{}", words[1]);
                     Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
@@ -224,6 +225,7 @@ impl Table {
                 Action::Kill(true) => format!("Killed {} on", self.account(id(self.counter))),
                 _ => format!("Killed {} off", self.account(id(self.counter))),
             },
+            Event::LimitsSet => format!("LimitsSet {}", self.account(id(self.counter))),
             Event::StateChanged => match self.intents[&id(self.counter)].request.action {
                 Action::SetState(state) => {
                     format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
@@ -295,6 +297,19 @@ fn place(words: &[&str]) -> Place {
     }
     place.terms = terms.shared();
     place
+}
+
+fn limits(words: &[&str]) -> Limits {
+    let mut limits = Limits::default();
+    for word in words {
+        match word.split_once('=').unwrap() {
+            ("quantity", most) => limits.quantity = Lots(number(most)),
+            ("notional", most) => limits.notional = number(most).into(),
+            ("orders", most) => limits.orders = most.parse().unwrap(),
+            other => panic!("{other:?}?"),
+        }
+    }
+    limits
 }
 
 /// A fee as rows write it.

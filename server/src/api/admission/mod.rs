@@ -11,6 +11,7 @@
 
 mod body;
 mod cluster;
+mod limits;
 mod market;
 mod order;
 mod protect;
@@ -22,6 +23,7 @@ use xbook_proto::v1::{self, Reason};
 
 pub use body::body_hash;
 pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
+pub use limits::set_account_limits;
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
 pub use protect::{

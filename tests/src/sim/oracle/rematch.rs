@@ -2,6 +2,7 @@
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
 mod due;
+mod limits;
 mod rules;
 mod state;
 mod violation;
@@ -10,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use xbook::book::{Command, Event, NewOrder, Owner, Refusal, Removal, Style};
 use xbook::machine::{
-    Account, Action, Amend, Answer, Block, Caps, Change, NewSize, OrderStatus, Origin, Place, Request,
-    SessionId, Target, VoterChange,
+    Account, Action, Amend, Answer, Block, Caps, Change, Limits, NewSize, OrderStatus, Origin, Place,
+    Request, SessionId, Target, VoterChange,
 };
 use xbook::types::{
     Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
@@ -58,6 +59,8 @@ pub struct Rematch {
     protection: Protection,
     /// What the market takes.
     trading: Trading,
+    /// Limits that accounts have set themselves, and how many may.
+    limits: (BTreeMap<String, Limits>, usize),
     /// The orders that an intent cancelled to protect their account, and why.
     cancelled: Vec<(OrderId, Reason)>,
     /// The voters that are asked for.
@@ -95,6 +98,7 @@ impl Rematch {
             owners: BTreeMap::new(),
             protection: Protection::new(caps.protected),
             trading: Trading::default(),
+            limits: (BTreeMap::new(), caps.protected),
             cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
@@ -193,8 +197,13 @@ impl Rematch {
                 self.marks.insert(id, request.account.clone());
                 true
             }
-            (Recall::New, Action::Place(_) | Action::Amend(_)) if self.protection.is_killed(request) => false,
+            (Recall::New, Action::Place(_) | Action::Amend(_) | Action::SetLimits(_))
+                if self.protection.is_killed(request) =>
+            {
+                false
+            }
             (Recall::New, Action::Place(place)) if !self.trading.takes(place) => false,
+            (Recall::New, Action::Place(place)) if !self.is_within(request, place) => false,
             (Recall::New, Action::Place(place)) => self.place(id, request, place, time),
             (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
@@ -205,6 +214,7 @@ impl Rematch {
             (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
             (Recall::New, Action::Switch(switch)) => self.switch((id, request), switch, time),
             (Recall::New, Action::Kill(on)) => self.kill(request, *on),
+            (Recall::New, Action::SetLimits(limits)) => self.set_limits(request, *limits),
             (Recall::New, Action::SetState(state)) => self.set_state(*state),
             (
                 Recall::New,
@@ -342,7 +352,8 @@ impl Rematch {
         };
         let mut price = amend.price.unwrap_or(resting.price);
         let keeps = price == resting.price && open <= resting.open;
-        if !self.trading.amends(keeps) {
+        let total = live.filled + live.prevented + open.0;
+        if !self.trading.amends(keeps) || !self.allows(&live.account, price, total) {
             return false;
         }
         if live.slide {

@@ -20,17 +20,22 @@ impl Market {
     ) {
         let from = events.len();
         let decided = match &intent.request.action {
-            Action::Place(_) | Action::Amend(_) if self.killed.has(&intent.request.account) => {
+            Action::Place(_) | Action::Amend(_) | Action::SetLimits(_)
+                if self.killed.has(&intent.request.account) =>
+            {
                 Err(Reason::AccountKilled)
             }
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
             Action::Place(place) if !self.takes(place) => Err(Reason::MarketState),
-            Action::Place(place) => self.place(id, &intent.request.account, place, time, events),
+            Action::Place(place) => self
+                .check_limits(&intent.request.account, place)
+                .and_then(|()| self.place(id, &intent.request.account, place, time, events)),
             Action::Amend(amend) => self.amend(intent, amend, ledger, events),
             Action::Cancel(target) => self.cancel(intent, *target, ledger, events),
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
             Action::CancelAll(side) => self.cancel_all(&intent.request.account, *side, events),
             Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
+            Action::SetLimits(limits) => self.decide_limits(&intent.request.account, limits, events),
             Action::SetState(state) => self.decide_state(*state, events),
             Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
@@ -95,7 +100,7 @@ impl Market {
     ) -> Result<(), Reason> {
         let order = self.find(intent, amend.target, ledger)?;
         let (id, used, post_only) = (order.id, order.used(), order.post_only);
-        let prevention = self.prevention(order.self_trade);
+        let (prevention, limit) = (self.prevention(order.self_trade), order.limit);
         let open = match amend.size {
             None => order.open,
             Some(NewSize::Open(open)) => open,
@@ -112,6 +117,7 @@ impl Market {
         if used.0.saturating_add(open.0) > self.rules.max_lots.0 {
             return Err(Reason::AboveMaximum);
         }
+        self.check_size(&intent.request.account, amend.price.or(limit), Lots(used.0.saturating_add(open.0)))?;
         let command = Command::Amend { id, price, open, post_only, prevention };
         self.run(&command, used, events)
     }

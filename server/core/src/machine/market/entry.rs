@@ -71,7 +71,7 @@ impl Market {
     }
 
     /// The worst price that a market order accepts: the nearer one of its own and the market's.
-    fn protection(&self, side: Side, own: Option<Ticks>) -> Option<Ticks> {
+    pub(super) fn protection(&self, side: Side, own: Option<Ticks>) -> Option<Ticks> {
         let parts = u128::from(self.rules.protection_bp);
         let by_rule = self.best_price(side.opposite()).filter(|_| parts > 0).map(|best| {
             let away = (u128::from(best.0) * parts / PRICE_PARTS) as u64;

@@ -60,6 +60,10 @@ impl Market {
                 self.rest((*order, *side, *price, *open), journal)
             }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
+            (Event::LimitsSet, Action::SetLimits(limits)) => {
+                self.limits.set(&intent.request.account, *limits);
+                Some(())
+            }
             (Event::StateChanged, Action::SetState(state)) => {
                 self.state = *state;
                 Some(())

@@ -8,6 +8,7 @@ mod decide;
 mod entry;
 mod fees;
 mod fold;
+mod limits;
 mod order;
 mod orders;
 mod owners;
@@ -24,6 +25,7 @@ pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
 pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
+use limits::AccountLimits;
 use orders::Orders;
 use owners::Owners;
 pub(super) use switches::{Armed, SwitchOf};
@@ -49,6 +51,7 @@ pub struct Market {
     switches: Switches,
     killed: Killed,
     state: MarketState,
+    limits: AccountLimits,
     /// How many switches may be armed, and how many accounts killed.
     most_protected: usize,
     /// The order that a step has taken in hand: it exists and rests nowhere.
@@ -83,6 +86,7 @@ impl Market {
             switches: Switches::default(),
             killed: Killed::default(),
             state: MarketState::Continuous,
+            limits: AccountLimits::default(),
             most_protected: Caps::default().protected,
             hand: None,
             said: Vec::new(),

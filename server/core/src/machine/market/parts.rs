@@ -17,6 +17,7 @@ impl Market {
         self.switches.iter().for_each(|(of, armed)| writer.switch(of, armed));
         self.killed.iter().for_each(|account| writer.killed(account));
         writer.state(self.state);
+        self.limits.iter().for_each(|(account, limits)| writer.limits(account, *limits));
         writer.last_price(self.last_price);
         let mut resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
         loop {
@@ -59,7 +60,13 @@ impl Market {
             self.killed.iter().next_back().is_none_or(|last| *last < account).then_some(())?;
             self.killed.set(&account, true);
         }
-        (self.switches.len().max(self.killed.len()) <= self.most_protected).then_some(())
+        for (account, limits) in part.limits()? {
+            let after = self.limits.iter().next_back().is_none_or(|(last, _)| *last < account);
+            (after && !limits.are_none()).then_some(())?;
+            self.limits.set(&account, limits);
+        }
+        let most = self.switches.len().max(self.killed.len()).max(self.limits.len());
+        (most <= self.most_protected).then_some(())
     }
 
     /// An order rests at the back of its level. It is filed with all others.

@@ -10,8 +10,8 @@ use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::joined;
 use crate::machine::{
-    Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
-    Terms,
+    Account, Invitation, Limits, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session,
+    SessionId, Terms,
 };
 use crate::types::{
     Lots, MarketState, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests,
@@ -216,6 +216,16 @@ impl Part {
             (of.is_some() == (entry.stream > 0)).then_some(())?;
             let set_by = self.order_id(entry.node, entry.counter)?;
             Some(((account, of), Armed { fires: Micros(entry.fires_us), set_by, stream: entry.stream }))
+        });
+        read.collect()
+    }
+
+    /// Limits of accounts.
+    pub fn limits(&mut self) -> Option<Vec<(Account, Limits)>> {
+        let entries = std::mem::take(&mut self.rest.limits);
+        let read = entries.into_iter().map(|entry| {
+            let account = self.accounts.get(entry.account as usize)?.clone();
+            Some((account, Limits::from_record(entry.limits?)))
         });
         read.collect()
     }

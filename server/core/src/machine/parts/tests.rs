@@ -10,8 +10,8 @@ use super::*;
 use crate::decimal::Grid;
 use crate::format::Format;
 use crate::machine::{
-    Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
-    Place, Request, Rules, Session, StreamSwitch, Switch, Target, Unconsumed, VoterChange,
+    Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Limits, Market, NewMarket, NewSize,
+    Origin, Place, Request, Rules, Session, StreamSwitch, Switch, Target, Unconsumed, VoterChange,
 };
 use crate::types::{Lots, MarketState, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
@@ -153,6 +153,11 @@ impl World {
             22 => Action::Kill(d % 4 == 0),
             23 if d % 2 == 0 => Action::SetState(MarketState::try_from(3 + i32::from(c % 5)).unwrap()),
             23 => Action::SetState(MarketState::Continuous),
+            24 => Action::SetLimits(Limits {
+                quantity: Lots(u64::from(c % 4) * 100),
+                notional: u128::from(b % 3) * 1_000,
+                orders: u32::from(d % 2) * 50,
+            }),
             8 => Action::CreateMarket(NewMarket {
                 name: format!("M{}/X", d % 16).into(),
                 rules: rules(),
@@ -359,6 +364,11 @@ fn what_no_state_has_is_refused() {
             }
         },
         |part| part.markets.push(record::DirectoryMarket::default()),
+        |part| part.limits = vec![record::AccountLimits::default()],
+        |part| {
+            let limits = Some(record::SetLimits { orders: 1, ..Default::default() });
+            part.limits = vec![record::AccountLimits { account: 0, limits }; 2];
+        },
         |part| part.state = 99,
         |part| part.state = MarketState::Continuous.into(),
         |part| part.killed = vec![9],

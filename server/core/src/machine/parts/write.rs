@@ -10,8 +10,8 @@ use crate::machine::intent::side_to_wire;
 use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::{Table, halves};
 use crate::machine::{
-    Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
-    Terms,
+    Account, Invitation, Limits, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session,
+    SessionId, Terms,
 };
 use crate::types::{MarketState, Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
 
@@ -205,6 +205,12 @@ impl Writer {
             node: self.nodes.index(&node),
             counter,
         });
+    }
+
+    pub fn limits(&mut self, account: &Account, limits: Limits) {
+        self.make_room(SMALL_BYTES + account.len());
+        let account = self.accounts.index(account);
+        self.part.limits.push(record::AccountLimits { account, limits: Some(limits.to_record()) });
     }
 
     pub fn killed(&mut self, account: &Account) {

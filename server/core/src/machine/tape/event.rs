@@ -113,6 +113,8 @@ pub enum Event {
     },
     /// The account of the intent is killed or not, as the intent says.
     Killed,
+    /// The limits of the intent's account are as the intent says.
+    LimitsSet,
     /// The market's state is as the intent says. The orders that end with it are removed next.
     StateChanged,
     /// The next generation's voters are changed as the intent says.

@@ -33,6 +33,7 @@ mod kind {
     pub const KILLED: u64 = 34;
     pub const TRADED_FOR: u64 = 35;
     pub const STATE_CHANGED: u64 = 36;
+    pub const LIMITS_SET: u64 = 37;
 }
 
 /// The kinds of causes.
@@ -187,6 +188,7 @@ impl Writer {
             Event::SwitchSet { fires } => self.put([kind::SWITCH_SET, fires.map_or(0, |at| at.0)]),
             Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
             Event::Killed => self.put([kind::KILLED]),
+            Event::LimitsSet => self.put([kind::LIMITS_SET]),
             Event::StateChanged => self.put([kind::STATE_CHANGED]),
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
@@ -296,6 +298,7 @@ impl Reader<'_> {
             }
             kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
             kind::KILLED => Event::Killed,
+            kind::LIMITS_SET => Event::LimitsSet,
             kind::STATE_CHANGED => Event::StateChanged,
             kind::VOTERS_CHANGED => Event::VotersChanged,
             kind::MARKET_CREATED => Event::MarketCreated,
