@@ -62,6 +62,11 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::AccountKilled => "the account is killed in this market",
         Reason::DeadMan => "the account's dead man's switch fired",
         Reason::Disconnected => "its session's stream broke off",
+        Reason::MarketState => "the market does not take it now",
+        Reason::SessionEnd => "the market was closed",
+        Reason::Delisted => "the market was delisted",
+        Reason::AccountQuantity => "it is above the account's largest order",
+        Reason::AccountNotional => "price times quantity is above the account's most",
         Reason::Overloaded => "too many requests wait for their turn",
         Reason::SlowReader => "this program read the stream too slowly",
         Reason::ShuttingDown => "the node is shutting down",
@@ -105,6 +110,10 @@ pub fn advice(reason: Reason) -> Option<&'static str> {
         Reason::RequestIdReused => "leave --request-id out to draw a new one",
         Reason::Forgotten => "`xcli orders MARKET --all` shows whether it took effect long ago",
         Reason::TooMany => "cancel what you no longer need, with `xcli cancel` or `xcli cancel-all`",
+        Reason::AccountQuantity | Reason::AccountNotional => {
+            "`xcli limits MARKET` shows the account's limits"
+        }
+        Reason::MarketState => "`xcli market show NAME` shows a market's state",
         Reason::AccountKilled => "`xcli kill MARKET --lift` lets the account trade again",
         Reason::ShuttingDown
         | Reason::StoreFailed

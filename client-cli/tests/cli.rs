@@ -121,6 +121,13 @@ async fn a_switch_and_a_kill_say_what_they_do() {
     assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
     let run = xcli(&node, "kill all --lift").await;
     assert_eq!((run.exit, run.out.as_str()), (Exit::Done, "The account may trade again in all markets.\n"));
+    let run = xcli(&node, "market state A/B cancel-only").await;
+    assert_eq!(
+        (run.exit, run.out.as_str()),
+        (Exit::Done, "A/B is cancel only now. 2 orders ended with it.\n")
+    );
+    let run = xcli(&node, "market delist A/B").await;
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, "A/B is delisted now. 2 orders ended with it.\n"));
 }
 
 #[tokio::test]

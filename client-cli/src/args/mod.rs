@@ -14,8 +14,8 @@ pub use data::{
     BookArgs, CandlesArgs, Interval, Moment, ReplayArgs, SubscribeArgs, TickerArgs, Topic, TradesArgs,
 };
 pub use trading::{
-    AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, NamedArgs,
-    PlaceArgs, ReplaceArgs, SelfTradeArg, SideArg, Tif,
+    AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, LimitsArgs,
+    NamedArgs, PlaceArgs, ReplaceArgs, SelfTradeArg, SideArg, Tif,
 };
 pub use values::{Expiry, NodeUrl, Past, Price};
 
@@ -106,6 +106,8 @@ pub enum Command {
     CancelAllAfter(CancelAllAfterArgs),
     /// Cancel all your orders and place no other until that is lifted, in a market or in all.
     Kill(KillArgs),
+    /// Show the limits of your orders in a market, or set all of them.
+    Limits(LimitsArgs),
     /// Show one of your orders, open or closed.
     Order(OrderArgs),
     /// List your orders, in a market or in all.
@@ -242,7 +244,7 @@ pub struct FillsArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum MarketCommand {
     /// Create a market.
-    Create(CreateMarketArgs),
+    Create(Box<CreateMarketArgs>),
     /// List all markets.
     List,
     /// Show a market: its rules and its best prices.
@@ -250,6 +252,40 @@ pub enum MarketCommand {
         /// The market, such as BTC/USDT.
         name: String,
     },
+    /// Change what a market takes.
+    State {
+        /// The market, such as BTC/USDT.
+        name: String,
+        /// The new state.
+        #[arg(value_enum)]
+        state: MarketStateArg,
+        /// The request's name.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// Delist a market: all its orders are cancelled, and it takes none ever again.
+    Delist {
+        /// The market, such as BTC/USDT.
+        name: String,
+        /// The request's name.
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+}
+
+/// What a market takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MarketStateArg {
+    /// All orders.
+    Continuous,
+    /// Post-only orders, and amends, which never take then.
+    PostOnly,
+    /// Cancels, and amends to a smaller size.
+    CancelOnly,
+    /// Cancels.
+    Halted,
+    /// Cancels; day orders expire as it is closed.
+    Closed,
 }
 
 /// `market create`.

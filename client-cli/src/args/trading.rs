@@ -219,6 +219,28 @@ pub struct KillArgs {
     pub request: RequestArgs,
 }
 
+/// `limits`.
+#[derive(Debug, Clone, Args)]
+pub struct LimitsArgs {
+    /// The market.
+    pub market: String,
+    /// Set them: what is not said then has no limit.
+    #[arg(long)]
+    pub set: bool,
+    /// Most of an order, in base currency.
+    #[arg(long, value_name = "QUANTITY", requires = "set", allow_negative_numbers = true)]
+    pub quantity: Option<String>,
+    /// Most price times quantity of an order, in quote currency.
+    #[arg(long, value_name = "AMOUNT", requires = "set", allow_negative_numbers = true)]
+    pub notional: Option<String>,
+    /// Most orders that rest.
+    #[arg(long, value_name = "N", requires = "set")]
+    pub orders: Option<u32>,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
 /// A side of the book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SideArg {

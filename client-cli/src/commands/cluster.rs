@@ -3,18 +3,19 @@
 use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
-    ListNodesRequest, MarketRules, RemoveNodeRequest, RemoveVoterRequest, SelfTradePrevention,
-    TransferLeaseRequest, UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
+    ListNodesRequest, MarketRules, MarketState, RemoveNodeRequest, RemoveVoterRequest, SelfTradePrevention,
+    SetMarketStateRequest, TransferLeaseRequest, UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
 use crate::args::{
-    AddVoterArgs, CreateMarketArgs, DefaultSelfTradeArg, InviteArgs, RemoveNodeArgs, UpgradeArgs, VerifyArgs,
-    VoterArgs,
+    AddVoterArgs, CreateMarketArgs, DefaultSelfTradeArg, InviteArgs, MarketStateArg, RemoveNodeArgs,
+    RequestArgs, UpgradeArgs, VerifyArgs, VoterArgs,
 };
 use crate::failure::{Exit, Failure};
 use crate::show;
 use crate::show::steps::Steps;
+use crate::show::words;
 use crate::{clock, repeat};
 
 pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
@@ -50,6 +51,40 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
             show::market::detail(&market),
             name = market.name
         )
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Changes what a market takes; without a state it is delisted.
+pub async fn set_market_state(
+    context: Context<'_, '_>,
+    market: String,
+    state: Option<MarketStateArg>,
+    request: RequestArgs,
+) -> Result<Exit, Failure> {
+    let repeat = context.repeat(request, None)?;
+    let state = match state {
+        Some(MarketStateArg::Continuous) => MarketState::Continuous,
+        Some(MarketStateArg::PostOnly) => MarketState::PostOnly,
+        Some(MarketStateArg::CancelOnly) => MarketState::CancelOnly,
+        Some(MarketStateArg::Halted) => MarketState::Halted,
+        Some(MarketStateArg::Closed) => MarketState::Closed,
+        None => MarketState::Delisted,
+    };
+    let request = SetMarketStateRequest {
+        request_id: repeat.request_id.clone(),
+        market: market.clone(),
+        state: state.into(),
+    };
+    let request = context.client.request(request);
+    let answer = context.client.cluster().set_market_state(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |_| {
+        let ended = match answer.ended_orders {
+            0 => String::new(),
+            count => format!(" {} ended with it.", words::count_of(count, "order")),
+        };
+        format!("{market} is {} now.{ended}\n", words::market_state(state.into()))
     })?;
     Ok(Exit::Done)
 }

@@ -73,6 +73,7 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
         Command::CancelAll(args) => trading::cancel_all(context, args).await,
         Command::CancelAllAfter(args) => protect::cancel_all_after(context, args).await,
         Command::Kill(args) => protect::kill(context, args).await,
+        Command::Limits(args) => protect::limits(context, args).await,
         Command::Order(args) => lists::order(context, args).await,
         Command::Orders(args) => lists::orders(context, args).await,
         Command::Fills(args) => lists::fills(context, args).await,
@@ -85,9 +86,15 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
         Command::Ticker(args) => market_data::ticker(context, args).await,
         Command::Candles(args) => market_data::candles(context, args).await,
         Command::Subscribe(args) => watch::subscribe(&context.client, args, context.output).await,
-        Command::Market(MarketCommand::Create(args)) => cluster::create_market(context, args).await,
+        Command::Market(MarketCommand::Create(args)) => cluster::create_market(context, *args).await,
         Command::Market(MarketCommand::List) => market_data::markets(context).await,
         Command::Market(MarketCommand::Show { name }) => market_data::market(context, name).await,
+        Command::Market(MarketCommand::State { name, state, request }) => {
+            cluster::set_market_state(context, name, Some(state), request).await
+        }
+        Command::Market(MarketCommand::Delist { name, request }) => {
+            cluster::set_market_state(context, name, None, request).await
+        }
         Command::Node => cluster::node(context).await,
         Command::Nodes => cluster::nodes(context).await,
         Command::Verify(args) => cluster::verify(context, args).await,

@@ -1,13 +1,13 @@
 //! `cancel-all-after`, `kill`: the verbs that protect an account from its own orders.
 
 use xbook_proto::v1::{
-    CancelAllAfterRequest, CancelAllAfterResponse, CancelAllOrdersResponse, KillAccountRequest,
-    KillAccountResponse,
+    AccountLimits, CancelAllAfterRequest, CancelAllAfterResponse, CancelAllOrdersResponse,
+    GetAccountLimitsRequest, KillAccountRequest, KillAccountResponse, SetAccountLimitsRequest,
 };
 
 use super::Context;
 use super::trading::{ALL, cancelled};
-use crate::args::{CancelAllAfterArgs, KillArgs};
+use crate::args::{CancelAllAfterArgs, KillArgs, LimitsArgs};
 use crate::failure::{Exit, Failure};
 use crate::show::words;
 
@@ -38,6 +38,46 @@ pub async fn kill(context: Context<'_, '_>, args: KillArgs) -> Result<Exit, Fail
     let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
     context.output.show(&answer, |_| killed(&args.market, args.lift, &answer))?;
     Ok(Exit::Done)
+}
+
+pub async fn limits(context: Context<'_, '_>, args: LimitsArgs) -> Result<Exit, Failure> {
+    let market = args.market;
+    if !args.set {
+        let request = GetAccountLimitsRequest { market: market.clone(), at_least: 0 };
+        let answer = context.client.trading().get_account_limits(context.client.request(request)).await;
+        let answer = answer.map_err(|status| Failure::of_read(&status))?.into_inner();
+        context.output.show(&answer, |_| limited(&market, answer.limits.as_ref()))?;
+        return Ok(Exit::Done);
+    }
+    let repeat = context.repeat(args.request, None)?;
+    let limits = AccountLimits {
+        max_quantity: args.quantity.unwrap_or_default(),
+        max_notional: args.notional.unwrap_or_default(),
+        max_open_orders: args.orders.unwrap_or_default(),
+    };
+    let request = SetAccountLimitsRequest {
+        request_id: repeat.request_id.clone(),
+        market: market.clone(),
+        limits: Some(limits),
+    };
+    let answer = context.client.trading().set_account_limits(context.client.request(request)).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |_| limited(&market, answer.limits.as_ref()))?;
+    Ok(Exit::Done)
+}
+
+fn limited(market: &str, limits: Option<&AccountLimits>) -> String {
+    let AccountLimits { max_quantity, max_notional, max_open_orders } = limits.cloned().unwrap_or_default();
+    let said = [
+        (!max_quantity.is_empty()).then(|| format!("of at most {max_quantity}")),
+        (!max_notional.is_empty()).then(|| format!("worth at most {max_notional}")),
+        (max_open_orders > 0).then(|| format!("at most {max_open_orders} of them open")),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    match said.as_slice() {
+        [] => format!("Your orders in {market} have no limits of your own.\n"),
+        said => format!("Your orders in {market}: {}.\n", said.join(", ")),
+    }
 }
 
 fn named(market: &str) -> String {
@@ -86,6 +126,16 @@ mod tests {
         let all = CancelAllAfterResponse { markets: vec![each(None), each(fire_time)], ..Default::default() };
         assert!(armed(ALL, &all).contains("all markets are cancelled at 1970"));
         assert!(armed(ALL, &CancelAllAfterResponse::default()).contains("off in all markets"));
+    }
+
+    #[test]
+    fn limits_are_said_in_a_sentence() {
+        let limits = AccountLimits { max_quantity: "5".into(), max_open_orders: 9, ..Default::default() };
+        assert_eq!(
+            limited("A/B", Some(&limits)),
+            "Your orders in A/B: of at most 5, at most 9 of them open.\n"
+        );
+        assert!(limited("A/B", None).contains("no limits of your own"));
     }
 
     #[test]

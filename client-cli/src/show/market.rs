@@ -51,6 +51,7 @@ pub fn detail(market: &Market) -> String {
     let MarketRules { tick_size, lot_size, min_quantity, max_quantity, protection_bp, .. } = rules.clone();
     pairs(&[
         ("market", &market.name),
+        ("state", &words::market_state(market.state)),
         ("tick size", &tick_size),
         ("lot size", &lot_size),
         ("minimum", &min_quantity),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prost_types::Timestamp;
 use rust_decimal::Decimal;
-use xbook_proto::v1::{Liquidity, OrderStatus, SelfTradePrevention, Side, TimeInForce};
+use xbook_proto::v1::{Liquidity, MarketState, OrderStatus, SelfTradePrevention, Side, TimeInForce};
 
 pub fn side(value: i32) -> String {
     Side::try_from(value).map_or_else(|_| unknown(value), |side| word(side.as_str_name(), "SIDE_"))
@@ -34,6 +34,12 @@ pub fn self_trade(value: i32) -> String {
             way => word(way.as_str_name(), "SELF_TRADE_PREVENTION_"),
         },
     )
+}
+
+/// What a market takes.
+pub fn market_state(value: i32) -> String {
+    MarketState::try_from(value)
+        .map_or_else(|_| unknown(value), |state| word(state.as_str_name(), "MARKET_STATE_"))
 }
 
 /// `ORDER_STATUS_PARTIALLY_FILLED` as `partially filled`.

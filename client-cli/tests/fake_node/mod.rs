@@ -183,6 +183,20 @@ impl TradingService for Fake {
         }))
     }
 
+    async fn set_account_limits(
+        &self,
+        _: Request<SetAccountLimitsRequest>,
+    ) -> Answer<SetAccountLimitsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn get_account_limits(
+        &self,
+        _: Request<GetAccountLimitsRequest>,
+    ) -> Answer<GetAccountLimitsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_order(&self, _: Request<GetOrderRequest>) -> Answer<GetOrderResponse> {
         Err(Status::unimplemented(""))
     }
@@ -379,6 +393,10 @@ impl ClusterService for Fake {
         let none: [(String, String); 0] = [];
         let details = ErrorDetails::with_error_info("MARKET_EXISTS", "xbook", none);
         Err(Status::with_error_details(Code::AlreadyExists, "", details))
+    }
+
+    async fn set_market_state(&self, _: Request<SetMarketStateRequest>) -> Answer<SetMarketStateResponse> {
+        Ok(Response::new(SetMarketStateResponse { position: 9, ended_orders: 2 }))
     }
 
     async fn list_nodes(&self, _: Request<ListNodesRequest>) -> Answer<ListNodesResponse> {

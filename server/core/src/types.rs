@@ -10,7 +10,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-pub use xbook_proto::record::v1::{Liquidity, OrderStatus, Reason, SelfTrade, TimeInForce};
+pub use xbook_proto::record::v1::{Liquidity, MarketState, OrderStatus, Reason, SelfTrade, TimeInForce};
 
 /// A node's identity, drawn at random when its data directory is made. A node that lost its
 /// directory has forgotten its promises and is a new node with a new id.

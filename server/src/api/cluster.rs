@@ -10,7 +10,7 @@ use super::call::Deadline;
 use super::convert::timestamp;
 use super::error::Refusal;
 use super::submit::Reached;
-use super::{Api, admission, market_data};
+use super::{Api, admission, market_data, market_state};
 use crate::machine::{Action, MAX_MARKETS};
 use crate::node::ReplicaHandle;
 use crate::types::{Micros, NodeId};
@@ -42,6 +42,13 @@ impl ClusterService for Api {
         call: Request<v1::CreateMarketRequest>,
     ) -> Answer<v1::CreateMarketResponse> {
         Ok(Response::new(Box::pin(self.create(call)).await?))
+    }
+
+    async fn set_market_state(
+        &self,
+        call: Request<v1::SetMarketStateRequest>,
+    ) -> Answer<v1::SetMarketStateResponse> {
+        Ok(Response::new(Box::pin(market_state::set(self, call)).await?))
     }
 
     async fn list_nodes(&self, call: Request<v1::ListNodesRequest>) -> Answer<v1::ListNodesResponse> {

@@ -5,8 +5,10 @@ use rust_decimal::Decimal;
 use xbook_proto::v1;
 
 use crate::history::Sizes;
-use crate::machine::{Change, Fee, FillOf, Order, Origin, Rules, Stop};
-use crate::types::{Liquidity, Lots, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce};
+use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules, Stop};
+use crate::types::{
+    Liquidity, Lots, MarketState, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
+};
 
 /// A market's name and what its prices and quantities count in: what it takes to write its
 /// numbers as decimals.
@@ -96,6 +98,19 @@ impl<'a> Units<'a> {
         }
     }
 
+    /// An account's limits.
+    #[must_use]
+    pub fn limits(&self, limits: &Limits) -> v1::AccountLimits {
+        let Limits { quantity, notional, orders } = *limits;
+        let quantity = (!quantity.is_zero()).then(|| self.quantity(quantity));
+        let notional = (notional > 0).then(|| self.sizes.tick.product_text(self.sizes.lot, notional));
+        v1::AccountLimits {
+            max_quantity: quantity.unwrap_or_default(),
+            max_notional: notional.unwrap_or_default(),
+            max_open_orders: orders,
+        }
+    }
+
     /// An order as it is read at a time of this node's clock: one whose own time has come is not told as
     /// open, though only the tape closes it, which stands still without a majority.
     #[must_use]
@@ -178,6 +193,34 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
 /// A fee's rate in basis points.
 fn fee_rate(rate: i32) -> String {
     Decimal::new(rate.into(), 2).normalize().to_string()
+}
+
+/// A market's state.
+#[must_use]
+pub fn market_state(state: MarketState) -> v1::MarketState {
+    match state {
+        MarketState::Unspecified => v1::MarketState::Unspecified,
+        MarketState::Continuous => v1::MarketState::Continuous,
+        MarketState::PostOnly => v1::MarketState::PostOnly,
+        MarketState::CancelOnly => v1::MarketState::CancelOnly,
+        MarketState::Halted => v1::MarketState::Halted,
+        MarketState::Closed => v1::MarketState::Closed,
+        MarketState::Delisted => v1::MarketState::Delisted,
+    }
+}
+
+/// A state that a client asks for; `None` if it is not set.
+#[must_use]
+pub fn market_state_asked(state: v1::MarketState) -> Option<MarketState> {
+    Some(match state {
+        v1::MarketState::Unspecified => return None,
+        v1::MarketState::Continuous => MarketState::Continuous,
+        v1::MarketState::PostOnly => MarketState::PostOnly,
+        v1::MarketState::CancelOnly => MarketState::CancelOnly,
+        v1::MarketState::Halted => MarketState::Halted,
+        v1::MarketState::Closed => MarketState::Closed,
+        v1::MarketState::Delisted => MarketState::Delisted,
+    })
 }
 
 /// A side.
@@ -318,6 +361,11 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::AccountKilled => v1::Reason::AccountKilled,
         Reason::DeadMan => v1::Reason::DeadMan,
         Reason::Disconnected => v1::Reason::Disconnected,
+        Reason::MarketState => v1::Reason::MarketState,
+        Reason::SessionEnd => v1::Reason::SessionEnd,
+        Reason::Delisted => v1::Reason::Delisted,
+        Reason::AccountQuantity => v1::Reason::AccountQuantity,
+        Reason::AccountNotional => v1::Reason::AccountNotional,
         Reason::NotInvited => v1::Reason::NotInvited,
         Reason::OtherKey => v1::Reason::OtherKey,
     }

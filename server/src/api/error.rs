@@ -296,7 +296,12 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Protection
         | Reason::AccountKilled
         | Reason::DeadMan
-        | Reason::Disconnected => Code::FailedPrecondition,
+        | Reason::Disconnected
+        | Reason::MarketState
+        | Reason::SessionEnd
+        | Reason::Delisted
+        | Reason::AccountQuantity
+        | Reason::AccountNotional => Code::FailedPrecondition,
         Reason::Forgotten => Code::Aborted,
         Reason::TooMany
         | Reason::Overloaded

@@ -12,7 +12,7 @@ use super::call::{self, Deadline};
 use super::convert::{self, Units};
 use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
-use super::{Api, cancel_all, lists, orders, positions, replace, size, streams, trade_session};
+use super::{Api, cancel_all, limits, lists, orders, positions, replace, size, streams, trade_session};
 use crate::layers;
 use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
 use crate::node::ReplicaHandle;
@@ -162,6 +162,20 @@ impl TradingService for Api {
 
     async fn kill_account(&self, call: Request<v1::KillAccountRequest>) -> Answer<v1::KillAccountResponse> {
         Ok(Response::new(Box::pin(cancel_all::kill(self, call)).await?))
+    }
+
+    async fn set_account_limits(
+        &self,
+        call: Request<v1::SetAccountLimitsRequest>,
+    ) -> Answer<v1::SetAccountLimitsResponse> {
+        Ok(Response::new(Box::pin(limits::set(self, call)).await?))
+    }
+
+    async fn get_account_limits(
+        &self,
+        call: Request<v1::GetAccountLimitsRequest>,
+    ) -> Answer<v1::GetAccountLimitsResponse> {
+        Ok(Response::new(limits::get(self, call).await?))
     }
 
     async fn get_order(&self, call: Request<v1::GetOrderRequest>) -> Answer<v1::GetOrderResponse> {
@@ -470,6 +484,10 @@ fn refused_words(reason: Reason) -> &'static str {
         Reason::WouldTake => "a post-only order must not trade at once; the order is as it was",
         Reason::AboveMaximum => "the new total is above the market's maximum; the order is as it was",
         Reason::LevelFull => "the price level can't hold the quantity; the order is as it was",
+        Reason::AccountQuantity => "it would be above the account's largest order; the order is as it was",
+        Reason::AccountNotional => "it would be above the account's largest notional; the order is as it was",
+        Reason::MarketState => "the market does not take it in its state; the order is as it was",
+        Reason::AccountKilled => "the account is killed in this market",
         Reason::Forgotten => "the request is older than what is remembered; the order is as it was",
         _ => "refused; the order is as it was",
     }

@@ -41,9 +41,8 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price"
-        | "trail_distance" | "limit_distance" | "maker_fee_bp" | "taker_fee_bp" | "fee_step" => {
-            text("28", format!("{:028}", 10), format!("{:029}", 10))
-        }
+        | "trail_distance" | "limit_distance" | "maker_fee_bp" | "taker_fee_bp" | "fee_step"
+        | "max_notional" => text("28", format!("{:028}", 10), format!("{:029}", 10)),
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
         "display_quantity" => text("28", format!("{:028}", 1), format!("{:029}", 1)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
@@ -51,6 +50,7 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "token" => text("32", "a".repeat(32), "a".repeat(33)),
         "page_size" | "depth" => number("1000", 1_000),
         "uses" => number("256", 256),
+        "max_open_orders" => number("500000", 500_000),
         "protection_bp" => number("10000", 10_000),
         "day_end_minute" => number("1439", 1_439),
         "timeout" | "cancel_on_disconnect" => text("86400", "86400s".into(), "86401s".into()),
@@ -109,6 +109,9 @@ fn requests(method: &str) -> Vec<Value> {
         "CancelAllOrders" => vec![json!({"request_id": "all", "market": MARKET})],
         "CancelAllAfter" => vec![json!({"request_id": "after", "market": MARKET, "timeout": "30s"})],
         "KillAccount" => vec![json!({"request_id": "kill", "market": MARKET, "lift": true})],
+        "SetAccountLimits" => {
+            vec![json!({"request_id": "l", "market": MARKET, "limits": {"max_quantity": "1000"}})]
+        }
         "GetOrder" => vec![json!({"market": MARKET, "order_id": order})],
         "Trade" => vec![
             trade(json!({"place": place})),
@@ -119,6 +122,9 @@ fn requests(method: &str) -> Vec<Value> {
         "CreateMarket" => {
             let rules = json!({"tick_size": "1", "lot_size": "1"});
             vec![json!({"request_id": "m", "market": "ETH/USDT", "rules": rules})]
+        }
+        "SetMarketState" => {
+            vec![json!({"request_id": "s", "market": MARKET, "state": "MARKET_STATE_CONTINUOUS"})]
         }
         "CreateJoinToken" => vec![json!({"request_id": "j", "token": "0123456789abcdef0123456789abcdef"})],
         "RemoveNode" => vec![json!({"request_id": "rn", "node_id": node})],

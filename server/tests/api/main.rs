@@ -15,6 +15,7 @@ mod formats;
 mod large;
 mod lease;
 mod limits;
+mod market_state;
 mod orders;
 mod own;
 mod past;

@@ -185,3 +185,40 @@ async fn a_session_that_lives_keeps_its_orders_and_so_does_one_that_goes_on_else
     assert_eq!(order.reason(), Reason::Disconnected);
     served.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accounts_own_limits_refuse_what_is_above_them_also_after_a_restart() {
+    let mut served = Served::start().await;
+    let limits =
+        v1::AccountLimits { max_quantity: "10".into(), max_notional: "100.005".into(), max_open_orders: 2 };
+    let set = v1::SetAccountLimitsRequest {
+        request_id: "l".into(),
+        market: MARKET.into(),
+        limits: Some(limits.clone()),
+    };
+    let answer = served.trading.set_account_limits(set.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.limits, Some(limits));
+    let mut served = Served::on(served.end().await).await;
+    let get = v1::GetAccountLimitsRequest { market: MARKET.into(), at_least: 0 };
+    let told = served.trading.get_account_limits(get.clone()).await.unwrap().into_inner();
+    assert_eq!(told.limits, answer.limits);
+    let others = served.trading.get_account_limits(by("other", get)).await.unwrap().into_inner();
+    assert_eq!(others.limits, Some(v1::AccountLimits::default()));
+    for (id, price, quantity, reason) in [
+        ("1", "1", "10.001", Reason::AccountQuantity),
+        ("2", "10.01", "10", Reason::AccountNotional),
+        ("3", "10", "10", Reason::Unspecified),
+        ("4", "1", "1", Reason::Unspecified),
+        ("5", "1", "1", Reason::TooMany),
+    ] {
+        let order = served.place(buy(id, price, quantity)).await.unwrap().order.unwrap();
+        assert_eq!(order.reason(), reason, "{id}");
+    }
+    served.place_as("other", buy("1", "1", "100")).await.unwrap();
+    let wrong = v1::AccountLimits { max_notional: "-1".into(), ..Default::default() };
+    let wrong = v1::SetAccountLimitsRequest { request_id: "w".into(), limits: Some(wrong), ..set };
+    let words = "limits.max_notional is \"-1\": must not be below zero";
+    let refused = served.trading.set_account_limits(wrong).await;
+    assert_refused(refused, Code::InvalidArgument, "NOT_POSITIVE", words);
+    served.end().await;
+}

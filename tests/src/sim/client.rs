@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{
-    Account, Action, Amend, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch, Switch, Target,
-    Terms,
+    Account, Action, Amend, Limits, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch, Switch,
+    Target, Terms,
 };
-use xbook::types::{ClientId, Lots, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests};
+use xbook::types::{
+    ClientId, Lots, MarketState, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests,
+};
 
 use super::random::Random;
 
@@ -236,6 +238,8 @@ impl Client {
                 let after = Micros(random.between(100_000, 5_000_000));
                 Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
             }
+            (29..31, _) => Action::SetState(state(random)),
+            (31..33, _) => Action::SetLimits(limits(random)),
             // The more of the two that lets it trade.
             (26..28, _) => Action::Kill(random.percent(15)),
             (28..33, Some(target)) => {
@@ -243,6 +247,27 @@ impl Client {
             }
             _ => Action::Place(place(random, now)),
         }
+    }
+}
+
+/// Often none at all.
+fn limits(random: &mut Random) -> Limits {
+    let mut some = |least, most| if random.percent(40) { random.between(least, most) } else { 0 };
+    Limits {
+        quantity: Lots(some(10, 19)),
+        notional: some(1_000, 2_000).into(),
+        orders: u32::try_from(some(3, 12)).unwrap_or(0),
+    }
+}
+
+/// Mostly the one in which everything goes on.
+fn state(random: &mut Random) -> MarketState {
+    match random.below(12) {
+        0 => MarketState::PostOnly,
+        1 => MarketState::CancelOnly,
+        2 => MarketState::Halted,
+        3 => MarketState::Closed,
+        _ => MarketState::Continuous,
     }
 }
 

@@ -8,7 +8,7 @@ use super::directory::MAX_ADDRESS_BYTES;
 use super::intent::{Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Target};
 use super::{Announcement, MAX_SWITCH, MAX_TOKEN_USES, MAX_VOTERS, Rules, Stop, StreamSwitch, Switch, Terms};
 use crate::decimal::MAX_STEPS;
-use crate::types::{Lots, Micros, NodeId, SelfTrade, Ticks, TimeInForce, rests};
+use crate::types::{Lots, MarketState, Micros, NodeId, SelfTrade, Ticks, TimeInForce, rests};
 
 /// Whether a text is a market's name: BASE/QUOTE, each 1 to 12 of A-Z and 0-9.
 #[must_use]
@@ -68,8 +68,9 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
         (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
         (Action::Cancel(target), Some(_)) => names(*target),
         (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
-        (Action::CancelAll(_) | Action::Kill(_), Some(_)) => true,
+        (Action::CancelAll(_) | Action::Kill(_) | Action::SetLimits(_), Some(_)) => true,
         (Action::Switch(switch), Some(_)) => is_switch(switch),
+        (Action::SetState(state), Some(_)) => *state != MarketState::Unspecified,
         (Action::Invalid, Some(_)) => in_session,
         (Action::ChangeVoters(change), _) => {
             use super::intent::VoterChange::{Add, Remove};
@@ -370,6 +371,9 @@ mod tests {
         assert!(!in_directory(Action::Place(place())));
         assert!(!in_directory(Action::CancelAll(None)));
         assert!(in_market(Action::Kill(true)) && !in_directory(Action::Kill(true)));
+        let state = Action::SetState;
+        assert!(in_market(state(MarketState::Halted)) && !in_directory(state(MarketState::Halted)));
+        assert!(!in_market(state(MarketState::Unspecified)));
         assert!(!in_market(market("BTC/USDT", &[1])));
         assert!(!in_market(Action::RemoveNode(NodeId(1))));
         assert!(!in_market(announce("host:7001")));

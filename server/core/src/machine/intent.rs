@@ -5,8 +5,10 @@ use std::sync::Arc;
 use xbook_proto::record::v1 as record;
 
 use super::switch::{Switch, decode_switch, encode_switch};
-use super::{Announcement, Invitation, JoinToken, Rules, Terms};
-use crate::types::{ClientId, Lots, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce};
+use super::{Announcement, Invitation, JoinToken, Limits, Rules, Terms};
+use crate::types::{
+    ClientId, Lots, MarketState, Micros, NodeId, OrderId, SelfTrade, Side, Ticks, TimeInForce,
+};
 
 /// An account's name; shared, since every order carries one.
 pub type Account = Arc<str>;
@@ -106,6 +108,10 @@ pub enum Action {
     Switch(Switch),
     /// Kill the account, or lift that.
     Kill(bool),
+    /// Change the market's state; never unspecified.
+    SetState(MarketState),
+    /// Set the account's limits.
+    SetLimits(Limits),
     /// Create a market; only in the directory.
     CreateMarket(NewMarket),
     /// Change the voters of the next generation.
@@ -372,6 +378,8 @@ fn encode_action(action: &Action) -> record::intent::Action {
         }),
         Action::Switch(switch) => Wire::Switch(encode_switch(switch)),
         Action::Kill(on) => Wire::Kill(record::Kill { on: *on }),
+        Action::SetLimits(limits) => Wire::SetLimits(limits.to_record()),
+        Action::SetState(state) => Wire::SetState(record::SetState { state: (*state).into() }),
         Action::CreateMarket(market) => Wire::CreateMarket(market.to_record()),
         Action::ChangeVoters(change) => Wire::ChangeVoters(record::ChangeVoters {
             change: Some(match change {
@@ -506,6 +514,9 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
         Wire::CancelAll(all) => Action::CancelAll(side_from_wire(record::Side::try_from(all.side).ok()?)),
         Wire::Switch(switch) => Action::Switch(decode_switch(switch)?),
         Wire::Kill(kill) => Action::Kill(kill.on),
+        Wire::SetLimits(limits) => Action::SetLimits(Limits::from_record(limits)),
+        // A state that is not known must not become another one.
+        Wire::SetState(set) => Action::SetState(MarketState::try_from(set.state).ok()?),
         Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
         Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),

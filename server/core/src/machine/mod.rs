@@ -16,6 +16,7 @@ mod intent;
 mod join;
 mod journal;
 mod ledger;
+mod limits;
 mod market;
 mod near;
 mod parts;
@@ -41,6 +42,7 @@ pub use join::{
 };
 pub use journal::{Answer, Block, Change, FillOf, Repeated};
 pub use ledger::{Ledger, Unconsumed};
+pub use limits::Limits;
 pub use market::{
     DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, Market, Order,
     OrderStatus, Rules,

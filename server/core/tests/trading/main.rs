@@ -7,7 +7,7 @@
 //! it runs), `prot`,
 //! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `replace a1 a2 B 4@99`: a2 in place of a1. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1 -0.03/0.15`: they
 //! traded, b1 as the maker, and what that costs them. `switch a 30`: account a's switch, after 30 s; 0 disarms it. `via=s`: by a command of session s;
-//! `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
+//! `state HALTED`: the market's state changes. `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1, maker -1 bp, taker 5 bp, fees
 //! rounded up to 0.01; `last 100`: two strangers traded at 100. `[x1 runs]` begins the step of a triggered order.
 
@@ -784,6 +784,118 @@ const ROWS: &[Row] = &[
         "B a2 5@99; S b1 1@105",
     ),
     ("born dead", "", "", "time T10; a1 B 5@100 exp=T10", "a1 EXPIRED EXPIRE_TIME", ""),
+    // Limits of an account.
+    (
+        "fat finger",
+        "",
+        "limits a quantity=10 notional=1000; b1 S 9@120",
+        "a1 B 11@90; a2 B 10@101; a3 B 9; a4 B 8@125 IOC",
+        "a1 REJECTED ACCOUNT_QUANTITY; a2 REJECTED ACCOUNT_NOTIONAL; a3 REJECTED ACCOUNT_NOTIONAL; \
+         8@120 b1/a4 -0.09/0.48",
+        "S b1 1@120",
+    ),
+    (
+        "the price of a notional is where the order ends",
+        "",
+        "limits a notional=1000; b1 S 9@120",
+        "a1 B 8 prot=126; a2 B 8 prot=125; a3 B 9@mtl",
+        "a1 REJECTED ACCOUNT_NOTIONAL; 8@120 b1/a2 -0.09/0.48; a3 REJECTED ACCOUNT_NOTIONAL",
+        "S b1 1@120",
+    ),
+    (
+        "most orders that rest",
+        "",
+        "limits a orders=2",
+        "a1 B 1@90; a2 B 1@90; a3 B 1@90; a4 B 1@90 IOC; cancel a1; a5 B 1@90",
+        "Rested a1 1@90; Rested a2 1@90; a3 REJECTED TOO_MANY; Removed a4 1 NO_LIQUIDITY; \
+         Removed a1 1 REQUESTED; Rested a5 1@90",
+        "B a2 1@90, a5 1@90",
+    ),
+    (
+        "limits bind amends, and what rests by then stays",
+        "",
+        "a1 B 20@50; limits a quantity=10 notional=600",
+        "amend a1 open=15; amend a1 open=10; amend a1 price=61; amend a1 price=60; limits a; amend a1 open=30",
+        "refused ACCOUNT_QUANTITY; Reduced a1 10; refused ACCOUNT_NOTIONAL; Lifted a1 10@60; Rested a1 10@60; \
+         LimitsSet a; Lifted a1 30@60; Rested a1 30@60",
+        "B a1 30@60",
+    ),
+    // States.
+    (
+        "post-only state",
+        "",
+        "b1 S 3@100; state POST_ONLY",
+        "a1 B 1@99; a2 B 1@99 PO; a3 B 1@100 SLIDE; cancel b1",
+        "a1 REJECTED MARKET_STATE; Rested a2 1@99; a3 accepted at 99; Rested a3 1@99; Removed b1 3 REQUESTED",
+        "B a2 1@99, a3 1@99",
+    ),
+    (
+        "no amend takes in the post-only state",
+        "",
+        "a1 B 5@98; b1 S 3@100; state POST_ONLY",
+        "amend a1 price=100; amend a1 price=99; amend a1 open=4",
+        "refused WOULD_TAKE; Lifted a1 5@99; Rested a1 5@99; Reduced a1 4",
+        "B a1 4@99; S b1 3@100",
+    ),
+    (
+        "cancel-only state",
+        "",
+        "a1 B 5@98; b1 S 3@100; state CANCEL_ONLY",
+        "c1 B 1@97; c2 B 1@97 PO; amend a1 open=4; amend a1 price=99; amend a1 open=5; cancel b1",
+        "c1 REJECTED MARKET_STATE; c2 REJECTED MARKET_STATE; Reduced a1 4; refused MARKET_STATE; \
+         refused MARKET_STATE; Removed b1 3 REQUESTED",
+        "B a1 4@98",
+    ),
+    (
+        "halted",
+        "",
+        "a1 B 5@98 exp=T5; b1 S 3@100; state HALTED",
+        "amend a1 open=4; c1 B 1; cancel b1; time T5",
+        "refused MARKET_STATE; c1 REJECTED MARKET_STATE; Removed b1 3 REQUESTED; Removed a1 5 EXPIRE_TIME",
+        "",
+    ),
+    (
+        "what a halted market had goes on",
+        "",
+        "a1 B 5@98; state HALTED",
+        "state CONTINUOUS; state CONTINUOUS; b1 S 5@98",
+        "StateChanged CONTINUOUS; nothing; 5@98 a1/b1 -0.04/0.25",
+        "",
+    ),
+    (
+        "switches and the kill switch work while it is halted",
+        "",
+        "a1 B 5@98; b1 B 3@97; state HALTED",
+        "switch a 30; kill b on; time T30",
+        "SwitchSet a fires T30; Killed b on; Removed b1 3 ACCOUNT_KILLED; SwitchFired a; Removed a1 5 DEAD_MAN",
+        "",
+    ),
+    (
+        "a close ends the session",
+        "day_end T50",
+        "b1 S 1@105; a1 B 5@99 DAY; c1 S 2@104 DAY; a2 B 1@98 exp=T60",
+        "state CLOSED; a3 B 1@97; time T60; state CONTINUOUS",
+        "StateChanged CLOSED; Removed a1 5 SESSION_END; Removed c1 2 SESSION_END; a3 REJECTED MARKET_STATE; \
+         Removed a2 1 EXPIRE_TIME; StateChanged CONTINUOUS",
+        "S b1 1@105",
+    ),
+    (
+        "a delisted market stays that",
+        "",
+        "b1 S 1@105; a1 B 5@99",
+        "state DELISTED; a2 B 1@97; cancel a1; state CONTINUOUS",
+        "StateChanged DELISTED; Removed b1 1 DELISTED; Removed a1 5 DELISTED; a2 REJECTED MARKET_STATE; \
+         refused UNKNOWN_ORDER; refused MARKET_STATE",
+        "",
+    ),
+    (
+        "precedence of reasons",
+        "",
+        "a1 B 5@98; kill b on; state HALTED",
+        "b1 B 1@97; amend a1 total=0; a2 B 1@97 exp=T0; cancel a1",
+        "b1 REJECTED ACCOUNT_KILLED; refused BELOW_FILLED; a2 EXPIRED EXPIRE_TIME; Removed a1 5 REQUESTED",
+        "",
+    ),
     // Fees.
     (
         "fee rounding",

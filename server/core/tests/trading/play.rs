@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use xbook_core::book::{Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
-    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Machine, Market, NewSize, Origin, Place,
-    Request, Rules, Session, SessionId, State, Stop, StreamSwitch, Switch, Target, Terms,
+    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewSize, Origin,
+    Place, Request, Rules, Session, SessionId, State, Stop, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
-    ClientId, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce,
+    ClientId, Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
+    TimeInForce,
 };
 
 /// Name, market, start, commands, events, book.
@@ -98,6 +99,11 @@ impl Table {
                 }
                 "switch" => Some((words[1].into(), Action::Switch(Switch::Account(self.after(words[2]))))),
                 "stream" => Some((words[1].into(), Action::Switch(self.stream(&words[2..])))),
+                "limits" => Some((words[1].into(), Action::SetLimits(limits(&words[2..])))),
+                "state" => {
+                    let name = format!("MARKET_STATE_{}", words[1]);
+                    Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
+                }
                 "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
                 name => {
@@ -252,6 +258,13 @@ impl Table {
                 Action::Kill(true) => format!("Killed {} on", self.account(id(self.counter))),
                 _ => format!("Killed {} off", self.account(id(self.counter))),
             },
+            Event::LimitsSet => format!("LimitsSet {}", self.account(id(self.counter))),
+            Event::StateChanged => match self.intents[&id(self.counter)].request.action {
+                Action::SetState(state) => {
+                    format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
+                }
+                ref other => panic!("{other:?}?"),
+            },
             Event::Nothing => "nothing".into(),
             ref other => panic!("{other:?}?"),
         })
@@ -348,6 +361,19 @@ fn place(words: &[&str]) -> Place {
     }
     place.terms = terms.shared();
     place
+}
+
+fn limits(words: &[&str]) -> Limits {
+    let mut limits = Limits::default();
+    for word in words {
+        match word.split_once('=').unwrap() {
+            ("quantity", most) => limits.quantity = Lots(number(most)),
+            ("notional", most) => limits.notional = number(most).into(),
+            ("orders", most) => limits.orders = most.parse().unwrap(),
+            other => panic!("{other:?}?"),
+        }
+    }
+    limits
 }
 
 /// A fee as rows write it.

@@ -11,6 +11,7 @@
 
 mod body;
 mod cluster;
+mod limits;
 mod market;
 mod order;
 mod protect;
@@ -22,9 +23,12 @@ use xbook_proto::v1::{self, Reason};
 
 pub use body::body_hash;
 pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
+pub use limits::set_account_limits;
 pub use market::{Electorate, create_market};
 pub use order::{Times, trade_command};
-pub use protect::{cancel_all_after, cancel_on_disconnect, check_everywhere, kill_account, timeout};
+pub use protect::{
+    cancel_all_after, cancel_on_disconnect, check_everywhere, kill_account, set_market_state, timeout,
+};
 pub(in crate::api) use text::decimal;
 pub use text::{client_order_id, market_name, node_id, order_id, placed_by_request_id, session_name};
 

@@ -1,9 +1,10 @@
-//! What protects an account: switches, how long they wait, and the kill switch.
+//! What protects accounts and markets: switches, how long they wait, the kill switch, and states.
 
 use prost_types::Duration;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, check_market, request, text};
+use super::{Caller, Findings, body_hash, check_market, request, text, unknown};
+use crate::api::convert::market_state_asked;
 use crate::api::error::Refusal;
 use crate::machine::{Action, MAX_SWITCH, Request, Rules, Switch};
 use crate::types::Micros;
@@ -45,6 +46,26 @@ pub fn kill_account(
     findings.note(check_market(&message.market, rules));
     findings.unless_found(Some(()))?;
     request(caller, request_id, body_hash("kill", &message), Action::Kill(!message.lift))
+}
+
+/// Admits a SetMarketState.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn set_market_state(
+    mut message: v1::SetMarketStateRequest,
+    rules: Option<&Rules>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, rules));
+    let state = v1::MarketState::try_from(message.state).map_err(|_| unknown("state", message.state));
+    let state = state.and_then(|state| market_state_asked(state).ok_or_else(|| text::missing("state")));
+    let state = findings.note(state);
+    let state = findings.unless_found(state)?;
+    request(caller, request_id, body_hash("market-state", &message), Action::SetState(state))
 }
 
 /// Checks what a request to protect an account in all markets says besides.

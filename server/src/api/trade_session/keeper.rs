@@ -47,10 +47,17 @@ impl Keeper {
         session: &Session,
         after: Micros,
     ) -> Result<Self, Refusal> {
-        let now = api.clock_now().0;
-        let before =
-            LAST_STREAM.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1)));
-        let stream = now.max(before.unwrap_or_default() + 1);
+        // Above that of the stream which the session had before, also if its node's clock was ahead.
+        let of = (account.clone(), session.id);
+        let read = market.read(move |replica| {
+            let market = replica.view().machine.market();
+            market.and_then(|market| market.guarding_stream(&of.0, of.1))
+        });
+        let known = read.await?.unwrap_or(0);
+        let least = api.clock_now().0.max(known.saturating_add(1));
+        let next = |last: u64| Some(least.max(last.saturating_add(1)));
+        let before = LAST_STREAM.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let stream = before.ok().and_then(next).unwrap_or(least);
         let (account, session) = (account.clone(), session.clone());
         let word = Word { api, market, account, session, stream };
         word.say(word.lives(after), 0, AnswerWhen::Committed).await?;

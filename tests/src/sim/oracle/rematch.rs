@@ -2,8 +2,10 @@
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
 mod due;
+mod limits;
 mod orders;
 mod rules;
+mod state;
 mod stops;
 mod violation;
 
@@ -11,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use xbook::book::{Command, Event, Owner, Refusal, Removal};
 use xbook::machine::{
-    Account, Action, Answer, Block, Caps, Change, OrderStatus, Origin, Request, SessionId, Target,
+    Account, Action, Answer, Block, Caps, Change, Limits, OrderStatus, Origin, Request, SessionId, Target,
     VoterChange,
 };
 use xbook::types::{
@@ -20,6 +22,8 @@ use xbook::types::{
 
 pub use stops::Told;
 pub use violation::RematchViolation;
+
+use state::Trading;
 
 use due::Protection;
 use rules::{charged, in_time};
@@ -40,6 +44,7 @@ struct Live {
     slide: bool,
     self_trade: SelfTrade,
     expires: Option<Micros>,
+    day: bool,
     filled: u64,
     /// What it lost rather than trade it with its account.
     prevented: u64,
@@ -74,6 +79,10 @@ pub struct Rematch {
     owners: BTreeMap<String, Owner>,
     /// What protects accounts.
     protection: Protection,
+    /// What the market takes.
+    trading: Trading,
+    /// Limits that accounts have set themselves, and how many may.
+    limits: (BTreeMap<String, Limits>, usize),
     /// The orders that an intent cancelled to protect their account, and why.
     cancelled: Vec<(OrderId, Reason)>,
     /// The voters that are asked for.
@@ -118,6 +127,8 @@ impl Rematch {
             ended: BTreeSet::new(),
             owners: BTreeMap::new(),
             protection: Protection::new(caps.protected),
+            trading: Trading::default(),
+            limits: (BTreeMap::new(), caps.protected),
             cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
             consumed: BTreeMap::new(),
@@ -167,7 +178,7 @@ impl Rematch {
                 _ => None,
             };
             let recall = self.memory.recall(answer.intent, request, answer);
-            if let Some(order) = self.queue.front() {
+            if let Some(order) = self.queue.front().filter(|_| self.trading.runs()) {
                 return Err(RematchViolation::Unrun {
                     intent: answer.intent,
                     order: *order,
@@ -233,7 +244,11 @@ impl Rematch {
                 self.marks.insert(id, request.account.clone());
                 true
             }
-            (Recall::New, Action::Place(_) | Action::Amend(_)) if self.protection.is_killed(request) => false,
+            (Recall::New, Action::Place(_) | Action::Amend(_) | Action::SetLimits(_))
+                if self.protection.is_killed(request) =>
+            {
+                false
+            }
             (Recall::New, Action::Place(place)) => self.place_instead(id, request, place, (time, shown)),
             (Recall::New, Action::Withdraw(order)) => self.withdraw(request, *order, shown, waiting),
             (Recall::New, Action::Amend(amend)) => self.amend(request, amend, shown.done),
@@ -244,6 +259,8 @@ impl Rematch {
             (Recall::New, Action::CancelAll(side)) => self.cancel_all(request, *side),
             (Recall::New, Action::Switch(switch)) => self.switch((id, request), switch, time),
             (Recall::New, Action::Kill(on)) => self.kill(request, *on),
+            (Recall::New, Action::SetLimits(limits)) => self.set_limits(request, *limits),
+            (Recall::New, Action::SetState(state)) => self.set_state(*state),
             (
                 Recall::New,
                 Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),

@@ -144,6 +144,8 @@ impl Ledger {
             | Action::CancelAll(_)
             | Action::Switch(_)
             | Action::Kill(_)
+            | Action::SetState(_)
+            | Action::SetLimits(_)
             | Action::ChangeVoters(_)
             | Action::RemoveNode(_)
             | Action::Invite(_)

@@ -12,6 +12,7 @@ use crate::machine::Terms;
 use crate::machine::intent::Action;
 use crate::machine::journal::Repeated;
 use crate::machine::switch::Switch;
+use crate::machine::table::halves;
 use crate::types::{Micros, Position, Reason};
 
 /// Remembered sessions.
@@ -191,6 +192,11 @@ fn content(action: &Action) -> u32 {
         Action::CancelAll(side) => [31, side.map_or(0, |side| 1 + side as u64), 0, 0, 0, 0],
         Action::Switch(Switch::Account(after)) => [32, after.map_or(0, |after| after.0), 0, 0, 0, 0],
         Action::Kill(on) => [33, u64::from(*on), 0, 0, 0, 0],
+        Action::SetLimits(limits) => {
+            let (low, high) = halves(limits.notional);
+            [35, limits.quantity.0, low, high, limits.orders.into(), 0]
+        }
+        Action::SetState(state) => [34, *state as u64, 0, 0, 0, 0],
         Action::Switch(Switch::Stream { .. })
         | Action::CreateMarket(_)
         | Action::ChangeVoters(_)

@@ -22,7 +22,9 @@ impl Market {
     ) {
         let from = events.len();
         let decided = match &intent.request.action {
-            Action::Place(_) | Action::Amend(_) if self.killed.has(&intent.request.account) => {
+            Action::Place(_) | Action::Amend(_) | Action::SetLimits(_)
+                if self.killed.has(&intent.request.account) =>
+            {
                 Err(Reason::AccountKilled)
             }
             Action::Place(_) if self.has_command_of(intent) => Err(Reason::SessionForgotten),
@@ -34,6 +36,8 @@ impl Market {
             Action::Withdraw(order) => self.cancel(intent, Target::Order(*order), ledger, events),
             Action::CancelAll(side) => self.cancel_all(&intent.request.account, *side, events),
             Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
+            Action::SetLimits(limits) => self.decide_limits(&intent.request.account, limits, events),
+            Action::SetState(state) => self.decide_state(*state, events),
             Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)
@@ -98,7 +102,7 @@ impl Market {
     ) -> Result<(), Reason> {
         let order = self.find(intent, amend.target, ledger)?;
         let (id, used, post_only) = (order.id, order.used(), order.post_only);
-        let prevention = self.prevention(order.self_trade);
+        let (prevention, limit) = (self.prevention(order.self_trade), order.limit);
         let waits = order.is_waiting();
         let open = match amend.size {
             None => order.open,
@@ -108,7 +112,13 @@ impl Market {
                 Some(open) => Lots(open),
             },
         };
+        let stays = amend.price.is_none_or(|price| Some(price) == order.limit)
+            && amend.trigger.is_none()
+            && open <= order.open;
+        let post_only = self.amends(stays, post_only)?;
         if waits {
+            let quantity = Lots(used.0.saturating_add(open.0));
+            self.check_size(&order.account, amend.price.or(limit), quantity)?;
             return self.amend_waiting(order, amend, open, events);
         }
         if amend.trigger.is_some() {
@@ -122,6 +132,7 @@ impl Market {
         if used.0.saturating_add(open.0) > self.rules.max_lots.0 || !parts_fit {
             return Err(Reason::AboveMaximum);
         }
+        self.check_size(&intent.request.account, amend.price.or(limit), Lots(used.0.saturating_add(open.0)))?;
         let command = Command::Amend { id, price, open, post_only, prevention };
         self.run(&command, used, events)
     }

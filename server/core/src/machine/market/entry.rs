@@ -35,6 +35,10 @@ impl Market {
         if named.is_some_and(|order| Some(order.id) != replaced) {
             return Err(Reason::ClientIdInUse);
         }
+        if !self.takes(place) {
+            return Err(Reason::MarketState);
+        }
+        self.check_limits(account, place, replaced)?;
         let best = self.best_price(side.opposite(), replaced);
         let limit = match place.limit {
             None if terms.market_to_limit => best,

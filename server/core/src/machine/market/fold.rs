@@ -117,6 +117,17 @@ impl Market {
                 (place.replaces.is_some() && self.hand.is_none()).then_some(())?;
                 self.remove(*order, *open, Reason::Replaced, journal)
             }
+            (Event::LimitsSet, Action::SetLimits(limits)) => {
+                self.limits.set(&intent.request.account, *limits);
+                Some(())
+            }
+            (Event::StateChanged, Action::SetState(state)) => {
+                self.state = *state;
+                Some(())
+            }
+            (Event::Removed { order, open, reason: reason @ Reason::SessionEnd }, Action::SetState(_)) => {
+                self.remove(*order, *open, *reason, journal)
+            }
             (Event::Removed { order, open, reason }, _) => {
                 (*reason != Reason::Replaced).then_some(())?;
                 (ends_as(*reason) == Some(OrderStatus::Cancelled)).then_some(())?;

@@ -8,12 +8,14 @@ mod decide;
 mod entry;
 mod fees;
 mod fold;
+mod limits;
 mod order;
 mod orders;
 mod owners;
 mod parts;
 mod protect;
 mod rules;
+mod state;
 mod stops;
 mod switches;
 
@@ -24,6 +26,7 @@ pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
 pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
+use limits::AccountLimits;
 use orders::Orders;
 use owners::Owners;
 use stops::Stops;
@@ -36,7 +39,7 @@ use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
 use crate::book::{self, Book, Owner};
 use crate::machine::Caps;
-use crate::types::{ClientId, Micros, OrderId, Position, Ticks};
+use crate::types::{ClientId, MarketState, Micros, OrderId, Position, Ticks};
 
 /// A market's state: a pure function of its tape.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub struct Market {
     last_price: Option<Ticks>,
     switches: Switches,
     killed: Killed,
+    state: MarketState,
+    limits: AccountLimits,
     /// How many switches may be armed, and how many accounts killed.
     most_protected: usize,
     /// The order that a step has taken in hand: it exists and rests nowhere.
@@ -95,6 +100,8 @@ impl Market {
             last_price: None,
             switches: Switches::default(),
             killed: Killed::default(),
+            state: MarketState::Continuous,
+            limits: AccountLimits::default(),
             most_protected: Caps::default().protected,
             hand: None,
             used_up: None,

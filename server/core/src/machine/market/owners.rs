@@ -55,6 +55,11 @@ impl Owners {
         held.flat_map(move |held| held.orders.range((Excluded(after), Unbounded)))
     }
 
+    /// How many orders of an account rest.
+    pub fn count(&self, account: &str) -> usize {
+        self.by_account.get(account).map_or(0, |held| held.orders.len())
+    }
+
     /// An order of an account rests.
     pub fn insert(&mut self, account: &Account, order: OrderId) {
         match self.by_account.get_mut(account) {

@@ -7,7 +7,7 @@ use crate::book::Event;
 use crate::machine::intent::{Account, Origin};
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
-use crate::types::{Lots, OrderId, Side};
+use crate::types::{Lots, MarketState, OrderId, Side};
 
 /// How many orders are looked up in a row before they are written: the memory is waited for once.
 const ROW: usize = 64;
@@ -16,6 +16,8 @@ impl Market {
     pub(in crate::machine) fn write_parts(&self, writer: &mut Writer) {
         self.switches.iter().for_each(|(of, armed)| writer.switch(of, armed));
         self.killed.iter().for_each(|account| writer.killed(account));
+        writer.state(self.state);
+        self.limits.iter().for_each(|(account, limits)| writer.limits(account, *limits));
         writer.last_price(self.last_price);
         let mut resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
         loop {
@@ -34,6 +36,10 @@ impl Market {
     /// Takes what a part says about the market; `None` if it can't be.
     pub(in crate::machine) fn read_part(&mut self, part: &mut Part, ledger: &Ledger) -> Option<()> {
         self.read_protection(part, ledger)?;
+        if let Some(state) = part.state()? {
+            (self.state == MarketState::Continuous).then_some(())?;
+            self.state = state;
+        }
         if let Some(price) = part.last_price() {
             self.last_price.replace(price).is_none().then_some(())?;
         }
@@ -62,7 +68,13 @@ impl Market {
             self.killed.iter().next_back().is_none_or(|last| *last < account).then_some(())?;
             self.killed.set(&account, true);
         }
-        (self.switches.len().max(self.killed.len()) <= self.most_protected).then_some(())
+        for (account, limits) in part.limits()? {
+            let after = self.limits.iter().next_back().is_none_or(|(last, _)| *last < account);
+            (after && !limits.are_none()).then_some(())?;
+            self.limits.set(&account, limits);
+        }
+        let most = self.switches.len().max(self.killed.len()).max(self.limits.len());
+        (most <= self.most_protected).then_some(())
     }
 
     /// An order rests at the back of its level. It is filed with all others.

@@ -4,7 +4,7 @@
 use super::switches::{Armed, SwitchOf};
 use super::{Market, Order};
 use crate::machine::digest::Digest;
-use crate::machine::intent::{Account, Intent, Origin, Session};
+use crate::machine::intent::{Account, Intent, Origin, Session, SessionId};
 use crate::machine::journal::Journal;
 use crate::machine::switch::{StreamSwitch, Switch};
 use crate::machine::tape::{Cause, Event};
@@ -86,6 +86,12 @@ impl Market {
         Some(())
     }
 
+    /// The number of the stream whose switch guards a session, if one is armed.
+    #[must_use]
+    pub fn guarding_stream(&self, account: &Account, session: SessionId) -> Option<u64> {
+        self.switches.get(&(account.clone(), Some(session))).map(|armed| armed.stream)
+    }
+
     pub(super) fn decide_switch(
         &mut self,
         intent: &Intent,
@@ -141,7 +147,7 @@ impl Market {
     }
 
     /// Takes orders out of the book, or of what waits.
-    fn take_all_out(
+    pub(super) fn take_all_out(
         &mut self,
         orders: Vec<OrderId>,
         why: Reason,
@@ -177,11 +183,16 @@ impl Market {
         self.orders_of(&of.0, OrderId::default()).filter(|order| covers(of, order))
     }
 
-    /// Puts what a step made of switches into the digest, and of killed accounts.
+    /// Puts what a step made of switches into the digest, of killed accounts and of the market's state.
     pub(in crate::machine) fn digest_protection(&self, events: &[Event], digest: &mut Digest) {
-        if let Some(Event::SwitchSet { .. } | Event::SwitchFired { .. } | Event::Killed) = events.first() {
-            let next = self.switches.next().map_or(0, |(fires, ..)| fires.0);
-            digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
+        match events.first() {
+            Some(Event::SwitchSet { .. } | Event::SwitchFired { .. } | Event::Killed) => {
+                let next = self.switches.next().map_or(0, |(fires, ..)| fires.0);
+                digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
+            }
+            Some(Event::LimitsSet) => digest.put([self.limits.len() as u64, self.limits.sum()]),
+            Some(Event::StateChanged) => digest.put([self.state as u64]),
+            _ => {}
         }
     }
 

@@ -18,7 +18,7 @@ use crate::machine::journal::Journal;
 use crate::machine::tape::Event;
 use crate::machine::terms::Stop;
 use crate::plant::{Plant, planted};
-use crate::types::{Lots, OrderId, Position, Reason, Side, Ticks};
+use crate::types::{Lots, MarketState, OrderId, Position, Reason, Side, Ticks};
 
 /// The orders that wait, and those that were triggered and have not run.
 #[derive(Clone, Default, Debug)]
@@ -217,9 +217,10 @@ impl Market {
         self.stops.len() > 0 && self.orders.get(id).is_some_and(Order::is_waiting)
     }
 
-    /// The triggered order that runs next.
+    /// The triggered order that runs next: none while nothing trades.
     pub(in crate::machine) fn next_triggered(&self) -> Option<OrderId> {
-        self.stops.queue.first_key_value().map(|(_, id)| *id)
+        let first = self.stops.queue.first_key_value().map(|(_, id)| *id);
+        first.filter(|_| self.state() == MarketState::Continuous)
     }
 
     /// A new order begins to wait, or is refused. `replaced` is the one in whose place it comes.

@@ -10,10 +10,12 @@ use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::joined;
 use crate::machine::{
-    Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
-    Terms,
+    Account, Invitation, Limits, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session,
+    SessionId, Terms,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests};
+use crate::types::{
+    Lots, MarketState, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests,
+};
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
 /// into no such state.
@@ -132,6 +134,15 @@ impl Part {
         read.collect()
     }
 
+    /// The market's state, if it is not the usual one; `None` if there is no such state.
+    pub fn state(&mut self) -> Option<Option<MarketState>> {
+        match MarketState::try_from(std::mem::take(&mut self.rest.state)).ok()? {
+            MarketState::Unspecified => Some(None),
+            MarketState::Continuous => None,
+            state => Some(Some(state)),
+        }
+    }
+
     pub fn last_price(&mut self) -> Option<Ticks> {
         self.rest.last_price.take().map(Ticks)
     }
@@ -220,6 +231,16 @@ impl Part {
             (of.is_some() == (entry.stream > 0)).then_some(())?;
             let set_by = self.order_id(entry.node, entry.counter)?;
             Some(((account, of), Armed { fires: Micros(entry.fires_us), set_by, stream: entry.stream }))
+        });
+        read.collect()
+    }
+
+    /// Limits of accounts.
+    pub fn limits(&mut self) -> Option<Vec<(Account, Limits)>> {
+        let entries = std::mem::take(&mut self.rest.limits);
+        let read = entries.into_iter().map(|entry| {
+            let account = self.accounts.get(entry.account as usize)?.clone();
+            Some((account, Limits::from_record(entry.limits?)))
         });
         read.collect()
     }

@@ -10,10 +10,11 @@ use super::*;
 use crate::decimal::Grid;
 use crate::format::Format;
 use crate::machine::{
-    Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Market, NewMarket, NewSize, Origin,
-    Place, Request, Rules, Session, Stop, StreamSwitch, Switch, Target, Terms, Unconsumed, VoterChange,
+    Action, Amend, Announcement, Batch, Directory, Intent, Invitation, Limits, Market, NewMarket, NewSize,
+    Origin, Place, Request, Rules, Session, Stop, StreamSwitch, Switch, Target, Terms, Unconsumed,
+    VoterChange,
 };
-use crate::types::{ClientId, Lots, OrderId, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{ClientId, Lots, MarketState, OrderId, SelfTrade, Side, Ticks, TimeInForce};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
 const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
@@ -153,6 +154,13 @@ impl World {
             19 if d % 4 == 0 => Action::RemoveNode(NODES[usize::from(c) % NODES.len()]),
             20 | 21 => Action::Switch(switch(kind % 32 == 20, (a, b, c, d))),
             22 => Action::Kill(d % 4 == 0),
+            23 if d % 2 == 0 => Action::SetState(MarketState::try_from(3 + i32::from(c % 5)).unwrap()),
+            23 => Action::SetState(MarketState::Continuous),
+            24 => Action::SetLimits(Limits {
+                quantity: Lots(u64::from(c % 4) * 100),
+                notional: u128::from(b % 3) * 1_000,
+                orders: u32::from(d % 2) * 50,
+            }),
             8 => Action::CreateMarket(NewMarket {
                 name: format!("M{}/X", d % 16).into(),
                 rules: rules(),
@@ -370,6 +378,13 @@ fn what_no_state_has_is_refused() {
             }
         },
         |part| part.markets.push(record::DirectoryMarket::default()),
+        |part| part.limits = vec![record::AccountLimits::default()],
+        |part| {
+            let limits = Some(record::SetLimits { orders: 1, ..Default::default() });
+            part.limits = vec![record::AccountLimits { account: 0, limits }; 2];
+        },
+        |part| part.state = 99,
+        |part| part.state = MarketState::Continuous.into(),
         |part| part.killed = vec![9],
         |part| part.killed = vec![0, 0],
         |part| part.switches = vec![record::ArmedSwitch { node: 0, counter: 9, ..Default::default() }],

@@ -10,10 +10,10 @@ use crate::machine::intent::side_to_wire;
 use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::{Table, halves};
 use crate::machine::{
-    Account, Invitation, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session, SessionId,
-    Terms,
+    Account, Invitation, Limits, MarketEntry, NewMarket, NodeEntry, Order, Origin, Repeated, Session,
+    SessionId, Terms,
 };
-use crate::types::{Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
+use crate::types::{MarketState, Micros, NodeId, OrderId, Position, SelfTrade, Ticks};
 
 /// More than an entry takes at most: its fields with their tags, its length, and what it adds to the
 /// part's tables; texts are counted as they are.
@@ -133,6 +133,14 @@ impl Writer {
         self.part.withdrawn.push(record::WithdrawnOrder { node, counter, account, request });
     }
 
+    /// The market's state, unless it is the usual one.
+    pub fn state(&mut self, state: MarketState) {
+        if state != MarketState::Continuous {
+            self.make_room(SMALL_BYTES);
+            self.part.state = state.into();
+        }
+    }
+
     pub fn last_price(&mut self, price: Option<Ticks>) {
         self.make_room(SMALL_BYTES);
         self.part.last_price = price.map(|price| price.0);
@@ -207,6 +215,12 @@ impl Writer {
             node: self.nodes.index(&node),
             counter,
         });
+    }
+
+    pub fn limits(&mut self, account: &Account, limits: Limits) {
+        self.make_room(SMALL_BYTES + account.len());
+        let account = self.accounts.index(account);
+        self.part.limits.push(record::AccountLimits { account, limits: Some(limits.to_record()) });
     }
 
     pub fn killed(&mut self, account: &Account) {

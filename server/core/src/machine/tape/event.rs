@@ -149,6 +149,10 @@ pub enum Event {
     },
     /// The account of the intent is killed or not, as the intent says.
     Killed,
+    /// The limits of the intent's account are as the intent says.
+    LimitsSet,
+    /// The market's state is as the intent says. The orders that end with it are removed next.
+    StateChanged,
     /// The next generation's voters are changed as the intent says.
     VotersChanged,
     /// The intent's market is in the directory.
@@ -171,7 +175,7 @@ pub fn closes_as(reason: Reason) -> OrderStatus {
 #[must_use]
 pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
     match reason {
-        Reason::ExpireTime => Some(OrderStatus::Expired),
+        Reason::ExpireTime | Reason::SessionEnd => Some(OrderStatus::Expired),
         Reason::Requested
         | Reason::Replaced
         | Reason::NoLiquidity
@@ -179,7 +183,8 @@ pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
         | Reason::SelfTrade
         | Reason::DeadMan
         | Reason::Disconnected
-        | Reason::AccountKilled => Some(OrderStatus::Cancelled),
+        | Reason::AccountKilled
+        | Reason::Delisted => Some(OrderStatus::Cancelled),
         _ => None,
     }
 }

@@ -38,6 +38,8 @@ mod kind {
     pub const SWITCH_FIRED: u64 = 33;
     pub const KILLED: u64 = 34;
     pub const TRADED_FOR: u64 = 35;
+    pub const STATE_CHANGED: u64 = 36;
+    pub const LIMITS_SET: u64 = 37;
 }
 
 /// The kinds of causes.
@@ -217,6 +219,8 @@ impl Writer {
             Event::SwitchSet { fires } => self.put([kind::SWITCH_SET, fires.map_or(0, |at| at.0)]),
             Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
             Event::Killed => self.put([kind::KILLED]),
+            Event::LimitsSet => self.put([kind::LIMITS_SET]),
+            Event::StateChanged => self.put([kind::STATE_CHANGED]),
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
@@ -340,6 +344,8 @@ impl Reader<'_> {
             }
             kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
             kind::KILLED => Event::Killed,
+            kind::LIMITS_SET => Event::LimitsSet,
+            kind::STATE_CHANGED => Event::StateChanged,
             kind::VOTERS_CHANGED => Event::VotersChanged,
             kind::MARKET_CREATED => Event::MarketCreated,
             kind::NODE_CHANGED => Event::NodeChanged,

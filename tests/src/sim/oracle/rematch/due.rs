@@ -198,10 +198,18 @@ impl Rematch {
         block: &Block,
         answer: &xbook::machine::Answer,
     ) -> Result<(), RematchViolation> {
-        let protects = [Reason::DeadMan, Reason::Disconnected, Reason::AccountKilled];
+        let protects = [
+            Reason::DeadMan,
+            Reason::Disconnected,
+            Reason::AccountKilled,
+            Reason::SessionEnd,
+            Reason::Delisted,
+        ];
         let orders = block.changes_of(answer).iter().filter_map(Change::order);
-        let ended = orders.filter(|order| order.status == OrderStatus::Cancelled);
-        let shown: Vec<(OrderId, Reason)> = ended
+        // A place that is refused for such a reason is REJECTED.
+        let ended = |status| matches!(status, OrderStatus::Cancelled | OrderStatus::Expired);
+        let shown: Vec<(OrderId, Reason)> = orders
+            .filter(|order| ended(order.status))
             .filter(|order| protects.contains(&order.reason))
             .map(|order| (order.id, order.reason))
             .collect();

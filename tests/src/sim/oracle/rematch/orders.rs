@@ -2,7 +2,7 @@
 
 use xbook::book::{Command, NewOrder, Style};
 use xbook::machine::{Amend, NewSize, Origin, Place, Request};
-use xbook::types::{Lots, Micros, OrderId, TimeInForce};
+use xbook::types::{Lots, Micros, OrderId, Ticks, TimeInForce};
 
 use super::rules::{day_end_after, prevention, slid};
 use super::stops::Waits;
@@ -39,6 +39,9 @@ impl Rematch {
         if terms.client_id.is_some_and(|name| self.named(&request.account, name).is_some()) {
             return false;
         }
+        if !self.trading.takes(place) || !self.is_within(request, place) {
+            return false;
+        }
         let command = match &request.origin {
             Origin::Command { session, number } => Some((session.id, *number)),
             Origin::Request(_) => None,
@@ -53,6 +56,7 @@ impl Rematch {
             slide: terms.slide,
             self_trade: place.self_trade,
             expires: if day { Some(day_end_after(time)) } else { place.expires },
+            day,
             filled: 0,
             prevented: 0,
             stop: None,
@@ -108,7 +112,18 @@ impl Rematch {
         let Some(id) = self.find(request, amend.target, shown_done) else {
             return false;
         };
-        if self.live.get(&id).is_some_and(|live| live.stop.is_some()) {
+        if let Some(waits) = self.live.get(&id).and_then(|live| live.stop) {
+            let open = match amend.size {
+                None => waits.open,
+                Some(NewSize::Open(open) | NewSize::Total(open)) => open.0,
+            };
+            let keeps = amend.price.is_none_or(|price| Some(price) == waits.limit)
+                && amend.trigger.is_none()
+                && open <= waits.open;
+            let price = amend.price.or(waits.limit).unwrap_or(Ticks(0));
+            if !self.trading.amends(keeps) || !self.allows(&request.account, price, open) {
+                return false;
+            }
             return self.amend_waiting(id, amend);
         }
         if amend.trigger.is_some() {
@@ -124,6 +139,11 @@ impl Rematch {
             Some(NewSize::Total(total)) => Lots(total.0 - live.filled - live.prevented),
         };
         let mut price = amend.price.unwrap_or(resting.price);
+        let keeps = price == resting.price && open <= resting.whole();
+        let total = live.filled + live.prevented + open.0;
+        if !self.trading.amends(keeps) || !self.allows(&live.account, price, total) {
+            return false;
+        }
         if live.slide {
             let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
             match slid(live.side, price, best) {
@@ -131,7 +151,8 @@ impl Rematch {
                 None => return false,
             }
         }
-        let (post_only, prevention) = (live.post_only, prevention(live.self_trade));
+        let post_only = live.post_only || self.trading.never_takes();
+        let prevention = prevention(live.self_trade);
         let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
         let (filled, prevented) = self.settle_makers(id, live.prevented);
         if self.book.get(id).is_none() {

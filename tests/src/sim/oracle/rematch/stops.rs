@@ -137,6 +137,7 @@ impl Rematch {
     /// Runs what was triggered, for as long as the batch has room.
     pub(super) fn run_triggered(&mut self) {
         while self.ran < self.most_triggered
+            && self.trading.runs()
             && let Some(id) = self.queue.pop_front()
         {
             // It may have been cancelled.

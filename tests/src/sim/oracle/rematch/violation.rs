@@ -94,10 +94,8 @@ pub enum RematchViolation {
         /// What is due next.
         naive: Vec<(OrderId, Reason)>,
     },
-    /// Others were cancelled to protect their account.
-    #[error(
-        "intent {intent} at position {at} cancelled {shown:?} to protect its account, the naive market {naive:?}"
-    )]
+    /// Others ended to protect their account, or with the market's session.
+    #[error("intent {intent} at position {at} ended {shown:?}, the naive market ends {naive:?}")]
     Protected {
         /// The intent.
         intent: OrderId,

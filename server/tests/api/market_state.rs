@@ -1,0 +1,74 @@
+//! What a market takes in its states.
+
+use tonic::Code;
+use xbook_proto::v1::{self, MarketState, OrderStatus, Reason, TimeInForce};
+
+use super::support::{MARKET, Served, assert_refused, buy, order, sell};
+
+fn set(request: &str, state: MarketState) -> v1::SetMarketStateRequest {
+    v1::SetMarketStateRequest { request_id: request.into(), market: MARKET.into(), state: state.into() }
+}
+
+async fn state_of(served: &Served) -> MarketState {
+    let request = v1::GetMarketRequest { market: MARKET.into() };
+    served.data.clone().get_market(request).await.unwrap().into_inner().market.unwrap().state()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halted_market_only_cancels_until_it_goes_on_also_after_a_restart() {
+    let mut served = Served::start().await;
+    assert_eq!(state_of(&served).await, MarketState::Continuous);
+    let resting = served.place(buy("1", "9", "1")).await.unwrap().order.unwrap();
+    served.cluster.set_market_state(set("halt", MarketState::Halted)).await.unwrap();
+    let mut served = Served::on(served.end().await).await;
+    assert_eq!(state_of(&served).await, MarketState::Halted);
+    let refused = served.place(buy("2", "9", "1")).await.unwrap().order.unwrap();
+    assert_eq!((refused.status(), refused.reason()), (OrderStatus::Rejected, Reason::MarketState));
+    let amend = v1::AmendOrderRequest {
+        request_id: "3".into(),
+        market: MARKET.into(),
+        order_id: resting.order_id.clone(),
+        price: "8".into(),
+        size: None,
+        ..Default::default()
+    };
+    let id = &resting.order_id;
+    let words =
+        format!("order_id is \"{id}\": the market does not take it in its state; the order is as it was");
+    let amended = served.trading.amend_order(amend).await;
+    assert_refused(amended, Code::FailedPrecondition, "MARKET_STATE", &words);
+    served.cluster.set_market_state(set("on", MarketState::Continuous)).await.unwrap();
+    let traded = served.place(sell("4", "9", "1")).await.unwrap().order.unwrap();
+    assert_eq!(traded.status(), OrderStatus::Filled);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_ends_day_orders_and_a_delisting_all_for_ever() {
+    let mut served = Served::start().await;
+    let new = |id: &str, time_in_force: TimeInForce| {
+        let request = buy(id, "9", "1");
+        let new = v1::NewOrder { time_in_force: time_in_force.into(), ..request.order.unwrap() };
+        order(id, new)
+    };
+    let day = served.place(new("day", TimeInForce::Day)).await.unwrap().order.unwrap();
+    let gtc = served.place(new("gtc", TimeInForce::Gtc)).await.unwrap().order.unwrap();
+    let closed =
+        served.cluster.set_market_state(set("close", MarketState::Closed)).await.unwrap().into_inner();
+    assert_eq!(closed.ended_orders, 1);
+    let again =
+        served.cluster.set_market_state(set("close", MarketState::Closed)).await.unwrap().into_inner();
+    assert_eq!(again, closed, "a repeat has one effect");
+    let order = served.order(&day.order_id).await;
+    assert_eq!((order.status(), order.reason()), (OrderStatus::Expired, Reason::SessionEnd));
+    let delisted = served.cluster.set_market_state(set("del", MarketState::Delisted)).await.unwrap();
+    assert_eq!(delisted.into_inner().ended_orders, 1);
+    let order = served.order(&gtc.order_id).await;
+    assert_eq!((order.status(), order.reason()), (OrderStatus::Cancelled, Reason::Delisted));
+    let back = served.cluster.set_market_state(set("back", MarketState::Continuous)).await;
+    assert_refused(back, Code::FailedPrecondition, "MARKET_STATE", "the request was refused");
+    assert_eq!(state_of(&served).await, MarketState::Delisted);
+    let none = served.cluster.set_market_state(set("none", MarketState::Unspecified)).await;
+    assert_refused(none, Code::InvalidArgument, "MISSING_FIELD", "state: must be set");
+    served.end().await;
+}
