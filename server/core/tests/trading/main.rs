@@ -707,7 +707,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 9@95; d1 S 1@103; d2 S 1@101; a1 S 4 trail=4",
         "c1 B 2@103; e1 S 2@95",
-        "1@101 d2/c1; 1@103 d1/c1; TriggerMoved a1 99; 2@95 b1/e1; Triggered a1; [a1 runs]; 4@95 b1/a1",
+        "1@101 d2/c1 -0.01/0.06; 1@103 d1/c1 -0.01/0.06; TriggerMoved a1 99; 2@95 b1/e1 -0.01/0.10; Triggered a1; [a1 runs]; 4@95 b1/a1 -0.03/0.19",
         "B b1 3@95",
     ),
     (
@@ -715,7 +715,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 S 9@105; d1 B 1@97; d2 B 1@99; a1 B 4 trail=4",
         "c1 S 2@97; e1 B 2@105",
-        "1@99 d2/c1; 1@97 d1/c1; TriggerMoved a1 101; 2@105 b1/e1; Triggered a1; [a1 runs]; 4@105 b1/a1",
+        "1@99 d2/c1 0.00/0.05; 1@97 d1/c1 0.00/0.05; TriggerMoved a1 101; 2@105 b1/e1 -0.02/0.11; Triggered a1; [a1 runs]; 4@105 b1/a1 -0.04/0.21",
         "S b1 3@105",
     ),
     (
@@ -723,7 +723,7 @@ const ROWS: &[Row] = &[
         "",
         "a1 S 4 trail=4",
         "a2 S 4 trail=4; v1 S 1@5; w1 B 1@5; a3 S 4 trail=5; a4 S 4 trail=4",
-        "a2 REJECTED NO_LAST_TRADE; Rested v1 1@5; 1@5 v1/w1; a3 REJECTED NOT_POSITIVE; Waiting a4 at 1",
+        "a2 REJECTED NO_LAST_TRADE; Rested v1 1@5; 1@5 v1/w1 0.00/0.01; a3 REJECTED NOT_POSITIVE; Waiting a4 at 1",
         "waiting a4 4 at 1",
     ),
     (
@@ -731,7 +731,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 1@103; b2 B 9@98; a1 S 2 trail=4; a2 S 2 stop=98",
         "c1 S 2@98",
-        "1@103 b1/c1; 1@98 b2/c1; Triggered a1; Triggered a2; [a1 runs]; 2@98 b2/a1; [a2 runs]; 2@98 b2/a2",
+        "1@103 b1/c1 -0.01/0.06; 1@98 b2/c1 0.00/0.05; Triggered a1; Triggered a2; [a1 runs]; 2@98 b2/a1 -0.01/0.10; [a2 runs]; 2@98 b2/a2 -0.01/0.10",
         "B b2 4@98",
     ),
     (
@@ -739,7 +739,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 2@96; b2 B 9@90; a1 S 4 trail=4/3",
         "c1 S 2@96",
-        "2@96 b1/c1; Triggered a1; [a1 runs]; Rested a1 4@93",
+        "2@96 b1/c1 -0.01/0.10; Triggered a1; [a1 runs]; Rested a1 4@93",
         "B b2 9@90; S a1 4@93",
     ),
     (
@@ -747,7 +747,7 @@ const ROWS: &[Row] = &[
         "last 100",
         "b1 B 1@97; b2 B 1@99; a1 S 1 trail=4; d1 S 1@101",
         "c1 S 2@97; c2 B 1@101; amend a1 open=1; amend a1 open=3; amend a1 stop=99",
-        "1@99 b2/c1; 1@97 b1/c1; 1@101 d1/c2; TriggerMoved a1 97; Reduced a1 1; Waiting a1 at 97; refused UNKNOWN_VALUE",
+        "1@99 b2/c1 0.00/0.05; 1@97 b1/c1 0.00/0.05; 1@101 d1/c2 -0.01/0.06; TriggerMoved a1 97; Reduced a1 1; Waiting a1 at 97; refused UNKNOWN_VALUE",
         "waiting a1 3 at 97",
     ),
     // Times.
