@@ -10,8 +10,8 @@ const CRATES: [&str; 10] =
     ["xbook", "xnode", "automerge", "axum", "h2", "hyper", "hyper_util", "tonic", "tower", "tower_http"];
 
 /// The modules of `xbook`. The pure core logs nothing.
-const MODULES: [&str; 9] =
-    ["api", "config", "history", "layers", "mirror", "node", "peer", "store", "telemetry"];
+const MODULES: [&str; 10] =
+    ["api", "config", "frames", "history", "layers", "mirror", "node", "peer", "store", "telemetry"];
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 

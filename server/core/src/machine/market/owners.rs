@@ -78,11 +78,13 @@ impl Owners {
         }
     }
 
-    /// All orders of accounts that have numbers already, each account's together.
+    /// All orders, each account's together. Whose orders all wait outside the book may have no number yet.
     pub fn fill(&mut self, orders: BTreeMap<&Account, Vec<OrderId>>) {
         for (account, ids) in orders {
-            if let Some(held) = self.by_account.get_mut(account) {
-                held.orders = ids.into_iter().collect();
+            let ids = ids.into_iter().collect();
+            match self.by_account.get_mut(account) {
+                Some(held) => held.orders = ids,
+                None => self.add(account).orders = ids,
             }
         }
     }
