@@ -160,15 +160,15 @@ impl Files {
         let path = self.path(document, generation);
         match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => {
-                read.map(|bytes| Some(Contents::of(document, generation, bytes.into()))).map_err(io_at(&path))
-            }
+            read => read
+                .map(|bytes| Some(Contents::of(document, generation, &bytes.into())))
+                .map_err(io_at(&path)),
         }
     }
 }
 
 impl Contents {
-    fn of(document: &str, generation: u64, bytes: Bytes) -> Self {
+    fn of(document: &str, generation: u64, bytes: &Bytes) -> Self {
         let begin = TITLE.line().len();
         let mut contents = Self {
             genesis: None,
@@ -180,7 +180,7 @@ impl Contents {
             stored: 0,
         };
         let mut follows = bytes.starts_with(&TITLE.line());
-        for (at, place) in frames::scan(&TITLE, &bytes).records {
+        for (at, place) in frames::scan(&TITLE, bytes).records {
             let entry = record::StoredEntry::decode(bytes.slice(place.clone())).ok();
             let is_its =
                 |entry: &record::StoredEntry| entry.document == document && entry.generation == generation;
@@ -200,7 +200,7 @@ impl Contents {
                 contents.take(what);
             }
         }
-        contents.judge_rest(&bytes, follows);
+        contents.judge_rest(bytes, follows);
         contents
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -73,7 +73,7 @@ fn ended() -> io::Error {
     io::Error::other("the thread that syncs files has ended")
 }
 
-fn run(directory: &PathBuf, tasks: &Receiver<Task>, done: &Sender<io::Result<Cleared>>) {
+fn run(directory: &Path, tasks: &Receiver<Task>, done: &Sender<io::Result<Cleared>>) {
     while let Ok(task) = tasks.recv() {
         let cleared = match task {
             Task::Make { number, bytes } => {

@@ -91,39 +91,11 @@ impl Market {
                 order.set_shown(order.first_shown());
                 self.take_in_hand(order, false, journal)
             }
-            (Event::Traded(trade, fees), Action::Place(_) | Action::Amend(_)) => {
-                self.trade(trade, *fees, journal)
-            }
-            (Event::Prevented(prevented), Action::Place(_) | Action::Amend(_)) => {
-                self.prevent(prevented, journal)
-            }
-            (Event::Rested { order, side, price, open, shown }, Action::Place(_) | Action::Amend(_)) => {
-                self.rest((*order, *side, *price, *open), *shown, journal)
-            }
-            (Event::Waiting { order, trigger, price, open }, Action::Place(_) | Action::Amend(_)) => {
-                let places = matches!(intent.request.action, Action::Place(_));
-                (self.hand.is_some() == places).then_some(())?;
-                self.wait((*order, *trigger, *price, *open), journal)
-            }
-            (Event::Triggered { order, trigger }, Action::Place(_) | Action::Amend(_)) => {
-                self.trigger(*order, *trigger, journal)
-            }
-            (Event::TriggerMoved { order, trigger }, Action::Place(_) | Action::Amend(_)) => {
-                self.move_trigger(*order, *trigger, journal)
-            }
             (Event::Reduced { order, open }, Action::Amend(_)) => self.reduce(*order, *open, journal),
             (Event::Removed { order, open, reason: Reason::Replaced }, Action::Place(place)) => {
                 // The order that takes its place comes next.
                 (place.replaces.is_some() && self.hand.is_none()).then_some(())?;
                 self.remove(*order, *open, Reason::Replaced, journal)
-            }
-            (Event::LimitsSet, Action::SetLimits(limits)) => {
-                self.limits.set(&intent.request.account, *limits);
-                Some(())
-            }
-            (Event::StateChanged, Action::SetState(state)) => {
-                self.state = *state;
-                Some(())
             }
             (Event::Removed { order, open, reason: reason @ Reason::SessionEnd }, Action::SetState(_)) => {
                 self.remove(*order, *open, *reason, journal)
@@ -132,6 +104,43 @@ impl Market {
                 (*reason != Reason::Replaced).then_some(())?;
                 (ends_as(*reason) == Some(OrderStatus::Cancelled)).then_some(())?;
                 self.remove(*order, *open, *reason, journal)
+            }
+            (_, Action::Place(_) | Action::Amend(_)) => {
+                let places = matches!(intent.request.action, Action::Place(_));
+                self.fold_order(event, places, journal)
+            }
+            _ => self.fold_account(event, (id, intent)),
+        }
+    }
+
+    /// Takes an event of what an order does that is placed or amended; `None` if it does not fit.
+    fn fold_order(&mut self, event: &Event, places: bool, journal: &mut Journal) -> Option<()> {
+        match event {
+            Event::Traded(trade, fees) => self.trade(trade, *fees, journal),
+            Event::Prevented(prevented) => self.prevent(prevented, journal),
+            Event::Rested { order, side, price, open, shown } => {
+                self.rest((*order, *side, *price, *open), *shown, journal)
+            }
+            Event::Waiting { order, trigger, price, open } => {
+                (self.hand.is_some() == places).then_some(())?;
+                self.wait((*order, *trigger, *price, *open), journal)
+            }
+            Event::Triggered { order, trigger } => self.trigger(*order, *trigger, journal),
+            Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
+            _ => None,
+        }
+    }
+
+    /// Takes an event of what is said of an account, or of the market; `None` if it does not fit.
+    fn fold_account(&mut self, event: &Event, (id, intent): (OrderId, &Intent)) -> Option<()> {
+        match (event, &intent.request.action) {
+            (Event::LimitsSet, Action::SetLimits(limits)) => {
+                self.limits.set(&intent.request.account, *limits);
+                Some(())
+            }
+            (Event::StateChanged, Action::SetState(state)) => {
+                self.state = *state;
+                Some(())
             }
             (Event::SwitchSet { fires }, Action::Switch(switch)) => {
                 self.set_switch((id, intent), switch, *fires)

@@ -166,23 +166,25 @@ impl World {
                 rules: rules(),
                 voters: vec![NODES[0]],
             }),
-            more => {
-                let limit = (more != 9).then_some(Ticks(1 + u64::from(c % 32)));
-                let time_in_force = match more {
-                    10 => TimeInForce::Gtd,
-                    9 | 11 => TimeInForce::Ioc,
-                    12 => TimeInForce::Fok,
-                    _ => TimeInForce::Gtc,
-                };
-                Action::Place(Place {
-                    post_only: more == 13,
-                    expires: (more == 10).then(|| Micros(self.clock + 50_000 * u64::from(a))),
-                    sequence_by: (more == 14).then_some(Micros(self.clock)),
-                    self_trade: SelfTrade::try_from(i32::from(d % 5)).unwrap(),
-                    terms: terms(more, (a, c, d)).shared(),
-                    ..Place::new(side, limit, Lots(1 + u64::from(d)), time_in_force)
-                })
-            }
+            more => Action::Place(self.place(side, more, (a, c, d))),
+        }
+    }
+
+    fn place(&self, side: Side, more: u8, (a, c, d): (u8, u8, u8)) -> Place {
+        let limit = (more != 9).then_some(Ticks(1 + u64::from(c % 32)));
+        let time_in_force = match more {
+            10 => TimeInForce::Gtd,
+            9 | 11 => TimeInForce::Ioc,
+            12 => TimeInForce::Fok,
+            _ => TimeInForce::Gtc,
+        };
+        Place {
+            post_only: more == 13,
+            expires: (more == 10).then(|| Micros(self.clock + 50_000 * u64::from(a))),
+            sequence_by: (more == 14).then_some(Micros(self.clock)),
+            self_trade: SelfTrade::try_from(i32::from(d % 5)).unwrap(),
+            terms: terms(more, (a, c, d)).shared(),
+            ..Place::new(side, limit, Lots(1 + u64::from(d)), time_in_force)
         }
     }
 }
