@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The [`writer`](Writer) is the one thread that writes changes for all replicas of the node: it takes all that
-//! wait, writes them as one block of the [journal](journal), and only then says so. Then they go into the
-//! [file](files) of their generation; a start writes what is only in the journal into files again. An I/O error is
+//! wait, writes them as one block of the journal (`journal`), and only then says so. Then they go into the
+//! file of their generation (`files`); a start writes what is only in the journal into files again. An I/O error is
 //! final: nothing is retried, the writer ends, and so does every replica that wanted to write.
 //!
 //! When a generation begins its genesis and first changes are in one block, so a node is
