@@ -101,7 +101,7 @@ fn a_generation_that_begins_on_an_uncommitted_seal_is_found() {
 
 #[test]
 fn a_genesis_made_from_more_than_its_seals_past_is_found() {
-    found(Bug::GenesisOfMore, 1_000);
+    found(Bug::GenesisOfMore, 500);
 }
 
 #[test]
