@@ -703,6 +703,22 @@ const ROWS: &[Row] = &[
         "S a1 2@98",
     ),
     (
+        "a stop that is replaced is not triggered by what replaces it",
+        "last 100",
+        "b1 S 5@101; a1 B 4 stop=101; c1 B 9@90 stop=101",
+        "replace a1 a2 B 3@101",
+        "Removed a1 4 REPLACED; 3@101 b1/a2 -0.03/0.16; Triggered c1; [c1 runs]; Rested c1 9@90",
+        "B c1 9@90; S b1 2@101",
+    ),
+    (
+        "a trailing stop that is replaced moves no more",
+        "last 100",
+        "b1 S 5@101; a1 S 4 trail=4; c1 S 1@90 trail=9",
+        "replace a1 a2 B 3@101",
+        "Removed a1 4 REPLACED; 3@101 b1/a2 -0.03/0.16; TriggerMoved c1 92",
+        "S b1 2@101; waiting c1 1 at 92",
+    ),
+    (
         "trailing sell",
         "last 100",
         "b1 B 9@95; d1 S 1@103; d2 S 1@101; a1 S 4 trail=4",

@@ -81,7 +81,11 @@ impl Market {
         }
         self.take_out_replaced(replaced, events)?;
         events.push(accepted);
+        let from = events.len();
         self.run(&Command::Place(order), Lots::ZERO, events).map_err(minimum)?;
+        if let Some(old) = replaced.filter(|old| self.waits(old)) {
+            forget_triggers(events, from, old);
+        }
         if limit.is_none() && self.best_price(side.opposite(), None).is_some() {
             self.say_protected(id, events);
         }
@@ -136,6 +140,16 @@ impl Market {
             (own, by_rule, _) => own.or(by_rule),
         }
     }
+}
+
+/// The order that goes waited, and still does while the new one is decided: a trade of that triggers it no more.
+fn forget_triggers(events: &mut Vec<Event>, from: usize, gone: OrderId) {
+    let is_its = |event: &Event| match event {
+        Event::Triggered { order, .. } | Event::TriggerMoved { order, .. } => *order == gone,
+        _ => false,
+    };
+    let said: Vec<Event> = events.drain(from..).filter(|event| !is_its(event)).collect();
+    events.extend(said);
 }
 
 /// The price that a sliding order takes: its limit, or a tick behind the best opposite price if it would reach
