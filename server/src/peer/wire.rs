@@ -8,7 +8,7 @@ use xbook_proto::record::v1 as record;
 
 use crate::document::Actor;
 use crate::format::{Format, Formats};
-use crate::replica::message::{Ack, Candidacy, Envelope, HeardAck, Message};
+use crate::replica::message::{Ack, Ballot, Candidacy, Echo, Envelope, HeardAck, Message, Told};
 use crate::types::{Micros, NodeId};
 
 /// A message about a document as the content of a frame.
@@ -31,16 +31,16 @@ pub fn encode(document: &str, envelope: Envelope) -> Content {
             sent_us: sent.0,
             majority_us: majority.map_or(0, |clock| clock.0),
         }),
-        Message::Echo { label, sent, clock } => {
+        Message::Echo(Echo { label, sent, clock }) => {
             Wire::Echo(wire::Echo { label, sent_us: sent.0, clock_us: clock.0 })
         }
         Message::Candidate(Candidacy { term, actor, trial, handed_over_by }) => {
             Wire::Candidate(wire::Candidate { term, actor: encode_actor(actor), trial, handed_over_by })
         }
-        Message::Ballot { term, trial, granted, label } => {
+        Message::Ballot(Ballot { term, trial, granted, label }) => {
             Wire::Ballot(wire::Ballot { term, trial, granted, label })
         }
-        Message::Committed { term, batches } => Wire::Committed(wire::Committed { term, batches }),
+        Message::Committed(Told { term, batches }) => Wire::Committed(wire::Committed { term, batches }),
         Message::HandOver { term } => Wire::HandOver(wire::HandOver { term }),
         Message::HandOverWish { to } => Wire::HandOverWish(wire::HandOverWish { to: to.0 }),
         Message::UpgradeWish { to } => Wire::UpgradeWish(wire::UpgradeWish { format: to.0 }),
@@ -76,9 +76,11 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
             sent: Micros(heartbeat.sent_us),
             majority: (heartbeat.majority_us > 0).then_some(Micros(heartbeat.majority_us)),
         },
-        Wire::Echo(echo) => {
-            Message::Echo { label: echo.label, sent: Micros(echo.sent_us), clock: Micros(echo.clock_us) }
-        }
+        Wire::Echo(echo) => Message::Echo(Echo {
+            label: echo.label,
+            sent: Micros(echo.sent_us),
+            clock: Micros(echo.clock_us),
+        }),
         Wire::Candidate(candidate) => Message::Candidate(Candidacy {
             term: candidate.term,
             actor: decode_actor(&candidate.actor)?,
@@ -86,9 +88,11 @@ pub fn decode(frame: wire::DocumentMessage) -> Option<(String, Envelope)> {
             handed_over_by: candidate.handed_over_by,
         }),
         Wire::Ballot(wire::Ballot { term, trial, granted, label }) => {
-            Message::Ballot { term, trial, granted, label }
+            Message::Ballot(Ballot { term, trial, granted, label })
         }
-        Wire::Committed(committed) => Message::Committed { term: committed.term, batches: committed.batches },
+        Wire::Committed(committed) => {
+            Message::Committed(Told { term: committed.term, batches: committed.batches })
+        }
         Wire::HandOver(hand_over) => Message::HandOver { term: hand_over.term },
         Wire::HandOverWish(wish) => Message::HandOverWish { to: NodeId(wish.to) },
         Wire::UpgradeWish(wish) => Message::UpgradeWish { to: Format(wish.format) },
@@ -135,10 +139,10 @@ mod tests {
             Message::Ack(ack),
             Message::Heartbeat { term: 1, sent: Micros(2), majority: None },
             Message::Heartbeat { term: 1, sent: Micros(2), majority: Some(Micros(3)) },
-            Message::Echo { label: 1, sent: Micros(2), clock: Micros(3) },
+            Message::Echo(Echo { label: 1, sent: Micros(2), clock: Micros(3) }),
             Message::Candidate(Candidacy { term: 4, actor, trial: true, handed_over_by: Some(3) }),
-            Message::Ballot { term: 4, trial: false, granted: true, label: 4 },
-            Message::Committed { term: 4, batches: 17 },
+            Message::Ballot(Ballot { term: 4, trial: false, granted: true, label: 4 }),
+            Message::Committed(Told { term: 4, batches: 17 }),
             Message::HandOver { term: 4 },
             Message::HandOverWish { to: NodeId(5) },
             Message::UpgradeWish { to: Format(4) },

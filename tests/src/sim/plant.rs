@@ -10,7 +10,7 @@ use std::str::FromStr;
 use bytes::Bytes;
 use xbook::document::RawChange;
 use xbook::plant::{self, Plant};
-use xbook::replica::message::{Ack, Envelope, Message};
+use xbook::replica::message::{Ack, Ballot, Echo, Envelope, Message};
 
 use super::disk::Written;
 use super::machine::Machine;
@@ -179,8 +179,8 @@ impl Bug {
                 Self::AckUnlabelled,
                 Message::Ack(Ack { label, .. })
                 | Message::Hello { ack: Ack { label, .. }, .. }
-                | Message::Echo { label, .. }
-                | Message::Ballot { label, .. },
+                | Message::Echo(Echo { label, .. })
+                | Message::Ballot(Ballot { label, .. }),
             ) => {
                 let status = to.replica().map(|replica| replica.status());
                 if let Some(status) = status.filter(|status| status.holder == Some(to.id)) {

@@ -42,7 +42,7 @@ impl Replica {
             return;
         }
         let generation = self.generation();
-        let alone = self.tape.voters() == [self.node];
+        let alone = self.current.tape.voters() == [self.node];
         self.arrived = match std::mem::take(&mut self.arrived) {
             _ if alone || self.holds_lease() => Arrived::Yes,
             // A generation that this node sealed or was given begins with all that came before.
@@ -57,10 +57,12 @@ impl Replica {
                 None => Arrived::Unheard,
             },
             Arrived::Behind { had, .. } if self.has_all(&had) => {
-                Arrived::Showing { generation, batches: self.tape.len() }
+                Arrived::Showing { generation, batches: self.current.tape.len() }
             }
             // Batches at the tape's end may turn out to be void.
-            Arrived::Showing { batches, .. } if self.view.batches() >= batches.min(self.tape.len()) => {
+            Arrived::Showing { batches, .. }
+                if self.view.batches() >= batches.min(self.current.tape.len()) =>
+            {
                 Arrived::Yes
             }
             unchanged => unchanged,
@@ -69,9 +71,14 @@ impl Replica {
 
     /// What the connected peers have of this generation, if a voter is among them.
     fn heard_from_voters(&self) -> Option<Vector> {
-        let heard =
-            || self.peers.connected.iter().filter_map(|(peer, known)| Some((peer, known.acked.as_ref()?)));
-        heard().any(|(peer, _)| self.tape.voters().contains(peer)).then(|| {
+        let heard = || {
+            self.current
+                .peers
+                .connected
+                .iter()
+                .filter_map(|(peer, known)| Some((peer, known.acked.as_ref()?)))
+        };
+        heard().any(|(peer, _)| self.current.tape.voters().contains(peer)).then(|| {
             let mut all = Vector::new();
             for (actor, seq) in heard().flat_map(|(_, ack)| &ack.vector) {
                 let known = all.entry(*actor).or_insert(*seq);
@@ -82,7 +89,7 @@ impl Replica {
     }
 
     fn has_all(&self, had: &Vector) -> bool {
-        let mine = self.document.vector();
+        let mine = self.current.document.vector();
         had.iter().all(|(actor, seq)| mine.get(actor).is_some_and(|has| has >= seq))
     }
 }

@@ -29,11 +29,30 @@ type Word = (u64, [u8; 32]);
 pub(super) struct CatchUp {
     /// The generations that each connected peer said it was in, the newest last.
     words: BTreeMap<NodeId, VecDeque<Word>>,
+}
+
+/// How a generation's successor is looked for, if this node does not get there by itself.
+#[derive(Default, Debug)]
+pub(super) struct Search {
     /// Since when there is a newer one.
     since: Micros,
     fetch: Option<Fetch>,
     /// When a genesis was last asked for in vain, and whom.
     failed: Option<(Micros, NodeId)>,
+}
+
+impl Search {
+    /// None is known of before this time.
+    pub fn since(now: Micros) -> Self {
+        Self { since: now, ..Self::default() }
+    }
+
+    /// A connection is gone.
+    pub fn lose(&mut self, peer: NodeId) {
+        if self.fetch.as_ref().is_some_and(|fetch| fetch.from == peer) {
+            self.fetch = None;
+        }
+    }
 }
 
 /// A genesis on its way.
@@ -60,14 +79,6 @@ impl CatchUp {
     /// A connection is gone.
     pub fn lose(&mut self, peer: NodeId) {
         self.words.remove(&peer);
-        if self.fetch.as_ref().is_some_and(|fetch| fetch.from == peer) {
-            self.fetch = None;
-        }
-    }
-
-    /// A generation begins.
-    pub fn begin_generation(&mut self, now: Micros) {
-        (self.since, self.fetch, self.failed) = (now, None, None);
     }
 
     /// A peer said in which generation it is.
@@ -95,7 +106,7 @@ impl Replica {
     /// A peer said in which generation it is, whichever that is.
     pub(super) fn note_generation(&mut self, now: Micros, from: NodeId, word: Word) {
         if word.0 > self.generation() && !self.catch_up.is_there(self.generation()) {
-            self.catch_up.since = now;
+            self.current.search.since = now;
         }
         self.catch_up.note(from, word);
     }
@@ -134,8 +145,8 @@ impl Replica {
     }
 
     fn serve_genesis(&self, to: NodeId, part: u32, effects: &mut Vec<Effect>) {
-        let content = self.genesis.parts().get(part as usize).cloned().unwrap_or_default();
-        let genesis = Box::new(self.genesis.record().clone());
+        let content = self.current.genesis.parts().get(part as usize).cloned().unwrap_or_default();
+        let genesis = Box::new(self.current.genesis.record().clone());
         self.send(to, Message::GenesisPart { genesis, part, content }, effects);
     }
 
@@ -152,16 +163,16 @@ impl Replica {
     /// Each says so on its own connection. `voters` are those of the genesis, if they are known.
     fn stand_of(&self, now: Micros, word: Word, voters: Option<&[u64]>) -> Stand {
         let says = |voter: &NodeId| self.catch_up.words.get(voter).map(|words| words.contains(&word));
-        let (known, next) = (self.tape.voters(), word.0 == self.generation().saturating_add(1));
+        let (known, next) = (self.current.tape.voters(), word.0 == self.generation().saturating_add(1));
         let vouching = known.iter().filter(|voter| says(voter) == Some(true)).count();
-        let named = next && self.tape.seal().is_some_and(|seal| seal.genesis == word.1);
-        if named && (vouching > 0 || self.tape.has_ended()) {
+        let named = next && self.current.tape.seal().is_some_and(|seal| seal.genesis == word.1);
+        if named && (vouching > 0 || self.current.tape.has_ended()) {
             return Stand::Proven;
         }
-        if vouching >= self.tape.majority() {
+        if vouching >= self.current.tape.majority() {
             return Stand::Proven;
         }
-        let joins = self.genesis.rules().is_none() && self.generation() == 0;
+        let joins = self.current.genesis.rules().is_none() && self.generation() == 0;
         if joins && self.view.position() == Position(0) && !known.contains(&self.node) {
             return Stand::Proven;
         }
@@ -170,25 +181,25 @@ impl Replica {
         let mine = self.gate.is_some();
         let may_have_sealed =
             |voter: &&NodeId| if **voter == self.node { mine } else { says(voter) != Some(false) };
-        let may = known.iter().filter(may_have_sealed).count() >= self.tape.majority();
-        if !may && !self.tape.is_sealed() {
+        let may = known.iter().filter(may_have_sealed).count() >= self.current.tape.majority();
+        if !may && !self.current.tape.is_sealed() {
             return Stand::Refuted;
         }
         let vouch = |voters: &[u64]| voters.iter().any(|voter| says(&NodeId(*voter)) == Some(true));
-        let waited = now >= self.catch_up.since.plus(self.slow_patience());
+        let waited = now >= self.current.search.since.plus(self.slow_patience());
         if waited && voters.is_some_and(vouch) { Stand::Proven } else { Stand::Possible }
     }
 
     /// How long the voters that this node knows are waited for.
     fn slow_patience(&self) -> Micros {
-        Micros(self.lease.duration.0.saturating_mul(2))
+        Micros(self.current.lease.duration.0.saturating_mul(2))
     }
 
     /// The newest genesis that there may be, and who is in it: what is proven comes first.
     fn best_word(&self, now: Micros) -> Option<(Stand, Word, NodeId)> {
         let newer = self.catch_up.newest().filter(|(_, (generation, _))| *generation > self.generation());
         let found = newer.map(|(peer, word)| (self.stand_of(now, word, None), word, peer));
-        let failed = self.catch_up.failed.map(|(_, peer)| peer);
+        let failed = self.current.search.failed.map(|(_, peer)| peer);
         found
             .filter(|(stand, ..)| *stand != Stand::Refuted)
             .max_by_key(|(stand, word, peer)| (*stand == Stand::Proven, word.0, Some(*peer) != failed))
@@ -204,25 +215,25 @@ impl Replica {
         if self.next_fetch(now).is_none_or(|at| now < at) {
             return;
         }
-        if let Some(silent) = self.catch_up.fetch.take() {
-            self.catch_up.failed = Some((now, silent.from));
+        if let Some(silent) = self.current.search.fetch.take() {
+            self.current.search.failed = Some((now, silent.from));
         }
         if let Some((_, word, from)) = self.best_word(now) {
-            self.catch_up.fetch = Some(Fetch { from, word, asked: now, draft: None });
+            self.current.search.fetch = Some(Fetch { from, word, asked: now, draft: None });
             self.send(from, Message::Fetch { part: 0 }, effects);
         }
     }
 
     /// When a genesis is next to be asked for.
     pub(super) fn next_fetch(&self, now: Micros) -> Option<Micros> {
-        let patience = self.lease.duration;
-        if let Some(fetch) = &self.catch_up.fetch {
+        let patience = self.current.lease.duration;
+        if let Some(fetch) = &self.current.search.fetch {
             return Some(fetch.asked.plus(patience));
         }
         let (stand, (newest, _), _) = self.best_word(now)?;
-        let since = self.catch_up.since;
+        let since = self.current.search.since;
         if stand == Stand::Possible {
-            let failed = self.catch_up.failed.map_or(since, |(at, _)| at.max(since));
+            let failed = self.current.search.failed.map_or(since, |(at, _)| at.max(since));
             return Some(failed.plus(self.slow_patience()));
         }
         // The next generation may begin here any moment; one after it will not.
@@ -241,7 +252,7 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> Result<Option<Genesis>, GenesisError> {
         let Some(word) =
-            self.catch_up.fetch.as_ref().filter(|fetch| fetch.from == from).map(|fetch| fetch.word)
+            self.current.search.fetch.as_ref().filter(|fetch| fetch.from == from).map(|fetch| fetch.word)
         else {
             return Ok(None);
         };
@@ -252,16 +263,16 @@ impl Replica {
         }
         if !asked_for || self.stand_of(now, word, Some(&header.voters)) != Stand::Proven {
             // The peer has gone on to another generation, or there is not enough that speaks for it yet.
-            self.catch_up.fetch = None;
-            self.catch_up.failed = Some((now, from));
+            self.current.search.fetch = None;
+            self.current.search.failed = Some((now, from));
             return Ok(None);
         }
-        let Some(fetch) = &mut self.catch_up.fetch else {
+        let Some(fetch) = &mut self.current.search.fetch else {
             return Ok(None);
         };
         fetch.asked = now;
         if fetch.draft.is_none() {
-            if header.name != self.genesis.name() {
+            if header.name != self.current.genesis.name() {
                 return Err(GenesisError::Malformed { name: header.name });
             }
             fetch.draft = Some(GenesisDraft::new(header, self.formats)?);
@@ -276,7 +287,7 @@ impl Replica {
             self.send(from, Message::Fetch { part }, effects);
             return Ok(None);
         }
-        let whole = self.catch_up.fetch.take().and_then(|fetch| fetch.draft);
+        let whole = self.current.search.fetch.take().and_then(|fetch| fetch.draft);
         whole.map(GenesisDraft::finish).transpose()
     }
 
@@ -300,7 +311,7 @@ impl Replica {
             }
         };
         let through = state.consumed(self.node);
-        if through > self.inbox.last(self.node) {
+        if through > self.current.inbox.last(self.node) {
             // Nobody can have consumed what this node has never written.
             return Err(ReplicaError::Forgotten { peer: from });
         }

@@ -46,14 +46,15 @@ impl Replica {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let mut own = ack.vector.iter().filter(|(actor, _)| actor.node() == self.node);
-        let has =
-            |(actor, seq): (&_, &u64)| self.document.vector().get(actor).is_some_and(|have| have >= seq);
+        let has = |(actor, seq): (&_, &u64)| {
+            self.current.document.vector().get(actor).is_some_and(|have| have >= seq)
+        };
         let Some((actor, seq)) = own.find(|of| !has(*of)) else {
             // It may have said otherwise before.
             self.claims.lose(peer);
             return true;
         };
-        if *actor == self.document.me() {
+        if *actor == self.current.document.me() {
             let words =
                 format!("it says that it has change {seq} of {actor}, which this process has not made");
             self.disconnect(peer, words, effects);
@@ -61,7 +62,7 @@ impl Replica {
             let waits = self.claims.waits.entry(peer).or_default();
             *waits = waits.saturating_add(1);
             let holds = *waits <= MAX_WAITS;
-            self.claims.open.insert(peer, (now.plus(Micros(self.lease.duration.0 / 2)), holds));
+            self.claims.open.insert(peer, (now.plus(Micros(self.current.lease.duration.0 / 2)), holds));
         }
         false
     }
@@ -103,8 +104,8 @@ impl Replica {
     /// What only this node can put into a change of its own.
     pub(super) fn mark_of(&self, actor: Actor, seq: u64) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.memory.secret);
-        hasher.update(b"change").update(&(self.genesis.name().len() as u64).to_be_bytes());
-        hasher.update(self.genesis.name().as_bytes()).update(&self.generation().to_be_bytes());
+        hasher.update(b"change").update(&(self.current.genesis.name().len() as u64).to_be_bytes());
+        hasher.update(self.current.genesis.name().as_bytes()).update(&self.generation().to_be_bytes());
         hasher.update(&actor.0).update(&seq.to_be_bytes());
         let mut bytes = [0; 8];
         hasher.finalize_xof().fill(&mut bytes);

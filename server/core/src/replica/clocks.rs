@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::generation::Generation;
 use super::{Replica, lease::Role};
 use crate::types::{Micros, NodeId};
 
@@ -20,10 +21,11 @@ impl Replica {
     /// replica knows.
     #[must_use]
     pub fn clock_differences(&self, now: Micros) -> BTreeMap<NodeId, i64> {
-        let Role::Holder(holder) = &self.lease.role else {
-            return self.lease.clocks.ahead.clone();
+        let Generation { lease, tape, .. } = &self.current;
+        let Role::Holder(holder) = &lease.role else {
+            return lease.clocks.ahead.clone();
         };
-        let Some(majority) = self.majority_clock(now) else {
+        let Some(majority) = lease.majority_clock(now, self.node, tape) else {
             return BTreeMap::new();
         };
         let mine = ahead_of(now, majority);
@@ -31,10 +33,9 @@ impl Replica {
         others.chain([(self.node, mine)]).collect()
     }
 
-    /// What the clocks of a majority of the voters say; `None` while this holder does not know so many.
-    pub(super) fn majority_clock(&self, now: Micros) -> Option<Micros> {
-        // Then so many have answered.
-        self.renewed(now).then(|| self.tape_clock(now))
+    /// What tape time would be by this holder's and the voters' clocks.
+    pub(super) fn tape_clock(&self, now: Micros) -> Micros {
+        self.current.lease.tape_clock(now, self.node, &self.current.tape)
     }
 
     /// The holder told what the majority's clocks say.
@@ -47,7 +48,7 @@ impl Replica {
     ) {
         if let Some(majority) = majority {
             let mine = ahead_of(now, majority);
-            self.lease.clocks.ahead = [(self.node, mine), (holder, ahead_of(sent, majority))].into();
+            self.current.lease.clocks.ahead = [(self.node, mine), (holder, ahead_of(sent, majority))].into();
         }
     }
 }

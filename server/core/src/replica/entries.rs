@@ -23,7 +23,7 @@ pub(super) enum Read {
 impl Replica {
     /// Reads a change's entries; `None` if one is not its actor's to write.
     pub(super) fn read(&self, actor: Actor, entries: Vec<Entry>) -> Option<Vec<Read>> {
-        let mut last = self.inbox.last(actor.node());
+        let mut last = self.current.inbox.last(actor.node());
         let rules = self.view.machine.market().map(Market::rules);
         let read = entries.into_iter().map(|entry| {
             let writer = match &entry {
@@ -54,7 +54,7 @@ impl Replica {
 
     /// The highest term that anyone can stand for.
     pub(super) fn reachable_term(&self) -> u64 {
-        self.tape.highest_term().saturating_add(MAX_TERM_STEP)
+        self.current.tape.highest_term().saturating_add(MAX_TERM_STEP)
     }
 
     /// Whether a record of the lease fits what the document has of its writer's past. Terms rise by
@@ -66,11 +66,11 @@ impl Replica {
             Entry::Activation(activation) => {
                 let adopted = activation.adopts.as_ref().is_none_or(|head| {
                     let writer = head.actor.as_ref().try_into().map(Actor);
-                    writer.is_ok_and(|writer| head.batches <= self.tape.written(writer))
+                    writer.is_ok_and(|writer| head.batches <= self.current.tape.written(writer))
                 });
                 activation.term <= reachable
                     && activation.promises.len() <= MAX_VOTERS
-                    && activation.first_batch == self.tape.written(actor)
+                    && activation.first_batch == self.current.tape.written(actor)
                     && adopted
             }
             Entry::SealAck(ack) => ack.term <= reachable,
@@ -84,7 +84,7 @@ impl Replica {
         for entry in entries {
             if let Read::Intents { node, first, intents } = entry {
                 let last = first.saturating_add(intents.len() as u64).saturating_sub(1);
-                let waiting = last.saturating_sub(self.inbox.settled(*node));
+                let waiting = last.saturating_sub(self.current.inbox.settled(*node));
                 let most = MAX_PENDING as u64;
                 if waiting > most {
                     return Err(ChangeError::TooManyWaiting { node: *node, waiting, most });
@@ -96,29 +96,31 @@ impl Replica {
 
     /// Takes what was read of the change that arrives next, now that the document has it.
     pub(super) fn take(&mut self, (actor, seq): (Actor, u64), entries: Vec<Read>) {
-        let head = self.tape.head().map(|head| head.term);
+        let head = self.current.tape.head().map(|head| head.term);
         for entry in entries {
             match entry {
                 Read::Intents { node, first, intents } => {
-                    let next = self.inbox.add(node, first, intents);
+                    let next = self.current.inbox.add(node, first, intents);
                     debug_assert!(next, "they were read as the node's next");
                 }
-                Read::Record(Entry::Promise(promise)) => self.tape.add_promise(actor, &promise),
-                Read::Record(Entry::Activation(activation)) => self.tape.add_activation(actor, &activation),
-                Read::Record(Entry::SealAck(ack)) => self.tape.add_seal_ack(actor, &ack),
+                Read::Record(Entry::Promise(promise)) => self.current.tape.add_promise(actor, &promise),
+                Read::Record(Entry::Activation(activation)) => {
+                    self.current.tape.add_activation(actor, &activation)
+                }
+                Read::Record(Entry::SealAck(ack)) => self.current.tape.add_seal_ack(actor, &ack),
                 Read::Record(Entry::Tape(batch)) => {
-                    if self.tape.may_hold(batch.term, actor.node()) {
+                    if self.current.tape.may_hold(batch.term, actor.node()) {
                         batch.runs().for_each(|(node, first, count)| {
-                            self.inbox.sequenced(node, first.saturating_add(count));
+                            self.current.inbox.sequenced(node, first.saturating_add(count));
                         });
                     }
-                    self.tape.add_batch((actor, seq), batch);
+                    self.current.tape.add_batch((actor, seq), batch);
                 }
                 Read::Record(Entry::Intents(_)) => {}
             }
         }
-        if self.tape.head().map(|head| head.term) != head {
-            self.head_at = self.log.len() + 1;
+        if self.current.tape.head().map(|head| head.term) != head {
+            self.current.head_at = self.current.log.len() + 1;
         }
     }
 }

@@ -29,7 +29,7 @@ impl Replica {
 
     /// Whether this node is a voter and may vote.
     pub(super) fn votes(&self) -> bool {
-        self.may_vote() && self.tape.voters().contains(&self.node)
+        self.may_vote() && self.current.tape.voters().contains(&self.node)
     }
 
     /// Whether the gate lets this node take requests and send changes.
@@ -47,7 +47,7 @@ impl Replica {
     /// Opens the gate once enough was heard and stored.
     pub(super) fn tend_gate(&mut self, now: Micros, effects: &mut Vec<Effect>) {
         let Some(gate) = &self.gate else { return };
-        let mine = (self.generation(), self.log.ack());
+        let mine = (self.generation(), self.current.log.ack());
         let has = |voter: &NodeId| {
             gate.heard.get(voter).is_some_and(|(generation, vector)| {
                 let theirs = Ack { vector: vector.clone(), ..Ack::default() };
@@ -56,14 +56,14 @@ impl Replica {
         };
         if self.are_enough(has) {
             self.gate = None;
-            self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+            self.current.lease.wait(now);
             effects.push(Effect::GateOpened);
         }
     }
 
     /// Whether these are a majority of the other voters.
     fn are_enough(&self, which: impl Fn(&NodeId) -> bool) -> bool {
-        let others = self.tape.voters().iter().filter(|voter| **voter != self.node);
+        let others = self.current.tape.voters().iter().filter(|voter| **voter != self.node);
         let (all, fit) = others.fold((0, 0), |(all, fit), voter| (all + 1, fit + usize::from(which(voter))));
         all == 0 || fit > all / 2
     }

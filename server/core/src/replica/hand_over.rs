@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::generation::Generation;
 use super::lease::Role;
 use super::message::Message;
 use super::{Effect, LeaseStatus, Replica, ReplicaError};
@@ -11,16 +12,17 @@ impl Replica {
     /// How the lease is, as far as this replica knows.
     #[must_use]
     pub fn lease_status(&self, now: Micros) -> LeaseStatus {
-        let head = self.tape.head();
+        let head = self.current.tape.head();
         let holder = head.map(|head| head.actor.node());
         LeaseStatus {
             term: head.map_or(0, |head| head.term),
             holder,
-            since: self.lease.seen.1,
-            promised_by: head.map_or_else(Vec::new, |head| self.tape.promised_to(head.term, head.actor)),
-            held: match &self.lease.role {
-                Role::Holder(holder) => !holder.handed_over && self.renewed(now),
-                _ => holder.is_some() && self.lease.believes(now) == holder,
+            since: self.current.lease.seen.1,
+            promised_by: head
+                .map_or_else(Vec::new, |head| self.current.tape.promised_to(head.term, head.actor)),
+            held: match &self.current.lease.role {
+                Role::Holder(_) => self.may_match(now),
+                _ => holder.is_some() && self.current.lease.believes(now) == holder,
             },
         }
     }
@@ -28,32 +30,24 @@ impl Replica {
     /// Whether this process holds the lease, renewed or not.
     #[must_use]
     pub fn holds_lease(&self) -> bool {
-        matches!(self.lease.role, Role::Holder(_))
+        matches!(self.current.lease.role, Role::Holder(_))
     }
 
     /// Whether this node's lease is still the last one that it knows of: it may have promised the next one, but
     /// nobody began it.
     #[must_use]
     pub fn is_last_holder(&self) -> bool {
-        self.tape.head().is_some_and(|head| head.actor.node() == self.node)
+        self.current.tape.head().is_some_and(|head| head.actor.node() == self.node)
     }
 
     /// Who should get the lease from this holder: of the voters that answer, the one that has most of
     /// what this holder wrote.
     #[must_use]
     pub fn successor(&self, now: Micros) -> Option<NodeId> {
-        let Role::Holder(holder) = &self.lease.role else {
-            return None;
-        };
-        let answers = |voter: &NodeId| {
-            holder.echoes.get(voter).is_some_and(|(sent, _)| now < sent.plus(self.lease.duration))
-        };
-        let me = self.document.me();
-        let has = |voter: &NodeId| {
-            let acked = self.peers.connected.get(voter).and_then(|peer| peer.acked.as_ref());
-            acked.and_then(|ack| ack.vector.get(&me).copied())
-        };
-        let able = self.other_voters().into_iter().filter(answers);
+        let Generation { lease, peers, document, .. } = &self.current;
+        let me = document.me();
+        let has = |voter: &NodeId| peers.acked(*voter).and_then(|ack| ack.vector.get(&me).copied());
+        let able = lease.answering(now, self.other_voters()).into_iter();
         able.max_by_key(|voter| (has(voter), Reverse(*voter)))
     }
 
@@ -61,20 +55,20 @@ impl Replica {
     /// asks the holder to do so, which listens to voters only.
     pub(super) fn hand_over(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
         if !self.holds_lease() {
-            if let Some(head) = self.tape.head().filter(|head| head.actor.node() != self.node) {
+            if let Some(head) = self.current.tape.head().filter(|head| head.actor.node() != self.node) {
                 self.send(head.actor.node(), Message::HandOverWish { to }, effects);
             }
             return;
         }
         let able = to != self.node && self.other_voters().contains(&to);
-        if let Role::Holder(holder) = &mut self.lease.role
+        if let Role::Holder(holder) = &mut self.current.lease.role
             && able
             && !holder.handed_over
         {
             holder.handed_over = true;
-            self.lease.timer = self.lease.timer.plus(self.lease.duration);
+            self.current.lease.timer = self.current.lease.timer.plus(self.current.lease.duration);
             let term = holder.holding.term;
-            self.hurry(to);
+            self.current.peers.hurry(to);
             self.send(to, Message::HandOver { term }, effects);
         }
     }
@@ -87,10 +81,11 @@ impl Replica {
         term: u64,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let votes = self.votes() && !self.tape.has_ended();
-        let known = self.tape.head().is_some_and(|head| head.term == term && head.actor.node() == from);
-        if votes && known && matches!(self.lease.role, Role::Follower) {
-            self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+        let votes = self.votes() && !self.current.tape.has_ended();
+        let known =
+            self.current.tape.head().is_some_and(|head| head.term == term && head.actor.node() == from);
+        if votes && known && matches!(self.current.lease.role, Role::Follower) {
+            self.current.lease.wait(now);
             self.stand(now, Some(term), effects)?;
         }
         Ok(())

@@ -2,14 +2,17 @@
 //!
 //! Clocks only keep the peace: no voter promises another candidate while it believes in the
 //! holder's lease, and a holder that can't renew stops matching. How a node comes to the lease is
-//! in [`candidacy`](super::candidacy); what is committed under it, in [`commit`](super::commit).
+//! in [`candidacy`](super::candidacy); how it keeps it, in [`heartbeat`](super::heartbeat); what is committed under
+//! it, in [`commit`](super::commit).
 
 use std::collections::BTreeMap;
 
 use super::clocks::Clocks;
-use super::commit::Holding;
-use super::message::Message;
-use super::{Effect, Replica, ReplicaError};
+use super::matching::Holding;
+use super::message::Echo;
+use super::tape::Tape;
+use crate::document::{Actor, Genesis};
+use crate::machine::State;
 use crate::types::{Micros, NodeId};
 
 /// This replica's part in the lease.
@@ -77,15 +80,39 @@ impl Lease {
         lease
     }
 
-    /// A generation begins with a term, whose holder the voters believe in as if they had just heard
-    /// it; `None` if it does not vote in this generation.
-    pub fn begin_generation(&mut self, now: Micros, term: u64, holder: Option<NodeId>) {
-        self.promised = term;
-        self.highest_heard = 0;
-        self.believed = holder.map(|holder| (term, holder, now.plus(self.duration)));
-        self.role = Role::Follower;
-        let wait = if holder.is_some() { self.duration } else { Micros(0) };
-        self.timer = now.plus(wait).plus(self.back_off());
+    /// The lease in a generation that follows: it begins with a term, whose holder the voters believe in as if they
+    /// had just heard it. That holder goes on if it is this very process and had not lost the lease meanwhile.
+    /// The role in the former generation is taken out of it.
+    pub fn following(former: &mut Self, now: Micros, genesis: &Genesis, me: Actor, view: &State) -> Self {
+        let role = std::mem::replace(&mut former.role, Role::Follower);
+        let (duration, seen, random) = (former.duration, former.seen, former.random);
+        let clocks = former.clocks.clone();
+        let voters = genesis.voters();
+        let (term, holder) = genesis.lease().unzip();
+        let term = term.unwrap_or(0);
+        let votes = holder.map(|holder| holder.node()).filter(|holder| voters.contains(holder));
+        let mut lease = Self {
+            duration,
+            promised: term,
+            highest_heard: 0,
+            believed: votes.map(|holder| (term, holder, now.plus(duration))),
+            role: Role::Follower,
+            timer: Micros(0),
+            seen,
+            clocks,
+            random,
+        };
+        // A holder that does not vote in this generation is not waited for.
+        let wait = if votes.is_some() { duration } else { Micros(0) };
+        lease.timer = now.plus(wait).plus(lease.back_off());
+        if let Role::Holder(held) = role
+            && held.holding.term == term
+            && holder == Some(me)
+            && votes.is_some()
+        {
+            lease.hold(now, held.following(view, me.node()));
+        }
+        lease
     }
 
     /// Nobody can have promised anything in a new document, so there is nothing to wait for.
@@ -121,191 +148,130 @@ impl Lease {
         }
     }
 
+    /// The holder that this voter believes in.
     pub fn believes(&self, now: Micros) -> Option<NodeId> {
         self.believed.filter(|(.., until)| now < *until).map(|(_, holder, _)| holder)
     }
-}
 
-impl Replica {
-    /// Does what the lease asks for at this time.
-    pub(super) fn tend_lease(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        // Whoever waits for the next generation's genesis neither promises nor stands.
-        if self.tape.has_ended() {
-            return Ok(());
-        }
-        let term = self.tape.head().map_or(0, |head| head.term);
-        if term != self.lease.seen.0 {
-            self.lease.seen = (term, now);
-        }
-        self.follow_head(now, effects)?;
-        if !self.votes() {
-            return Ok(());
-        }
-        let alone = self.tape.voters().len() == 1;
-        let renewed = self.renewed(now);
-        if let Role::Holder(holder) = &mut self.lease.role
-            && renewed
-        {
-            holder.renewed = now;
-        }
-        match &self.lease.role {
-            Role::Follower if alone => self.stand(now, None, effects)?,
-            Role::Follower | Role::Trial { .. } | Role::Candidate { .. } if now >= self.lease.timer => {
-                self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
-                if self.lease.believes(now).is_none() {
-                    self.try_for(now, None, effects)?;
-                }
-            }
-            Role::Holder(holder) if now >= self.lease.timer => {
-                self.lease.timer = now.plus(Micros(self.lease.duration.0 / 5));
-                let silent = holder.renewed.plus(Micros(2 * self.lease.duration.0));
-                if holder.handed_over || now >= silent {
-                    // Nobody took it: then it is anyone's again. Nor is it held any more if no majority
-                    // answers: who still hears this holder shall not believe in it, and follow nobody else.
-                    self.step_down(now);
-                } else {
-                    self.heartbeat(now, effects);
-                }
-            }
-            _ => {}
-        }
-        self.ask_if_promised(effects);
-        self.activate_if_promised(now, effects)
+    /// When it may try for the lease that it leaves to others now.
+    pub fn wait(&mut self, now: Micros) {
+        self.timer = now.plus(self.duration).plus(self.back_off());
     }
 
-    /// When the lease next asks for something.
-    pub(super) fn lease_timer(&self) -> Option<Micros> {
-        let votes = self.votes() && self.tape.voters().len() > 1;
-        (votes && !self.tape.has_ended()).then_some(self.lease.timer)
+    /// Leaves the lease to others.
+    pub fn step_down(&mut self, now: Micros) {
+        self.role = Role::Follower;
+        self.wait(now);
     }
 
-    /// A voter that sees a valid activation of a higher term promises that term too; a holder or
-    /// candidate of a lower one steps down.
-    fn follow_head(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
-        let Some(head) = self.tape.head().filter(|head| head.actor != self.document.me()) else {
-            return Ok(());
-        };
-        let outdone = match &self.lease.role {
+    /// Holds it from now on: the first heartbeat is due.
+    pub fn hold(&mut self, now: Micros, holder: Holder) {
+        self.role = Role::Holder(Box::new(holder));
+        self.believed = None;
+        self.timer = now;
+    }
+
+    /// The term that this holder matches under, unless it has handed the lease over.
+    pub fn active_term(&self) -> Option<u64> {
+        match &self.role {
+            Role::Holder(holder) if !holder.handed_over => Some(holder.holding.term),
+            _ => None,
+        }
+    }
+
+    /// Whether a head of another process ends what this one does about the lease.
+    pub fn is_outdone_by(&self, head: u64) -> bool {
+        match &self.role {
             Role::Follower => false,
-            Role::Trial { term, .. } | Role::Candidate { term, .. } => head.term >= *term,
-            Role::Holder(holder) => head.term > holder.holding.term,
-        };
-        if outdone {
-            self.step_down(now);
-        }
-        if head.term > self.lease.promised && self.votes() {
-            self.promise(now, head.term, head.actor, effects)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn step_down(&mut self, now: Micros) {
-        self.lease.role = Role::Follower;
-        self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
-    }
-
-    /// A holder shows itself to a peer that has just come to this generation.
-    pub(super) fn greet_as_holder(&self, now: Micros, peer: NodeId, effects: &mut Vec<Effect>) {
-        if let Role::Holder(holder) = &self.lease.role
-            && !holder.handed_over
-        {
-            let term = holder.holding.term;
-            self.send(
-                peer,
-                Message::Heartbeat { term, sent: now, majority: self.majority_clock(now) },
-                effects,
-            );
+            Role::Trial { term, .. } | Role::Candidate { term, .. } => head >= *term,
+            Role::Holder(holder) => head > holder.holding.term,
         }
     }
 
-    fn heartbeat(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        let Some(term) = self.lease.held().map(|holding| holding.term) else {
-            return;
-        };
-        let peers: Vec<NodeId> = self.peers.connected.keys().copied().collect();
-        for peer in peers {
-            let majority = self.majority_clock(now);
-            self.send(peer, Message::Heartbeat { term, sent: now, majority }, effects);
-        }
-    }
-
-    /// The holder of a term lives. A voter counts the lease from here; everyone answers. A newer term's
-    /// holder is heard once its promises have come.
-    pub(super) fn take_heartbeat(
-        &mut self,
-        now: Micros,
-        from: NodeId,
-        term: u64,
-        sent: Micros,
-        effects: &mut Vec<Effect>,
-    ) {
-        if term >= self.lease.promised.max(self.tape.head().map_or(0, |head| head.term)) {
-            self.lease.believed = Some((term, from, now.plus(self.lease.duration)));
-            if !matches!(self.lease.role, Role::Holder(_)) {
-                self.lease.timer = now.plus(self.lease.duration).plus(self.lease.back_off());
+    /// The holder of a term lives, and nobody of a higher term than `known` is known. A voter counts the lease from here.
+    pub fn hear_heartbeat(&mut self, now: Micros, from: NodeId, term: u64, known: u64) {
+        if term >= self.promised.max(known) {
+            self.believed = Some((term, from, now.plus(self.duration)));
+            if !matches!(self.role, Role::Holder(_)) {
+                self.wait(now);
             }
         }
-        // A lease that this node could not acknowledge under is not renewed by it.
-        if !self.may_vote() {
-            return;
-        }
-        let label = self.lease.promised;
-        self.send(from, Message::Echo { label, sent, clock: now }, effects);
     }
 
-    /// A heartbeat came back.
-    pub(super) fn take_echo(
-        &mut self,
-        now: Micros,
-        from: NodeId,
-        (label, sent, clock): (u64, Micros, Micros),
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), ReplicaError> {
-        if let Role::Holder(holder) = &mut self.lease.role
+    /// A heartbeat came back from a node: its label, when that was sent, and the node's clock.
+    pub fn hear_echo(&mut self, now: Micros, from: NodeId, Echo { label, sent, clock }: Echo) {
+        if let Role::Holder(holder) = &mut self.role
             && label <= holder.holding.term
         {
             let ahead = i64::try_from(clock.0).unwrap_or(i64::MAX).saturating_sub_unsigned(now.0);
             // No answer is newer than now, whatever it says.
             holder.echoes.insert(from, (sent.min(now), ahead));
         }
-        if self.tape.voters().contains(&from) { self.hear_label(now, label, effects) } else { Ok(()) }
     }
 
     /// Whether this holder's lease is renewed: a majority echoed a heartbeat that is not too old.
     /// It counts from when it sent them, voters from when they received them.
-    pub(super) fn renewed(&self, now: Micros) -> bool {
-        let Role::Holder(holder) = &self.lease.role else {
+    pub fn is_renewed(&self, now: Micros, me: NodeId, tape: &Tape) -> bool {
+        let Role::Holder(holder) = &self.role else {
             return false;
         };
-        let fresh = |voter: &&NodeId| **voter == self.node || self.fresh_echo(holder, **voter, now).is_some();
-        self.tape.voters().iter().filter(fresh).count() >= self.tape.majority()
+        let fresh = |voter: &&NodeId| **voter == me || self.fresh_echo(holder, **voter, now).is_some();
+        tape.voters().iter().filter(fresh).count() >= tape.majority()
+    }
+
+    /// Whether its holder, with a renewed lease, may match.
+    pub fn may_match(&self, now: Micros, me: NodeId, tape: &Tape) -> bool {
+        self.active_term().is_some() && self.is_renewed(now, me, tape)
     }
 
     /// How far a node's clock is ahead of this one, if it answered within the last lease. What was said
     /// before that may be of a clock that was set right since.
     fn fresh_echo(&self, holder: &Holder, node: NodeId, now: Micros) -> Option<i64> {
         let (sent, ahead) = holder.echoes.get(&node)?;
-        (now < sent.plus(self.lease.duration)).then_some(*ahead)
-    }
-
-    /// Whether this process may match now.
-    #[must_use]
-    pub fn may_match(&self, now: Micros) -> bool {
-        matches!(&self.lease.role, Role::Holder(holder) if !holder.handed_over) && self.renewed(now)
+        (now < sent.plus(self.duration)).then_some(*ahead)
     }
 
     /// What the holder's clock and a majority's say: the lower median, so that one wrong clock
     /// can't move tape time.
-    pub(super) fn tape_clock(&self, now: Micros) -> Micros {
-        let Role::Holder(holder) = &self.lease.role else {
+    pub fn tape_clock(&self, now: Micros, me: NodeId, tape: &Tape) -> Micros {
+        let Role::Holder(holder) = &self.role else {
             return now;
         };
-        let voters = self.tape.voters().iter().filter(|voter| **voter != self.node);
+        let voters = tape.voters().iter().filter(|voter| **voter != me);
         let others = voters
             .filter_map(|voter| self.fresh_echo(holder, *voter, now))
             .map(|ahead| now.0.saturating_add_signed(ahead));
         let mut clocks: Vec<u64> = others.chain([now.0]).collect();
         clocks.sort_unstable();
         Micros(clocks[(clocks.len() - 1) / 2])
+    }
+
+    /// What the clocks of a majority of the voters say; `None` while this holder does not know so many.
+    pub fn majority_clock(&self, now: Micros, me: NodeId, tape: &Tape) -> Option<Micros> {
+        // Then so many have answered.
+        self.is_renewed(now, me, tape).then(|| self.tape_clock(now, me, tape))
+    }
+
+    /// The voters that answered this holder within the last lease, of those given.
+    pub fn answering(&self, now: Micros, voters: Vec<NodeId>) -> Vec<NodeId> {
+        let Role::Holder(holder) = &self.role else {
+            return Vec::new();
+        };
+        voters.into_iter().filter(|voter| self.fresh_echo(holder, *voter, now).is_some()).collect()
+    }
+}
+
+impl Holder {
+    /// One that begins a lease, with what it matches on.
+    pub fn new(holding: Holding, now: Micros) -> Self {
+        Self { holding, echoes: BTreeMap::new(), handed_over: false, renewed: now }
+    }
+
+    /// The same lease in the next generation, whose state is in the view: the last heartbeats' echoes still
+    /// count, and what it matched on goes on too, if it is at the beginning of this generation.
+    fn following(self, view: &State, me: NodeId) -> Self {
+        let Self { holding: Holding { term, ahead, .. }, echoes, renewed, .. } = self;
+        let ahead = if ahead.digest() == view.digest() { ahead } else { view.clone() };
+        Self { holding: Holding::new(term, ahead, 0, me), echoes, handed_over: false, renewed }
     }
 }

@@ -112,7 +112,7 @@ impl Memory {
     }
 
     /// A generation begins: who does not vote in it any more is forgotten.
-    pub fn begin_generation(&mut self, voters: &[NodeId]) {
+    pub fn forget_others(&mut self, voters: &[NodeId]) {
         self.heard.0.retain(|node, _| voters.contains(node));
     }
 
@@ -134,14 +134,14 @@ impl Replica {
     /// What this node's disk has, as it is told to others. It bears a mark if anyone can rest on it: before
     /// its first change a generation may not be on the disk itself.
     pub(super) fn own_ack(&self) -> Ack {
-        let ack = self.log.ack().clone();
+        let ack = self.current.log.ack().clone();
         if !self.may_vote() {
             return Ack { label: 0, ..ack };
         }
         if ack.vector.is_empty() {
             return ack;
         }
-        let mark = self.memory.mark(self.genesis.name(), self.generation(), &ack);
+        let mark = self.memory.mark(self.current.genesis.name(), self.generation(), &ack);
         Ack { mark: Some(mark), ..ack }
     }
 
@@ -150,7 +150,7 @@ impl Replica {
         let (Message::Ack(ack) | Message::Hello { ack, .. }) = message else {
             return;
         };
-        if ack.mark.is_some() && self.tape.voters().contains(&from) {
+        if ack.mark.is_some() && self.current.tape.voters().contains(&from) {
             let heard = HeardAck { generation, ack: ack.clone() };
             self.memory.unstored |= self.memory.heard.take(from, heard);
         }
@@ -167,9 +167,9 @@ impl Replica {
     /// It is not any more: the disk is an old copy.
     pub(super) fn check_memory(&self, peer: NodeId, heard: &HeardAck) -> Result<(), ReplicaError> {
         let HeardAck { generation, ack } = heard;
-        let has =
-            *generation < self.generation() || *generation == self.generation() && self.log.ack().covers(ack);
-        let proven = ack.mark == Some(self.memory.mark(self.genesis.name(), *generation, ack));
+        let has = *generation < self.generation()
+            || *generation == self.generation() && self.current.log.ack().covers(ack);
+        let proven = ack.mark == Some(self.memory.mark(self.current.genesis.name(), *generation, ack));
         if has || !proven || planted(Plant::ForgottenAck) {
             return Ok(());
         }

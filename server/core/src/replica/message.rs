@@ -49,34 +49,13 @@ pub enum Message {
         majority: Option<Micros>,
     },
     /// The answer to a heartbeat.
-    Echo {
-        /// The highest term that the sender promised.
-        label: u64,
-        /// The heartbeat's time.
-        sent: Micros,
-        /// The sender's clock.
-        clock: Micros,
-    },
+    Echo(Echo),
     /// Asks for a promise.
     Candidate(Candidacy),
     /// The answer. A promise itself comes as a change of the document.
-    Ballot {
-        /// The candidate's term.
-        term: u64,
-        /// Whether it was only asked what it would do.
-        trial: bool,
-        /// Whether it promises, or would.
-        granted: bool,
-        /// The highest term that the sender promised.
-        label: u64,
-    },
+    Ballot(Ballot),
     /// The holder knows these batches to be committed.
-    Committed {
-        /// The holder's term.
-        term: u64,
-        /// How many batches of its effective tape.
-        batches: u64,
-    },
+    Committed(Told),
     /// Asks for a part of the genesis of the receiver's generation, a newer one than the sender's.
     Fetch {
         /// Index of the part.
@@ -106,6 +85,39 @@ pub enum Message {
         /// The holder's term.
         term: u64,
     },
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Echo {
+    /// The highest term that the sender promised.
+    pub label: u64,
+    /// The heartbeat's time, by the holder's clock.
+    pub sent: Micros,
+    /// The sender's clock.
+    pub clock: Micros,
+}
+
+/// The answer to a candidate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ballot {
+    /// The candidate's term.
+    pub term: u64,
+    /// Whether it was only asked what it would do.
+    pub trial: bool,
+    /// Whether it promises, or would.
+    pub granted: bool,
+    /// The highest term that the sender promised.
+    pub label: u64,
+}
+
+/// The word of a term's holder: what is committed, as far as it knows. Of two the later one is greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Told {
+    /// The term.
+    pub term: u64,
+    /// How many batches of its effective tape.
+    pub batches: u64,
 }
 
 /// A candidate's wish.

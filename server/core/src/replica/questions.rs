@@ -15,23 +15,23 @@ impl Replica {
     /// The generation.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.genesis.generation()
+        self.current.genesis.generation()
     }
 
     /// What the generation began with.
     #[must_use]
     pub fn genesis(&self) -> &Genesis {
-        &self.genesis
+        &self.current.genesis
     }
 
     /// The running digest after the batch that ended at a position, or at the very beginning; `None` if
     /// it was none of the last batches that this process has shown, nor the last of the generation before.
     #[must_use]
     pub fn digest_at(&self, position: Position) -> Option<[u8; 32]> {
-        if position == self.genesis.position() {
+        if position == self.current.genesis.position() {
             // The genesis tells the digest of the Seal's batch.
-            let sealed = self.genesis.record().digest.as_ref().try_into().ok();
-            return sealed.or(Some(self.genesis_hash));
+            let sealed = self.current.genesis.record().digest.as_ref().try_into().ok();
+            return sealed.or(Some(self.current.genesis_hash));
         }
         if position == self.view.position() {
             return Some(self.view.digest());
@@ -44,13 +44,14 @@ impl Replica {
     /// lease, votes alone, or shows all that the peers that it is connected with have.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let alone = self.tape.voters() == [self.node];
-        let mut acks = self.peers.connected.values().filter_map(|peer| peer.acked.as_ref()).peekable();
+        let alone = self.current.tape.voters() == [self.node];
+        let mut acks =
+            self.current.peers.connected.values().filter_map(|peer| peer.acked.as_ref()).peekable();
         let heard = acks.peek().is_some();
-        let mine = self.document.vector();
+        let mine = self.current.document.vector();
         let has = |(actor, seq): (&Actor, &u64)| mine.get(actor).is_some_and(|has| has >= seq);
         let has_all = acks.all(|ack| ack.vector.iter().all(has));
-        let shows_all = heard && has_all && self.view.batches() >= self.tape.len() && !self.is_outrun;
+        let shows_all = heard && has_all && self.view.batches() >= self.current.tape.len() && !self.is_outrun;
         alone || self.holds_lease() || shows_all
     }
 
@@ -65,9 +66,9 @@ impl Replica {
     #[must_use]
     pub fn committed_position(&self) -> Position {
         // Alone, this voter will commit all that it has as soon as it holds the lease again.
-        let alone = self.tape.voters() == [self.node];
-        let known = if alone { self.tape.len() } else { self.committed };
-        let last = known.checked_sub(1).and_then(|at| self.tape.batch(at));
+        let alone = self.current.tape.voters() == [self.node];
+        let known = if alone { self.current.tape.len() } else { self.current.commit.batches() };
+        let last = known.checked_sub(1).and_then(|at| self.current.tape.batch(at));
         last.map_or(self.view.position(), |batch| batch.first)
     }
 
@@ -75,12 +76,12 @@ impl Replica {
     /// lease.
     #[must_use]
     pub fn tape_end(&self) -> Option<Position> {
-        self.lease.held().map(|holding| holding.ahead.position())
+        self.current.lease.held().map(|holding| holding.ahead.position())
     }
 
     /// This node's intents that are accepted, on its disk, and not consumed, by counter.
     pub fn pending(&self) -> impl Iterator<Item = (OrderId, &Intent)> {
-        self.inbox.of(self.node).take_while(|(id, _)| id.counter <= self.accepted)
+        self.current.inbox.of(self.node).take_while(|(id, _)| id.counter <= self.accepted)
     }
 
     /// Number of the last command of a session that this node knows of, on whatever part of its way.
@@ -90,7 +91,7 @@ impl Replica {
             Origin::Command { session: of, number } if of.id == *session => Some(*number),
             _ => None,
         };
-        let written = self.inbox.of(self.node).filter_map(|(_, intent)| number(&intent.request));
+        let written = self.current.inbox.of(self.node).filter_map(|(_, intent)| number(&intent.request));
         let on_its_way = written.chain(self.gathering.iter().filter_map(number)).max().unwrap_or(0);
         on_its_way.max(self.view.ledger.last_command(session))
     }
@@ -99,7 +100,7 @@ impl Replica {
     #[must_use]
     pub fn waiting_intent(&self, id: OrderId) -> Option<&Intent> {
         // Another node's was on its disk before it came here.
-        self.inbox.get(id).filter(|_| id.node != self.node || id.counter <= self.accepted)
+        self.current.inbox.get(id).filter(|_| id.node != self.node || id.counter <= self.accepted)
     }
 
     /// The waiting intent of a session's command, from whichever node.
@@ -134,7 +135,7 @@ impl Replica {
 
     fn waiting(&self, is: impl Fn(&Request) -> bool) -> Option<OrderId> {
         let places = |request: &Request| matches!(request.action, Action::Place(_));
-        let all = self.inbox.nodes().flat_map(|node| self.inbox.of(node));
+        let all = self.current.inbox.nodes().flat_map(|node| self.current.inbox.of(node));
         let mut found = all.filter(|(_, intent)| places(&intent.request) && is(&intent.request));
         found.find(|(id, _)| self.waiting_intent(*id).is_some()).map(|(id, _)| id)
     }
@@ -145,8 +146,9 @@ impl Replica {
     #[must_use]
     pub fn waits_here_alone(&self, order: OrderId) -> bool {
         let mine = order.node == self.node && order.counter > self.view.consumed(self.node);
-        let ahead = self.lease.held().map_or(0, |holding| holding.ahead.consumed(self.node));
-        let batches = (self.view.batches()..self.tape.len()).filter_map(|at| self.tape.batch(at));
+        let ahead = self.current.lease.held().map_or(0, |holding| holding.ahead.consumed(self.node));
+        let batches =
+            (self.view.batches()..self.current.tape.len()).filter_map(|at| self.current.tape.batch(at));
         let consumed = ahead >= order.counter
             || batches.flat_map(|batch| batch.runs()).any(|(node, first, count)| {
                 node == order.node && (first..first.saturating_add(count)).contains(&order.counter)
@@ -157,53 +159,55 @@ impl Replica {
     /// How many requests may still be submitted.
     #[must_use]
     pub fn room(&self) -> usize {
-        MAX_PENDING.saturating_sub(self.gathering.len() + self.inbox.len_of(self.node))
+        MAX_PENDING.saturating_sub(self.gathering.len() + self.current.inbox.len_of(self.node))
     }
 
     /// The counter that the next submitted request will get.
     #[must_use]
     pub fn next_counter(&self) -> u64 {
-        self.inbox.last(self.node) + self.gathering.len() as u64 + 1
+        self.current.inbox.last(self.node) + self.gathering.len() as u64 + 1
     }
 
     /// Whether all that was submitted is consumed, committed and shown.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.gathering.is_empty() && self.in_flight.is_empty() && self.inbox.len_of(self.node) == 0
+        self.gathering.is_empty()
+            && self.current.in_flight.is_empty()
+            && self.current.inbox.len_of(self.node) == 0
     }
 
     /// The valid leases in the document: term and holder, ascending. There is one a term.
     pub fn leases(&self) -> impl Iterator<Item = (u64, Actor)> {
-        self.tape.leases()
+        self.current.tape.leases()
     }
 
     /// How much it keeps for others.
     #[must_use]
     pub fn buffers(&self) -> Buffers {
         Buffers {
-            early_bytes: self.peers.early_bytes(),
-            unacknowledged_bytes: self.peers.unacknowledged_bytes(),
-            pending: self.inbox.len_of(self.node),
-            in_flight: self.in_flight.len(),
+            early_bytes: self.current.peers.early_bytes(),
+            unacknowledged_bytes: self.current.peers.unacknowledged_bytes(),
+            pending: self.current.inbox.len_of(self.node),
+            in_flight: self.current.in_flight.len(),
         }
     }
 
     /// How it is, for people.
     #[must_use]
     pub fn status(&self) -> ReplicaStatus {
-        let head = self.tape.head();
+        let head = self.current.tape.head();
         ReplicaStatus {
             generation: self.generation(),
             format: self.format(),
-            voters: self.tape.voters().to_vec(),
+            voters: self.current.tape.voters().to_vec(),
             term: head.map_or(0, |head| head.term),
             holder: head.map(|head| head.actor.node()),
             position: self.view.position(),
             tape_time: self.view.time(),
             committed_batches: self.view.batches(),
-            changes: self.document.changes(),
-            bytes: self.document.bytes(),
-            pending: self.inbox.len_of(self.node) as u64,
+            changes: self.current.document.changes(),
+            bytes: self.current.document.bytes(),
+            pending: self.current.inbox.len_of(self.node) as u64,
             digest: self.view.digest(),
         }
     }

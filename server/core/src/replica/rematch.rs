@@ -111,13 +111,15 @@ impl Replica {
         let mut sums = Sums::default();
         let after = matched.position();
         let (mut intents, mut sealed) = (0, None);
-        while let Some(batch) = self.tape.batch(matched.batches()).filter(|batch| batch.first <= through) {
+        while let Some(batch) =
+            self.current.tape.batch(matched.batches()).filter(|batch| batch.first <= through)
+        {
             let before = matched.position();
             let again = self
                 .match_again(&mut matched, batch)
                 .map_err(|error| RematchError::Fold { after: before, error })?;
             compare(batch, &again, before)?;
-            let block = applied.apply(batch, |id| self.inbox.get(id));
+            let block = applied.apply(batch, |id| self.current.inbox.get(id));
             sums.add(&block.map_err(|error| RematchError::Fold { after: before, error })?)?;
             intents += batch.consumed_ids().count() as u64;
             sealed = batch.seal.as_ref().map(|seal| seal.genesis);
@@ -137,7 +139,7 @@ impl Replica {
     }
 
     fn match_again(&self, state: &mut State, batch: &Batch) -> Result<Batch, FoldError> {
-        let inbox = &self.inbox;
+        let inbox = &self.current.inbox;
         let mut builder = state.begin(batch.term, batch.time, batch.committed)?;
         for (cause, events) in batch.steps() {
             let Cause::Intent(id) = cause else {
@@ -160,7 +162,8 @@ impl Replica {
         if let Some(sealed) = &mut again.seal {
             let lease = (batch.term, Actor(seal.holder));
             let parts = state.to_parts();
-            sealed.genesis = self.genesis.after((state, parts), seal.format, &seal.voters, lease).digest();
+            sealed.genesis =
+                self.current.genesis.after((state, parts), seal.format, &seal.voters, lease).digest();
         }
         Ok(again)
     }

@@ -248,6 +248,12 @@ impl Tape {
         Some(Head { term: head.term, actor: head.actor, batches: self.len().saturating_sub(head.start) })
     }
 
+    /// The head's term; zero before the first.
+    #[must_use]
+    pub fn head_term(&self) -> u64 {
+        self.effective.last().map_or(0, |head| head.term)
+    }
+
     /// How many batches of the effective tape the holder of a term, or one before it, can have
     /// committed: those before the first later lease's own.
     #[must_use]

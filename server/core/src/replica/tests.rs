@@ -1,10 +1,15 @@
 //! The replica alone: its effects, its answers, and what a crash leaves of it.
 
+mod alone;
+mod candidacy;
 mod clocks;
 mod generations;
+mod lease;
+mod sync;
 
 use super::*;
 use crate::decimal::Grid;
+use crate::document::{Actor, Genesis, RawChange};
 use crate::machine::{
     Action, Amend, Block, Change, Intent, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
     Unconsumed,
@@ -259,7 +264,7 @@ fn a_withdraw_stops_an_order_before_its_turn() {
     assert_eq!((orders[0].reason, orders[0].filled), (Reason::Requested, Lots(0)));
     assert!(machine.blocks[0].answers.iter().all(|answer| answer.refused == Reason::Unspecified));
     assert_eq!((machine.book(Side::Buy), machine.book(Side::Sell)), (vec![], vec![(10, 100)]));
-    assert_eq!(machine.replica.inbox.withdraws(id), []);
+    assert_eq!(machine.replica.current.inbox.withdraws(id), []);
 }
 
 #[test]
@@ -281,7 +286,7 @@ fn a_withdraw_is_known_again_after_a_restart() {
         _ => None,
     });
     let replica = start(1, stored.collect());
-    assert_eq!(replica.inbox.withdraws(id), [OrderId { counter: 2, ..id }]);
+    assert_eq!(replica.current.inbox.withdraws(id), [OrderId { counter: 2, ..id }]);
 }
 
 #[test]
@@ -323,12 +328,12 @@ fn a_tape_is_matched_again_and_one_that_lies_is_found() {
     assert_eq!(copy.rematch(Position(1), |_| {}).unwrap().batches, 1, "no more than was asked for");
 
     // What the tape says was never asked for.
-    let mut intents: Vec<Intent> = copy.inbox.of(NODE).map(|(_, intent)| intent.clone()).collect();
+    let mut intents: Vec<Intent> = copy.current.inbox.of(NODE).map(|(_, intent)| intent.clone()).collect();
     if let Action::Place(place) = &mut intents[2].request.action {
         place.quantity = Lots(60);
     }
-    copy.inbox = Inbox::default();
-    assert!(copy.inbox.add(NODE, 1, intents));
+    copy.current.inbox = super::inbox::Inbox::default();
+    assert!(copy.current.inbox.add(NODE, 1, intents));
     let third = OrderId { node: NODE, counter: 3 };
     let error = copy.rematch(end, |_| {}).unwrap_err();
     assert_eq!(error, RematchError::Outcome { intent: third, after: Position(0) });

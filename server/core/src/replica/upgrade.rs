@@ -32,7 +32,7 @@ impl Replica {
     /// The format of this generation.
     #[must_use]
     pub fn format(&self) -> Format {
-        self.genesis.format()
+        self.current.genesis.format()
     }
 
     /// What this node can read.
@@ -47,13 +47,13 @@ impl Replica {
         if voter == self.node {
             return Some(self.formats);
         }
-        self.peers.connected.get(&voter).and_then(|peer| peer.formats)
+        self.current.peers.connected.get(&voter).and_then(|peer| peer.formats)
     }
 
     /// The first voter that can't read a format, or has not said that it can.
     #[must_use]
     pub fn unready(&self, format: Format) -> Option<Unready> {
-        self.first_unready(format, self.tape.voters())
+        self.first_unready(format, self.current.tape.voters())
     }
 
     fn first_unready(&self, format: Format, voters: &[NodeId]) -> Option<Unready> {
@@ -64,17 +64,19 @@ impl Replica {
     /// A document is to go on in a newer format, with the next generation.
     pub(super) fn upgrade(&mut self, now: Micros, to: Format, effects: &mut Vec<Effect>) {
         if self.holds_lease() {
-            self.wish = Some(Wish { to, until: now.plus(REMEMBERED) });
-        } else if let Some(head) = self.tape.head().filter(|head| head.actor.node() != self.node) {
+            self.current.sealing.wish = Some(Wish { to, until: now.plus(REMEMBERED) });
+        } else if let Some(head) = self.current.tape.head().filter(|head| head.actor.node() != self.node) {
             self.send(head.actor.node(), Message::UpgradeWish { to }, effects);
         }
     }
 
     /// The format that the next generation would have, with these voters.
     pub(super) fn next_format(&self, now: Micros, next: &[NodeId]) -> Format {
-        let wished = self.wish.filter(|wish| now < wish.until && wish.to > self.format());
+        let wished = self.current.sealing.wish.filter(|wish| now < wish.until && wish.to > self.format());
         let ready = |to: &Format| {
-            self.first_unready(*to, self.tape.voters()).or_else(|| self.first_unready(*to, next)).is_none()
+            self.first_unready(*to, self.current.tape.voters())
+                .or_else(|| self.first_unready(*to, next))
+                .is_none()
         };
         wished.map(|wish| wish.to).filter(ready).unwrap_or_else(|| self.format())
     }

@@ -451,7 +451,7 @@ fn two_survivors_of_the_seals_author_go_on_by_their_own_words() {
     let author = group.holder().unwrap();
     group.submit(author, rest(100, 150));
     // The others get the Seal, and the author dies before it hears of that.
-    while group.replica(author).tape.seal().is_none() {
+    while group.replica(author).current.tape.seal().is_none() {
         group.now += 100;
         group.input(id(author), Input::Wake);
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::super::super::message::{Ack, Message};
+use super::super::super::tape::Tape;
 use super::*;
 use crate::document::heading;
 use crate::format::Format;
@@ -54,7 +55,7 @@ fn a_generation_that_begins_keeps_who_is_further() {
     group.input(id(3), Input::Message { from: id(2), envelope: envelope(2) });
     let now = Micros(group.now);
     let replica = group.members.get_mut(&id(3)).unwrap().replica.as_mut().unwrap();
-    let next = replica.genesis.after(
+    let next = replica.current.genesis.after(
         (&replica.view, replica.view.to_parts()),
         Format::FIRST,
         &[id(1), id(2)],

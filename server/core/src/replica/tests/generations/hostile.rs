@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 
-use super::super::super::message::{Ack, Candidacy, Message};
+use super::super::super::message::{Ack, Ballot, Candidacy, Echo, Message, Told};
 use super::*;
-use crate::document::Entry;
+use crate::document::{Document, Entry};
 use crate::format::Format;
 use crate::machine::encode_batch;
 
@@ -29,11 +29,11 @@ fn numbered(number: u64) -> Vec<Message> {
     vec![
         Message::Ack(ack),
         Message::Heartbeat { term: number, sent: Micros(number), majority: Some(Micros(number)) },
-        Message::Echo { label: number, sent: Micros(number), clock: Micros(number) },
+        Message::Echo(Echo { label: number, sent: Micros(number), clock: Micros(number) }),
         Message::Candidate(Candidacy { term: number, actor, trial: true, handed_over_by: Some(number) }),
         Message::Candidate(Candidacy { term: number, actor, trial: false, handed_over_by: Some(number) }),
-        Message::Ballot { term: number, trial: true, granted: true, label: number },
-        Message::Committed { term: number, batches: number },
+        Message::Ballot(Ballot { term: number, trial: true, granted: true, label: number }),
+        Message::Committed(Told { term: number, batches: number }),
         Message::HandOver { term: number },
         Message::HandOverWish { to: NodeId(number) },
         Message::UpgradeWish { to: Format(u32::try_from(number).unwrap_or(u32::MAX)) },
@@ -49,7 +49,7 @@ fn lie(group: &mut Group, to: u64, generation: u64, message: Message) {
 
 /// Whether a node has ended the liar's connection.
 fn is_cut_off(group: &Group, node: u64) -> bool {
-    !group.replica(node).peers.connected.contains_key(&LIAR)
+    !group.replica(node).current.peers.connected.contains_key(&LIAR)
 }
 
 fn tell(group: &mut Group, generation: u64, messages: &[Message]) {
@@ -99,9 +99,9 @@ fn a_voters_label_without_its_promise_moves_no_term() {
     let lease = (group.holder(), group.replica(1).status().term);
     for (from, to) in [(1, 2), (2, 3), (3, 1)] {
         for message in [
-            Message::Echo { label: u64::MAX, sent: Micros(1), clock: Micros(1) },
-            Message::Ballot { term: 1, trial: true, granted: true, label: u64::MAX },
-            Message::Committed { term: u64::MAX, batches: u64::MAX },
+            Message::Echo(Echo { label: u64::MAX, sent: Micros(1), clock: Micros(1) }),
+            Message::Ballot(Ballot { term: 1, trial: true, granted: true, label: u64::MAX }),
+            Message::Committed(Told { term: u64::MAX, batches: u64::MAX }),
         ] {
             group.input(
                 id(to),
@@ -144,7 +144,7 @@ fn a_made_up_generation_empties_no_book() {
         for (generation, format) in [(1, 1), (7, 1), (u64::MAX, 1), (1, 77), (7, 77)] {
             let mut group = trading();
             let lease = (group.holder(), group.replica(1).status().term);
-            let first = group.replica(1).genesis.record().clone();
+            let first = group.replica(1).current.genesis.record().clone();
             let (position, time_us) = (1_000_000, group.now * 2);
             let (term, holder) = (9, Actor::new(Micros(1), LIAR, 1).0.to_vec().into());
             let header = record::Genesis {
@@ -195,7 +195,7 @@ fn who_claims_a_nodes_changes_must_show_one_that_it_made() {
     assert!(group.replica(voter).may_vote() && is_cut_off(&group, voter), "and no longer");
     // A change with somebody else's mark is none.
     group.input(id(voter), Input::PeerUp(LIAR));
-    let mut document = Document::new(&group.replica(voter).genesis, older).unwrap();
+    let mut document = Document::new(&group.replica(voter).current.genesis, older).unwrap();
     let promise = record::Promise { term: 9, candidate: older.0.to_vec().into(), voter };
     let change = document.append_marked(&[Entry::Promise(promise)], Some("0".repeat(16))).unwrap();
     lie(&mut group, voter, 0, Message::Changes(vec![change.bytes]));
@@ -210,7 +210,7 @@ fn who_claims_a_nodes_changes_must_show_one_that_it_made() {
     lie(&mut group, voter, 0, Message::Ack(ack));
     assert!(group.replica(voter).may_vote());
     // What this very process did not make it need not be shown.
-    let mine = group.replica(voter).document.me();
+    let mine = group.replica(voter).current.document.me();
     let ack = Ack { vector: [(mine, u64::MAX)].into(), ..Ack::default() };
     group.input(id(voter), Input::PeerUp(LIAR));
     lie(&mut group, voter, 0, Message::Ack(ack));
@@ -245,7 +245,7 @@ fn no_node_has_more_intents_waiting_than_it_may() {
     let mut group = trading();
     let requests = rest(0, 4_096);
     let actor = Actor::new(Micros(group.now), LIAR, 1);
-    let mut document = Document::new(&group.replica(1).genesis, actor).unwrap();
+    let mut document = Document::new(&group.replica(1).current.genesis, actor).unwrap();
     // Nobody sequences them, so that they wait.
     let holder = group.holder().unwrap();
     let other = if holder == 2 { 3 } else { 2 };
@@ -256,6 +256,6 @@ fn no_node_has_more_intents_waiting_than_it_may() {
         lie(&mut group, other, 0, Message::Changes(vec![change.bytes]));
         group.sent.clear();
     }
-    assert_eq!(group.replica(other).inbox.len_of(LIAR), MAX_PENDING);
+    assert_eq!(group.replica(other).current.inbox.len_of(LIAR), MAX_PENDING);
     assert!(is_cut_off(&group, other));
 }

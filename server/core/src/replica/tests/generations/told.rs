@@ -30,8 +30,8 @@ fn the_holder_hears_of_each_change_at_once_and_others_of_many_together() {
     group.run(15);
     for (node, peer) in (1..=4).flat_map(|node| (1..=4).map(move |peer| (node, id(peer)))) {
         if id(node) != peer {
-            let known = group.replica(node).peers.connected[&peer].acked.clone().unwrap();
-            assert_eq!(known.vector, group.replica(peer.0).log.ack().vector, "{node} of {peer:?}");
+            let known = group.replica(node).current.peers.connected[&peer].acked.clone().unwrap();
+            assert_eq!(known.vector, group.replica(peer.0).current.log.ack().vector, "{node} of {peer:?}");
         }
     }
 }
@@ -45,7 +45,7 @@ fn without_a_holder_everyone_hears_at_once() {
     while group.holder().is_none() {
         assert!(group.now < begun + 10 * LEASE, "nobody holds the lease");
         group.run(1);
-        if group.replica(2).tape.head().is_none() {
+        if group.replica(2).current.tape.head().is_none() {
             count(&group, &mut counted);
         }
     }
@@ -61,7 +61,7 @@ fn whose_requests_are_committed_is_told_at_once_and_others_soon() {
     let asked = others[0];
     group.place(asked.0, "o-1");
     let told = |group: &Group| -> BTreeSet<NodeId> {
-        let told = group.sent.iter().filter(|(.., sent)| matches!(sent.message, Message::Committed { .. }));
+        let told = group.sent.iter().filter(|(.., sent)| matches!(sent.message, Message::Committed(_)));
         told.map(|(_, to, _)| *to).collect()
     };
     let before = group.now;
