@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use xbook::types::GenerationNumber;
 use xbook_tests::sim::{self, Bug, Options};
 
 /// Runs seeds, each of which must hold.
@@ -84,7 +85,7 @@ proptest! {
         for (generation, parts) in merges {
             let generation = generation.index(usize::try_from(generations)?) as u64;
             let parts: Vec<_> = parts.iter().map(|(at, percent)| (at.index(machines), *percent)).collect();
-            prop_assert_eq!(world.merge(generation, &parts), Ok(()), "seed {} {:?}", seed, parts);
+            prop_assert_eq!(world.merge(GenerationNumber(generation), &parts), Ok(()), "seed {} {:?}", seed, parts);
         }
     }
 }

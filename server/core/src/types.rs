@@ -59,6 +59,72 @@ pub struct Micros(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Position(pub u64);
 
+/// The number of a lease of one document, from 1; it only grows, over generations too. Zero is before the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Term(pub u64);
+
+/// The number of a document's generation, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct GenerationNumber(pub u64);
+
+/// The place of a batch on a generation's effective tape, from 0; as an end, how many there are before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BatchIndex(pub u64);
+
+/// Numbers that are shown as they are.
+macro_rules! shown_as_number {
+    ($($number:ty),*) => {$(
+        impl fmt::Display for $number {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $number {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+shown_as_number!(Term, GenerationNumber, BatchIndex);
+
+impl Term {
+    /// The term after this one; the last one has none but itself.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl GenerationNumber {
+    /// The number of the generation that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl BatchIndex {
+    /// The place after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The place before this one; the first has none.
+    #[must_use]
+    pub fn before(self) -> Option<Self> {
+        self.0.checked_sub(1).map(Self)
+    }
+
+    /// The places from this one up to an end.
+    pub fn until(self, end: Self) -> impl Iterator<Item = Self> + Clone {
+        (self.0..end.0).map(Self)
+    }
+}
+
 impl Micros {
     /// The sum; at the end of time it stays there.
     #[must_use]

@@ -169,9 +169,9 @@ async fn status(document: &ReplicaHandle, now: Micros) -> Result<v1::DocumentSta
     let status = document.read(|replica| replica.status()).await?;
     Ok(v1::DocumentStatus {
         name: document.name().to_owned(),
-        generation: status.generation,
+        generation: status.generation.0,
         voters: status.voters.iter().map(NodeId::to_string).collect(),
-        term: status.term,
+        term: status.term.0,
         holder: status.holder.map(|node| node.to_string()).unwrap_or_default(),
         position: status.position.0,
         tape_time: (status.committed_batches > 0).then(|| timestamp(status.tape_time)),

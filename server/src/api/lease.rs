@@ -87,8 +87,8 @@ impl Api {
         let ids = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect();
         Ok(v1::Lease {
             document: document.name().to_owned(),
-            generation: status.generation,
-            term: lease.term,
+            generation: status.generation.0,
+            term: lease.term.0,
             holder: lease.holder.map(|node| node.to_string()).unwrap_or_default(),
             since: lease.holder.map(|_| timestamp(lease.since)),
             promised_by: ids(&lease.promised_by),

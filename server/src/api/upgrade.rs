@@ -70,7 +70,7 @@ async fn progress(document: &ReplicaHandle, asked: u32) -> Result<Progress, Refu
         let votes = replica.status().voters.contains(&replica.node());
         // What it has already needs nobody's word; which is the newest for all, everyone's.
         let unready = replica.unready(to).filter(|_| asked == 0 || to > format);
-        Progress { generation, format, to, unready, votes }
+        Progress { generation: generation.0, format, to, unready, votes }
     });
     Ok(read.await?)
 }

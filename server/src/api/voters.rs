@@ -123,7 +123,7 @@ impl Api {
 /// A document's generation and its voters.
 async fn voters(document: &ReplicaHandle) -> Result<(u64, Vec<NodeId>), Refusal> {
     let status = document.read(|replica| replica.status()).await?;
-    Ok((status.generation, status.voters))
+    Ok((status.generation.0, status.voters))
 }
 
 fn is_made(change: VoterChange, voters: &[NodeId]) -> bool {

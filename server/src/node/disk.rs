@@ -11,6 +11,15 @@ use xbook_proto::record::v1 as record;
 use crate::document::Genesis;
 use crate::replica::Remembered;
 use crate::store::{Changes, Store, What, Write};
+use crate::types::GenerationNumber;
+
+/// The place of a change in the order of storing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub generation: GenerationNumber,
+    /// Within the generation, from 0.
+    pub index: u64,
+}
 
 /// Where a replica's changes go.
 pub(super) struct Disk {
@@ -21,8 +30,8 @@ pub(super) struct Disk {
     /// What the next write takes along.
     remembered: Option<record::Remembered>,
     writer: SyncSender<Write>,
-    /// Changes on their way to the disk: generation and index.
-    writes: VecDeque<((u64, u64), oneshot::Receiver<()>)>,
+    /// Changes on their way to the disk.
+    writes: VecDeque<(Place, oneshot::Receiver<()>)>,
     /// The beginning of a generation on its way to the disk.
     beginning: Option<oneshot::Receiver<()>>,
 }
@@ -52,10 +61,10 @@ impl Disk {
     }
 
     /// Writes a change.
-    pub fn write(&mut self, generation: u64, index: u64, bytes: Bytes) -> Result<(), String> {
+    pub fn write(&mut self, generation: GenerationNumber, index: u64, bytes: Bytes) -> Result<(), String> {
         let to = self.changes.clone();
         self.written = index + 1;
-        self.send(What::Change { to, index, bytes }, Some((generation, index))).map(drop)
+        self.send(What::Change { to, index, bytes }, Some(Place { generation, index })).map(drop)
     }
 
     /// Writes the beginning of a generation, where everything goes from now on.
@@ -63,7 +72,10 @@ impl Disk {
         let to = self.store.next_generation(&self.changes, self.written, &genesis);
         self.changes = to.clone();
         self.written = changes.len() as u64;
-        let last = changes.len().checked_sub(1).map(|last| (genesis.generation(), last as u64));
+        let last = changes
+            .len()
+            .checked_sub(1)
+            .map(|last| Place { generation: genesis.generation(), index: last as u64 });
         self.beginning = Some(self.send(What::Roll { to, genesis, changes }, last)?);
         Ok(())
     }
@@ -77,7 +89,7 @@ impl Disk {
     }
 
     /// Sends a write, whose last change is waited for; returns the word that it is done.
-    fn send(&mut self, what: What, last: Option<(u64, u64)>) -> Result<oneshot::Receiver<()>, String> {
+    fn send(&mut self, what: What, last: Option<Place>) -> Result<oneshot::Receiver<()>, String> {
         let ((done, stored), (whole, written)) = (oneshot::channel(), oneshot::channel());
         // Who does not wait for a word needs none.
         let done = Box::new(move || _ = (done.send(()), whole.send(())));
@@ -87,9 +99,8 @@ impl Disk {
         Ok(written)
     }
 
-    /// Waits until the oldest change is on the disk, and returns generation and index of the last one
-    /// that is.
-    pub async fn first_stored(&mut self) -> Result<(u64, u64), String> {
+    /// Waits until the oldest change is on the disk, and returns the last one that is.
+    pub async fn first_stored(&mut self) -> Result<Place, String> {
         let Some((change, stored)) = self.writes.front_mut() else {
             return std::future::pending().await;
         };

@@ -17,7 +17,7 @@ use tonic::Status;
 
 use super::backfill::Parts;
 use super::clock::Clock;
-use super::disk::Disk;
+use super::disk::{Disk, Place};
 use super::handle::{CallNews, Caller, ReplicaHandle, SessionNews, Shared, SubmitError};
 use super::publish::{self, Follower, Publication, Publisher};
 use super::quarantine::{Fault, Quarantine, panicked};
@@ -64,7 +64,7 @@ pub(super) enum Command {
 
 /// What the task waits for.
 enum Event {
-    Stored { generation: u64, index: u64 },
+    Stored(Place),
     Woken,
     NoSuccessor,
     Closing,
@@ -181,8 +181,7 @@ impl Task {
             let event = tokio::select! {
                 biased;
                 stored = self.disk.first_stored() => {
-                    let (generation, index) = stored.map_err(Fault::Node)?;
-                    Event::Stored { generation, index }
+                    Event::Stored(stored.map_err(Fault::Node)?)
                 }
                 () = woken(&mut self.wake) => Event::Woken,
                 () = woken(&mut self.handing_over) => Event::NoSuccessor,
@@ -192,7 +191,9 @@ impl Task {
                 count = commands.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
             };
             match event {
-                Event::Stored { generation, index } => self.step(Input::Stored { generation, index }).await?,
+                Event::Stored(Place { generation, index }) => {
+                    self.step(Input::Stored { generation, index }).await?;
+                }
                 Event::Woken => {
                     self.wake = None;
                     self.step(Input::Wake).await?;
@@ -424,7 +425,7 @@ impl Task {
         // So long nothing else went on with this document: its genesis was made, its history synced.
         let pause_us = self.clock.now().0.saturating_sub(self.step_began.0);
         tracing::info!(
-            document = %self.name, generation = genesis.generation(), genesis_bytes = genesis.bytes(),
+            document = %self.name, generation = genesis.generation().0, genesis_bytes = genesis.bytes(),
             position = genesis.position().0, pause_us, "a generation begins"
         );
         self.disk.begin_generation(genesis, changes).map_err(Fault::Node)

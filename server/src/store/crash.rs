@@ -9,6 +9,7 @@ use xbook_proto::record::v1::stored_entry::What as Stored;
 use super::*;
 use crate::format::Format;
 use crate::machine::{Caps, NewMarket, Rules};
+use crate::types::Term;
 
 /// What a node does.
 #[derive(Clone, Debug)]
@@ -80,7 +81,8 @@ impl Node {
                 let (old, to, changes) = self.durable[document].clone();
                 let mut state = old.state(Caps::default()).unwrap();
                 state.next_generation(old.voters(), [0; 32]);
-                let holder = (1, crate::document::Actor([7; 16]));
+                let holder =
+                    crate::document::LeaseId { term: Term(1), holder: crate::document::Actor([7; 16]) };
                 let next = old.after((&state, state.to_parts()), Format::FIRST, &old.voters(), holder);
                 let to = self.store().next_generation(&to, changes.len() as u64, &next);
                 let first = vec![b"first".to_vec()];

@@ -46,7 +46,7 @@ pub use writer::{What, Write, Writer, Written};
 use crate::document::Genesis;
 use crate::format::Formats;
 use crate::frames;
-use crate::types::{NodeId, Position};
+use crate::types::{GenerationNumber, NodeId, Position};
 use error::{damaged, io_at};
 use files::{Contents, Files, Rest};
 use journal::Journal;
@@ -205,10 +205,11 @@ impl Store {
         let (name, generation) = (genesis.name(), genesis.generation());
         if self.files.newest(name)?.is_none() {
             let what = record::stored_entry::What::Genesis(batch::stored_genesis(genesis, 0));
-            let entry = record::StoredEntry { document: name.to_owned(), generation, what: Some(what) };
-            self.files.create(name, generation, &frames::close(&entry.encode_to_vec()))?;
+            let entry =
+                record::StoredEntry { document: name.to_owned(), generation: generation.0, what: Some(what) };
+            self.files.create(name, generation.0, &frames::close(&entry.encode_to_vec()))?;
         }
-        self.read(name, generation)?.ok_or_else(|| damaged(name, "the genesis"))
+        self.read(name, generation.0)?.ok_or_else(|| damaged(name, "the genesis"))
     }
 
     /// The place of a document's next generation, of which there is nothing before the generation's
@@ -216,7 +217,7 @@ impl Store {
     #[must_use]
     pub fn next_generation(&self, old: &Changes, stored: u64, genesis: &Genesis) -> Changes {
         let document = Arc::clone(&old.document);
-        Changes { document, generation: genesis.generation(), before: old.before + stored }
+        Changes { document, generation: genesis.generation().0, before: old.before + stored }
     }
 
     /// The number of a document's newest generation; `None` if there is no such document.
@@ -290,7 +291,7 @@ impl Store {
         let Contents { genesis, changes: loaded, remembered, .. } = contents;
         let genesis = genesis.ok_or_else(|| damaged(document, "the genesis"))?;
         let (genesis, before) = decode_genesis(genesis, document, self.formats)?;
-        if (genesis.name(), genesis.generation()) != (document, generation) {
+        if (genesis.name(), genesis.generation()) != (document, GenerationNumber(generation)) {
             return Err(damaged(document, "the genesis"));
         }
         let document: Arc<str> = document.into();

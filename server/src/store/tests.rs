@@ -6,9 +6,9 @@ use std::sync::mpsc::channel;
 use tempfile::TempDir;
 
 use super::*;
-use crate::document::GenesisError;
+use crate::document::{Actor, GenesisError, LeaseId};
 use crate::format::Format;
-use crate::types::NodeId;
+use crate::types::{NodeId, Term};
 
 fn write(store: &Store, document: &Stored, records: &[&[u8]]) {
     let writer = Writer::start(store).unwrap();
@@ -44,7 +44,8 @@ fn next_genesis() -> Genesis {
     let mut state = genesis().state(crate::machine::Caps::default()).unwrap();
     let voters = genesis().voters();
     state.next_generation(voters.clone(), [0; 32]);
-    genesis().after((&state, state.to_parts()), Format::FIRST, &voters, (1, crate::document::Actor([7; 16])))
+    let lease = LeaseId { term: Term(1), holder: Actor([7; 16]) };
+    genesis().after((&state, state.to_parts()), Format::FIRST, &voters, lease)
 }
 
 fn one() -> crate::decimal::Grid {

@@ -5,7 +5,7 @@ use prost::Message;
 use xbook::document::{Genesis, GenesisDraft};
 use xbook::format::Formats;
 use xbook::machine::{Caps, State};
-use xbook::types::{Micros, Position};
+use xbook::types::{GenerationNumber, Micros, Position, Term};
 use xbook_proto::record::v1 as record;
 
 use super::node::{ME, Node, market};
@@ -39,7 +39,7 @@ fn go_on(mut state: State) {
     let voters = state.voters().to_vec();
     assert!(state.surviving_parts(&voters).is_some(), "written and read again it is another state");
     let before = state.time();
-    if let Ok(builder) = state.begin(u64::MAX, Micros(u64::MAX), Position(0)) {
+    if let Ok(builder) = state.begin(Term(u64::MAX), Micros(u64::MAX), Position(0)) {
         assert!(state.end(builder).time >= before);
     }
 }
@@ -66,7 +66,7 @@ fn generations(genesis: Genesis, count: u64) -> Vec<Vec<u8>> {
     let mut node = Node::new(genesis, 2_000);
     let mut samples = vec![sample(&node.genesis)];
     for _ in 0..400 {
-        if node.genesis.generation() >= count {
+        if node.genesis.generation() >= GenerationNumber(count) {
             break;
         }
         let before = node.genesis.generation();

@@ -11,7 +11,7 @@
 use xbook::document::{Vector, heading};
 use xbook::replica::message::{HeardAck, Message};
 use xbook::replica::{Replica, ReplicaError};
-use xbook::types::{NodeId, Position};
+use xbook::types::{GenerationNumber, NodeId, Position};
 
 use super::World;
 use super::disk::Disk;
@@ -66,7 +66,9 @@ impl World {
             let changes = disk.of(generation).unwrap_or_default();
             changes.iter().filter(|change| heading(change).is_ok_and(|at| at.actor.node() == node)).count()
         };
-        let lacks_own = (0..=newest).any(|generation| own(real, generation) > own(copy, generation));
+        let lacks_own = (0..=newest.0)
+            .map(GenerationNumber)
+            .any(|generation| own(real, generation) > own(copy, generation));
         let remembers = |machine: &Machine| {
             machine.disk.remembered().of(node).is_some_and(|heard| is_beyond(heard, copy))
         };

@@ -9,6 +9,7 @@ use xbook::document::Genesis;
 use xbook::replica::Remembered;
 
 use super::random::Random;
+use xbook::types::GenerationNumber;
 
 /// A disk.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Disk {
     genesis: Arc<Genesis>,
     durable: Vec<Bytes>,
     /// The changes of the generations before, as far as it went through them, by generation.
-    old: BTreeMap<u64, Vec<Bytes>>,
+    old: BTreeMap<GenerationNumber, Vec<Bytes>>,
     /// Written and not synced.
     waiting: VecDeque<Write>,
     /// What its node remembers of others' acknowledgements, and what the next write takes along.
@@ -44,7 +45,7 @@ pub enum Written {
     /// A change of a generation.
     Change {
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its index.
         index: u64,
         /// Its bytes.
@@ -69,7 +70,7 @@ impl Written {
     }
 
     /// Generation and index of its last change.
-    fn last(&self) -> Option<(u64, u64)> {
+    fn last(&self) -> Option<(GenerationNumber, u64)> {
         match self {
             Self::Change { generation, index, .. } => Some((*generation, *index)),
             Self::Roll { genesis, changes } => {
@@ -118,7 +119,7 @@ impl Disk {
     }
 
     /// The sync is done: generation and index of the last change that is durable now.
-    pub fn end_sync(&mut self) -> Option<(u64, u64)> {
+    pub fn end_sync(&mut self) -> Option<(GenerationNumber, u64)> {
         let synced: Vec<Write> = self.waiting.drain(..self.syncing).collect();
         self.syncing = 0;
         self.lied = self.lied.saturating_sub(synced.len());
@@ -148,7 +149,7 @@ impl Disk {
     }
 
     /// Planted: says that everything is synced, the sync still running: the last change.
-    pub fn lie(&mut self) -> Option<(u64, u64)> {
+    pub fn lie(&mut self) -> Option<(GenerationNumber, u64)> {
         if self.lied == self.waiting.len() {
             return None;
         }
@@ -195,7 +196,7 @@ impl Disk {
 
     /// The changes of a generation that are, or were, on it; `None` if it never was in it.
     #[must_use]
-    pub fn of(&self, generation: u64) -> Option<&[Bytes]> {
+    pub fn of(&self, generation: GenerationNumber) -> Option<&[Bytes]> {
         if generation == self.genesis.generation() {
             return Some(&self.durable);
         }

@@ -7,7 +7,7 @@ use xbook::document::{Actor, Genesis};
 use xbook::format::Formats;
 use xbook::machine::Caps;
 use xbook::replica::{Input, Replica, ReplicaError, Settings};
-use xbook::types::{Micros, NodeId, Position};
+use xbook::types::{GenerationNumber, Micros, NodeId, Position, Term};
 
 use super::clock::Clock;
 use super::disk::Disk;
@@ -38,7 +38,7 @@ pub struct Machine {
     /// While its disk is an old copy.
     pub copy: Option<Copied>,
     /// The newest generation of which it may lack what it acknowledged.
-    pub lacks_through: Option<u64>,
+    pub lacks_through: Option<GenerationNumber>,
     first_actor: Option<Actor>,
 }
 
@@ -50,7 +50,7 @@ pub struct Copied {
     /// Whether changes of its own are missing, too.
     pub lacks_own: bool,
     /// The newest generation when it was put back: of that and of earlier ones it may lack something.
-    pub through: u64,
+    pub through: GenerationNumber,
 }
 
 /// What all machines of a world run with.
@@ -89,13 +89,13 @@ pub struct Process {
     /// When it wants to be woken; later wishes replace earlier ones.
     pub wake: u64,
     /// Generation and term of its fold's head after the last step.
-    pub term: (u64, u64),
+    pub term: (GenerationNumber, Term),
     /// The generation and the last position that it has shown.
-    pub shown: (u64, Position),
+    pub shown: (GenerationNumber, Position),
     /// The last generation that it took from a peer, and the last position that it had shown before.
-    pub skipped: Option<(u64, Position)>,
+    pub skipped: Option<(GenerationNumber, Position)>,
     /// How far the oracles have looked at that.
-    pub looked: (u64, Position),
+    pub looked: (GenerationNumber, Position),
 }
 
 impl Machine {
@@ -159,7 +159,7 @@ impl Machine {
             waiting: VecDeque::new(),
             health: Health::Sound,
             wake: u64::MAX,
-            term: (0, 0),
+            term: (GenerationNumber(0), Term(0)),
             shown,
             skipped: None,
             looked: shown,

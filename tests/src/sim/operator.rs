@@ -3,7 +3,7 @@
 
 use xbook::machine::{Action, Origin, Request, VoterChange};
 use xbook::replica::Input;
-use xbook::types::{NodeId, OrderId};
+use xbook::types::{GenerationNumber, NodeId, OrderId};
 
 use super::World;
 use super::oracle::Violation;
@@ -110,7 +110,7 @@ impl World {
     /// Whether the others can do without a machine's disk.
     pub(super) fn can_do_without(&self, at: usize) -> bool {
         let (node, voters) = (self.machines[at].id, self.generations.voters());
-        let newest = self.generations.count() as u64 - 1;
+        let newest = GenerationNumber(self.generations.count() as u64 - 1);
         let settled = self.machines.iter().all(|machine| {
             let steady = |replica: &xbook::replica::Replica| {
                 replica.generation() == newest && replica.view().next_voters().is_none()

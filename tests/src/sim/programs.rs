@@ -15,6 +15,7 @@ use super::oracle::generation::GenerationViolation;
 use super::plant::Bug;
 use super::random::Random;
 use super::world::Event;
+use xbook::types::GenerationNumber;
 
 /// What the older program reads.
 pub const OLDER: Formats = Formats::KNOWN;
@@ -113,7 +114,8 @@ impl World {
         if !machine.formats.contains(format) {
             return Err(GenerationViolation::Unreadable { node: machine.id, generation, format });
         }
-        let before = generation.checked_sub(1).and_then(|before| self.generations.get(before));
+        let before =
+            generation.0.checked_sub(1).and_then(|before| self.generations.get(GenerationNumber(before)));
         let Some(before) = before.filter(|before| before.format() != format) else {
             return Ok(());
         };

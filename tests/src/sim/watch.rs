@@ -7,7 +7,7 @@ use bytes::Bytes;
 use xbook::document::{Actor, Genesis};
 use xbook::machine::{Account, Block};
 use xbook::replica::{Remembered, Replica, Settings};
-use xbook::types::{Micros, NodeId, OrderId};
+use xbook::types::{GenerationNumber, Micros, NodeId, OrderId};
 
 use super::World;
 use super::client::Client;
@@ -134,12 +134,12 @@ impl World {
     pub fn check_merge(&mut self) -> Result<(), Violation> {
         let newest = self.generations.count() as u64 - 1;
         for generation in newest.saturating_sub(2)..=newest {
-            self.check_merge_of(generation)?;
+            self.check_merge_of(GenerationNumber(generation))?;
         }
         Ok(())
     }
 
-    fn check_merge_of(&mut self, generation: u64) -> Result<(), Violation> {
+    fn check_merge_of(&mut self, generation: GenerationNumber) -> Result<(), Violation> {
         let been = |at: &usize| self.machines[*at].disk.of(generation).is_some();
         let mut order: Vec<usize> = (0..self.machines.len()).filter(been).collect();
         self.random.shuffle(&mut order);
@@ -155,7 +155,7 @@ impl World {
     ///
     /// # Errors
     /// They fold to what they must not.
-    pub fn merge(&self, generation: u64, parts: &[(usize, u64)]) -> Result<(), Violation> {
+    pub fn merge(&self, generation: GenerationNumber, parts: &[(usize, u64)]) -> Result<(), Violation> {
         let Some(genesis) = self.generations.get(generation) else {
             return Ok(());
         };

@@ -17,7 +17,7 @@ use crate::machine::{
     Caps, ChainHead, Directory, MAX_PART_BYTES, Machine, Market, NewMarket, Rules, State, StateStart,
     chain_start,
 };
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{GenerationNumber, Micros, NodeId, Position, Term};
 
 /// Most parts of a genesis: more than the largest state has, and 256 MiB at most.
 const MAX_PARTS: u32 = 1_024;
@@ -32,6 +32,15 @@ pub struct Genesis {
     parts: Vec<Bytes>,
 }
 
+/// A lease: there is one holder a term.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LeaseId {
+    /// Its term.
+    pub term: Term,
+    /// The process that holds it.
+    pub holder: Actor,
+}
+
 /// A genesis that can't be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum GenesisError {
@@ -41,7 +50,7 @@ pub enum GenesisError {
         /// The document.
         name: String,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its format.
         format: Format,
         /// What the node reads.
@@ -90,7 +99,7 @@ impl Genesis {
         (sealed, parts): (&State, Vec<Bytes>),
         format: Format,
         voters: &[NodeId],
-        (term, holder): (u64, Actor),
+        LeaseId { term, holder }: LeaseId,
     ) -> Self {
         let record = record::Genesis {
             format: format.0,
@@ -98,7 +107,7 @@ impl Genesis {
             generation: self.record.generation + 1,
             voters: sorted(voters.to_vec()),
             rules: sealed.machine.market().map(|market| market.rules().to_record()),
-            term,
+            term: term.0,
             holder: Bytes::copy_from_slice(&holder.0),
             position: sealed.position().0,
             time_us: sealed.time().0,
@@ -146,8 +155,8 @@ impl Genesis {
 
     /// The generation.
     #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.record.generation
+    pub fn generation(&self) -> GenerationNumber {
+        GenerationNumber(self.record.generation)
     }
 
     /// The format of the generation.
@@ -170,10 +179,11 @@ impl Genesis {
         self.record.voters.iter().map(|node| NodeId(*node)).collect()
     }
 
-    /// Term and holder that the generation starts with: those of the Seal. None in generation 0.
+    /// The lease that the generation starts with: that of the Seal. None in generation 0.
     #[must_use]
-    pub fn lease(&self) -> Option<(u64, Actor)> {
-        Some((self.record.term, Actor(self.record.holder.as_ref().try_into().ok()?)))
+    pub fn lease(&self) -> Option<LeaseId> {
+        let holder = Actor(self.record.holder.as_ref().try_into().ok()?);
+        Some(LeaseId { term: Term(self.record.term), holder })
     }
 
     /// The market's rules; `None` in the directory.
@@ -283,7 +293,7 @@ fn check_format(record: &record::Genesis, formats: Formats) -> Result<(), Genesi
     if formats.contains(format) {
         return Ok(());
     }
-    let (name, generation) = (record.name.clone(), record.generation);
+    let (name, generation) = (record.name.clone(), GenerationNumber(record.generation));
     Err(GenesisError::Format { name, generation, format, reads: formats })
 }
 
@@ -313,8 +323,8 @@ impl GenesisDraft {
 
     /// The generation.
     #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.record.generation
+    pub fn generation(&self) -> GenerationNumber {
+        GenerationNumber(self.record.generation)
     }
 
     /// Index of the part that comes next; `None` if none is missing.

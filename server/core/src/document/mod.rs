@@ -29,7 +29,7 @@ pub use actor::Actor;
 pub use change::{ChangeError, MAX_CHANGE_BYTES, RawChange};
 pub use entry::{Entry, Kind};
 pub use framing::{Heading, heading};
-pub use genesis::{DIRECTORY, Genesis, GenesisDraft, GenesisError};
+pub use genesis::{DIRECTORY, Genesis, GenesisDraft, GenesisError, LeaseId};
 pub use layout::Offence;
 
 use entry::KINDS;

@@ -9,7 +9,7 @@ use super::tape::{Batch, Cause, Event, Seal, Step, refused};
 use super::voters::Voters;
 use super::{Caps, Digest, Directory, FoldError, Intent, Ledger, Market, Unconsumed};
 use crate::format::Format;
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{BatchIndex, Micros, NodeId, OrderId, Position, Term};
 
 /// What is replicated: a market's book or the directory.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub struct State {
     pub(super) voters: Voters,
     pub(super) time: Micros,
     pub(super) position: Position,
-    pub(super) batches: u64,
+    pub(super) batches: BatchIndex,
     pub(super) digest: Digest,
     pub(super) chain: ChainHead,
     /// Room for what goes into the chain, kept between batches.
@@ -65,7 +65,7 @@ impl State {
             voters: Voters::new(voters),
             time: Micros(0),
             position: Position(0),
-            batches: 0,
+            batches: BatchIndex::default(),
             digest: Digest::starting_at(genesis),
         }
     }
@@ -107,7 +107,7 @@ impl State {
 
     /// How many batches led here.
     #[must_use]
-    pub fn batches(&self) -> u64 {
+    pub fn batches(&self) -> BatchIndex {
         self.batches
     }
 
@@ -146,7 +146,7 @@ impl State {
     ///
     /// # Errors
     /// [`FoldError`] only by a defect.
-    pub fn begin(&mut self, term: u64, now: Micros, committed: Position) -> Result<BatchBuilder, FoldError> {
+    pub fn begin(&mut self, term: Term, now: Micros, committed: Position) -> Result<BatchBuilder, FoldError> {
         // Strictly growing, also while the clock stands or was set back: else all that is accepted
         // in between would look as old as what was forgotten last.
         let time = self.time.plus(Micros(1)).max(now);
@@ -332,7 +332,7 @@ impl State {
         self.content.clear();
         self.time = time;
         self.position = position;
-        self.batches += 1;
+        self.batches = self.batches.next();
     }
 
     /// Has a market's book do what a step says. `intent` is its own, if it has one.

@@ -10,7 +10,7 @@
 
 use super::Replica;
 use crate::document::Vector;
-use crate::types::Micros;
+use crate::types::{BatchIndex, GenerationNumber, Micros};
 
 /// How far it is.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -19,9 +19,9 @@ pub(super) enum Arrived {
     #[default]
     Unheard,
     /// In a generation, what the peers had when they were heard is on its way.
-    Behind { generation: u64, had: Vector },
+    Behind { generation: GenerationNumber, had: Vector },
     /// All of that is here, and so many batches are on the tape.
-    Showing { generation: u64, batches: u64 },
+    Showing { generation: GenerationNumber, batches: BatchIndex },
     /// It does.
     Yes,
 }

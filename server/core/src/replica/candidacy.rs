@@ -15,26 +15,26 @@ use super::tape::{Head, Tape};
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{Actor, Entry};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Term};
 
 impl Lease {
     /// The term that this process would stand for: above all that it knows of.
-    fn next_term(&self, tape: &Tape) -> u64 {
-        self.promised.max(tape.highest_term()).max(self.highest_heard).saturating_add(1)
+    fn next_term(&self, tape: &Tape) -> Term {
+        self.promised.max(tape.highest_term()).max(self.highest_heard).next()
     }
 
     /// Asks what would be promised; this voter would.
-    fn begin_trial(&mut self, term: u64, me: NodeId, handed_over_by: Option<u64>) {
+    fn begin_trial(&mut self, term: Term, me: NodeId, handed_over_by: Option<Term>) {
         self.role = Role::Trial { term, granted: vec![me], handed_over_by };
     }
 
     /// Has promised itself a term.
-    fn begin_candidacy(&mut self, term: u64, handed_over_by: Option<u64>) {
+    fn begin_candidacy(&mut self, term: Term, handed_over_by: Option<Term>) {
         self.role = Role::Candidate { term, handed_over_by, asked: false };
     }
 
     /// A voter would promise the term of a trial.
-    fn count_trial(&mut self, from: NodeId, term: u64) {
+    fn count_trial(&mut self, from: NodeId, term: Term) {
         if let Role::Trial { term: asked, granted, .. } = &mut self.role
             && *asked == term
             && !granted.contains(&from)
@@ -45,7 +45,7 @@ impl Lease {
 
     /// Whether a majority would promise what was asked, and nobody is believed in; with the term of the
     /// holder that handed its lease over.
-    fn passed_trial(&self, now: Micros, majority: usize) -> Option<Option<u64>> {
+    fn passed_trial(&self, now: Micros, majority: usize) -> Option<Option<Term>> {
         match &self.role {
             Role::Trial { granted, handed_over_by, .. }
                 if self.believes(now).is_none() && granted.len() >= majority =>
@@ -57,7 +57,7 @@ impl Lease {
     }
 
     /// What a candidate asks the others, once, when its own promise is on the disk under this label.
-    fn ask_once(&mut self, label: u64, actor: Actor) -> Option<Candidacy> {
+    fn ask_once(&mut self, label: Term, actor: Actor) -> Option<Candidacy> {
         match &mut self.role {
             Role::Candidate { term, handed_over_by, asked } if label >= *term && !*asked => {
                 *asked = true;
@@ -74,8 +74,7 @@ impl Lease {
         let free = match &self.role {
             Role::Holder(holder) => holder.handed_over || !self.is_renewed(now, me, tape),
             _ => {
-                let released =
-                    handed_over_by.is_some() && self.believed.map(|(term, ..)| term) == *handed_over_by;
+                let released = handed_over_by.is_some() && self.believed_term() == *handed_over_by;
                 released || self.believes(now).is_none_or(|holder| holder == actor.node())
             }
         };
@@ -83,13 +82,13 @@ impl Lease {
     }
 
     /// Someone carries a label; returns whether this holder could not commit with its voter any more.
-    fn hear_label(&mut self, label: u64) -> bool {
+    fn hear_label(&mut self, label: Term) -> bool {
         self.highest_heard = self.highest_heard.max(label);
         self.active_term().is_some_and(|term| label > term)
     }
 
     /// The term that this process stands for.
-    fn candidate_term(&self) -> Option<u64> {
+    fn candidate_term(&self) -> Option<Term> {
         match &self.role {
             Role::Candidate { term, .. } => Some(*term),
             _ => None,
@@ -102,7 +101,7 @@ impl Replica {
     pub(super) fn try_for(
         &mut self,
         now: Micros,
-        handed_over_by: Option<u64>,
+        handed_over_by: Option<Term>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         let Generation { lease, tape, document, .. } = &mut self.current;
@@ -123,7 +122,7 @@ impl Replica {
     pub(super) fn stand(
         &mut self,
         now: Micros,
-        handed_over_by: Option<u64>,
+        handed_over_by: Option<Term>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         let Generation { lease, tape, document, .. } = &self.current;
@@ -156,11 +155,12 @@ impl Replica {
     pub(super) fn promise(
         &mut self,
         now: Micros,
-        term: u64,
+        term: Term,
         candidate: Actor,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
-        let promise = record::Promise { term, candidate: candidate.0.to_vec().into(), voter: self.node.0 };
+        let promise =
+            record::Promise { term: term.0, candidate: candidate.0.to_vec().into(), voter: self.node.0 };
         if planted(Plant::PromiseBelow) {
             self.current.document.write_next_below();
         }
@@ -217,7 +217,7 @@ impl Replica {
     pub(super) fn hear_label(
         &mut self,
         now: Micros,
-        label: u64,
+        label: Term,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         let Generation { lease, tape, .. } = &mut self.current;
@@ -250,12 +250,12 @@ impl Replica {
         }
         let adopted = self.current.tape.head();
         let adopts = adopted.map(|Head { term, actor, batches }| record::Head {
-            term,
+            term: term.0,
             actor: actor.0.to_vec().into(),
             batches,
         });
         let activation = record::Activation {
-            term,
+            term: term.0,
             promises: promises.iter().map(|actor| actor.0.to_vec().into()).collect(),
             adopts,
             first_batch: self.current.tape.written(me),

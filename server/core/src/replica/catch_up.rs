@@ -16,13 +16,18 @@ use super::arrived::Arrived;
 use super::message::Message;
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{Genesis, GenesisDraft, GenesisError};
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{GenerationNumber, Micros, NodeId, Position};
 
 /// Most generations of a peer that are remembered: others may hear of them a little later.
 const MAX_WORDS: usize = 8;
 
-/// A generation, by its number and the hash of its genesis.
-type Word = (u64, [u8; 32]);
+/// A generation that a peer says it is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Word {
+    pub generation: GenerationNumber,
+    /// Hash of its genesis.
+    pub genesis: [u8; 32],
+}
 
 /// What is known of newer generations.
 #[derive(Default, Debug)]
@@ -85,7 +90,7 @@ impl CatchUp {
     fn note(&mut self, peer: NodeId, word: Word) {
         let words = self.words.entry(peer).or_default();
         // A process that has started again may be where it was before.
-        words.retain(|(generation, _)| *generation < word.0);
+        words.retain(|known| known.generation < word.generation);
         if words.len() == MAX_WORDS {
             words.pop_front();
         }
@@ -93,8 +98,8 @@ impl CatchUp {
     }
 
     /// Whether a peer says that it is in a newer generation.
-    pub fn is_there(&self, generation: u64) -> bool {
-        self.newest().any(|(_, (theirs, _))| theirs > generation)
+    pub fn is_there(&self, generation: GenerationNumber) -> bool {
+        self.newest().any(|(_, theirs)| theirs.generation > generation)
     }
 
     fn newest(&self) -> impl Iterator<Item = (NodeId, Word)> {
@@ -105,7 +110,7 @@ impl CatchUp {
 impl Replica {
     /// A peer said in which generation it is, whichever that is.
     pub(super) fn note_generation(&mut self, now: Micros, from: NodeId, word: Word) {
-        if word.0 > self.generation() && !self.catch_up.is_there(self.generation()) {
+        if word.generation > self.generation() && !self.catch_up.is_there(self.generation()) {
             self.current.search.since = now;
         }
         self.catch_up.note(from, word);
@@ -116,7 +121,7 @@ impl Replica {
         &mut self,
         now: Micros,
         from: NodeId,
-        generation: u64,
+        generation: GenerationNumber,
         message: Message,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
@@ -163,16 +168,16 @@ impl Replica {
     /// Each says so on its own connection. `voters` are those of the genesis, if they are known.
     fn stand_of(&self, now: Micros, word: Word, voters: Option<&[u64]>) -> Stand {
         let says = |voter: &NodeId| self.catch_up.words.get(voter).map(|words| words.contains(&word));
-        let (known, next) = (self.current.tape.voters(), word.0 == self.generation().saturating_add(1));
+        let (known, next) = (self.current.tape.voters(), word.generation == self.generation().next());
         let vouching = known.iter().filter(|voter| says(voter) == Some(true)).count();
-        let named = next && self.current.tape.seal().is_some_and(|seal| seal.genesis == word.1);
+        let named = next && self.current.tape.seal().is_some_and(|seal| seal.genesis == word.genesis);
         if named && (vouching > 0 || self.current.tape.has_ended()) {
             return Stand::Proven;
         }
         if vouching >= self.current.tape.majority() {
             return Stand::Proven;
         }
-        let joins = self.current.genesis.rules().is_none() && self.generation() == 0;
+        let joins = self.current.genesis.rules().is_none() && self.generation() == GenerationNumber(0);
         if joins && self.view.position() == Position(0) && !known.contains(&self.node) {
             return Stand::Proven;
         }
@@ -197,12 +202,12 @@ impl Replica {
 
     /// The newest genesis that there may be, and who is in it: what is proven comes first.
     fn best_word(&self, now: Micros) -> Option<(Stand, Word, NodeId)> {
-        let newer = self.catch_up.newest().filter(|(_, (generation, _))| *generation > self.generation());
+        let newer = self.catch_up.newest().filter(|(_, word)| word.generation > self.generation());
         let found = newer.map(|(peer, word)| (self.stand_of(now, word, None), word, peer));
         let failed = self.current.search.failed.map(|(_, peer)| peer);
-        found
-            .filter(|(stand, ..)| *stand != Stand::Refuted)
-            .max_by_key(|(stand, word, peer)| (*stand == Stand::Proven, word.0, Some(*peer) != failed))
+        found.filter(|(stand, ..)| *stand != Stand::Refuted).max_by_key(|(stand, word, peer)| {
+            (*stand == Stand::Proven, word.generation, Some(*peer) != failed)
+        })
     }
 
     /// Whether there is, or may be, a newer generation.
@@ -230,15 +235,14 @@ impl Replica {
         if let Some(fetch) = &self.current.search.fetch {
             return Some(fetch.asked.plus(patience));
         }
-        let (stand, (newest, _), _) = self.best_word(now)?;
+        let (stand, Word { generation: newest, .. }, _) = self.best_word(now)?;
         let since = self.current.search.since;
         if stand == Stand::Possible {
             let failed = self.current.search.failed.map_or(since, |(at, _)| at.max(since));
             return Some(failed.plus(self.slow_patience()));
         }
         // The next generation may begin here any moment; one after it will not.
-        let wait =
-            if newest > self.generation().saturating_add(1) { Micros(0) } else { Micros(patience.0 / 2) };
+        let wait = if newest > self.generation().next() { Micros(0) } else { Micros(patience.0 / 2) };
         Some(since.plus(wait))
     }
 
@@ -256,7 +260,7 @@ impl Replica {
         else {
             return Ok(None);
         };
-        let asked_for = Genesis::digest_of(&header) == word.1 && header.generation == word.0;
+        let asked_for = Genesis::digest_of(&header) == word.genesis && header.generation == word.generation.0;
         let stays = self.catch_up.words.get(&from).and_then(VecDeque::back) == Some(&word);
         if stays && !asked_for {
             return Err(GenesisError::Parts { name: header.name });

@@ -105,7 +105,7 @@ impl Replica {
     pub(super) fn mark_of(&self, actor: Actor, seq: u64) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.memory.secret);
         hasher.update(b"change").update(&(self.current.genesis.name().len() as u64).to_be_bytes());
-        hasher.update(self.current.genesis.name().as_bytes()).update(&self.generation().to_be_bytes());
+        hasher.update(self.current.genesis.name().as_bytes()).update(&self.generation().0.to_be_bytes());
         hasher.update(&actor.0).update(&seq.to_be_bytes());
         let mut bytes = [0; 8];
         hasher.finalize_xof().fill(&mut bytes);

@@ -29,7 +29,7 @@ impl Replica {
             return BTreeMap::new();
         };
         let mine = ahead_of(now, majority);
-        let others = holder.echoes.iter().map(|(node, (_, ahead))| (*node, ahead.saturating_add(mine)));
+        let others = holder.echoes.iter().map(|(node, echoed)| (*node, echoed.ahead.saturating_add(mine)));
         others.chain([(self.node, mine)]).collect()
     }
 

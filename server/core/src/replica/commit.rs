@@ -12,13 +12,13 @@ use super::tape::Tape;
 use super::{Replica, ReplicaError};
 use crate::machine::{Block, State};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{BatchIndex, Micros, NodeId, Position};
 
 /// What is known to be committed of a generation's effective tape.
 #[derive(Debug)]
 pub(super) struct Commit {
     /// How many batches.
-    batches: u64,
+    batches: BatchIndex,
     /// What the newest holder that was heard said.
     told: Told,
     /// When that was heard.
@@ -28,11 +28,11 @@ pub(super) struct Commit {
 impl Commit {
     /// Of a generation that begins: nothing.
     pub fn beginning(now: Micros) -> Self {
-        Self { batches: 0, told: Told::default(), told_since: now }
+        Self { batches: BatchIndex::default(), told: Told::default(), told_since: now }
     }
 
     /// How many batches of the effective tape are known to be committed.
-    pub fn batches(&self) -> u64 {
+    pub fn batches(&self) -> BatchIndex {
         self.batches
     }
 
@@ -47,14 +47,14 @@ impl Commit {
     }
 
     /// So many batches are; it is never less than before. Returns how many were known, if it is more.
-    fn reach(&mut self, batches: u64) -> Option<u64> {
+    fn reach(&mut self, batches: BatchIndex) -> Option<BatchIndex> {
         let before = self.batches;
         self.batches = before.max(batches);
         (self.batches > before).then_some(before)
     }
 
     /// What an earlier process knew is committed, and said under the head's term.
-    fn recall(&mut self, batches: u64, tape: &Tape) {
+    fn recall(&mut self, batches: BatchIndex, tape: &Tape) {
         self.reach(batches);
         self.told =
             tape.head().map_or_else(Told::default, |head| Told { term: head.term, batches: self.batches });
@@ -85,11 +85,11 @@ impl Replica {
     /// them, may be shown at once.
     pub(super) fn recall_committed(&mut self, shown: Position) {
         let Generation { tape, commit, .. } = &mut self.current;
-        let batches = (self.view.batches()..tape.len()).filter_map(|at| tape.batch(at));
+        let batches = self.view.batches().until(tape.len()).filter_map(|at| tape.batch(at));
         let known = batches.clone().map(|batch| batch.committed).max().unwrap_or_default();
         let known = if planted(Plant::TakenBack) { known } else { known.max(shown) };
         let committed = batches.take_while(|batch| batch.first <= known).count() as u64;
-        commit.recall(self.view.batches() + committed, tape);
+        commit.recall(BatchIndex(self.view.batches().0 + committed), tape);
     }
 
     /// The state after the whole effective tape: the view, and what it does not show yet, which is

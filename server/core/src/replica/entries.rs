@@ -4,9 +4,9 @@
 //! written is refused whole, before the document has it.
 
 use super::{MAX_PENDING, Replica};
-use crate::document::{Actor, ChangeError, Entry};
+use crate::document::{Actor, ChangeError, Entry, Heading};
 use crate::machine::{Intent, MAX_VOTERS, Market, decode_batch, is_admissible};
-use crate::types::NodeId;
+use crate::types::{NodeId, Term};
 
 /// How far a term may be above every one that the document has: each candidate takes the next one
 /// above those that it knows, so a term far above is a lie.
@@ -53,14 +53,14 @@ impl Replica {
     }
 
     /// The highest term that anyone can stand for.
-    pub(super) fn reachable_term(&self) -> u64 {
-        self.current.tape.highest_term().saturating_add(MAX_TERM_STEP)
+    pub(super) fn reachable_term(&self) -> Term {
+        Term(self.current.tape.highest_term().0.saturating_add(MAX_TERM_STEP))
     }
 
     /// Whether a record of the lease fits what the document has of its writer's past. Terms rise by
     /// promises, one step after another.
     fn is_plausible(&self, actor: Actor, entry: &Entry) -> bool {
-        let reachable = self.reachable_term();
+        let reachable = self.reachable_term().0;
         match entry {
             Entry::Promise(promise) => promise.term <= reachable,
             Entry::Activation(activation) => {
@@ -95,7 +95,7 @@ impl Replica {
     }
 
     /// Takes what was read of the change that arrives next, now that the document has it.
-    pub(super) fn take(&mut self, (actor, seq): (Actor, u64), entries: Vec<Read>) {
+    pub(super) fn take(&mut self, Heading { actor, seq }: Heading, entries: Vec<Read>) {
         let head = self.current.tape.head().map(|head| head.term);
         for entry in entries {
             match entry {
@@ -114,7 +114,7 @@ impl Replica {
                             self.current.inbox.sequenced(node, first.saturating_add(count));
                         });
                     }
-                    self.current.tape.add_batch((actor, seq), batch);
+                    self.current.tape.add_batch(Heading { actor, seq }, batch);
                 }
                 Read::Record(Entry::Intents(_)) => {}
             }

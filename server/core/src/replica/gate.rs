@@ -11,12 +11,20 @@ use std::collections::BTreeMap;
 use super::message::Ack;
 use super::{Effect, Replica};
 use crate::document::Vector;
-use crate::types::{Micros, NodeId};
+use crate::types::{GenerationNumber, Micros, NodeId};
 
-/// Closed, with what was heard so far: of each peer its generation, and what its disk had.
+/// Closed, with what was heard so far.
 #[derive(Default, Debug)]
 pub(super) struct Gate {
-    heard: BTreeMap<NodeId, (u64, Vector)>,
+    heard: BTreeMap<NodeId, Heard>,
+}
+
+/// What was heard of a peer.
+#[derive(Debug)]
+struct Heard {
+    generation: GenerationNumber,
+    /// What its disk had of it.
+    vector: Vector,
 }
 
 impl Replica {
@@ -38,9 +46,9 @@ impl Replica {
     }
 
     /// A peer said what its disk has, and nothing against this node's.
-    pub(super) fn pass_by(&mut self, peer: NodeId, generation: u64, ack: &Ack) {
+    pub(super) fn pass_by(&mut self, peer: NodeId, generation: GenerationNumber, ack: &Ack) {
         if let Some(gate) = &mut self.gate {
-            gate.heard.entry(peer).or_insert_with(|| (generation, ack.vector.clone()));
+            gate.heard.entry(peer).or_insert_with(|| Heard { generation, vector: ack.vector.clone() });
         }
     }
 
@@ -49,7 +57,7 @@ impl Replica {
         let Some(gate) = &self.gate else { return };
         let mine = (self.generation(), self.current.log.ack());
         let has = |voter: &NodeId| {
-            gate.heard.get(voter).is_some_and(|(generation, vector)| {
+            gate.heard.get(voter).is_some_and(|Heard { generation, vector }| {
                 let theirs = Ack { vector: vector.clone(), ..Ack::default() };
                 *generation < mine.0 || *generation == mine.0 && mine.1.covers(&theirs)
             })

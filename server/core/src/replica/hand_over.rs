@@ -6,7 +6,7 @@ use super::generation::Generation;
 use super::lease::Role;
 use super::message::Message;
 use super::{Effect, LeaseStatus, Replica, ReplicaError};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Term};
 
 impl Replica {
     /// How the lease is, as far as this replica knows.
@@ -15,9 +15,9 @@ impl Replica {
         let head = self.current.tape.head();
         let holder = head.map(|head| head.actor.node());
         LeaseStatus {
-            term: head.map_or(0, |head| head.term),
+            term: self.current.tape.head_term(),
             holder,
-            since: self.current.lease.seen.1,
+            since: self.current.lease.seen.since,
             promised_by: head
                 .map_or_else(Vec::new, |head| self.current.tape.promised_to(head.term, head.actor)),
             held: match &self.current.lease.role {
@@ -78,7 +78,7 @@ impl Replica {
         &mut self,
         now: Micros,
         from: NodeId,
-        term: u64,
+        term: Term,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         let votes = self.votes() && !self.current.tape.has_ended();

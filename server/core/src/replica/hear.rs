@@ -1,5 +1,6 @@
 //! What peers say, and who takes it.
 
+use super::catch_up::Word;
 use super::message::{Envelope, Message};
 use super::{Effect, Replica, ReplicaError};
 use crate::types::{Micros, NodeId};
@@ -19,7 +20,7 @@ impl Replica {
         self.remember(from, generation, &message);
         if let Message::Hello { genesis, ack, heard, formats, .. } = &message {
             self.current.peers.note_formats(from, *formats);
-            self.note_generation(now, from, (generation, *genesis));
+            self.note_generation(now, from, Word { generation, genesis: *genesis });
             // Before anything is taken from the peer, or promised to it.
             heard.as_ref().map_or(Ok(()), |heard| self.check_memory(from, heard))?;
             self.pass_by(from, generation, ack);

@@ -1,10 +1,10 @@
 //! Keeping the lease: heartbeats of whoever holds it, their echoes, and what a voter does when none come.
 
 use super::generation::Generation;
-use super::lease::Role;
+use super::lease::{Role, Seen};
 use super::message::{Echo, Message};
 use super::{Effect, Replica, ReplicaError};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Term};
 
 impl Replica {
     /// Does what the lease asks for at this time.
@@ -15,8 +15,8 @@ impl Replica {
             return Ok(());
         }
         let term = tape.head_term();
-        if term != lease.seen.0 {
-            lease.seen = (term, now);
+        if term != lease.seen.term {
+            lease.seen = Seen { term, since: now };
         }
         self.follow_head(now, effects)?;
         if !self.votes() {
@@ -103,7 +103,7 @@ impl Replica {
         &mut self,
         now: Micros,
         from: NodeId,
-        term: u64,
+        term: Term,
         sent: Micros,
         effects: &mut Vec<Effect>,
     ) {

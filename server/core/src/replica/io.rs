@@ -9,7 +9,7 @@ use super::message::Envelope;
 use crate::document::{Actor, ChangeError, DocumentError, Genesis, GenesisError};
 use crate::format::{Format, Formats};
 use crate::machine::{Block, Caps, FoldError, Request, StateStart};
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{GenerationNumber, Micros, NodeId, Position, Term};
 
 /// What happens to a replica.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub enum Input {
     /// All changes of a generation up to this one are on the disk, and so is its genesis.
     Stored {
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its index in the order of storing.
         index: u64,
     },
@@ -48,7 +48,7 @@ pub enum Effect {
     /// Put a change on the disk, then say [`Input::Stored`]. Nobody may hear of it before.
     Store {
         /// The generation that it belongs to.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its index in the order of storing within the generation, from 0.
         index: u64,
         /// Its bytes.
@@ -135,7 +135,7 @@ pub enum ReplicaError {
         /// The peer.
         peer: NodeId,
         /// The generation of the acknowledgement.
-        generation: u64,
+        generation: GenerationNumber,
     },
     /// A genesis can't be used.
     #[error(transparent)]
@@ -164,13 +164,13 @@ pub enum ReplicaError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReplicaStatus {
     /// The generation.
-    pub generation: u64,
+    pub generation: GenerationNumber,
     /// Its format.
     pub format: Format,
     /// The voters.
     pub voters: Vec<NodeId>,
     /// Term of the fold's head; zero before the first lease.
-    pub term: u64,
+    pub term: Term,
     /// Who holds that lease.
     pub holder: Option<NodeId>,
     /// Position of the view.
@@ -193,7 +193,7 @@ pub struct ReplicaStatus {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeaseStatus {
     /// Its term; zero before the first.
-    pub term: u64,
+    pub term: Term,
     /// Who holds it, or held it last.
     pub holder: Option<NodeId>,
     /// When this process first saw it, by the node's clock.

@@ -13,7 +13,7 @@ use super::message::Echo;
 use super::tape::Tape;
 use crate::document::{Actor, Genesis};
 use crate::machine::State;
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Term};
 
 /// This replica's part in the lease.
 #[derive(Debug)]
@@ -21,19 +21,43 @@ pub(super) struct Lease {
     /// How long a lease lasts without renewal.
     pub duration: Micros,
     /// The highest term that this voter promised; in the document, perhaps not on the disk yet.
-    pub promised: u64,
+    pub promised: Term,
     /// The highest label that anyone was heard to carry.
-    pub highest_heard: u64,
+    pub highest_heard: Term,
     /// Until when this voter believes in a holder's lease, and whose.
-    pub believed: Option<(u64, NodeId, Micros)>,
+    pub believed: Option<Belief>,
     pub role: Role,
     /// When to try for the lease, or to send the next heartbeat.
     pub timer: Micros,
     /// The head's term, and when this process first saw it.
-    pub seen: (u64, Micros),
+    pub seen: Seen,
     /// What this node last heard of clocks from a holder.
     pub(super) clocks: Clocks,
     random: u64,
+}
+
+/// Which holder's lease a voter believes in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Belief {
+    term: Term,
+    holder: NodeId,
+    until: Micros,
+}
+
+/// The head's term, as this process saw it come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub term: Term,
+    pub since: Micros,
+}
+
+/// The newest heartbeat that a node has echoed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Echoed {
+    /// When it was sent.
+    sent: Micros,
+    /// How far the node's clock is ahead of this one, in microseconds.
+    pub ahead: i64,
 }
 
 /// What this replica does about the lease.
@@ -42,9 +66,9 @@ pub(super) enum Role {
     /// Leaves it to others.
     Follower,
     /// Asks what a majority would promise.
-    Trial { term: u64, granted: Vec<NodeId>, handed_over_by: Option<u64> },
+    Trial { term: Term, granted: Vec<NodeId>, handed_over_by: Option<Term> },
     /// Has promised itself a term, and asks the others once that is on its disk.
-    Candidate { term: u64, handed_over_by: Option<u64>, asked: bool },
+    Candidate { term: Term, handed_over_by: Option<Term>, asked: bool },
     /// Holds it.
     Holder(Box<Holder>),
 }
@@ -54,7 +78,7 @@ pub(super) enum Role {
 pub(super) struct Holder {
     pub holding: Holding,
     /// The last heartbeat of each voter's echo: when it was sent, and how far its clock is ahead.
-    pub echoes: BTreeMap<NodeId, (Micros, i64)>,
+    pub echoes: BTreeMap<NodeId, Echoed>,
     /// The lease was handed over: no more matching.
     pub handed_over: bool,
     /// When it was last renewed, as far as it was looked at.
@@ -64,15 +88,15 @@ pub(super) struct Holder {
 impl Lease {
     /// A lease that nobody holds yet. A restarted voter waits for one duration, since it may have
     /// promised that long to a holder that it has forgotten.
-    pub fn new(duration: Micros, now: Micros, seed: u64, promised: u64) -> Self {
+    pub fn new(duration: Micros, now: Micros, seed: u64, promised: Term) -> Self {
         let mut lease = Self {
             duration,
             promised,
-            highest_heard: 0,
-            believed: Some((0, NodeId(0), now.plus(duration))),
+            highest_heard: Term::default(),
+            believed: Some(Belief { term: Term(0), holder: NodeId(0), until: now.plus(duration) }),
             role: Role::Follower,
             timer: Micros(0),
-            seen: (0, now),
+            seen: Seen { term: Term(0), since: now },
             clocks: Clocks::default(),
             random: seed,
         };
@@ -88,14 +112,15 @@ impl Lease {
         let (duration, seen, random) = (former.duration, former.seen, former.random);
         let clocks = former.clocks.clone();
         let voters = genesis.voters();
-        let (term, holder) = genesis.lease().unzip();
-        let term = term.unwrap_or(0);
+        let lease = genesis.lease();
+        let (term, holder) =
+            (lease.map_or(Term::default(), |lease| lease.term), lease.map(|lease| lease.holder));
         let votes = holder.map(|holder| holder.node()).filter(|holder| voters.contains(holder));
         let mut lease = Self {
             duration,
             promised: term,
-            highest_heard: 0,
-            believed: votes.map(|holder| (term, holder, now.plus(duration))),
+            highest_heard: Term::default(),
+            believed: votes.map(|holder| Belief { term, holder, until: now.plus(duration) }),
             role: Role::Follower,
             timer: Micros(0),
             seen,
@@ -148,9 +173,14 @@ impl Lease {
         }
     }
 
+    /// The term whose holder this voter believed in last.
+    pub fn believed_term(&self) -> Option<Term> {
+        self.believed.map(|belief| belief.term)
+    }
+
     /// The holder that this voter believes in.
     pub fn believes(&self, now: Micros) -> Option<NodeId> {
-        self.believed.filter(|(.., until)| now < *until).map(|(_, holder, _)| holder)
+        self.believed.filter(|belief| now < belief.until).map(|belief| belief.holder)
     }
 
     /// When it may try for the lease that it leaves to others now.
@@ -172,7 +202,7 @@ impl Lease {
     }
 
     /// The term that this holder matches under, unless it has handed the lease over.
-    pub fn active_term(&self) -> Option<u64> {
+    pub fn active_term(&self) -> Option<Term> {
         match &self.role {
             Role::Holder(holder) if !holder.handed_over => Some(holder.holding.term),
             _ => None,
@@ -180,7 +210,7 @@ impl Lease {
     }
 
     /// Whether a head of another process ends what this one does about the lease.
-    pub fn is_outdone_by(&self, head: u64) -> bool {
+    pub fn is_outdone_by(&self, head: Term) -> bool {
         match &self.role {
             Role::Follower => false,
             Role::Trial { term, .. } | Role::Candidate { term, .. } => head >= *term,
@@ -189,9 +219,9 @@ impl Lease {
     }
 
     /// The holder of a term lives, and nobody of a higher term than `known` is known. A voter counts the lease from here.
-    pub fn hear_heartbeat(&mut self, now: Micros, from: NodeId, term: u64, known: u64) {
+    pub fn hear_heartbeat(&mut self, now: Micros, from: NodeId, term: Term, known: Term) {
         if term >= self.promised.max(known) {
-            self.believed = Some((term, from, now.plus(self.duration)));
+            self.believed = Some(Belief { term, holder: from, until: now.plus(self.duration) });
             if !matches!(self.role, Role::Holder(_)) {
                 self.wait(now);
             }
@@ -205,7 +235,7 @@ impl Lease {
         {
             let ahead = i64::try_from(clock.0).unwrap_or(i64::MAX).saturating_sub_unsigned(now.0);
             // No answer is newer than now, whatever it says.
-            holder.echoes.insert(from, (sent.min(now), ahead));
+            holder.echoes.insert(from, Echoed { sent: sent.min(now), ahead });
         }
     }
 
@@ -227,8 +257,8 @@ impl Lease {
     /// How far a node's clock is ahead of this one, if it answered within the last lease. What was said
     /// before that may be of a clock that was set right since.
     fn fresh_echo(&self, holder: &Holder, node: NodeId, now: Micros) -> Option<i64> {
-        let (sent, ahead) = holder.echoes.get(&node)?;
-        (now < sent.plus(self.duration)).then_some(*ahead)
+        let Echoed { sent, ahead } = *holder.echoes.get(&node)?;
+        (now < sent.plus(self.duration)).then_some(ahead)
     }
 
     /// What the holder's clock and a majority's say: the lower median, so that one wrong clock

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::message::Ack;
 use crate::document::{Actor, Document};
-use crate::types::Micros;
+use crate::types::{Micros, Term};
 
 /// Bytes of recent changes that are kept as they came; older ones are made again from the document.
 const RECENT_BYTES: usize = 8 * 1024 * 1024;
@@ -31,14 +31,14 @@ pub(super) struct Arrival {
     pub seq: u64,
     pub at: Micros,
     /// The term that this node promised in it; zero if it is not a promise of this node.
-    pub promised: u64,
+    pub promised: Term,
     /// The last counter of its node's intents, these included.
     pub through: u64,
 }
 
 impl Log {
     /// The log of a generation that begins, with the label that it begins with.
-    pub fn beginning(label: u64) -> Self {
+    pub fn beginning(label: Term) -> Self {
         Self { ack: Ack { label, ..Ack::default() }, ..Self::default() }
     }
 
@@ -61,7 +61,7 @@ impl Log {
     }
 
     /// Everything that was pushed so far came from the disk, with the highest promise in it.
-    pub fn opened(&mut self, promised: u64) {
+    pub fn opened(&mut self, promised: Term) {
         self.ack.label = promised;
         if let Some(last) = self.arrivals.len().checked_sub(1) {
             self.stored(last as u64);

@@ -8,22 +8,22 @@ use super::{Effect, MAX_BATCH, Replica, ReplicaError};
 use crate::document::{Actor, Entry, Genesis};
 use crate::machine::{BatchBuilder, FoldError, State};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, OrderId};
+use crate::types::{BatchIndex, Micros, NodeId, OrderId, Term};
 
 /// What a holder matches on.
 #[derive(Debug)]
 pub(super) struct Holding {
-    pub term: u64,
+    pub term: Term,
     /// The whole effective tape's state, committed or not.
     pub ahead: State,
     /// The own change that carries the activation.
     activation: u64,
     /// How many batches the activation adopted.
-    pub adopted: u64,
+    pub adopted: BatchIndex,
     /// The writer of the adopted head and how many of its changes were there; only for a plant.
     pub adopted_from: Option<(Actor, u64)>,
-    /// Own changes with batches that are not committed yet, and the tape's length after each.
-    uncommitted: VecDeque<(u64, u64)>,
+    /// Own changes with batches that are not committed yet.
+    uncommitted: VecDeque<Uncommitted>,
     /// The genesis that follows the Seal that this holder wrote.
     pub sealed: Option<Box<Genesis>>,
     /// The node whose turn it was last.
@@ -32,7 +32,7 @@ pub(super) struct Holding {
 
 impl Holding {
     /// Of a lease that begins: the own change that carries its activation, and what that adopted.
-    pub fn new(term: u64, ahead: State, activation: u64, node: NodeId) -> Self {
+    pub fn new(term: Term, ahead: State, activation: u64, node: NodeId) -> Self {
         let adopted = ahead.batches();
         let uncommitted = VecDeque::new();
         Self {
@@ -49,24 +49,29 @@ impl Holding {
 
     /// An own change carries the newest batch.
     pub fn wrote(&mut self, change: u64) {
-        self.uncommitted.push_back((change, self.ahead.batches()));
+        self.uncommitted.push_back(Uncommitted { change, end: self.ahead.batches() });
     }
 
     /// A majority has all own changes up to this one: how many batches that commits, with what the activation
     /// adopted; `None` while it does not have the activation.
-    pub fn commit_through(&mut self, covered: u64) -> Option<u64> {
+    pub fn commit_through(&mut self, covered: u64) -> Option<BatchIndex> {
         if self.activation > covered {
             return None;
         }
         let mut committed = self.adopted;
-        while let Some((_, length)) =
-            self.uncommitted.front().filter(|(change, _)| *change <= covered).copied()
-        {
-            committed = length;
-            self.uncommitted.pop_front();
+        while let Some(covers) = self.uncommitted.pop_front_if(|batch| batch.change <= covered) {
+            committed = covers.end;
         }
         Some(committed)
     }
+}
+
+/// An own change with a batch.
+#[derive(Debug)]
+struct Uncommitted {
+    change: u64,
+    /// Where the tape ends with it.
+    end: BatchIndex,
 }
 
 /// Most intents that a batch consumes, and most bytes that it records, but for those of its last

@@ -18,7 +18,7 @@ use super::message::{Ack, HeardAck, MAX_ACTORS, Mark, Message};
 use super::{Effect, Replica, ReplicaError};
 use crate::document::Actor;
 use crate::plant::{Plant, planted};
-use crate::types::NodeId;
+use crate::types::{GenerationNumber, NodeId, Term};
 
 /// The newest acknowledgement that was heard of each voter.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -72,8 +72,8 @@ impl HeardAck {
         };
         record::HeardAck {
             node: node.0,
-            generation: *generation,
-            label: *label,
+            generation: generation.0,
+            label: label.0,
             changes: vector.iter().map(changes).collect(),
             mark: mark.map_or_else(Bytes::new, |mark| Bytes::copy_from_slice(&mark)),
         }
@@ -92,7 +92,8 @@ impl HeardAck {
         let mark = Some(heard.mark).filter(|mark| !mark.is_empty());
         let mark = mark.map(|mark| mark.as_ref().try_into().ok());
         let mark = if let Some(mark) = mark { Some(mark?) } else { None };
-        Some(Self { generation: heard.generation, ack: Ack { label: heard.label, vector, mark } })
+        let ack = Ack { label: Term(heard.label), vector, mark };
+        Some(Self { generation: GenerationNumber(heard.generation), ack })
     }
 }
 
@@ -117,10 +118,10 @@ impl Memory {
     }
 
     /// What only this node can say of an acknowledgement of its own.
-    fn mark(&self, document: &str, generation: u64, ack: &Ack) -> Mark {
+    fn mark(&self, document: &str, generation: GenerationNumber, ack: &Ack) -> Mark {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(&(document.len() as u64).to_be_bytes()).update(document.as_bytes());
-        hasher.update(&generation.to_be_bytes()).update(&ack.label.to_be_bytes());
+        hasher.update(&generation.0.to_be_bytes()).update(&ack.label.0.to_be_bytes());
         for (actor, seq) in &ack.vector {
             hasher.update(&actor.0).update(&seq.to_be_bytes());
         }
@@ -136,7 +137,7 @@ impl Replica {
     pub(super) fn own_ack(&self) -> Ack {
         let ack = self.current.log.ack().clone();
         if !self.may_vote() {
-            return Ack { label: 0, ..ack };
+            return Ack { label: Term(0), ..ack };
         }
         if ack.vector.is_empty() {
             return ack;
@@ -146,7 +147,7 @@ impl Replica {
     }
 
     /// Remembers what a voter said, in whichever generation.
-    pub(super) fn remember(&mut self, from: NodeId, generation: u64, message: &Message) {
+    pub(super) fn remember(&mut self, from: NodeId, generation: GenerationNumber, message: &Message) {
         let (Message::Ack(ack) | Message::Hello { ack, .. }) = message else {
             return;
         };

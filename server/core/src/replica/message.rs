@@ -8,13 +8,13 @@ use xbook_proto::record::v1 as record;
 
 use crate::document::{Actor, Vector};
 use crate::format::{Format, Formats};
-use crate::types::{Micros, NodeId};
+use crate::types::{BatchIndex, GenerationNumber, Micros, NodeId, Term};
 
 /// A message between two replicas of the same document.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Envelope {
     /// The generation that the sender is in.
-    pub generation: u64,
+    pub generation: GenerationNumber,
     /// What it says.
     pub message: Message,
 }
@@ -42,7 +42,7 @@ pub enum Message {
     /// The holder's sign of life.
     Heartbeat {
         /// Its term.
-        term: u64,
+        term: Term,
         /// When it was sent, by the holder's clock.
         sent: Micros,
         /// What the clocks of a majority of the voters say at that moment, once the holder knows.
@@ -83,7 +83,7 @@ pub enum Message {
     /// The holder has stopped matching and asks the receiver to take the lease.
     HandOver {
         /// The holder's term.
-        term: u64,
+        term: Term,
     },
 }
 
@@ -91,7 +91,7 @@ pub enum Message {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Echo {
     /// The highest term that the sender promised.
-    pub label: u64,
+    pub label: Term,
     /// The heartbeat's time, by the holder's clock.
     pub sent: Micros,
     /// The sender's clock.
@@ -102,35 +102,35 @@ pub struct Echo {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ballot {
     /// The candidate's term.
-    pub term: u64,
+    pub term: Term,
     /// Whether it was only asked what it would do.
     pub trial: bool,
     /// Whether it promises, or would.
     pub granted: bool,
     /// The highest term that the sender promised.
-    pub label: u64,
+    pub label: Term,
 }
 
 /// The word of a term's holder: what is committed, as far as it knows. Of two the later one is greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Told {
     /// The term.
-    pub term: u64,
+    pub term: Term,
     /// How many batches of its effective tape.
-    pub batches: u64,
+    pub batches: BatchIndex,
 }
 
 /// A candidate's wish.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Candidacy {
     /// The term.
-    pub term: u64,
+    pub term: Term,
     /// Who would hold it.
     pub actor: Actor,
     /// Only asks whether it would be promised, so that nobody's term is disturbed in vain.
     pub trial: bool,
     /// The holder of this term asked the candidate to take over; its lease stands in nobody's way.
-    pub handed_over_by: Option<u64>,
+    pub handed_over_by: Option<Term>,
 }
 
 /// What a node's disk holds: one snapshot of the promise and of the changes.
@@ -141,7 +141,7 @@ pub struct Candidacy {
 pub struct Ack {
     /// The highest term that this node promised on its disk; zero before the first, and while it may
     /// not vote.
-    pub label: u64,
+    pub label: Term,
     /// The changes of each actor.
     pub vector: Vector,
     /// By which its author knows it again; none on what nobody need remember.
@@ -158,7 +158,7 @@ pub type Mark = [u8; 16];
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeardAck {
     /// The generation.
-    pub generation: u64,
+    pub generation: GenerationNumber,
     /// The acknowledgement.
     pub ack: Ack,
 }

@@ -64,10 +64,11 @@ mod write;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::document::Heading;
 use crate::format::Formats;
 use crate::machine::{Batch, Caps, FoldError, Request, State};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{BatchIndex, Micros, NodeId, Position};
 
 pub use io::{Buffers, Effect, Input, LeaseStatus, ReplicaError, ReplicaStatus, Settings};
 pub use memory::Remembered;
@@ -229,8 +230,8 @@ impl Replica {
     /// A batch of the tape, if it is on this node's own disk, and so is the head, without which it might not
     /// be on the tape. Others' disks may have committed it before, but what this node shows it must show
     /// after a restart too.
-    fn showable(&self, at: u64) -> Option<&Arc<Batch>> {
-        let (actor, seq) = self.current.tape.change_of(at)?;
+    fn showable(&self, at: BatchIndex) -> Option<&Arc<Batch>> {
+        let Heading { actor, seq } = self.current.tape.change_of(at)?;
         let stored = self.current.log.ack().vector.get(&actor).copied().unwrap_or(0);
         self.current
             .tape

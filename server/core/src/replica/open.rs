@@ -11,8 +11,9 @@ use super::lease::Lease;
 use super::log::Arrival;
 use super::memory::{Memory, Remembered};
 use super::{Replica, ReplicaError, Settings};
-use crate::document::{Actor, Genesis, RawChange};
+use crate::document::{Actor, Genesis, Heading, RawChange};
 use crate::plant::{Plant, planted};
+use crate::types::Term;
 
 impl Replica {
     /// A replica with what its node has stored of the newest generation that it has begun, in the
@@ -30,7 +31,7 @@ impl Replica {
         let Settings { now, lease, seed, roll_at, caps, shown, secret, restored, formats } = settings;
         genesis.check_format(formats)?;
         let view = genesis.state(caps)?;
-        let beginning = Lease::new(lease, now, seed, 0);
+        let beginning = Lease::new(lease, now, seed, Term(0));
         let mut replica = Self {
             node: me.node(),
             current: Generation::opened(genesis, me, &view, beginning, now)?,
@@ -53,7 +54,7 @@ impl Replica {
         for bytes in stored {
             let raw = RawChange::parse_stored(bytes)?;
             replica.current.log.push(
-                Arrival { actor: raw.actor()?, seq: raw.seq(), at: now, promised: 0, through: 0 },
+                Arrival { actor: raw.actor()?, seq: raw.seq(), at: now, promised: Term(0), through: 0 },
                 raw.bytes(),
             );
             changes.push(raw);
@@ -61,7 +62,7 @@ impl Replica {
         for (actor, entry) in replica.current.document.apply(changes)? {
             let what = entry.kind().name();
             let read = replica.read(actor, vec![entry]).ok_or(ReplicaError::Stored { actor, what })?;
-            replica.take((actor, 0), read);
+            replica.take(Heading { actor, seq: 0 }, read);
         }
         let forgets = planted(Plant::ForgottenPromise);
         let promised = if forgets {

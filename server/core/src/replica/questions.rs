@@ -1,9 +1,9 @@
 //! What others may know of a replica, between two of its steps.
 
 use super::{Buffers, MAX_PENDING, Replica, ReplicaStatus};
-use crate::document::{Actor, Genesis};
+use crate::document::{Actor, Genesis, LeaseId};
 use crate::machine::{Action, Intent, Origin, Request, SessionId, State};
-use crate::types::{ClientId, NodeId, OrderId, Position};
+use crate::types::{ClientId, GenerationNumber, NodeId, OrderId, Position};
 
 impl Replica {
     /// The committed state: all that may be shown.
@@ -14,7 +14,7 @@ impl Replica {
 
     /// The generation.
     #[must_use]
-    pub fn generation(&self) -> u64 {
+    pub fn generation(&self) -> GenerationNumber {
         self.current.genesis.generation()
     }
 
@@ -68,7 +68,7 @@ impl Replica {
         // Alone, this voter will commit all that it has as soon as it holds the lease again.
         let alone = self.current.tape.voters() == [self.node];
         let known = if alone { self.current.tape.len() } else { self.current.commit.batches() };
-        let last = known.checked_sub(1).and_then(|at| self.current.tape.batch(at));
+        let last = known.before().and_then(|at| self.current.tape.batch(at));
         last.map_or(self.view.position(), |batch| batch.first)
     }
 
@@ -148,7 +148,7 @@ impl Replica {
         let mine = order.node == self.node && order.counter > self.view.consumed(self.node);
         let ahead = self.current.lease.held().map_or(0, |holding| holding.ahead.consumed(self.node));
         let batches =
-            (self.view.batches()..self.current.tape.len()).filter_map(|at| self.current.tape.batch(at));
+            self.view.batches().until(self.current.tape.len()).filter_map(|at| self.current.tape.batch(at));
         let consumed = ahead >= order.counter
             || batches.flat_map(|batch| batch.runs()).any(|(node, first, count)| {
                 node == order.node && (first..first.saturating_add(count)).contains(&order.counter)
@@ -177,7 +177,7 @@ impl Replica {
     }
 
     /// The valid leases in the document: term and holder, ascending. There is one a term.
-    pub fn leases(&self) -> impl Iterator<Item = (u64, Actor)> {
+    pub fn leases(&self) -> impl Iterator<Item = LeaseId> {
         self.current.tape.leases()
     }
 
@@ -200,11 +200,11 @@ impl Replica {
             generation: self.generation(),
             format: self.format(),
             voters: self.current.tape.voters().to_vec(),
-            term: head.map_or(0, |head| head.term),
+            term: self.current.tape.head_term(),
             holder: head.map(|head| head.actor.node()),
             position: self.view.position(),
             tape_time: self.view.time(),
-            committed_batches: self.view.batches(),
+            committed_batches: self.view.batches().0,
             changes: self.current.document.changes(),
             bytes: self.current.document.bytes(),
             pending: self.current.inbox.len_of(self.node) as u64,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Replica;
-use crate::document::Actor;
+use crate::document::{Actor, LeaseId};
 use crate::machine::{
     Action, Batch, Block, Cause, ChainHead, Change, FoldError, State, is_withdrawn, refused,
 };
@@ -128,7 +128,7 @@ impl Replica {
         Ok(Rematch {
             after,
             through: matched.position(),
-            batches: matched.batches(),
+            batches: matched.batches().0,
             intents,
             fills: sums.fills,
             quantity: sums.taken,
@@ -160,7 +160,7 @@ impl Replica {
         };
         let mut again = state.seal(builder, seal.voters.clone(), seal.holder, seal.format, |_| true);
         if let Some(sealed) = &mut again.seal {
-            let lease = (batch.term, Actor(seal.holder));
+            let lease = LeaseId { term: batch.term, holder: Actor(seal.holder) };
             let parts = state.to_parts();
             sealed.genesis =
                 self.current.genesis.after((state, parts), seal.format, &seal.voters, lease).digest();

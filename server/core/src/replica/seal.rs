@@ -17,10 +17,10 @@ use xbook_proto::record::v1 as record;
 use super::generation::Generation;
 use super::upgrade::Wish;
 use super::{Effect, Replica, ReplicaError};
-use crate::document::{Actor, Entry, Genesis, GenesisError};
+use crate::document::{Actor, Entry, Genesis, GenesisError, LeaseId};
 use crate::machine::{BatchBuilder, Intent, Seal};
 use crate::plant::{Plant, planted};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Term};
 
 /// A document is sealed when it is this many times as large as its genesis, and not before.
 const GENESIS_SHARE: u64 = 3;
@@ -110,8 +110,12 @@ impl Replica {
             )));
             return Some(Entry::Tape(Arc::new(batch)));
         };
-        let genesis =
-            self.current.genesis.after((&holding.ahead, parts), format, &voters, (holding.term, me));
+        let genesis = self.current.genesis.after(
+            (&holding.ahead, parts),
+            format,
+            &voters,
+            LeaseId { term: holding.term, holder: me },
+        );
         if let Some(seal) = &mut batch.seal {
             seal.genesis = genesis.digest();
         }
@@ -128,7 +132,7 @@ impl Replica {
         };
         let term = self.current.lease.promised;
         if now >= since.plus(ATTEST_AFTER) && self.may_attest() {
-            let ack = record::SealAck { term, voter: self.node.0 };
+            let ack = record::SealAck { term: term.0, voter: self.node.0 };
             self.write(now, vec![Entry::SealAck(ack)], effects)?;
         }
         Ok(())
@@ -153,13 +157,13 @@ impl Replica {
     pub(super) fn roll(
         &mut self,
         now: Micros,
-        term: u64,
+        term: Term,
         seal: &Seal,
         effects: &mut Vec<Effect>,
     ) -> Result<(), ReplicaError> {
         if !self.formats.contains(seal.format) {
             // To make the genesis would be to guess. Whoever can read it goes on without this node.
-            let (name, generation) = (self.current.genesis.name().to_owned(), self.generation() + 1);
+            let (name, generation) = (self.current.genesis.name().to_owned(), self.generation().next());
             let unreadable =
                 GenesisError::Format { name, generation, format: seal.format, reads: self.formats };
             return Err(unreadable.into());
@@ -171,7 +175,12 @@ impl Replica {
             Some(genesis) if genesis.digest() == seal.genesis => *genesis,
             _ => {
                 let sealed = (&self.view, self.view.to_parts());
-                self.current.genesis.after(sealed, seal.format, &seal.voters, (term, Actor(seal.holder)))
+                self.current.genesis.after(
+                    sealed,
+                    seal.format,
+                    &seal.voters,
+                    LeaseId { term, holder: Actor(seal.holder) },
+                )
             }
         };
         if genesis.digest() != seal.genesis && !more {

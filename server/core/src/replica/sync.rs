@@ -13,7 +13,7 @@ use super::message::{Envelope, Message};
 use super::peers::{RELAY_AFTER, Stored};
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{ChangeError, Heading, RawChange, heading};
-use crate::types::{Micros, NodeId};
+use crate::types::{Micros, NodeId, Term};
 
 impl Replica {
     /// A connection is gone.
@@ -96,10 +96,10 @@ impl Replica {
             return Ok(Err(error));
         }
         self.current.document.apply_examined(examined)?;
-        self.take((actor, seq), read);
+        self.take(Heading { actor, seq }, read);
         let through = self.current.inbox.last(actor.node());
         let index =
-            self.current.log.push(Arrival { actor, seq, at: now, promised: 0, through }, bytes.clone());
+            self.current.log.push(Arrival { actor, seq, at: now, promised: Term(0), through }, bytes.clone());
         effects.push(Effect::Store { generation: self.generation(), index, bytes });
         Ok(Ok(()))
     }

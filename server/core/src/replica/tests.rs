@@ -14,7 +14,9 @@ use crate::machine::{
     Action, Amend, Block, Change, Intent, NewMarket, Order, OrderStatus, Origin, Place, Rules, Target,
     Unconsumed,
 };
-use crate::types::{Lots, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{
+    BatchIndex, GenerationNumber, Lots, OrderId, Reason, SelfTrade, Side, Term, Ticks, TimeInForce,
+};
 
 const NODE: NodeId = NodeId(1);
 
@@ -76,7 +78,7 @@ impl Machine {
         while !self.unsynced.is_empty() {
             let (index, bytes) = self.unsynced.remove(0);
             self.disk.push(bytes);
-            self.input(Input::Stored { generation: 0, index });
+            self.input(Input::Stored { generation: GenerationNumber(0), index });
         }
     }
 
@@ -176,7 +178,7 @@ fn a_crash_loses_only_what_was_not_synced_and_fills_nothing_twice() {
     machine.submit(vec![limit("again", Side::Sell, 70, 10)]);
     machine.sync();
     assert_eq!(machine.book(Side::Buy), [(10, 5)]);
-    assert_eq!(machine.replica.status().term, 2, "a restarted holder needs a new term");
+    assert_eq!(machine.replica.status().term, Term(2), "a restarted holder needs a new term");
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn a_crash_at_any_moment_leaves_a_prefix() {
             if machine.disk.len() < synced + 2 && !machine.unsynced.is_empty() {
                 let (index, bytes) = machine.unsynced.remove(0);
                 machine.disk.push(bytes);
-                machine.input(Input::Stored { generation: 0, index });
+                machine.input(Input::Stored { generation: GenerationNumber(0), index });
             }
         }
         let shown = machine.replica.view().position();
@@ -325,7 +327,11 @@ fn a_tape_is_matched_again_and_one_that_lies_is_found() {
     let matched = copy.rematch(end, |_| {}).unwrap();
     assert_eq!((matched.through, matched.digest), (end, machine.replica.view().digest()));
     assert_eq!((matched.batches, matched.intents, matched.fills, matched.quantity), (2, 6, 4, 195));
-    assert_eq!(copy.rematch(Position(1), |_| {}).unwrap().batches, 1, "no more than was asked for");
+    assert_eq!(
+        copy.rematch(Position(1), |_| {}).unwrap().batches,
+        BatchIndex(1).0,
+        "no more than was asked for"
+    );
 
     // What the tape says was never asked for.
     let mut intents: Vec<Intent> = copy.current.inbox.of(NODE).map(|(_, intent)| intent.clone()).collect();

@@ -8,16 +8,16 @@ use super::generation::Generation;
 use super::message::Message;
 use super::peers::{Peer, RELAY_AFTER};
 use super::{Effect, Replica};
-use crate::types::{Micros, NodeId};
+use crate::types::{BatchIndex, Micros, NodeId};
 
 /// How long the word of the holder waits for changes to go along with.
 const TELL_AFTER: Micros = Micros(1_000);
 
 impl Generation {
     /// The holder has committed more batches than so many.
-    pub fn owe_told(&mut self, now: Micros, since: u64) {
+    pub fn owe_told(&mut self, now: Micros, since: BatchIndex) {
         let Self { tape, peers, commit, .. } = self;
-        for batch in (since..commit.batches()).filter_map(|at| tape.batch(at)) {
+        for batch in since.until(commit.batches()).filter_map(|at| tape.batch(at)) {
             for (node, ..) in batch.runs() {
                 if let Some(peer) = peers.connected.get_mut(&node) {
                     peer.told_at_once = true;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::entries::Read;
 use super::log::Arrival;
 use super::{Effect, MAX_BATCH, Replica, ReplicaError};
-use crate::document::{Entry, Kind, LocalChange};
+use crate::document::{Entry, Heading, Kind, LocalChange};
 use crate::machine::{Intent, Request, encode_batch};
-use crate::types::Micros;
+use crate::types::{Micros, Term};
 
 /// Most changes that may be on their way to the disk. While they are, requests gather.
 const MAX_IN_FLIGHT: usize = 2;
@@ -143,13 +143,13 @@ impl Replica {
         let seq = self.current.document.vector().get(&actor).copied().unwrap_or(0) + 1;
         let change = self.current.document.append_marked(&entries, Some(self.mark_of(actor, seq)))?;
         let promises = entries.iter().filter_map(|entry| match entry {
-            Entry::Promise(promise) => Some(promise.term),
+            Entry::Promise(promise) => Some(Term(promise.term)),
             _ => None,
         });
-        let promised = promises.max().unwrap_or(0);
+        let promised = promises.max().unwrap_or_default();
         // The inbox has intents already, as they were before they became a record.
         let records = entries.into_iter().filter(|entry| entry.kind() != Kind::Intents);
-        self.take((actor, change.seq), records.map(Read::Record).collect());
+        self.take(Heading { actor, seq: change.seq }, records.map(Read::Record).collect());
         let through = self.current.inbox.last(self.node);
         let arrival = Arrival { actor, seq: change.seq, at: now, promised, through };
         let index = self.current.log.push(arrival, change.bytes.clone());

@@ -9,7 +9,7 @@ use xbook_core::machine::{
     Place, Request, Rules, Session, SessionId, State, Stop, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
-    ClientId, Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
+    ClientId, Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Term, Ticks,
     TimeInForce,
 };
 
@@ -161,7 +161,7 @@ impl Table {
 
     /// A batch of one intent, or of none: decided, written, read back and followed.
     fn batch(&mut self, action: Option<(String, Action)>, session: Option<&str>) {
-        let mut builder = self.holder.begin(1, self.time, Position(0)).unwrap();
+        let mut builder = self.holder.begin(Term(1), self.time, Position(0)).unwrap();
         let intent = action.map(|(account, action)| {
             self.counter += 1;
             let origin = match session.map(|name| Session::new(&account, name)) {

@@ -13,7 +13,7 @@ use crate::machine::{
     Action, Amend, Intent, Machine, NewSize, Order, Origin, Place as NewOrder, Request, Rules, State, Target,
     Unconsumed,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, SelfTrade, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, NodeId, OrderId, SelfTrade, Term, Ticks, TimeInForce};
 
 /// A market whose requests have their turn at once.
 struct Exchange {
@@ -55,7 +55,7 @@ impl Exchange {
         let origin = Origin::Request(id.to_string().into());
         let request = Request { account: "main".into(), origin, body_hash: 1, action };
         let intent = Intent { request, based_on: Micros(0), accepted: Micros(0) };
-        let mut batch = self.state.begin(1, Micros(1), self.position()).unwrap();
+        let mut batch = self.state.begin(Term(1), Micros(1), self.position()).unwrap();
         self.state.sequence(&mut batch, id, &intent, &NothingWaits).unwrap();
         let _sequenced = self.state.end(batch);
     }

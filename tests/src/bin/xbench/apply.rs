@@ -15,7 +15,7 @@ use xbook::decimal::Grid;
 use xbook::document::{Actor, Genesis};
 use xbook::machine::{Action, NewMarket, Origin, Place, Request, Rules, Session, Target};
 use xbook::replica::{Effect, Input, Remembered, Replica, Settings};
-use xbook::types::{Lots, Micros, NodeId, Side, Ticks, TimeInForce};
+use xbook::types::{BatchIndex, Lots, Micros, NodeId, Side, Ticks, TimeInForce};
 use xbook_tests::clock::Stopwatch;
 
 use crate::output::{Format, machine};
@@ -172,7 +172,7 @@ impl Pair {
             }
         }
         let [voter, observer] = &self.replicas;
-        voter.view().batches() > 0 && voter.view().digest() == observer.view().digest()
+        voter.view().batches() > BatchIndex(0) && voter.view().digest() == observer.view().digest()
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xbook::machine::Block;
-use xbook::types::{NodeId, Position};
+use xbook::types::{GenerationNumber, NodeId, Position};
 
 /// A node shows something else than another one did.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum CommittedViolation {
         /// The node that showed the place first.
         other: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// First position.
         first: Position,
         /// Last position.
@@ -46,7 +46,7 @@ pub enum CommittedViolation {
         /// The node whose digest was seen first.
         other: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// The position.
         at: Position,
     },
@@ -54,7 +54,7 @@ pub enum CommittedViolation {
     #[error("the disks of a majority fold to {have} batches of generation {generation}, {shown} were shown")]
     Lost {
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// What they hold.
         have: u64,
         /// What was shown.
@@ -66,13 +66,13 @@ pub enum CommittedViolation {
 #[derive(Default, Debug)]
 pub struct Committed {
     blocks: Vec<Shown>,
-    digests: BTreeMap<(u64, Position), (NodeId, [u8; 32])>,
+    digests: BTreeMap<(GenerationNumber, Position), (NodeId, [u8; 32])>,
 }
 
 #[derive(Debug)]
 struct Shown {
     node: NodeId,
-    generation: u64,
+    generation: GenerationNumber,
     block: Arc<Block>,
 }
 
@@ -84,7 +84,7 @@ impl Committed {
     pub fn shown(
         &mut self,
         node: NodeId,
-        (generation, at): (u64, Position),
+        (generation, at): (GenerationNumber, Position),
         block: &Arc<Block>,
     ) -> Result<bool, CommittedViolation> {
         if block.first != at.next() || block.first > self.end().next() {
@@ -116,7 +116,7 @@ impl Committed {
     pub fn digest(
         &mut self,
         node: NodeId,
-        (generation, at): (u64, Position),
+        (generation, at): (GenerationNumber, Position),
         digest: [u8; 32],
     ) -> Result<(), CommittedViolation> {
         let (other, known) = *self.digests.entry((generation, at)).or_insert((node, digest));
@@ -131,7 +131,7 @@ impl Committed {
 
     /// Whether a block of a generation ends at a position.
     #[must_use]
-    pub fn ends_at(&self, generation: u64, at: Position) -> bool {
+    pub fn ends_at(&self, generation: GenerationNumber, at: Position) -> bool {
         let found = self.blocks.binary_search_by_key(&at, |shown| shown.block.last);
         found.is_ok_and(|found| self.blocks[found].generation == generation)
     }
@@ -149,7 +149,7 @@ impl Committed {
     }
 
     /// The blocks of a generation.
-    pub fn of(&self, generation: u64) -> impl Iterator<Item = &Block> {
+    pub fn of(&self, generation: GenerationNumber) -> impl Iterator<Item = &Block> {
         let of = move |shown: &&Shown| shown.generation == generation;
         self.blocks.iter().filter(of).map(|shown| &*shown.block)
     }

@@ -1,6 +1,6 @@
 //! After healing all nodes have the same digest within a stated time, and nothing is pending.
 
-use xbook::types::{NodeId, Position};
+use xbook::types::{GenerationNumber, NodeId, Position};
 
 use crate::sim::machine::Machine;
 
@@ -16,7 +16,7 @@ pub struct ConvergenceViolation {
     pub states: Vec<String>,
 }
 
-type Picture = (u64, Position, [u8; 32], u64);
+type Picture = (GenerationNumber, Position, [u8; 32], u64);
 
 /// Whether all nodes show the same and have nothing left to do.
 #[must_use]

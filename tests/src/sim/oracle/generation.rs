@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xbook::document::Genesis;
 use xbook::format::Format;
-use xbook::types::{NodeId, Position};
+use xbook::types::{GenerationNumber, NodeId, Position};
 
 use super::committed::Committed;
 
@@ -19,7 +19,7 @@ pub enum GenerationViolation {
         /// The node that began it first.
         other: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
     },
     /// Its Seal is not the last that was committed.
     #[error("node {node} begins generation {generation} at position {at}; committed is position {committed}")]
@@ -27,7 +27,7 @@ pub enum GenerationViolation {
         /// The node.
         node: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Where it begins.
         at: Position,
         /// What was committed.
@@ -39,13 +39,13 @@ pub enum GenerationViolation {
         /// The node.
         node: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
     },
     /// Other voters than were asked for.
     #[error("generation {generation} has the voters {voters:?}, asked for were {asked:?}")]
     Voters {
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its voters.
         voters: Vec<NodeId>,
         /// Whom the committed requests lead to.
@@ -57,7 +57,7 @@ pub enum GenerationViolation {
         /// The node.
         node: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its format.
         format: Format,
     },
@@ -65,7 +65,7 @@ pub enum GenerationViolation {
     #[error("generation {generation} has format {format}, and nobody was told to go on in that")]
     Untold {
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its format.
         format: Format,
     },
@@ -75,7 +75,7 @@ pub enum GenerationViolation {
         /// The voter.
         voter: NodeId,
         /// The generation.
-        generation: u64,
+        generation: GenerationNumber,
         /// Its format.
         format: Format,
     },
@@ -106,7 +106,7 @@ impl Generations {
         asked: Vec<NodeId>,
     ) -> Result<bool, GenerationViolation> {
         let generation = genesis.generation();
-        let known = usize::try_from(generation).ok().and_then(|at| self.geneses.get(at));
+        let known = usize::try_from(generation.0).ok().and_then(|at| self.geneses.get(at));
         if let Some((other, known)) = known {
             let same = known == genesis;
             return if same {
@@ -115,11 +115,11 @@ impl Generations {
                 Err(GenerationViolation::Differs { node, other: *other, generation })
             };
         }
-        if generation != self.geneses.len() as u64 {
+        if generation != GenerationNumber(self.geneses.len() as u64) {
             return Err(GenerationViolation::Unheard { node, generation });
         }
         let at = genesis.position();
-        if committed.end() != at || !committed.ends_at(generation - 1, at) {
+        if committed.end() != at || !committed.ends_at(GenerationNumber(generation.0 - 1), at) {
             let committed = committed.end();
             return Err(GenerationViolation::Uncommitted { node, generation, at, committed });
         }
@@ -132,8 +132,8 @@ impl Generations {
 
     /// The genesis of a generation.
     #[must_use]
-    pub fn get(&self, generation: u64) -> Option<&Arc<Genesis>> {
-        self.geneses.get(usize::try_from(generation).ok()?).map(|(_, genesis)| genesis)
+    pub fn get(&self, generation: GenerationNumber) -> Option<&Arc<Genesis>> {
+        self.geneses.get(usize::try_from(generation.0).ok()?).map(|(_, genesis)| genesis)
     }
 
     /// The first and the newest.

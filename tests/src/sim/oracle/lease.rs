@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use xbook::document::Actor;
+use xbook::document::{Actor, LeaseId};
 use xbook::replica::Replica;
-use xbook::types::NodeId;
+use xbook::types::{GenerationNumber, NodeId, Term};
 
 /// Two valid activations of a term.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -15,8 +15,8 @@ use xbook::types::NodeId;
 )]
 pub struct LeaseViolation {
     node: NodeId,
-    generation: u64,
-    term: u64,
+    generation: GenerationNumber,
+    term: Term,
     actor: Actor,
     other: Actor,
 }
@@ -25,7 +25,7 @@ pub struct LeaseViolation {
 #[derive(Default, Debug)]
 pub struct Leases {
     /// By generation and term.
-    holders: BTreeMap<(u64, u64), Actor>,
+    holders: BTreeMap<(GenerationNumber, Term), Actor>,
     /// How often two live processes believed in their leases at one moment.
     pub overlaps: u64,
 }
@@ -40,7 +40,8 @@ impl Leases {
         // A sole voter needs nobody's promise, so it may have a lease that its disk does not have
         // yet; a crash takes back what nobody else has seen.
         let alone = replica.status().voters == [replica.node()];
-        for (term, actor) in replica.leases().filter(|(_, actor)| !alone || actor.node() != replica.node()) {
+        let others = |lease: &LeaseId| !alone || lease.holder.node() != replica.node();
+        for LeaseId { term, holder: actor } in replica.leases().filter(others) {
             let other = *self.holders.entry((generation, term)).or_insert(actor);
             if other != actor {
                 return Err(LeaseViolation { node: replica.node(), generation, term, actor, other });

@@ -12,7 +12,7 @@ use crate::machine::{
     Action, Caps, Event, Intent, Machine, Market, Origin, Place, Request, Rules, Session, State, Target,
     Unconsumed,
 };
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Term, Ticks, TimeInForce};
 
 const ORDER: OrderId = OrderId { node: NodeId(1), counter: 1 };
 const OTHER_NODE: OrderId = OrderId { node: NodeId(2), counter: 1 };
@@ -57,7 +57,7 @@ impl Document {
 
     fn consume_at(&self, time: Micros, state: &mut State, ids: &[OrderId]) -> Vec<Vec<Event>> {
         let mut follower = state.clone();
-        let mut batch = state.begin(1, time, Position(0)).unwrap();
+        let mut batch = state.begin(Term(1), time, Position(0)).unwrap();
         for id in ids {
             state.sequence(&mut batch, *id, &self.intents[id], self).unwrap();
         }

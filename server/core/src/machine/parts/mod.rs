@@ -20,7 +20,7 @@ pub(in crate::machine) use write::Writer;
 
 use super::voters::Voters;
 use super::{Caps, ChainHead, Digest, Directory, Machine, Market, State};
-use crate::types::{Micros, NodeId, Position};
+use crate::types::{BatchIndex, Micros, NodeId, Position};
 
 /// Most encoded bytes of a part.
 pub const MAX_PART_BYTES: usize = 256 * 1024;
@@ -120,7 +120,7 @@ impl State {
     /// [`Self::to_parts`].
     pub fn next_generation(&mut self, voters: Vec<NodeId>, genesis: [u8; 32]) {
         self.voters = Voters::new(voters);
-        self.batches = 0;
+        self.batches = BatchIndex::default();
         self.digest = Digest::starting_at(genesis);
     }
 }

@@ -14,7 +14,7 @@ use crate::machine::{
     Origin, Place, Request, Rules, Session, Stop, StreamSwitch, Switch, Target, Terms, Unconsumed,
     VoterChange,
 };
-use crate::types::{ClientId, Lots, MarketState, OrderId, SelfTrade, Side, Ticks, TimeInForce};
+use crate::types::{ClientId, Lots, MarketState, OrderId, SelfTrade, Side, Term, Ticks, TimeInForce};
 
 const NODES: [NodeId; 3] = [NodeId(7), NodeId(3), NodeId(u64::MAX)];
 const ACCOUNTS: [&str; 3] = ["a", "b", "someone with a longer name"];
@@ -68,7 +68,7 @@ impl World {
     fn go_on(&mut self, state: &mut State, draws: &[Draw]) -> Vec<Batch> {
         let batch = |chunk: &[Draw]| {
             self.clock += 1_000 * u64::from(chunk[0].1);
-            let mut batch = state.begin(1, Micros(self.clock), state.position()).unwrap();
+            let mut batch = state.begin(Term(1), Micros(self.clock), state.position()).unwrap();
             for draw in chunk {
                 let intent = self.intent(state, *draw);
                 let node = NODES[usize::from(draw.0) % NODES.len()];
@@ -318,7 +318,7 @@ proptest! {
 /// A market with two orders at one price, and room to spoil its part.
 fn spoilt(spoil: impl FnOnce(&mut StatePart)) -> Option<State> {
     let mut state = State::new(empty_market(), voters(), OLD);
-    let mut batch = state.begin(1, Micros(50), Position(0)).unwrap();
+    let mut batch = state.begin(Term(1), Micros(50), Position(0)).unwrap();
     for counter in 1..=2 {
         let place = Place::new(Side::Buy, Some(Ticks(10)), Lots(5), TimeInForce::Gtc);
         let request = Request {
@@ -414,7 +414,7 @@ fn what_no_state_has_is_refused() {
 fn parts_of_a_large_state_are_many_and_none_is_too_large() {
     let mut state = State::new(empty_market(), voters(), OLD);
     for first in (1..=20_000_u64).step_by(1_000) {
-        let mut batch = state.begin(1, Micros(first), Position(0)).unwrap();
+        let mut batch = state.begin(Term(1), Micros(first), Position(0)).unwrap();
         for counter in first..first + 1_000 {
             let limit = Some(Ticks(1 + counter % 1_000));
             let place = Place {
@@ -457,7 +457,7 @@ fn a_state_that_does_not_survive_is_not_sealed_and_goes_on() {
     }
     assert!(state.surviving_parts(&voters()).is_some());
     for survives in [false, true] {
-        let builder = state.begin(1, state.time(), state.position()).unwrap();
+        let builder = state.begin(Term(1), state.time(), state.position()).unwrap();
         let batch = state.seal(builder, voters(), [7; 16], Format::FIRST, |_| survives);
         assert_eq!(batch.seal.is_some(), survives);
         follower.apply(&batch, |id| world.intents.get(&id)).unwrap();

@@ -9,13 +9,13 @@ mod record;
 pub use event::{Cause, Event, closes_as, ends_as, is_repeated, is_withdrawn, refused};
 
 use crate::format::Format;
-use crate::types::{Micros, NodeId, OrderId, Position};
+use crate::types::{Micros, NodeId, OrderId, Position, Term};
 
 /// A tape batch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {
     /// The holder's term.
-    pub term: u64,
+    pub term: Term,
     /// Position of the first event.
     pub first: Position,
     /// Tape time.
@@ -58,7 +58,7 @@ pub struct Seal {
 impl Batch {
     /// A batch in which nothing happened yet.
     #[must_use]
-    pub fn new(term: u64, first: Position, time: Micros, committed: Position) -> Self {
+    pub fn new(term: Term, first: Position, time: Micros, committed: Position) -> Self {
         let (steps, events) = (Vec::new(), Vec::new());
         Self { term, first, time, committed, steps, events, digest: [0; 32], seal: None }
     }

@@ -8,7 +8,7 @@ use super::{Batch, Cause, Event, Seal, Step};
 use crate::book::{Prevented, Trade};
 use crate::format::Format;
 use crate::machine::{Fee, Fees};
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Ticks};
+use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Term, Ticks};
 
 /// The kinds of events, as the comment of the record's `steps` lists them.
 mod kind {
@@ -63,7 +63,7 @@ impl Batch {
             count,
         });
         record::TapeBatch {
-            term: self.term,
+            term: self.term.0,
             first_position: self.first.0,
             time_us: self.time.0,
             committed: self.committed.0,
@@ -79,7 +79,7 @@ impl Batch {
     #[must_use]
     pub fn from_record(record: &record::TapeBatch) -> Option<Self> {
         let mut batch = Self::new(
-            record.term,
+            Term(record.term),
             Position(record.first_position),
             Micros(record.time_us),
             Position(record.committed),

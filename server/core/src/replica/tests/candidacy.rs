@@ -4,13 +4,14 @@ use super::super::lease::Role;
 use super::super::message::{Ballot, Candidacy, Message};
 use super::alone::{Alone, Did, said, stores};
 use super::*;
+use crate::types::{GenerationNumber, Term};
 
 fn candidacy(of: &Alone, term: u64, trial: bool) -> Message {
-    Message::Candidate(Candidacy { term, actor: of.actor(), trial, handed_over_by: None })
+    Message::Candidate(Candidacy { term: Term(term), actor: of.actor(), trial, handed_over_by: None })
 }
 
 fn ballot(term: u64, trial: bool, granted: bool, label: u64) -> Message {
-    Message::Ballot(Ballot { term, trial, granted, label })
+    Message::Ballot(Ballot { term: Term(term), trial, granted, label: Term(label) })
 }
 
 /// A voter that is connected with both others and believes in nobody: nobody can have promised anything.
@@ -33,7 +34,7 @@ fn a_trial_is_answered_and_binds_nobody() {
         assert_eq!(did.effects, [said(&voter.replica, 2, ballot(1, true, true, 0))]);
         assert_eq!(did.wakes_at, Some(timer));
     }
-    assert_eq!(voter.replica.current.lease.promised, 0);
+    assert_eq!(voter.replica.current.lease.promised, Term(0));
 }
 
 #[test]
@@ -41,17 +42,18 @@ fn a_term_is_promised_once_and_no_lower_one_after_it() {
     let mut voter = free_voter(1);
     let (two, three) = (Alone::new(2), Alone::new(3));
     let did = voter.hears(2, candidacy(&two, 4, false));
-    let [Effect::Store { generation: 0, index: 0, .. }, answer] = did.effects.as_slice() else {
+    let [Effect::Store { generation: GenerationNumber(0), index: 0, .. }, answer] = did.effects.as_slice()
+    else {
         panic!("{did:?}");
     };
     assert_eq!(*answer, said(&voter.replica, 2, ballot(4, false, true, 4)));
-    assert_eq!(voter.replica.current.lease.promised, 4);
-    assert_eq!(voter.replica.current.tape.promised_to(4, two.actor()), [NodeId(1)]);
+    assert_eq!(voter.replica.current.lease.promised, Term(4));
+    assert_eq!(voter.replica.current.tape.promised_to(Term(4), two.actor()), [NodeId(1)]);
     for term in [3, 4] {
         let did = voter.hears(3, candidacy(&three, term, false));
         assert_eq!(did.effects, [said(&voter.replica, 3, ballot(term, false, false, 4))], "term {term}");
     }
-    assert_eq!(voter.replica.current.lease.promised, 4);
+    assert_eq!(voter.replica.current.lease.promised, Term(4));
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn a_term_out_of_reach_an_observer_and_a_stranger_get_no_promise() {
     voter.meets(4);
     let did = voter.hears(4, candidacy(&observer, 1, false));
     assert_eq!(did.effects, [said(&voter.replica, 4, ballot(1, false, false, 0))]);
-    assert_eq!(voter.replica.current.lease.promised, 0);
+    assert_eq!(voter.replica.current.lease.promised, Term(0));
 }
 
 #[test]
@@ -79,19 +81,19 @@ fn a_candidate_asks_once_its_own_promise_is_on_its_disk() {
     let did = one.step(Input::Wake);
     let asks = |replica: &Replica, to, trial| {
         let actor = replica.current.document.me();
-        said(replica, to, Message::Candidate(Candidacy { term: 1, actor, trial, handed_over_by: None }))
+        said(replica, to, Message::Candidate(Candidacy { term: Term(1), actor, trial, handed_over_by: None }))
     };
     assert_eq!(did.effects, [asks(&one.replica, 2, true), asks(&one.replica, 3, true)]);
     // One would, which is a majority with itself.
     let did = one.hears(3, ballot(1, true, true, 0));
-    let [Effect::Store { generation: 0, index: 0, .. }] = did.effects.as_slice() else {
+    let [Effect::Store { generation: GenerationNumber(0), index: 0, .. }] = did.effects.as_slice() else {
         panic!("{did:?}");
     };
-    assert!(matches!(one.replica.current.lease.role, Role::Candidate { term: 1, asked: false, .. }));
+    assert!(matches!(one.replica.current.lease.role, Role::Candidate { term: Term(1), asked: false, .. }));
     let did = one.sync();
     assert_eq!(did.effects[0], Effect::Accepted { through: 0 });
     assert_eq!(did.effects[1..3], [asks(&one.replica, 2, false), asks(&one.replica, 3, false)]);
-    assert!(matches!(one.replica.current.lease.role, Role::Candidate { term: 1, asked: true, .. }));
+    assert!(matches!(one.replica.current.lease.role, Role::Candidate { term: Term(1), asked: true, .. }));
     // It does not ask again.
     let did = one.step(Input::Wake);
     assert_eq!(did.effects, []);
@@ -110,9 +112,9 @@ fn a_trial_that_no_majority_would_promise_changes_nothing() {
     ] {
         let Did { effects, .. } = one.hears(from, said);
         assert_eq!(effects, []);
-        assert!(matches!(one.replica.current.lease.role, Role::Trial { term: 1, .. }));
+        assert!(matches!(one.replica.current.lease.role, Role::Trial { term: Term(1), .. }));
     }
-    assert_eq!(one.replica.current.lease.promised, 0);
+    assert_eq!(one.replica.current.lease.promised, Term(0));
 }
 
 #[test]
@@ -132,7 +134,7 @@ fn a_majority_of_promises_in_the_document_is_a_lease() {
     // The promise that came, and the activation.
     assert_eq!(stores(&did).len(), 2);
     let status = one.replica.lease_status(Micros(one.now));
-    assert_eq!((status.term, status.holder, status.held), (1, Some(NodeId(1)), false));
+    assert_eq!((status.term, status.holder, status.held), (Term(1), Some(NodeId(1)), false));
     assert_eq!(status.promised_by, [NodeId(1), NodeId(2)]);
     // Nothing is matched before a majority has answered a heartbeat.
     assert!(!one.replica.may_match(Micros(one.now)));

@@ -14,6 +14,7 @@ use super::*;
 use crate::document::GenesisError;
 use crate::format::Formats;
 use crate::machine::VoterChange;
+use crate::types::GenerationNumber;
 
 const LEASE: u64 = 100_000;
 
@@ -281,9 +282,9 @@ fn a_large_document_is_sealed_and_the_next_one_goes_on() {
     group.run(300);
     group.assert_agreed();
     let replica = group.replica(holder);
-    assert!(replica.generation() >= 2, "{:?}", replica.status());
+    assert!(replica.generation() >= GenerationNumber(2), "{:?}", replica.status());
     assert_eq!(group.holder(), Some(holder), "the holder goes on without a new term");
-    assert_eq!(replica.status().term, replica.genesis().lease().unwrap().0);
+    assert_eq!(replica.status().term, replica.genesis().lease().unwrap().term);
     assert_eq!(replica.view().machine.market().unwrap().book().len(), 40 * 40);
     for member in group.members.values() {
         let positions: Vec<_> = member.blocks.iter().map(|block| (block.first, block.last)).collect();
@@ -297,7 +298,7 @@ fn what_is_accepted_while_the_generation_ends_is_written_again() {
     let mut group = Group::new(&[1, 2, 3], &[], 2_000);
     group.run(400);
     let mut placed = 0;
-    while group.replica(1).generation() < 5 {
+    while group.replica(1).generation() < GenerationNumber(5) {
         for node in 1..=3 {
             group.submit(node, rest(placed, 7));
             placed += 7;
@@ -384,7 +385,7 @@ fn a_generation_is_not_sealed_for_voters_that_are_not_there() {
     group.run(300);
     group.submit(1, rest(1, 5));
     group.run(100);
-    assert_eq!(group.replica(1).generation(), 0);
+    assert_eq!(group.replica(1).generation(), GenerationNumber(0));
     assert_eq!(group.replica(1).view().machine.market().unwrap().book().len(), 5, "it goes on as it is");
     group.start(2);
     group.run(500);
@@ -467,7 +468,7 @@ fn two_survivors_of_the_seals_author_go_on_by_their_own_words() {
     for node in &others {
         assert_eq!(
             group.replica(*node).generation(),
-            1,
+            GenerationNumber(1),
             "the acknowledgements in the document commit the Seal"
         );
     }

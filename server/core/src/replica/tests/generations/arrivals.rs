@@ -1,6 +1,7 @@
 //! A node that has just joined or started does not know what the others knew before it shows that.
 
 use super::*;
+use crate::types::GenerationNumber;
 
 impl Group {
     fn position(&self, node: u64) -> Position {
@@ -42,7 +43,7 @@ fn a_node_that_joins_has_arrived_when_it_shows_what_the_others_had() {
     for roll_at in [u64::MAX, 2_000] {
         let mut group = trading(roll_at);
         let generations = group.replica(1).generation();
-        assert_eq!(generations > 1, roll_at < u64::MAX, "{generations}");
+        assert_eq!(generations > GenerationNumber(1), roll_at < u64::MAX, "{generations}");
         group.start(4);
         let had = group.position(1);
         assert!(had > group.position(4));

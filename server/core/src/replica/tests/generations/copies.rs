@@ -2,6 +2,7 @@
 
 use super::super::super::message::{Ack, HeardAck, Message};
 use super::*;
+use crate::types::{GenerationNumber, Term};
 
 /// Voters, trading, with a holder; the copy is of a voter that only acknowledges from then on.
 fn trading(voters: &[u64], roll_at: u64) -> (Group, u64, Vec<u64>) {
@@ -81,7 +82,7 @@ fn what_was_heard_is_remembered_after_a_restart() {
 fn a_copy_of_an_earlier_generation_is_refused() {
     let (mut group, holder, others) = trading(&[1, 2, 3], 2_000);
     let copy = group.disk(others[0]);
-    while group.replica(holder).generation() < copy.genesis.generation() + 2 {
+    while group.replica(holder).generation() < copy.genesis.generation().next().next() {
         group.submit(holder, rest(group.now, 5));
         group.run(20);
     }
@@ -117,16 +118,16 @@ fn a_made_up_acknowledgement_stops_nobody() {
     let genesis = group.replica(told).genesis().digest();
     let real = group.replica(told).own_ack();
     let made_up = [
-        (0, Ack { label: u64::MAX, ..real.clone() }),
+        (0, Ack { label: Term(u64::MAX), ..real.clone() }),
         (7, real.clone()),
         (u64::MAX, Ack { mark: None, ..real.clone() }),
         (0, Ack { vector: [(Actor::new(Micros(1), id(told), 1), u64::MAX)].into(), ..real }),
     ];
     for (generation, ack) in made_up {
-        let heard = Some(HeardAck { generation, ack: ack.clone() });
+        let heard = Some(HeardAck { generation: GenerationNumber(generation), ack: ack.clone() });
         let message = Message::Hello { genesis, ack, heard, answer: true, formats: Formats::KNOWN };
         // Of another generation, since what it says of its own disk is another matter.
-        let envelope = Envelope { generation: 9, message };
+        let envelope = Envelope { generation: GenerationNumber(9), message };
         group.input(id(told), Input::Message { from: id(others[1]), envelope });
     }
     group.run(1);

@@ -5,34 +5,35 @@ use bytes::Bytes;
 use super::super::super::message::{Ack, Message};
 use super::super::super::tape::Tape;
 use super::*;
-use crate::document::heading;
+use crate::document::{Heading, LeaseId, heading};
 use crate::format::Format;
 use crate::machine::{Batch, Seal};
+use crate::types::{BatchIndex, GenerationNumber, Term};
 
 fn batch(first: u64, seals: bool) -> Arc<Batch> {
     let seal = Seal { voters: vec![NODE], holder: [1; 16], genesis: [2; 32], format: Format::FIRST };
-    let batch = Batch::new(1, Position(first), Micros(first), Position(0));
+    let batch = Batch::new(Term(1), Position(first), Micros(first), Position(0));
     Arc::new(Batch { seal: seals.then_some(seal), ..batch })
 }
 
 #[test]
 fn nothing_after_a_seal_is_on_the_tape() {
     let holder = Actor::new(Micros(1), NODE, 1);
-    let mut tape = Tape::new(vec![NODE], Some((1, holder)));
+    let mut tape = Tape::new(vec![NODE], Some(LeaseId { term: Term(1), holder }));
     for (number, seals) in [(1, false), (2, true), (3, false), (4, true), (5, false)] {
-        tape.add_batch((holder, number), batch(number, seals));
+        tape.add_batch(Heading { actor: holder, seq: number }, batch(number, seals));
     }
     // Neither before the Seal is applied, nor while its genesis is awaited.
     for applied in [false, true] {
-        assert_eq!((tape.len(), tape.head().unwrap().batches), (2, 2), "applied: {applied}");
+        assert_eq!((tape.len().0, tape.head().unwrap().batches), (2, 2), "applied: {applied}");
         assert!(tape.is_sealed());
-        assert_eq!(tape.batch(1).is_none(), applied);
-        tape.release(0);
-        tape.release(1);
+        assert_eq!(tape.batch(BatchIndex(1)).is_none(), applied);
+        tape.release(BatchIndex(0));
+        tape.release(BatchIndex(1));
         assert!(tape.has_ended());
     }
-    tape.add_batch((holder, 6), batch(6, false));
-    assert_eq!(tape.len(), 2);
+    tape.add_batch(Heading { actor: holder, seq: 6 }, batch(6, false));
+    assert_eq!(tape.len(), BatchIndex(2));
 }
 
 #[test]
@@ -52,14 +53,14 @@ fn a_generation_that_begins_keeps_who_is_further() {
         },
     };
     // It is two ahead, and says nothing more.
-    group.input(id(3), Input::Message { from: id(2), envelope: envelope(2) });
+    group.input(id(3), Input::Message { from: id(2), envelope: envelope(GenerationNumber(2)) });
     let now = Micros(group.now);
     let replica = group.members.get_mut(&id(3)).unwrap().replica.as_mut().unwrap();
     let next = replica.current.genesis.after(
         (&replica.view, replica.view.to_parts()),
         Format::FIRST,
         &[id(1), id(2)],
-        (1, Actor::new(now, id(1), 1)),
+        LeaseId { term: Term(1), holder: Actor::new(now, id(1), 1) },
     );
     replica.view.next_generation(next.voters(), next.digest());
     let mut effects = Vec::new();
@@ -83,7 +84,8 @@ fn what_is_known_already_is_not_decoded() {
     let last = other.len() - 1;
     other[last] ^= 0xFF;
     assert!(heading(&other).is_ok() && RawChange::parse(other.clone()).is_err());
-    let envelope = Envelope { generation: 0, message: Message::Changes(vec![Bytes::from(other)]) };
+    let envelope =
+        Envelope { generation: GenerationNumber(0), message: Message::Changes(vec![Bytes::from(other)]) };
     // Were it decoded, the peer would be accused of it.
     group.input(id(2), Input::Message { from: id(3), envelope });
 }

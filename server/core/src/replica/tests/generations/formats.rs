@@ -30,7 +30,7 @@ impl Group {
 
     /// Generation and format of a node.
     fn stand(&self, node: u64) -> (u64, Format) {
-        (self.replica(node).generation(), self.replica(node).format())
+        (self.replica(node).generation().0, self.replica(node).format())
     }
 
     /// Why a node went no further.
