@@ -23,7 +23,7 @@ use super::{Api, Stopping};
 use crate::book::Resting;
 use crate::history::Sizes;
 use crate::machine::Market;
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::{Micros, Position, Side};
 use pages::{PageLevel, PageSide, Place, Room};
 
@@ -60,7 +60,7 @@ pub(super) async fn get(
     // A page is never older than the one before, also of another node.
     let at_least = message.at_least.max(place.read_at.0);
     let market = api.market_at(&message.market, at_least, deadline).await?;
-    let step = Step::asked(&message.price_step, &units(&market)?)?;
+    let step = Step::asked(&message.price_step, &units(&market))?;
     let page = page(api, &market, as_of, (place, Room { levels, orders, step }), deadline).await?;
     let Page { sides, position, time, sizes } = page;
     let units = Units { market: market.name(), sizes };
@@ -90,7 +90,7 @@ struct Page {
 /// Reads a page, of the book as it is or as it was.
 async fn page(
     api: &Api,
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     as_of: Option<AsOf>,
     (Place { read_at, sides }, room): (Place, Room),
     deadline: Deadline,
@@ -103,7 +103,7 @@ async fn page(
                 sides.map(|(side, begin)| pages::read(market, side, begin, read_at, room))
             };
             let (sides, position) = deadline.wait(read_market(market, read)).await??;
-            Ok(Page { sides, position, time: None, sizes: units(market)?.sizes })
+            Ok(Page { sides, position, time: None, sizes: units(market).sizes })
         }
         Some(as_of) => {
             let past = deadline.wait(api.pasts.at(market, as_of)).await??;
@@ -126,7 +126,7 @@ pub(super) fn depth(asked: u32) -> Result<usize, Refusal> {
 }
 
 /// Reads from a market, with the position that it is read at.
-pub(super) async fn read_market<T, F>(market: &ReplicaHandle, read: F) -> Result<(T, Position), Refusal>
+pub(super) async fn read_market<T, F>(market: &MarketHandle, read: F) -> Result<(T, Position), Refusal>
 where
     T: Send + 'static,
     F: FnOnce(&Market) -> T + Send + 'static,
@@ -150,7 +150,7 @@ fn level_of(units: &Units<'_>, level: &PageLevel) -> v1::Level {
 /// `StreamOrderBook`.
 pub(super) fn stream(
     api: &Api,
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     unread: Unread,
 ) -> Result<Answers<v1::StreamOrderBookResponse>, Refusal> {
     let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
@@ -165,12 +165,12 @@ pub(super) fn stream(
 
 /// Sends a snapshot and then what changed; again a snapshot if that is not known any more.
 async fn run(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     feed: &Feed,
     outlet: &Outlet<v1::StreamOrderBookResponse>,
     mut stopping: Stopping,
 ) -> Result<(), Stop> {
-    let units = units(market)?;
+    let units = units(market);
     let mut blocks = market.subscribe();
     let mut silence = tokio::time::interval(SILENCE);
     silence.reset();

@@ -5,7 +5,6 @@ use xbook_proto::v1::{self, CandleInterval, Reason};
 
 use super::Api;
 use super::admission;
-use super::books::read_market;
 use super::call::Deadline;
 use super::convert::{self, Units};
 use super::error::Refusal;
@@ -14,8 +13,8 @@ use super::submit::read_history;
 use super::trading::units;
 use crate::book::LevelView;
 use crate::history::{Candle, CandlePage, CandlesWanted, DayTraded};
-use crate::node::ReplicaHandle;
-use crate::types::{Micros, Side};
+use crate::node::MarketHandle;
+use crate::types::Micros;
 
 const MICROS: u64 = 1_000_000;
 
@@ -70,11 +69,11 @@ pub(super) async fn list(
 }
 
 async fn page(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     deadline: Deadline,
     wanted: CandlesWanted,
 ) -> Result<CandlePage, Refusal> {
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let history = market.history();
     let shown = market.shown();
     deadline.wait(read_history(history, move |history| history.candles(shown, wanted))).await?
 }
@@ -106,24 +105,23 @@ pub(super) async fn ticker(
     let message = call.into_inner();
     let end = message.end_time.as_ref().map(|at| admission::time("end_time", at)).transpose()?;
     let market = api.market_at(&message.market, message.at_least, deadline).await?;
-    let quote = deadline.wait(quote(&market)).await??;
+    let quote = quote(&market)?;
     let ticker = deadline.wait(day(&market, end)).await??;
     Ok(v1::GetTickerResponse { quote: Some(quote), ticker: Some(ticker) })
 }
 
 /// The best bid and offer.
-async fn quote(market: &ReplicaHandle) -> Result<v1::BestQuote, Refusal> {
-    let units = units(market)?;
-    let best = |market: &crate::machine::Market| [Side::Buy, Side::Sell].map(|side| market.book().best(side));
-    let (best, position) = read_market(market, best).await?;
-    let [bid, ask] =
-        best.map(|best| best.map(|LevelView { price, open, orders }| units.level(price, open, orders)));
-    Ok(v1::BestQuote { market: market.name().to_owned(), position: position.0, bid, ask })
+fn quote(market: &MarketHandle) -> Result<v1::BestQuote, Refusal> {
+    let (units, summary) = (units(market), market.summary()?);
+    let book = summary.market.ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let [bid, ask] = [book.bid, book.ask]
+        .map(|best| best.map(|LevelView { price, open, orders }| units.level(price, open, orders)));
+    Ok(v1::BestQuote { market: market.name().to_owned(), position: summary.status.position.0, bid, ask })
 }
 
 /// What was traded in the day up to a time.
-pub(super) async fn day(market: &ReplicaHandle, end: Option<Micros>) -> Result<v1::Ticker, Refusal> {
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+pub(super) async fn day(market: &MarketHandle, end: Option<Micros>) -> Result<v1::Ticker, Refusal> {
+    let history = market.history();
     let shown = market.shown();
     let DayTraded { sum, last, begin, end, position } =
         read_history(history, move |history| history.day_traded(shown, end)).await?;

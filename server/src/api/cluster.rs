@@ -12,7 +12,7 @@ use super::error::Refusal;
 use super::submit::Reached;
 use super::{Api, admission, market_data, market_state};
 use crate::machine::{Action, MAX_MARKETS};
-use crate::node::ReplicaHandle;
+use crate::node::DocumentHandle;
 use crate::types::{Micros, NodeId};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -22,7 +22,7 @@ impl ClusterService for Api {
     async fn get_node(&self, _call: Request<v1::GetNodeRequest>) -> Answer<v1::GetNodeResponse> {
         let mut documents = Vec::new();
         for document in self.node.documents() {
-            documents.push(status(&document, self.clock_now()).await?);
+            documents.push(status(&document, self.clock_now())?);
         }
         let written = self.node.written();
         Ok(Response::new(v1::GetNodeResponse {
@@ -68,8 +68,7 @@ impl ClusterService for Api {
     }
 
     async fn list_leases(&self, call: Request<v1::ListLeasesRequest>) -> Answer<v1::ListLeasesResponse> {
-        let deadline = Deadline::of(call.metadata(), self.clock_now());
-        Ok(Response::new(self.list_leases(call.into_inner(), deadline).await?))
+        Ok(Response::new(self.list_leases(call.into_inner())?))
     }
 
     async fn transfer_lease(
@@ -114,7 +113,7 @@ impl Api {
         call: Request<v1::CreateMarketRequest>,
     ) -> Result<v1::CreateMarketResponse, Refusal> {
         let (caller, deadline) = self.caller(&call)?;
-        let default = deadline.wait(self.directory_voters()).await??;
+        let default = self.directory_voters()?;
         let electorate = Electorate { known: deadline.wait(self.known_nodes()).await??, default };
         let request = admission::create_market(call.into_inner(), electorate, &caller)?;
         let Action::CreateMarket(new) = &request.action else {
@@ -146,7 +145,7 @@ impl Api {
             None => return Err(too_many(&name)),
         }
         let market = deadline.wait(self.node.market_ready(&name)).await??;
-        let market = deadline.wait(market_data::describe(&market, self.clock_now())).await??;
+        let market = market_data::describe(&market.usable()?, self.clock_now())?;
         Ok(v1::CreateMarketResponse { market: Some(market), position: settled.position.0 })
     }
 }
@@ -160,13 +159,14 @@ fn too_many(name: &str) -> Refusal {
     Refusal::new(Reason::TooMany, words).field("market").value(name)
 }
 
-async fn status(document: &ReplicaHandle, now: Micros) -> Result<v1::DocumentStatus, Refusal> {
+fn status(document: &DocumentHandle, now: Micros) -> Result<v1::DocumentStatus, Refusal> {
     if let Some(reason) = document.quarantine() {
         let (name, quarantined) = (document.name().to_owned(), reason.to_string());
         return Ok(v1::DocumentStatus { name, quarantined, ..v1::DocumentStatus::default() });
     }
     let tape_ahead_us = document.tape_wrong(now).map(|ahead| ahead.0);
-    let status = document.read(|replica| replica.status()).await?;
+    let summary = document.summary()?;
+    let status = &summary.status;
     Ok(v1::DocumentStatus {
         name: document.name().to_owned(),
         generation: status.generation.0,

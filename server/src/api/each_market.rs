@@ -9,7 +9,7 @@ use super::error::Refusal;
 use super::lists::all_markets;
 use super::submit::Settled;
 use crate::machine::{Request, Rules};
-use crate::node::ReplicaHandle;
+use crate::node::{Listed, MarketHandle};
 
 /// Markets that are asked at a time.
 const AT_A_TIME: usize = 64;
@@ -43,11 +43,11 @@ pub(super) async fn ask(
 async fn in_market(
     api: &Api,
     name: &str,
-    market: Option<ReplicaHandle>,
+    market: Option<MarketHandle>,
     deadline: Deadline,
     admit: &(impl Fn(&str, Option<&Rules>) -> Result<Request, Refusal> + Sync),
 ) -> Result<Settled, Refusal> {
-    let request = admit(name, market.as_ref().and_then(ReplicaHandle::rules))?;
+    let request = admit(name, market.as_ref().map(MarketHandle::rules))?;
     let market = market.ok_or_else(Refusal::shutting_down)?;
     let settled = Box::pin(api.committed(&market, request, deadline)).await?;
     if settled.refused != Reason::Unspecified {
@@ -62,7 +62,7 @@ async fn everywhere(
     deadline: Deadline,
     admit: &(impl Fn(&str, Option<&Rules>) -> Result<Request, Refusal> + Sync),
 ) -> Result<Vec<(String, Settled)>, Refusal> {
-    let ask = |market: ReplicaHandle| {
+    let ask = |market: Listed| {
         let name = market.name().to_owned();
         async move {
             let settled = match market.usable() {

@@ -20,7 +20,7 @@ use super::submit::read_history;
 use super::trading::units;
 use crate::history::{HistoryError, Sizes, StoredBlock};
 use crate::machine::{Account, Block, Change};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::Position;
 
 /// Most blocks that are read from the history at a time.
@@ -31,7 +31,7 @@ const BEHIND_FOR: Duration = Duration::from_secs(5);
 
 /// The committed blocks of a market after a position.
 pub(super) struct Follower {
-    market: ReplicaHandle,
+    market: MarketHandle,
     /// Only blocks in which this account's orders changed need to be read from the history.
     account: Option<Account>,
     live: broadcast::Receiver<Arc<Block>>,
@@ -67,14 +67,14 @@ impl Follower {
     /// # Errors
     /// There is no such market.
     pub fn new(
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         account: Option<Account>,
         after: Option<Position>,
     ) -> Result<Self, Refusal> {
         let live = market.subscribe();
         let shown = market.shown();
         let done = after.unwrap_or(shown);
-        let sizes = units(market)?.sizes;
+        let sizes = units(market).sizes;
         let market = market.clone();
         Ok(Self {
             market,
@@ -151,7 +151,7 @@ impl Follower {
 
     async fn read_page(&mut self) -> Result<(), Refusal> {
         let (account, after, known) = (self.account.clone(), self.done, self.known);
-        let history = self.market.history().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
+        let history = self.market.history();
         let page = read_history(history, move |history| match account {
             Some(account) => take(history.account_blocks_after(&account, after)),
             None => take(history.blocks_after(after)),
@@ -172,7 +172,7 @@ impl Follower {
 ///
 /// # Errors
 /// This node knows that nobody can have shown it.
-pub(super) async fn check_beginning(market: &ReplicaHandle, after: Position) -> Result<(), Refusal> {
+pub(super) async fn check_beginning(market: &MarketHandle, after: Position) -> Result<(), Refusal> {
     if after <= market.shown() {
         return Ok(());
     }
@@ -188,7 +188,7 @@ pub(super) async fn check_beginning(market: &ReplicaHandle, after: Position) -> 
 ///
 /// # Errors
 /// It does not in time.
-pub(super) async fn wait_for_beginning(market: &ReplicaHandle, after: Position) -> Result<(), Refusal> {
+pub(super) async fn wait_for_beginning(market: &MarketHandle, after: Position) -> Result<(), Refusal> {
     let reached = tokio::time::timeout(BEHIND_FOR, market.reached(after)).await;
     Ok(reached.map_err(|_| Refusal::behind(after, market.shown()))??)
 }

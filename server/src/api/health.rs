@@ -10,7 +10,7 @@ use tonic_health::server::HealthReporter;
 
 use super::Stopping;
 use crate::document::DIRECTORY;
-use crate::node::{Closed, Node, ReplicaHandle};
+use crate::node::{Closed, DocumentHandle, Node};
 
 /// How often the replicas are asked, and how long they may take to answer.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ async fn report(reporter: &HealthReporter, node: &Node, well: bool) {
 }
 
 /// The name by which a document's health is asked for.
-fn service_of(document: &ReplicaHandle) -> String {
+fn service_of(document: &DocumentHandle) -> String {
     match document.name() {
         DIRECTORY => DIRECTORY.to_owned(),
         market => format!("market/{market}"),

@@ -9,7 +9,7 @@ use super::admission::node_id;
 use super::call::Deadline;
 use super::convert::timestamp;
 use super::error::Refusal;
-use crate::node::ReplicaHandle;
+use crate::node::DocumentHandle;
 use crate::types::NodeId;
 
 /// How often it is looked who holds the lease.
@@ -20,19 +20,20 @@ const LOOKS_UNTIL_ASKED_AGAIN: u32 = 200;
 
 impl Api {
     /// The leases of one document or of all.
-    pub(super) async fn list_leases(
+    pub(super) fn list_leases(
         &self,
         request: v1::ListLeasesRequest,
-        deadline: Deadline,
     ) -> Result<v1::ListLeasesResponse, Refusal> {
         let documents = match request.market.as_str() {
             // A quarantined document's lease this node does not know.
-            "" => self.node.documents().into_iter().filter_map(|document| document.usable().ok()).collect(),
+            "" => {
+                self.node.documents().into_iter().filter(|document| document.quarantine().is_none()).collect()
+            }
             name => vec![self.document(name)?],
         };
         let mut leases = Vec::new();
         for document in documents {
-            leases.push(deadline.wait(self.lease(&document)).await??);
+            leases.push(self.lease(&document)?);
         }
         Ok(v1::ListLeasesResponse { leases })
     }
@@ -45,7 +46,7 @@ impl Api {
     ) -> Result<v1::TransferLeaseResponse, Refusal> {
         let to = node_id("node_id", &request.node_id)?;
         let document = self.document(&request.market)?;
-        let lease = deadline.wait(self.lease(&document)).await??;
+        let lease = self.lease(&document)?;
         if !lease.voters.contains(&request.node_id) {
             let words = format!("must vote on {}", document.name());
             return Err(Refusal::new(Reason::NotVoter, words).field("node_id").value(to));
@@ -59,7 +60,7 @@ impl Api {
         }
         let transferred = async {
             for look in 0.. {
-                let lease = self.lease(&document).await?;
+                let lease = self.lease(&document)?;
                 if lease.held && lease.holder == request.node_id {
                     return Ok(v1::TransferLeaseResponse { lease: Some(lease) });
                 }
@@ -80,10 +81,9 @@ impl Api {
         deadline.wait(transferred).await.map_err(late)?
     }
 
-    async fn lease(&self, document: &ReplicaHandle) -> Result<v1::Lease, Refusal> {
-        let now = self.clock_now();
-        let read = document.read(move |replica| (replica.status(), replica.lease_status(now)));
-        let (status, lease) = read.await?;
+    fn lease(&self, document: &DocumentHandle) -> Result<v1::Lease, Refusal> {
+        let summary = document.summary()?;
+        let (status, lease) = (&summary.status, &summary.lease);
         let ids = |nodes: &[NodeId]| nodes.iter().map(NodeId::to_string).collect();
         Ok(v1::Lease {
             document: document.name().to_owned(),
@@ -93,7 +93,7 @@ impl Api {
             since: lease.holder.map(|_| timestamp(lease.since)),
             promised_by: ids(&lease.promised_by),
             voters: ids(&status.voters),
-            held: lease.held,
+            held: lease.is_held(self.clock_now()),
         })
     }
 }

@@ -9,7 +9,7 @@ use super::trading::units;
 use super::{Api, admission};
 use crate::layers;
 use crate::machine::Action;
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 
 /// `SetAccountLimits`.
 pub(super) async fn set(
@@ -20,7 +20,7 @@ pub(super) async fn set(
     let message = call.into_inner();
     layers::concern(&message.market, "");
     let market = api.listed(&message.market)?;
-    let rules = market.as_ref().and_then(ReplicaHandle::rules);
+    let rules = market.as_ref().map(MarketHandle::rules);
     let request = admission::set_account_limits(message, rules, &caller)?;
     let market = market.ok_or_else(Refusal::shutting_down)?;
     let Action::SetLimits(limits) = request.action else {
@@ -30,7 +30,7 @@ pub(super) async fn set(
     if settled.refused != Reason::Unspecified {
         return Err(Refusal::new(settled.refused, "the request was refused"));
     }
-    let limits = Some(units(&market)?.limits(&limits));
+    let limits = Some(units(&market).limits(&limits));
     Ok(v1::SetAccountLimitsResponse { limits, position: settled.position.0 })
 }
 
@@ -49,6 +49,6 @@ pub(super) async fn get(
         (limits.unwrap_or_default(), view.position())
     });
     let (limits, position) = deadline.wait(read).await??;
-    let limits = Some(units(&market)?.limits(&limits));
+    let limits = Some(units(&market).limits(&limits));
     Ok(v1::GetAccountLimitsResponse { limits, position: position.0 })
 }

@@ -21,7 +21,7 @@ use super::submit::read_history;
 use super::trading::units;
 use crate::history::{History, HistoryError, Sizes};
 use crate::machine::{Account, Action, Change, Order};
-use crate::node::ReplicaHandle;
+use crate::node::{Listed, MarketHandle};
 use crate::replica::Replica;
 use crate::types::{Micros, NodeId, OrderId, Position, Side};
 pub(super) use fills::fills;
@@ -66,7 +66,7 @@ trait Listing: Send {
     /// A page, and where the next one begins.
     fn page(
         &mut self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         token: &str,
         room: usize,
     ) -> impl Future<Output = Result<(Vec<Self::Entry>, Option<String>), Refusal>> + Send;
@@ -110,7 +110,7 @@ async fn paged<L: Listing>(
 }
 
 /// All markets that there are, by name.
-pub(super) fn all_markets(api: &Api, at_least: u64) -> Result<Vec<ReplicaHandle>, Refusal> {
+pub(super) fn all_markets(api: &Api, at_least: u64) -> Result<Vec<Listed>, Refusal> {
     if at_least > 0 {
         let words = "must not be set without a market: each has positions of its own";
         return Err(Refusal::new(Reason::ConflictingFields, words).field("at_least").value(at_least));
@@ -156,7 +156,7 @@ impl Listing for Wanted {
 
     async fn page(
         &mut self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         token: &str,
         room: usize,
     ) -> Result<(Vec<v1::Order>, Option<String>), Refusal> {
@@ -164,7 +164,7 @@ impl Listing for Wanted {
         let begin = Token::<3>::read(token, &list)?.unwrap_or(Token { part: 'o', at: [0; 3] });
         let page = self.read(market, begin, room, self.deadline).await?;
         self.position = page.position;
-        let (units, now) = (units(market)?, self.now);
+        let (units, now) = (units(market), self.now);
         let told = |(order, sizes): &(Order, Sizes)| Units { sizes: *sizes, ..units }.order_at(order, now);
         Ok((page.orders.iter().map(told).collect(), page.next.map(|next| next.text(&list))))
     }
@@ -187,7 +187,7 @@ struct Since {
 impl Wanted {
     async fn read(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         begin: Token<3>,
         room: usize,
         deadline: Deadline,
@@ -215,12 +215,12 @@ impl Wanted {
     /// Open orders (part `o`, after an id), then pending ones (part `p`, after a counter).
     async fn live(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         begin: Token<3>,
         room: usize,
         deadline: Deadline,
     ) -> Result<OrderPage, Refusal> {
-        let sizes = units(market)?.sizes;
+        let sizes = units(market).sizes;
         let [node, counter, as_of] = begin.at;
         let after = (begin.part == 'o').then_some(OrderId { node: NodeId(node), counter });
         let (mut since, mut known) = (Since::default(), Position(as_of));
@@ -265,11 +265,11 @@ impl Wanted {
     /// What became of the account's orders after one position up to another.
     async fn since(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         since: Since,
         (after, through): (Position, Position),
     ) -> Result<Since, Refusal> {
-        let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+        let history = market.history();
         let account = self.account.clone();
         let read = move |history: &History| read_since(history, &account, since, (after, through));
         read_history(history, read).await?.ok_or_else(|| {
@@ -280,11 +280,11 @@ impl Wanted {
 
     async fn closed_page(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         cursor: Cursor,
         room: usize,
     ) -> Result<(Vec<(Order, Sizes)>, Option<Cursor>), Refusal> {
-        let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+        let history = market.history();
         let (account, filter) = (self.account.clone(), self.filter);
         read_history(history, move |history| {
             let blocks = history.account_blocks_before(&account, cursor.position.next());

@@ -12,8 +12,8 @@ use super::submit::read_history;
 use super::trading::{Answers, units};
 use super::{Api, admission, books, candles, streams};
 use crate::history::StoredBlock;
-use crate::node::ReplicaHandle;
-use crate::types::{Micros, Position, Side};
+use crate::node::{MarketHandle, MarketSummary};
+use crate::types::{Micros, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -34,7 +34,7 @@ impl MarketDataService for Api {
                     quarantined: reason.to_string(),
                     ..v1::Market::default()
                 },
-                None => describe(&market, self.clock_now()).await?,
+                None => describe(&market.usable().map_err(Refusal::from)?, self.clock_now())?,
             });
         }
         Ok(Response::new(v1::ListMarketsResponse { markets }))
@@ -42,7 +42,7 @@ impl MarketDataService for Api {
 
     async fn get_market(&self, call: Request<v1::GetMarketRequest>) -> Answer<v1::GetMarketResponse> {
         let market = self.find_market(&call.get_ref().market)?;
-        Ok(Response::new(v1::GetMarketResponse { market: Some(describe(&market, self.clock_now()).await?) }))
+        Ok(Response::new(v1::GetMarketResponse { market: Some(describe(&market, self.clock_now())?) }))
     }
 
     async fn get_order_book(
@@ -85,23 +85,17 @@ impl MarketDataService for Api {
 }
 
 /// A market and where its book stands.
-pub(super) async fn describe(market: &ReplicaHandle, now: Micros) -> Result<v1::Market, Refusal> {
-    let units = units(market)?;
-    let found = market.read(|replica| {
-        let view = replica.view();
-        let state = view.machine.market()?;
-        let best = [Side::Buy, Side::Sell].map(|side| state.book().best(side).map(|level| level.price));
-        Some((best, state.last_price(), (state.book().len(), state.state()), view.position()))
-    });
-    let found = found.await?.ok_or_else(|| Refusal::unknown_market(market.name()))?;
-    let (best, last_price, (open_orders, state), position) = found;
+pub(super) fn describe(market: &MarketHandle, now: Micros) -> Result<v1::Market, Refusal> {
+    let (units, summary) = (units(market), market.summary()?);
+    let MarketSummary { bid, ask, last_price, open_orders, state } =
+        summary.market.ok_or_else(|| Refusal::unknown_market(market.name()))?;
     let price = |price: Option<_>| price.map(|price| units.price(price)).unwrap_or_default();
     Ok(v1::Market {
         name: market.name().to_owned(),
-        rules: market.rules().map(convert::rules),
-        position: position.0,
-        best_bid: price(best[0]),
-        best_ask: price(best[1]),
+        rules: Some(convert::rules(market.rules())),
+        position: summary.status.position.0,
+        best_bid: price(bid.map(|level| level.price)),
+        best_ask: price(ask.map(|level| level.price)),
         last_price: price(last_price),
         open_orders: open_orders as u64,
         quarantined: String::new(),
@@ -126,7 +120,7 @@ async fn list_trades(
     let market = api.market_at(&message.market, message.at_least, deadline).await?;
     let position = market.shown();
     let last = if before == Position(0) { position } else { position.min(Position(before.0 - 1)) };
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let history = market.history();
     let name = message.market;
     let read = read_history(history, move |history| {
         // Where the list begins is found once: a page's token tells it to the next one.

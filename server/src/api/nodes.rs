@@ -16,10 +16,8 @@ impl Api {
     /// The nodes in the directory, and those that are only connected.
     pub(super) async fn list_nodes(&self, deadline: Deadline) -> Result<v1::ListNodesResponse, Refusal> {
         let (position, entries) = deadline.wait(self.node.directory_nodes()).await??;
-        let voters = deadline.wait(self.directory_voters()).await??;
-        let now = self.clock_now();
-        let clocks = self.node.directory().read(move |replica| replica.clock_differences(now));
-        let clocks = deadline.wait(clocks).await??;
+        let summary = self.node.directory().summary()?;
+        let (voters, clocks) = (&summary.status.voters, &summary.clocks);
         let connected: BTreeSet<NodeId> = self.node.peers().into_iter().collect();
         let mut addresses: BTreeMap<NodeId, [String; 2]> =
             connected.iter().chain([&self.node.id()]).map(|node| (*node, Default::default())).collect();
@@ -47,7 +45,7 @@ impl Api {
         let Action::RemoveNode(node) = request.action else {
             return Err(Refusal::new(Reason::Unspecified, "the request removes no node"));
         };
-        deadline.wait(self.check_no_voter(node)).await??;
+        self.check_no_voter(node)?;
         match self.submit(self.node.directory(), request, AnswerWhen::Committed, deadline).await? {
             Reached::Accepted(_) => Err(Refusal::deadline()),
             Reached::Committed(settled) => match settled.refused {
@@ -101,10 +99,9 @@ impl Api {
     }
 
     /// A node that votes on a document can't be forgotten.
-    async fn check_no_voter(&self, node: NodeId) -> Result<(), Refusal> {
+    fn check_no_voter(&self, node: NodeId) -> Result<(), Refusal> {
         for document in self.node.documents() {
-            let votes = document.read(move |replica| replica.status().voters.contains(&node)).await?;
-            if votes {
+            if document.summary()?.status.voters.contains(&node) {
                 let words = format!("must be no voter, but it votes on {}", document.name());
                 return Err(Refusal::new(Reason::AlreadyVoter, words).field("node_id").value(node));
             }
@@ -119,7 +116,7 @@ impl Api {
         Ok(known.collect())
     }
 
-    pub(super) async fn directory_voters(&self) -> Result<Vec<NodeId>, Refusal> {
-        Ok(self.node.directory().read(|replica| replica.status().voters).await?)
+    pub(super) fn directory_voters(&self) -> Result<Vec<NodeId>, Refusal> {
+        Ok(self.node.directory().summary()?.status.voters.clone())
     }
 }

@@ -17,7 +17,7 @@ use super::trading::units;
 use crate::history::Sizes;
 use crate::layers;
 use crate::machine::{Account, Action, Order, Origin, Session, SessionId, Target};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::replica::Replica;
 use crate::types::{ClientId, OrderId, Position};
 
@@ -103,25 +103,23 @@ pub(super) async fn get(
 
 /// The order that a command of a session placed, in whatever state.
 async fn of_command(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     session: SessionId,
     number: u64,
 ) -> Result<Option<OrderId>, Refusal> {
     let read =
         market.read(move |replica| (live_of_command(replica, session, number), replica.view().position()));
     let (live, position) = read.await?;
-    match (live, market.history()) {
-        (None, Some(history)) => {
-            market.reached(position).await?;
-            read_history(history, move |history| history.lookup().order_of_command(session, number)).await
-        }
-        (live, _) => Ok(live),
+    if live.is_some() {
+        return Ok(live);
     }
+    market.reached(position).await?;
+    read_history(market.history(), move |history| history.lookup().order_of_command(session, number)).await
 }
 
 /// The order that a request of an account placed, while the request is remembered.
 async fn of_request(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     account: &Account,
     request_id: &str,
 ) -> Result<Option<OrderId>, Refusal> {
@@ -135,26 +133,24 @@ async fn of_request(
 
 /// The order of an account that has this name of its client's, or else had it last.
 async fn of_client(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     account: &Account,
     name: ClientId,
 ) -> Result<Option<OrderId>, Refusal> {
     let of = account.clone();
     let read = market.read(move |replica| (live_of_client(replica, &of, name), replica.view().position()));
     let (live, position) = read.await?;
-    match (live, market.history()) {
-        (None, Some(history)) => {
-            market.reached(position).await?;
-            let account = account.clone();
-            read_history(history, move |history| history.lookup().order_of_client(&account, name)).await
-        }
-        (live, _) => Ok(live),
+    if live.is_some() {
+        return Ok(live);
     }
+    market.reached(position).await?;
+    let account = account.clone();
+    read_history(market.history(), move |history| history.lookup().order_of_client(&account, name)).await
 }
 
 /// Whether what this node does not have is not there: it knows what the others knew when it came. Asked
 /// before it is looked for, since it may come to know more in between.
-async fn has_arrived(market: &ReplicaHandle) -> Result<bool, Refusal> {
+async fn has_arrived(market: &MarketHandle) -> Result<bool, Refusal> {
     Ok(market.read(Replica::has_arrived).await?)
 }
 
@@ -169,7 +165,7 @@ pub(super) struct Named<'a> {
 
 /// The id of an order that is named in one of four ways.
 pub(super) async fn named(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     account: &Account,
     name: Named<'_>,
 ) -> Result<OrderId, Refusal> {
@@ -225,7 +221,7 @@ pub(super) struct Found {
 
 /// Finds an order of an account, whether it is pending, open or closed.
 pub(super) async fn find(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     id: OrderId,
     account: &Account,
     deadline: Deadline,
@@ -236,10 +232,10 @@ pub(super) async fn find(
     });
     let (id, live, position, arrived) = deadline.wait(read).await??;
     let (order, sizes) = match live {
-        Some(order) => (order, units(market)?.sizes),
+        Some(order) => (order, units(market).sizes),
         None => {
             deadline.wait(market.reached(position)).await??;
-            let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+            let history = market.history();
             let closed = read_history(history, move |history| history.lookup().closed_order(id)).await?;
             closed.ok_or_else(|| match arrived {
                 true => Refusal::unknown_order(id),

@@ -20,7 +20,7 @@ use super::submit::read_history;
 use super::trading::units;
 use crate::history::{History, HistoryError, Sizes};
 use crate::mirror::Mirror;
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::{Micros, Position};
 
 /// Most books that are kept, and most orders in all of them: some 60 MiB.
@@ -84,9 +84,9 @@ impl Pasts {
     ///
     /// # Errors
     /// The node does not show so much yet, or does not have what happened.
-    pub async fn at(&self, market: &ReplicaHandle, as_of: AsOf) -> Result<Arc<Past>, Refusal> {
+    pub async fn at(&self, market: &MarketHandle, as_of: AsOf) -> Result<Arc<Past>, Refusal> {
         let shown = market.shown();
-        let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+        let history = market.history();
         let position = match as_of {
             AsOf::Position(position) if position > shown => {
                 let words = format!("must be at most {shown}, the last position shown");
@@ -102,7 +102,7 @@ impl Pasts {
         if let Some(past) = self.kept(&name, position) {
             return Ok(past);
         }
-        let sizes = units(market)?.sizes;
+        let sizes = units(market).sizes;
         let alone = Arc::clone(&self.making).acquire_owned().await.map_err(|_| Refusal::shutting_down())?;
         let pasts = self.clone();
         read_history(history, move |history| {

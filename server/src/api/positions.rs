@@ -15,7 +15,7 @@ use super::lists::all_markets;
 use super::submit::read_history;
 use crate::history::{History, HistoryError, Turnover};
 use crate::machine::{Account, Change, Fee};
-use crate::node::ReplicaHandle;
+use crate::node::{Listed, MarketHandle};
 use crate::types::{Position, Side};
 
 /// Most sums that are kept.
@@ -95,7 +95,7 @@ pub(super) async fn list(
     let message = call.into_inner();
     let markets = match message.market.as_str() {
         "" => all_markets(api, message.at_least)?,
-        name => vec![api.market_at(name, message.at_least, deadline).await?],
+        name => vec![Listed::Opened(api.market_at(name, message.at_least, deadline).await?)],
     };
     let mut positions = Vec::new();
     for market in markets {
@@ -106,14 +106,14 @@ pub(super) async fn list(
     Ok(v1::ListPositionsResponse { positions })
 }
 
-async fn sums(api: &Api, market: &ReplicaHandle, account: &Account) -> Result<Sums, Refusal> {
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+async fn sums(api: &Api, market: &MarketHandle, account: &Account) -> Result<Sums, Refusal> {
+    let history = market.history();
     let key = (market.name().to_owned(), account.clone());
     let (kept, shown) = (api.positions.clone(), market.shown());
     read_history(history, move |history| kept.at(history, &key, shown)).await
 }
 
-fn told(market: &ReplicaHandle, sums: &Sums) -> v1::MarketPosition {
+fn told(market: &MarketHandle, sums: &Sums) -> v1::MarketPosition {
     let Sums { bought, sold, fees, position } = sums;
     v1::MarketPosition {
         market: market.name().to_owned(),

@@ -11,7 +11,7 @@ use super::trading::{closed_or_unknown, is_late, taker_fills, units};
 use super::{Api, orders};
 use crate::layers;
 use crate::machine::{self, Action, Change, Target};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::{self, Micros};
 
 /// `ReplaceOrder`.
@@ -25,7 +25,7 @@ pub(super) async fn replace(
     let market = api.listed(&message.market)?;
     let ahead = market.as_ref().map(|market| market.tape_ahead(caller.times.now));
     caller.times.tape_ahead = ahead.unwrap_or(Micros(0));
-    let rules = market.as_ref().and_then(ReplicaHandle::rules);
+    let rules = market.as_ref().map(MarketHandle::rules);
     let admitted = admission::replace_order(message.clone(), rules, &caller);
     let Some(market) = market else {
         return Err(admitted.map_or_else(|rejected| rejected.refusal, |_| Refusal::unknown_market("")));
@@ -51,7 +51,7 @@ pub(super) async fn replace(
 /// repeat, which another node may have taken, only the tape knows.
 async fn repeated(
     api: &Api,
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     NotAdmitted { refusal, asked }: NotAdmitted,
     (message, mut caller): (v1::ReplaceOrderRequest, Caller),
     deadline: Deadline,
@@ -64,7 +64,7 @@ async fn repeated(
         return Err(refusal);
     }
     caller.times.now = Micros(0);
-    let admitted = admission::replace_order(message, market.rules(), &caller);
+    let admitted = admission::replace_order(message, Some(market.rules()), &caller);
     let (request, when): (machine::Request, AnswerWhen) = admitted.map_err(|rejected| rejected.refusal)?;
     match api.submit(market, request.clone(), when, deadline).await {
         Ok(Reached::Committed(settled)) if settled.is_new() && is_late(settled.refused) => Err(refusal),
@@ -74,14 +74,14 @@ async fn repeated(
 }
 
 async fn answer(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     asked: &machine::Request,
     settled: &Settled,
 ) -> Result<v1::ReplaceOrderResponse, Refusal> {
     let Some(order) = settled.order(settled.intent) else {
         return Err(nothing_replaced(market, asked, settled).await?);
     };
-    let units = units(market)?;
+    let units = units(market);
     let (fills, more_fills) = taker_fills(&units, settled, settled.intent);
     let gone = settled.changes().iter().filter_map(Change::order);
     let gone = gone.filter(|order| order.reason == types::Reason::Replaced && order.id != settled.intent);
@@ -96,7 +96,7 @@ async fn answer(
 
 /// Why no order came of a replace: there was none to replace, or the request can't be told from others.
 async fn nothing_replaced(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     asked: &machine::Request,
     settled: &Settled,
 ) -> Result<Refusal, Refusal> {

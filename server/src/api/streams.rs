@@ -13,7 +13,7 @@ use super::trading::Answers;
 use super::unread::Unread;
 use super::{Api, Stopping};
 use crate::machine::{Account, Change};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::Position;
 
 /// How long a stream may be silent.
@@ -108,7 +108,7 @@ impl Story for Trades {
 /// Tells a market's story after a position; without one, from now on.
 pub(super) async fn follow<S: Story>(
     api: &Api,
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     after: Option<u64>,
     story: S,
     unread: Unread,

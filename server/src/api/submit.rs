@@ -10,6 +10,7 @@
 //!
 //! Between asking and the answer a call is woken once.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +22,43 @@ use super::convert;
 use super::error::Refusal;
 use crate::history::{History, StoredOutcome};
 use crate::machine::{Change, Order, Origin, Repeated, Request};
-use crate::node::{self, CallNews, Outcome, ReplicaHandle};
+use crate::node::{self, CallNews, DirectoryHandle, DocumentHandle, MarketHandle, Outcome};
 use crate::types::{self, Micros, OrderId, Position};
 
 /// How long a call waits for the word why the node ends.
 const ENDING: Duration = Duration::from_millis(500);
+
+/// Where a request goes.
+#[derive(Clone)]
+pub(super) enum Addressee {
+    /// To the directory, which keeps no history: its state tells what there is.
+    Directory(DirectoryHandle),
+    /// To a market.
+    Market(MarketHandle),
+}
+
+impl Deref for Addressee {
+    type Target = DocumentHandle;
+
+    fn deref(&self) -> &DocumentHandle {
+        match self {
+            Self::Directory(directory) => directory,
+            Self::Market(market) => market,
+        }
+    }
+}
+
+impl From<&DirectoryHandle> for Addressee {
+    fn from(directory: &DirectoryHandle) -> Self {
+        Self::Directory(directory.clone())
+    }
+}
+
+impl From<&MarketHandle> for Addressee {
+    fn from(market: &MarketHandle) -> Self {
+        Self::Market(market.clone())
+    }
+}
 
 /// How far a request came before it had to be answered.
 pub(super) enum Reached {
@@ -88,13 +121,14 @@ impl Api {
     /// all that there is time for.
     pub(super) async fn submit(
         &self,
-        market: &ReplicaHandle,
+        addressee: impl Into<Addressee>,
         request: Request,
         when: AnswerWhen,
         deadline: Deadline,
     ) -> Result<Reached, Refusal> {
-        match self.submit_to(market, request, when, deadline).await {
-            Err(refusal) => Err(self.explain(of_market(market, refusal)).await),
+        let addressee = addressee.into();
+        match self.submit_to(&addressee, request, when, deadline).await {
+            Err(refusal) => Err(self.explain(of_market(&addressee, refusal)).await),
             reached => reached,
         }
     }
@@ -113,11 +147,11 @@ impl Api {
     /// or the first one's intent if that waits for its turn.
     pub(super) async fn known_before(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         asked: &Request,
         deadline: Deadline,
     ) -> Result<Option<Reached>, Refusal> {
-        match self.settled_before(market, asked, deadline).await {
+        match self.settled_before(&market.into(), asked, deadline).await {
             Ok(Some(settled)) => return Ok(Some(Reached::Committed(settled))),
             Ok(None) => {}
             // Another request under the same id is judged by itself.
@@ -138,7 +172,7 @@ impl Api {
 
     async fn submit_to(
         &self,
-        market: &ReplicaHandle,
+        addressee: &Addressee,
         request: Request,
         when: AnswerWhen,
         deadline: Deadline,
@@ -146,30 +180,30 @@ impl Api {
         let known = request.clone();
         let (caller, mut asked) = node::call(when == AnswerWhen::Accepted);
         let told = async {
-            market.ask(request, caller).await?;
+            addressee.ask(request, caller).await?;
             Ok::<_, Refusal>(asked.news().await)
         };
         let news = match deadline.wait(told).await {
             Ok(news) => news?,
             // What is on the disk is not refused.
             Err(late) => match asked.accepted() {
-                Some(intent) => return self.first_of(market, &known, intent).await,
+                Some(intent) => return self.first_of(addressee, &known, intent).await,
                 None => return Err(late),
             },
         };
         match news {
             Some(CallNews::Committed(outcome)) => {
-                self.settle(market, &known, outcome).await.map(Reached::Committed)
+                self.settle(addressee, &known, outcome).await.map(Reached::Committed)
             }
-            Some(CallNews::Accepted(intent)) => self.first_of(market, &known, intent).await,
+            Some(CallNews::Accepted(intent)) => self.first_of(addressee, &known, intent).await,
             Some(CallNews::Known(first)) => {
-                self.first_outcome(market, first, deadline).await.map(Reached::Committed)
+                self.first_outcome(addressee, first, deadline).await.map(Reached::Committed)
             }
             Some(CallNews::Reused) => Err(reused(&known)),
             Some(CallNews::Refused(error)) => Err(error.into()),
             None => match asked.accepted().filter(|_| self.node.is_serving()) {
                 // It was committed while this node was away.
-                Some(intent) => self.first_of(market, &known, intent).await,
+                Some(intent) => self.first_of(addressee, &known, intent).await,
                 None => Err(Refusal::shutting_down()),
             },
         }
@@ -179,12 +213,12 @@ impl Api {
     /// it was looked for, or that an earlier process accepted.
     async fn first_of(
         &self,
-        market: &ReplicaHandle,
+        addressee: &Addressee,
         request: &Request,
         intent: OrderId,
     ) -> Result<Reached, Refusal> {
         let (sought, started) = (request.clone(), self.node.started());
-        let before = market.read(move |replica| {
+        let before = addressee.read(move |replica| {
             let Origin::Request(id) = &sought.origin else {
                 return (None, None);
             };
@@ -199,8 +233,8 @@ impl Api {
                 Err(reused(request))
             }
             (Some((_, first)), _) if first.intent != intent => {
-                market.reached(first.position).await?;
-                self.outcome_at(market, first.intent, first.position).await.map(Reached::Committed)
+                addressee.reached(first.position).await?;
+                self.outcome_at(addressee, first.intent, first.position).await.map(Reached::Committed)
             }
             (None, Some((_, first))) => Ok(Reached::Accepted(first)),
             _ => Ok(Reached::Accepted(intent)),
@@ -210,7 +244,7 @@ impl Api {
     /// The outcome of the first request with the same account and id, if there was one.
     async fn settled_before(
         &self,
-        market: &ReplicaHandle,
+        addressee: &Addressee,
         request: &Request,
         deadline: Deadline,
     ) -> Result<Option<Settled>, Refusal> {
@@ -218,31 +252,31 @@ impl Api {
             return Ok(None);
         };
         let (account, id) = (request.account.clone(), Arc::clone(id));
-        let read = market.read(move |replica| replica.view().ledger.request(&account, &id));
+        let read = addressee.read(move |replica| replica.view().ledger.request(&account, &id));
         let Some((body_hash, first)) = deadline.wait(read).await?? else {
             return Ok(None);
         };
         if body_hash != request.body_hash {
             return Err(reused(request));
         }
-        self.first_outcome(market, first, deadline).await.map(Some)
+        self.first_outcome(addressee, first, deadline).await.map(Some)
     }
 
     /// The outcome of the first of a request's repeats, which is committed.
     async fn first_outcome(
         &self,
-        market: &ReplicaHandle,
+        addressee: &Addressee,
         first: Repeated,
         deadline: Deadline,
     ) -> Result<Settled, Refusal> {
         // The view may know of it a moment before the history does.
-        deadline.wait(market.reached(first.position)).await??;
-        self.outcome_at(market, first.intent, first.position).await
+        deadline.wait(addressee.reached(first.position)).await??;
+        self.outcome_at(addressee, first.intent, first.position).await
     }
 
     async fn settle(
         &self,
-        market: &ReplicaHandle,
+        addressee: &Addressee,
         request: &Request,
         outcome: Outcome,
     ) -> Result<Settled, Refusal> {
@@ -251,7 +285,7 @@ impl Api {
             return Err(reused(request));
         }
         if let Some(first) = &answer.repeats {
-            return self.outcome_at(market, first.intent, first.position).await;
+            return self.outcome_at(addressee, first.intent, first.position).await;
         }
         let (intent, refused, position) = (answer.intent, convert::reason(answer.refused), answer.position);
         Ok(Settled { intent, refused, position, source: Source::Now(outcome) })
@@ -260,14 +294,14 @@ impl Api {
     /// An outcome from the history; in the directory, which has none, without its changes.
     async fn outcome_at(
         &self,
-        market: &ReplicaHandle,
+        addressee: &Addressee,
         intent: OrderId,
         position: Position,
     ) -> Result<Settled, Refusal> {
-        let Some(history) = market.history() else {
+        let Addressee::Market(market) = addressee else {
             return Ok(Settled { intent, refused: Reason::Unspecified, position, source: Source::Unknown });
         };
-        let found = read_history(history, move |history| history.lookup().outcome(position)).await?;
+        let found = read_history(market.history(), move |history| history.lookup().outcome(position)).await?;
         let outcome = found.ok_or_else(|| {
             let words = "the first request's outcome is no longer kept";
             Refusal::new(Reason::Position, words).field("position").value(position)
@@ -290,8 +324,8 @@ where
 }
 
 /// Says that the document is quarantined, if that is why a call is refused.
-pub(super) fn of_market(market: &ReplicaHandle, refusal: Refusal) -> Refusal {
-    match market.clone().usable() {
+pub(super) fn of_market(document: &DocumentHandle, refusal: Refusal) -> Refusal {
+    match document.check_usable() {
         Err(closed) if refusal.reason() == Reason::ShuttingDown => closed.into(),
         _ => refusal,
     }

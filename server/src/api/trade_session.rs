@@ -31,7 +31,7 @@ use super::trading::{Answers, units};
 use super::unread::Unread;
 use super::{Api, Stopping, text_of};
 use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
-use crate::node::{ReplicaHandle, SessionNews, SubmitError};
+use crate::node::{MarketHandle, SessionNews, SubmitError};
 use keeper::Keeper;
 
 /// Most commands in a message.
@@ -105,10 +105,7 @@ async fn begin(
         market.read(move |replica| (replica.last_command(&id), replica.view().ledger.forgot_session()));
     let (last, forgot) = read.await.map_err(Refusal::from)?;
     let next = last + 1;
-    if next == 1
-        && forgot
-        && let Some(history) = market.history()
-        && read_history(history, move |history| history.knows_session(id)).await?
+    if next == 1 && forgot && read_history(market.history(), move |history| history.knows_session(id)).await?
     {
         let words =
             "the market has forgotten this session, since many others were used after it: open another one";
@@ -167,7 +164,7 @@ async fn serve(
 /// Reads, checks and submits commands.
 struct Intake {
     api: Api,
-    market: ReplicaHandle,
+    market: MarketHandle,
     account: Account,
     session: Session,
     next: u64,
@@ -272,7 +269,7 @@ impl Intake {
 
     /// A message's commands as requests. One that is not valid only uses up its number.
     fn admit(&self, message: &v1::TradeRequest) -> Result<(Vec<Request>, Batch), Refusal> {
-        let rules = self.market.rules().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
+        let rules = self.market.rules();
         let now = self.api.clock_now();
         let times = Times { now, deadline: None, tape_ahead: self.market.tape_ahead(now) };
         let (requests, batch) = admit(message, rules, times, &self.account, &self.session);
@@ -341,11 +338,11 @@ impl Results {
     /// Writes until the intake has ended and everything that it submitted is answered.
     async fn write(
         mut self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         mut outcomes: mpsc::UnboundedReceiver<SessionNews>,
         outlet: &Outlet<v1::TradeResponse>,
     ) -> Result<Written, Stop> {
-        let units = units(market)?;
+        let units = units(market);
         loop {
             let received = tokio::select! {
                 received = outcomes.recv() => received,

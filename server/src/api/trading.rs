@@ -14,8 +14,8 @@ use super::error::Refusal;
 use super::submit::{Reached, Settled, read_history};
 use super::{Api, cancel_all, limits, lists, orders, positions, replace, size, streams, trade_session};
 use crate::layers;
-use crate::machine::{self, Account, Action, Change, Intent, Order, Rules, Target};
-use crate::node::ReplicaHandle;
+use crate::machine::{self, Account, Action, Change, Intent, Order, Target};
+use crate::node::MarketHandle;
 use crate::types::{ClientId, Liquidity, Micros, OrderId, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -33,7 +33,7 @@ impl TradingService for Api {
         let message = call.into_inner();
         layers::concern(&message.market, "");
         let market = self.listed(&message.market)?;
-        let rules = market.as_ref().and_then(ReplicaHandle::rules);
+        let rules = market.as_ref().map(MarketHandle::rules);
         caller.times.tape_ahead =
             market.as_ref().map_or(Micros(0), |market| market.tape_ahead(caller.times.now));
         // Times that have passed are judged again below.
@@ -60,8 +60,7 @@ impl TradingService for Api {
         layers::concern(&message.market, &message.order_id);
         let market = self.listed(&message.market)?;
         let named = admission::target(&message.order_id, &message.client_order_id).ok();
-        let admitted =
-            admission::amend_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller);
+        let admitted = admission::amend_order(message, market.as_ref().map(MarketHandle::rules), &caller);
         let Some(market) = market else {
             return Err(admitted
                 .map_or_else(|rejected| rejected.refusal, |_| Refusal::shutting_down())
@@ -71,7 +70,7 @@ impl TradingService for Api {
             Ok(request) => Box::pin(self.change(&market, request, deadline)).await?,
             Err(rejected) => self.amended_before(&market, *rejected, named, deadline).await?,
         };
-        let units = units(&market)?;
+        let units = units(&market);
         let (fills, more_fills) = taker_fills(&units, &settled, target);
         let order = settled.order(target).map(|order| units.order(order));
         let position = settled.position.0;
@@ -108,8 +107,7 @@ impl TradingService for Api {
                 ..v1::CancelOrderRequest::default()
             };
         }
-        let request =
-            admission::cancel_order(message, market.as_ref().and_then(ReplicaHandle::rules), &caller)?;
+        let request = admission::cancel_order(message, market.as_ref().map(MarketHandle::rules), &caller)?;
         let market = market.ok_or_else(Refusal::shutting_down)?;
         let account = request.account.clone();
         let withdraws = match request.action {
@@ -128,7 +126,7 @@ impl TradingService for Api {
             }
             (Err(refusal), _) => return Err(refusal.into()),
         };
-        let units = units(&market)?;
+        let units = units(&market);
         let mut order = settled.order(target).map(|order| units.order(order));
         if order.is_none() {
             // Withdrawn: it was closed, or will be, at its own turn.
@@ -233,7 +231,7 @@ impl Api {
     /// the order.
     async fn waits_withdrawn(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         order: OrderId,
         account: &Account,
     ) -> Result<bool, Refusal> {
@@ -254,7 +252,7 @@ impl Api {
     /// for a first request or for a repeat, which another node may have taken, only the tape knows.
     async fn place_again(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         rejected: NotAdmitted,
         again: Option<v1::PlaceOrderRequest>,
         mut caller: Caller,
@@ -269,7 +267,7 @@ impl Api {
             return Err(refusal);
         };
         caller.times.now = Micros(0);
-        let admitted = admission::place_order(message, market.rules(), &caller);
+        let admitted = admission::place_order(message, Some(market.rules()), &caller);
         let (request, when) = admitted.map_err(|rejected| rejected.refusal)?;
         let reached = match self.submit(market, request.clone(), when, deadline).await {
             Ok(Reached::Committed(settled)) if settled.is_new() && is_late(settled.refused) => {
@@ -284,7 +282,7 @@ impl Api {
     /// The outcome of an amend that is not admitted now, if it repeats one that was.
     async fn amended_before(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         NotAdmitted { refusal, asked }: NotAdmitted,
         named: Option<Target>,
         deadline: Deadline,
@@ -301,7 +299,7 @@ impl Api {
 
     async fn place(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         request: machine::Request,
         when: AnswerWhen,
         deadline: Deadline,
@@ -313,12 +311,12 @@ impl Api {
 
     async fn placed(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         asked: machine::Request,
         reached: Reached,
         deadline: Deadline,
     ) -> Result<v1::PlaceOrderResponse, Refusal> {
-        let units = units(market)?;
+        let units = units(market);
         match reached {
             Reached::Accepted(id) => {
                 let order = self.accepted_order(market, id, asked, deadline).await?;
@@ -339,12 +337,12 @@ impl Api {
     /// An accepted order as this node has it: pending, if it was not sequenced in the meantime.
     pub(super) async fn accepted_order(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         id: OrderId,
         asked: machine::Request,
         deadline: Deadline,
     ) -> Result<Option<v1::Order>, Refusal> {
-        let units = units(market)?;
+        let units = units(market);
         if let Ok(Some(order)) = market.read(move |replica| orders::live_order(replica, id)).await {
             return Ok(Some(units.order(&order)));
         }
@@ -365,7 +363,7 @@ impl Api {
     /// Amends or cancels: a refusal is an error. Returns the outcome and the order concerned.
     async fn change(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         request: machine::Request,
         deadline: Deadline,
     ) -> Result<(Settled, OrderId), Refusal> {
@@ -382,7 +380,7 @@ impl Api {
 
     pub(super) async fn committed(
         &self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         request: machine::Request,
         deadline: Deadline,
     ) -> Result<Settled, Refusal> {
@@ -395,7 +393,7 @@ impl Api {
 
 /// The outcome of a change of an order, and the order that it is about: a refusal is an error.
 async fn done(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     settled: Settled,
     target: Target,
     account: &str,
@@ -436,9 +434,9 @@ fn done_by_name(settled: Settled, name: ClientId) -> Result<(Settled, OrderId), 
 }
 
 /// An amend to a total that is filled already.
-async fn below_filled(market: &ReplicaHandle, id: OrderId) -> Result<Refusal, Refusal> {
+async fn below_filled(market: &MarketHandle, id: OrderId) -> Result<Refusal, Refusal> {
     let order = market.read(move |replica| orders::live_order(replica, id)).await?;
-    let units = units(market)?;
+    let units = units(market);
     let words = match order {
         Some(order) => format!(
             "must be above what is filled, {} of {}; the order is as it was",
@@ -452,11 +450,11 @@ async fn below_filled(market: &ReplicaHandle, id: OrderId) -> Result<Refusal, Re
 
 /// Why an order that does not rest can't be changed.
 pub(super) async fn closed_or_unknown(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     id: OrderId,
     account: &str,
 ) -> Result<Refusal, Refusal> {
-    let history = market.history().ok_or_else(Refusal::shutting_down)?;
+    let history = market.history();
     let closed = read_history(history, move |history| history.lookup().closed_order(id)).await?;
     Ok(match closed {
         None => Refusal::unknown_order(id),
@@ -507,14 +505,13 @@ pub(super) fn taker_fills(units: &Units<'_>, settled: &Settled, id: OrderId) -> 
 }
 
 /// What a market's numbers count in.
-pub(super) fn units(market: &ReplicaHandle) -> Result<Units<'_>, Refusal> {
-    let rules: &Rules = market.rules().ok_or_else(|| Refusal::unknown_market(market.name()))?;
-    Ok(Units::new(market.name(), rules))
+pub(super) fn units(market: &MarketHandle) -> Units<'_> {
+    Units::new(market.name(), market.rules())
 }
 
 impl Api {
     /// A market by its name.
-    pub(super) fn find_market(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
+    pub(super) fn find_market(&self, name: &str) -> Result<MarketHandle, Refusal> {
         layers::concern(name, "");
         admission::market_name(name)?;
         self.listed(name)?.ok_or_else(|| Refusal::unknown_market(name))
@@ -524,7 +521,7 @@ impl Api {
     ///
     /// # Errors
     /// It is quarantined.
-    pub(super) fn listed(&self, name: &str) -> Result<Option<ReplicaHandle>, Refusal> {
+    pub(super) fn listed(&self, name: &str) -> Result<Option<MarketHandle>, Refusal> {
         match self.node.market(name) {
             Some(market) => Ok(Some(market.usable()?)),
             None if self.node.knows_directory() => Ok(None),
@@ -542,7 +539,7 @@ impl Api {
         name: &str,
         at_least: u64,
         deadline: Deadline,
-    ) -> Result<ReplicaHandle, Refusal> {
+    ) -> Result<MarketHandle, Refusal> {
         let market = self.find_market(name)?;
         let late = |_| {
             let words = "not shown before the call's deadline";

@@ -8,7 +8,7 @@ use super::Api;
 use super::call::Deadline;
 use super::error::Refusal;
 use crate::format::Format;
-use crate::node::ReplicaHandle;
+use crate::node::DocumentHandle;
 use crate::replica::{Replica, Unready};
 
 /// How often it is looked which format the document has.
@@ -63,7 +63,7 @@ impl Api {
     }
 }
 
-async fn progress(document: &ReplicaHandle, asked: u32) -> Result<Progress, Refusal> {
+async fn progress(document: &DocumentHandle, asked: u32) -> Result<Progress, Refusal> {
     let read = document.read(move |replica| {
         let to = if asked == 0 { newest_for_all(replica) } else { Format(asked) };
         let (generation, format) = (replica.generation(), replica.format());

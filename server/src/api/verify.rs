@@ -22,7 +22,7 @@ use super::Api;
 use super::call::Deadline;
 use super::error::Refusal;
 use super::trading::units;
-use crate::node::ReplicaHandle;
+use crate::node::{DocumentHandle, Listed, MarketHandle};
 use crate::types::{Lots, NodeId, Position};
 use again::Again;
 use compare::Mine;
@@ -77,25 +77,21 @@ impl Api {
             (true, false) => Verdict::Incomplete,
             (true, true) => Verdict::Passed,
         };
-        let rematched: Result<Vec<_>, Refusal> = matched
-            .into_iter()
-            .map(|(generation, matched)| {
-                Ok(v1::Rematched {
-                    generation,
-                    after_position: matched.after.0,
-                    through_position: matched.through.0,
-                    batches: matched.batches,
-                    intents: matched.intents,
-                    fills: matched.fills,
-                    quantity: quantity(&document, matched.quantity)?,
-                })
-            })
-            .collect();
+        let market = self.node.market(document.name()).and_then(Listed::opened);
+        let rematched = matched.into_iter().map(|(generation, matched)| v1::Rematched {
+            generation,
+            after_position: matched.after.0,
+            through_position: matched.through.0,
+            batches: matched.batches,
+            intents: matched.intents,
+            fills: matched.fills,
+            quantity: quantity(market.as_ref(), matched.quantity),
+        });
         Ok(v1::VerifyMarketResponse {
             position: position.0,
             passed: verdict == Verdict::Passed,
             nodes,
-            rematched: rematched?,
+            rematched: rematched.collect(),
             findings,
             verdict: verdict.into(),
             unverified,
@@ -105,12 +101,12 @@ impl Api {
     /// What each node has, this one first, and what keeps this node from knowing them all.
     async fn compare(
         &self,
-        document: &ReplicaHandle,
+        document: &DocumentHandle,
         mine: &Mine,
         deadline: Deadline,
     ) -> Result<(Vec<v1::NodeDigest>, Option<String>), Refusal> {
         let me = self.node.id();
-        let voters = deadline.wait(document.read(|replica| replica.status().voters)).await??;
+        let voters = document.summary()?.status.voters.clone();
         let mut addresses: BTreeMap<NodeId, String> =
             voters.iter().map(|voter| (*voter, String::new())).collect();
         let mut unknown = None;
@@ -150,7 +146,7 @@ fn not_compared(node: &v1::NodeDigest) -> Option<String> {
 
 /// The position, or the last one if it is zero, and the digest there.
 async fn digest_at(
-    document: &ReplicaHandle,
+    document: &DocumentHandle,
     position: Position,
 ) -> Result<(Position, Option<[u8; 32]>), Refusal> {
     let read = document.read(move |replica| {
@@ -161,16 +157,15 @@ async fn digest_at(
 }
 
 /// A sum of quantities as a decimal; nothing in the directory.
-fn quantity(document: &ReplicaHandle, lots: u128) -> Result<String, Refusal> {
-    if document.rules().is_none() {
-        return Ok(String::new());
-    }
-    let units = units(document)?;
-    Ok(match u64::try_from(lots) {
-        Ok(lots) => units.quantity(Lots(lots)),
+fn quantity(market: Option<&MarketHandle>, lots: u128) -> String {
+    let Some(market) = market else {
+        return String::new();
+    };
+    match u64::try_from(lots) {
+        Ok(lots) => units(market).quantity(Lots(lots)),
         // More than a decimal of the API holds.
         Err(_) => format!("{lots} lots"),
-    })
+    }
 }
 
 fn hex(digest: [u8; 32]) -> String {

@@ -10,10 +10,10 @@ use xbook_proto::v1::{self, AnswerWhen, Reason};
 
 use super::call::Deadline;
 use super::error::Refusal;
-use super::submit::Reached;
+use super::submit::{Addressee, Reached};
 use super::{Api, admission};
 use crate::machine::{Action, Request, VoterChange};
-use crate::node::ReplicaHandle;
+use crate::node::DocumentHandle;
 use crate::types::NodeId;
 
 /// How many documents' voters are changed at a time.
@@ -60,12 +60,16 @@ impl Api {
         deadline: Deadline,
     ) -> Result<Vec<v1::DocumentVoters>, Refusal> {
         if !market.is_empty() {
-            let document = self.document(market)?;
+            let document = self.addressee(market)?;
             return Ok(vec![self.change_voters_of(&document, request, change, deadline).await?]);
         }
-        let changes = self.node.documents().into_iter().map(|document| async move {
+        let directory = std::iter::once(Ok(Addressee::from(self.node.directory())));
+        let markets = self.node.markets().into_iter();
+        let markets = markets.map(|market| Ok(Addressee::Market(market.usable()?)));
+        let changes = directory.chain(markets).map(|document: Result<Addressee, Refusal>| async move {
+            let document = document?;
             // Of all documents some may be as asked already.
-            match voters(&document).await? {
+            match voters(&document)? {
                 as_asked if is_made(change, &as_asked.1) => Ok(described(&document, as_asked)),
                 _ => self.change_voters_of(&document, request, change, deadline).await,
             }
@@ -75,13 +79,13 @@ impl Api {
 
     async fn change_voters_of(
         &self,
-        document: &ReplicaHandle,
+        document: &Addressee,
         request: &Request,
         change: VoterChange,
         deadline: Deadline,
     ) -> Result<v1::DocumentVoters, Refusal> {
         let request = Request { action: Action::ChangeVoters(change), ..request.clone() };
-        let settled = match self.submit(document, request, AnswerWhen::Committed, deadline).await? {
+        let settled = match self.submit(document.clone(), request, AnswerWhen::Committed, deadline).await? {
             Reached::Committed(settled) => settled,
             Reached::Accepted(_) => return Err(Refusal::deadline()),
         };
@@ -92,7 +96,7 @@ impl Api {
         }
         let made = async {
             loop {
-                let now = voters(document).await?;
+                let now = voters(document)?;
                 if is_made(change, &now.1) {
                     return Ok::<_, Refusal>(described(document, now));
                 }
@@ -111,19 +115,24 @@ impl Api {
     }
 
     /// The directory, or a market, by name.
-    pub(super) fn document(&self, name: &str) -> Result<ReplicaHandle, Refusal> {
+    pub(super) fn document(&self, name: &str) -> Result<DocumentHandle, Refusal> {
+        Ok(DocumentHandle::clone(&*self.addressee(name)?))
+    }
+
+    fn addressee(&self, name: &str) -> Result<Addressee, Refusal> {
         if name == self.node.directory().name() {
-            return Ok(self.node.directory().clone().usable()?);
+            self.node.directory().check_usable()?;
+            return Ok(self.node.directory().into());
         }
         admission::market_name(name)?;
-        self.listed(name)?.ok_or_else(|| Refusal::unknown_market(name))
+        self.listed(name)?.map(Addressee::Market).ok_or_else(|| Refusal::unknown_market(name))
     }
 }
 
 /// A document's generation and its voters.
-async fn voters(document: &ReplicaHandle) -> Result<(u64, Vec<NodeId>), Refusal> {
-    let status = document.read(|replica| replica.status()).await?;
-    Ok((status.generation.0, status.voters))
+fn voters(document: &DocumentHandle) -> Result<(u64, Vec<NodeId>), Refusal> {
+    let summary = document.summary()?;
+    Ok((summary.status.generation.0, summary.status.voters.clone()))
 }
 
 fn is_made(change: VoterChange, voters: &[NodeId]) -> bool {
@@ -133,7 +142,7 @@ fn is_made(change: VoterChange, voters: &[NodeId]) -> bool {
     }
 }
 
-fn described(document: &ReplicaHandle, (generation, voters): (u64, Vec<NodeId>)) -> v1::DocumentVoters {
+fn described(document: &DocumentHandle, (generation, voters): (u64, Vec<NodeId>)) -> v1::DocumentVoters {
     let voters = voters.iter().map(NodeId::to_string).collect();
     v1::DocumentVoters { name: document.name().to_owned(), generation, voters }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Clock, Markets, ReplicaHandle};
+use super::{Clock, DirectoryHandle, DocumentHandle, Markets};
 use crate::types::NodeId;
 
 /// From which difference on a clock is wrong, in microseconds.
@@ -45,7 +45,7 @@ impl Watch {
 
 /// Watches until the node ends.
 pub(super) async fn watch(
-    directory: ReplicaHandle,
+    directory: DirectoryHandle,
     markets: watch::Receiver<Markets>,
     clock: Clock,
     me: NodeId,
@@ -54,15 +54,14 @@ pub(super) async fn watch(
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
         let now = clock.now();
-        let Ok(clocks) = directory.read(move |replica| replica.clock_differences(now)).await else {
-            return;
-        };
-        if let Some(ahead_us) = clocks.get(&me).copied() {
+        let Ok(summary) = directory.summary() else { return };
+        if let Some(ahead_us) = summary.clocks.get(&me).copied() {
             tell(own.look(ahead_us), ahead_us);
         }
         // A quarantined one's tape says nothing any more.
-        let markets: Vec<ReplicaHandle> = markets.borrow().values().cloned().collect();
-        let documents = std::iter::once(directory.clone()).chain(markets);
+        let markets: Vec<DocumentHandle> =
+            markets.borrow().values().map(|market| DocumentHandle::clone(market)).collect();
+        let documents = std::iter::once(DocumentHandle::clone(&directory)).chain(markets);
         let documents = documents.filter(|document| document.quarantine().is_none());
         let ahead = documents.map(|document| (document.name().to_owned(), document.tape_ahead(now).0));
         for (document, ahead_us, news) in tapes.look(&ahead.collect()) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use xbook_proto::record::v1 as record;
 
+use super::quarantine::NodeFault;
 use crate::document::Genesis;
 use crate::replica::Remembered;
 use crate::store::{Changes, Store, What, Write};
@@ -49,8 +50,8 @@ impl Disk {
     }
 
     /// The document's replica votes from now on, also after a restart.
-    pub fn gate_opened(&self) -> Result<(), String> {
-        self.store.gate_opened().map_err(|error| error.to_string())
+    pub fn gate_opened(&self) -> Result<(), NodeFault> {
+        Ok(self.store.gate_opened()?)
     }
 
     /// The directory is an old copy, and is not to be opened again.
@@ -61,14 +62,14 @@ impl Disk {
     }
 
     /// Writes a change.
-    pub fn write(&mut self, generation: GenerationNumber, index: u64, bytes: Bytes) -> Result<(), String> {
+    pub fn write(&mut self, generation: GenerationNumber, index: u64, bytes: Bytes) -> Result<(), NodeFault> {
         let to = self.changes.clone();
         self.written = index + 1;
         self.send(What::Change { to, index, bytes }, Some(Place { generation, index })).map(drop)
     }
 
     /// Writes the beginning of a generation, where everything goes from now on.
-    pub fn begin_generation(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), String> {
+    pub fn begin_generation(&mut self, genesis: Arc<Genesis>, changes: Vec<Bytes>) -> Result<(), NodeFault> {
         let to = self.store.next_generation(&self.changes, self.written, &genesis);
         self.changes = to.clone();
         self.written = changes.len() as u64;
@@ -81,31 +82,31 @@ impl Disk {
     }
 
     /// Waits until the beginning of this generation is on the disk.
-    pub async fn begun(&mut self) -> Result<(), String> {
+    pub async fn begun(&mut self) -> Result<(), NodeFault> {
         match self.beginning.take() {
-            Some(begun) => begun.await.map_err(|_| failed()),
+            Some(begun) => begun.await.map_err(|_| NodeFault::Disk),
             None => Ok(()),
         }
     }
 
     /// Sends a write, whose last change is waited for; returns the word that it is done.
-    fn send(&mut self, what: What, last: Option<Place>) -> Result<oneshot::Receiver<()>, String> {
+    fn send(&mut self, what: What, last: Option<Place>) -> Result<oneshot::Receiver<()>, NodeFault> {
         let ((done, stored), (whole, written)) = (oneshot::channel(), oneshot::channel());
         // Who does not wait for a word needs none.
         let done = Box::new(move || _ = (done.send(()), whole.send(())));
         let remembered = self.remembered.take();
-        self.writer.send(Write { what, remembered, done }).map_err(|_| failed())?;
+        self.writer.send(Write { what, remembered, done }).map_err(|_| NodeFault::Disk)?;
         self.writes.extend(last.map(|last| (last, stored)));
         Ok(written)
     }
 
     /// Waits until the oldest change is on the disk, and returns the last one that is.
-    pub async fn first_stored(&mut self) -> Result<Place, String> {
+    pub async fn first_stored(&mut self) -> Result<Place, NodeFault> {
         let Some((change, stored)) = self.writes.front_mut() else {
             return std::future::pending().await;
         };
         let mut last = *change;
-        stored.await.map_err(|_| failed())?;
+        stored.await.map_err(|_| NodeFault::Disk)?;
         self.writes.pop_front();
         // One sync covers many changes; one acknowledgement says so.
         while let Some((change, stored)) = self.writes.front_mut()
@@ -116,8 +117,4 @@ impl Disk {
         }
         Ok(last)
     }
-}
-
-fn failed() -> String {
-    "the disk failed".to_owned()
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::handle::{CallNews, call};
-use super::{Clock, Closed, Documents, ReplicaHandle, SubmitError};
+use super::waiting::{CallNews, call};
+use super::{Clock, Closed, DirectoryHandle, Documents, SubmitError};
 use crate::machine::{
     Action, Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NodeEntry, Origin, Request,
 };
@@ -24,11 +24,9 @@ const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Notes when the directory is [current](crate::replica::Replica::is_current) for the first time.
-pub(super) async fn learn(directory: ReplicaHandle, known: Arc<AtomicBool>) {
-    while let Ok((current, position)) =
-        directory.read(|replica| (replica.is_current(), replica.view().position())).await
-    {
-        if current && directory.reached(position).await.is_ok() {
+pub(super) async fn learn(directory: DirectoryHandle, known: Arc<AtomicBool>) {
+    while let Ok(summary) = directory.summary() {
+        if summary.is_current && directory.reached(summary.status.position).await.is_ok() {
             known.store(true, Ordering::Release);
             return;
         }
@@ -45,7 +43,7 @@ const MOVED_PAUSE: Duration = Duration::from_secs(5);
 /// Dials the given addresses, and all nodes in the directory as it changes, until the node ends; tells
 /// meanwhile who is in the directory.
 pub(super) async fn connect(
-    directory: ReplicaHandle,
+    directory: DirectoryHandle,
     members: watch::Sender<Members>,
     dialler: Dialler<Documents>,
     given: Vec<String>,
@@ -90,7 +88,7 @@ pub(super) async fn connect(
 /// Tells who is in the directory now; returns the position that this is as of, or nothing if the
 /// directory has ended.
 pub(super) async fn note_members(
-    directory: &ReplicaHandle,
+    directory: &DirectoryHandle,
     members: &watch::Sender<Members>,
 ) -> Option<Position> {
     let read = directory.read(|replica| {
@@ -111,7 +109,7 @@ pub(super) async fn note_members(
 }
 
 /// Lets nodes join with a token, for a while: what the first node of a cluster was started with.
-pub(super) async fn invite(directory: ReplicaHandle, clock: Clock, me: NodeId, token: JoinToken) {
+pub(super) async fn invite(directory: DirectoryHandle, clock: Clock, me: NodeId, token: JoinToken) {
     let expires = clock.now().plus(FIRST_TOKEN_LIFETIME);
     let invitation = Invitation { hash: token.hash(), uses: MAX_TOKEN_USES, expires };
     let made = ask(&directory, format!("invite-{me}"), Action::Invite(invitation)).await;
@@ -122,7 +120,12 @@ pub(super) async fn invite(directory: ReplicaHandle, clock: Clock, me: NodeId, t
 
 /// Tells the directory where this node is reached, unless it knows already. The first time makes this
 /// node one of the cluster's.
-pub(super) async fn announce(directory: ReplicaHandle, clock: Clock, me: NodeId, announcement: Announcement) {
+pub(super) async fn announce(
+    directory: DirectoryHandle,
+    clock: Clock,
+    me: NodeId,
+    announcement: Announcement,
+) {
     match announced(&directory, clock, me, &announcement).await {
         Ok(Reason::Unspecified) => {
             let Announcement { address, peer_address, .. } = announcement;
@@ -139,7 +142,7 @@ pub(super) async fn announce(directory: ReplicaHandle, clock: Clock, me: NodeId,
 }
 
 async fn announced(
-    directory: &ReplicaHandle,
+    directory: &DirectoryHandle,
     clock: Clock,
     me: NodeId,
     announcement: &Announcement,
@@ -159,7 +162,7 @@ async fn announced(
 }
 
 /// Makes a request of this node itself, and waits for what becomes of it.
-async fn ask(directory: &ReplicaHandle, request_id: String, action: Action) -> Result<Reason, Closed> {
+async fn ask(directory: &DirectoryHandle, request_id: String, action: Action) -> Result<Reason, Closed> {
     let request = Request {
         // No client has this account.
         account: "".into(),
@@ -185,7 +188,7 @@ async fn ask(directory: &ReplicaHandle, request_id: String, action: Action) -> R
 
 /// The directory's nodes, and the position that they are as of.
 pub(super) async fn nodes(
-    directory: &ReplicaHandle,
+    directory: &DirectoryHandle,
 ) -> Result<(Position, BTreeMap<NodeId, NodeEntry>), Closed> {
     let read = directory.read(|replica| {
         let view = replica.view();

@@ -14,6 +14,8 @@ mod mesh;
 mod publish;
 mod quarantine;
 mod refill;
+mod starter;
+mod summary;
 mod supervisor;
 mod task;
 mod waiting;
@@ -28,10 +30,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
-pub use handle::{
-    Asked, BlockReceiver, CallNews, Caller, Closed, Outcome, ReplicaHandle, SessionNews, SubmitError, call,
-};
+pub use handle::{DirectoryHandle, DocumentHandle, Listed, MarketHandle};
+pub use publish::BlockReceiver;
+pub use quarantine::Closed;
 pub(crate) use quarantine::cut;
+pub use summary::{MarketSummary, Summary};
+pub use waiting::{Asked, CallNews, Caller, Outcome, SessionNews, SubmitError, call};
 
 use crate::document::{Actor, DIRECTORY, Genesis};
 use crate::format::Formats;
@@ -45,7 +49,8 @@ use crate::replica::message::Envelope;
 use crate::replica::{Remembered, Replica, ReplicaError, Settings};
 use crate::store::{Loaded, Store, StoreError, Written};
 use crate::types::{Micros, NodeId, Position};
-use supervisor::{Starter, Supervisor};
+use starter::Starter;
+use supervisor::Supervisor;
 
 /// How long a lease lasts without renewal.
 const LEASE: Micros = Micros(1_000_000);
@@ -91,7 +96,7 @@ struct Inner {
     identity: Identity,
     clock: Clock,
     started: Micros,
-    directory: ReplicaHandle,
+    directory: DirectoryHandle,
     markets: watch::Receiver<Markets>,
     links: watch::Receiver<Links>,
     members: watch::Receiver<Members>,
@@ -108,7 +113,7 @@ struct Inner {
 /// The node's replicas, as peers reach them.
 #[derive(Clone)]
 pub struct Documents {
-    directory: ReplicaHandle,
+    directory: DirectoryHandle,
     markets: watch::Receiver<Markets>,
     members: watch::Receiver<Members>,
     history_turns: Arc<Semaphore>,
@@ -117,25 +122,24 @@ pub struct Documents {
 
 impl Router for Documents {
     async fn deliver(&self, from: NodeId, document: &str, envelope: Envelope, received: Received) {
-        let handle = match document {
-            DIRECTORY => Some(self.directory.clone()),
+        let market = match document {
+            DIRECTORY => return self.directory.hear(from, envelope, received).await,
             market => self.market_of(from, market),
         };
-        if let Some(handle) = handle {
-            handle.hear(from, envelope, received).await;
+        if let Some(market) = market {
+            market.hear(from, envelope, received).await;
         }
     }
 
     fn ask_history(&self, peer: Link, request: HistoryRequest) {
         let market = self.market_of(peer.peer, &request.market);
-        let market = market.filter(|market| market.quarantine().is_none());
-        if let Some(history) = market.and_then(|market| market.history().cloned()) {
-            backfill::answer(&self.history_turns, history, request, peer);
+        if let Some(market) = market.and_then(|market| market.usable().ok()) {
+            backfill::answer(&self.history_turns, Arc::clone(market.history()), request, peer);
         }
     }
 
     fn deliver_history(&self, from: NodeId, part: HistoryPart) {
-        if let Some(market) = self.market_of(from, &part.market) {
+        if let Some(market) = self.market_of(from, &part.market).and_then(Listed::opened) {
             market.take_history(from, part);
         }
     }
@@ -151,13 +155,13 @@ impl Router for Documents {
 
 impl Documents {
     /// A market that a peer speaks about, if it may.
-    fn market_of(&self, peer: NodeId, name: &str) -> Option<ReplicaHandle> {
+    fn market_of(&self, peer: NodeId, name: &str) -> Option<Listed> {
         let market = self.markets.borrow().get(name).cloned();
         market.filter(|_| self.members.borrow().contains(peer))
     }
 }
 
-type Markets = BTreeMap<Arc<str>, ReplicaHandle>;
+type Markets = BTreeMap<Arc<str>, Listed>;
 
 /// How a node ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -367,19 +371,19 @@ impl Node {
 
     /// The directory.
     #[must_use]
-    pub fn directory(&self) -> &ReplicaHandle {
+    pub fn directory(&self) -> &DirectoryHandle {
         &self.inner.directory
     }
 
     /// A market.
     #[must_use]
-    pub fn market(&self, name: &str) -> Option<ReplicaHandle> {
+    pub fn market(&self, name: &str) -> Option<Listed> {
         self.inner.markets.borrow().get(name).cloned()
     }
 
     /// All markets, by name.
     #[must_use]
-    pub fn markets(&self) -> Vec<ReplicaHandle> {
+    pub fn markets(&self) -> Vec<Listed> {
         self.inner.markets.borrow().values().cloned().collect()
     }
 
@@ -412,17 +416,17 @@ impl Node {
 
     /// The directory, then all markets by name.
     #[must_use]
-    pub fn documents(&self) -> Vec<ReplicaHandle> {
-        let mut documents = vec![self.directory().clone()];
-        documents.extend(self.markets());
-        documents
+    pub fn documents(&self) -> Vec<DocumentHandle> {
+        let markets = self.inner.markets.borrow();
+        let markets = markets.values().map(|market| DocumentHandle::clone(market));
+        std::iter::once(DocumentHandle::clone(self.directory())).chain(markets).collect()
     }
 
     /// Waits until a market is there.
     ///
     /// # Errors
     /// The node ended before.
-    pub async fn market_ready(&self, name: &str) -> Result<ReplicaHandle, Closed> {
+    pub async fn market_ready(&self, name: &str) -> Result<Listed, Closed> {
         let mut markets = self.inner.markets.clone();
         let found =
             markets.wait_for(|markets| markets.contains_key(name)).await.map_err(|_| Closed::Ended)?;

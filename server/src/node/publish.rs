@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::handle::Shown;
 use super::quarantine::{Fault, Quarantine};
 use super::waiting::Notice;
 use crate::history::{History, HistoryError};
 use crate::machine::{Block, Change, MarketEntry, StateStart};
+use crate::types::{Micros, Position};
 
 /// Most committed blocks that wait to be published; then the replica waits too.
 const MAX_WAITING: usize = 64;
@@ -30,9 +30,17 @@ pub(super) enum Follower {
     History(Arc<History>),
     /// The opening of created markets.
     Directory(Created),
-    /// Nobody.
-    Nobody,
 }
+
+/// How far everything is shown.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Shown {
+    pub position: Position,
+    pub time: Micros,
+}
+
+/// Where committed blocks come from as they are shown.
+pub type BlockReceiver = broadcast::Receiver<Arc<Block>>;
 
 /// What is to be published, in its order.
 pub(super) enum Publication {
@@ -72,7 +80,7 @@ impl Follower {
     pub fn history(&self) -> Option<Arc<History>> {
         match self {
             Self::History(history) => Some(Arc::clone(history)),
-            Self::Directory(_) | Self::Nobody => None,
+            Self::Directory(_) => None,
         }
     }
 
@@ -89,7 +97,6 @@ impl Follower {
                     }
                 }
             }
-            Self::Nobody => {}
         }
         Ok(())
     }

@@ -74,6 +74,16 @@ impl Quarantine {
         self.0.borrow().clone()
     }
 
+    /// Why the replica of a document has ended.
+    pub fn closed(&self, document: &Arc<str>) -> Closed {
+        let document = Arc::clone(document);
+        match self.cause() {
+            Some(Cause { words, unreadable: true }) => Closed::Unreadable { document, reason: words },
+            Some(Cause { words, .. }) => Closed::Quarantined { document, reason: words },
+            None => Closed::Ended,
+        }
+    }
+
     /// Completes once it is.
     pub async fn raised(&self) {
         // This is a sender, so this can't fail.
@@ -81,19 +91,76 @@ impl Quarantine {
     }
 }
 
+/// The replica has ended.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Closed {
+    /// With its node, which is shutting down, or whose disk failed.
+    #[error("the node takes no more requests")]
+    Ended,
+    /// Alone, by a fault of its document.
+    #[error(
+        "{document} is quarantined on this node: {reason}. What is stored of it stays as it is; ask another node"
+    )]
+    Quarantined {
+        /// The document.
+        document: Arc<str>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// Alone, since its document goes on in a format that this node can't read.
+    #[error(
+        "this node can't read {document} any more: {reason}. Start it with a newer program, and ask another node until \
+         then"
+    )]
+    Unreadable {
+        /// The document.
+        document: Arc<str>,
+        /// Which format, and what this node reads.
+        reason: Arc<str>,
+    },
+}
+
+/// How a task of a document ended: its document, and the error if there was one.
+pub(super) type TaskEnd = (Arc<str>, Result<(), Fault>);
+
 /// Why a task of a document ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(super) enum Fault {
     /// The node can't go on: its disk failed, or it has forgotten a promise.
-    Node(String),
+    Node(NodeFault),
     /// The document can't go on.
     Document(Cause),
+}
+
+/// Why a node can't go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NodeFault {
+    /// It has forgotten what it promised or acknowledged.
+    #[error(transparent)]
+    Replica(Box<ReplicaError>),
+    /// A history can't be read or written.
+    #[error(transparent)]
+    History(HistoryError),
+    /// Its store can't be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store's writer has ended, and says why elsewhere.
+    #[error("the disk failed")]
+    Disk,
+    /// The publisher has ended, and says why elsewhere.
+    #[error("its history failed")]
+    Publisher,
+    /// A task was stopped.
+    #[error(transparent)]
+    Stopped(JoinError),
 }
 
 impl From<ReplicaError> for Fault {
     fn from(error: ReplicaError) -> Self {
         match error {
-            ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. } => Self::Node(error.to_string()),
+            ReplicaError::Forgotten { .. } | ReplicaError::Outdated { .. } => {
+                Self::Node(NodeFault::Replica(Box::new(error)))
+            }
             _ => Self::Document(Cause { words: error.to_string().into(), unreadable: is_unreadable(&error) }),
         }
     }
@@ -107,7 +174,7 @@ fn is_unreadable(error: &ReplicaError) -> bool {
 impl From<HistoryError> for Fault {
     fn from(error: HistoryError) -> Self {
         match &error {
-            HistoryError::Io { .. } | HistoryError::Format { .. } => Self::Node(error.to_string()),
+            HistoryError::Io { .. } | HistoryError::Format { .. } => Self::Node(NodeFault::History(error)),
             _ => Self::Document(error.to_string().into()),
         }
     }
@@ -117,7 +184,7 @@ impl From<JoinError> for Fault {
     fn from(error: JoinError) -> Self {
         match error.try_into_panic() {
             Ok(panic) => panicked(panic.as_ref()),
-            Err(error) => Self::Node(error.to_string()),
+            Err(error) => Self::Node(NodeFault::Stopped(error)),
         }
     }
 }

@@ -15,52 +15,22 @@ use tokio::task::JoinError;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
-use super::backfill::Parts;
+use super::LEASE;
 use super::clock::Clock;
 use super::disk::{Disk, Place};
-use super::handle::{CallNews, Caller, ReplicaHandle, SessionNews, Shared, SubmitError};
+use super::handle::{DocumentHandle, Shared, ToTask};
 use super::publish::{self, Follower, Publication, Publisher};
-use super::quarantine::{Fault, Quarantine, panicked};
-use super::supervisor::TaskEnd;
-use super::waiting::Waiting;
-use super::{Closed, LEASE};
+use super::quarantine::{Closed, Fault, NodeFault, Quarantine, TaskEnd, panicked};
+use super::summary::{self, Summary};
+use super::waiting::{CallNews, Caller, SessionNews, SubmitError, Waiting};
 use crate::document::Genesis;
-use crate::format::Format;
 use crate::machine::{Origin, Request};
-use crate::peer::{self, Link, Links, Received};
-use crate::replica::message::Envelope;
+use crate::peer::{self, Link, Links};
 use crate::replica::{Effect, Input, Replica, ReplicaError};
 use crate::types::{Micros, NodeId, Position};
 
-/// Most commands that wait.
+/// Most words of handles that wait.
 const MAX_WAITING: usize = 1_024;
-
-/// A read between two steps.
-pub(super) type Reader = Box<dyn FnOnce(&Replica) + Send>;
-
-/// What a handle asks for.
-pub(super) enum Command {
-    /// A session's requests.
-    Submit {
-        requests: Vec<Request>,
-        session: UnboundedSender<SessionNews>,
-        taken: oneshot::Sender<Result<(), SubmitError>>,
-    },
-    /// A call's request.
-    Ask {
-        request: Request,
-        caller: Caller,
-    },
-    Read(Reader),
-    HandOver(NodeId),
-    /// Go on in a newer format.
-    Upgrade(Format),
-    Hear {
-        from: NodeId,
-        envelope: Envelope,
-        received: Received,
-    },
-}
 
 /// What the task waits for.
 enum Event {
@@ -82,6 +52,7 @@ struct Task {
     clock: Clock,
     waiting: Waiting,
     publications: mpsc::Sender<Publication>,
+    summaries: summary::Publish,
     /// Whether requests are taken; a closing replica only finishes those that it has.
     open: bool,
     wake: Option<std::pin::Pin<Box<Sleep>>>,
@@ -97,24 +68,23 @@ struct Task {
 /// before the task runs: it greets the peers at once, and their answers come to the handle.
 pub(super) fn prepare(
     (name, replica, disk): (Arc<str>, Replica, Disk),
-    (follower, parts): (Follower, Option<Parts>),
+    follower: Follower,
     links: watch::Receiver<Links>,
     clock: Clock,
-) -> (ReplicaHandle, impl Future<Output = TaskEnd> + Send + 'static) {
-    let rules = replica.view().machine.market().map(|market| market.rules().clone());
-    let (commands, mut receiver) = mpsc::channel(MAX_WAITING);
+) -> (DocumentHandle, impl Future<Output = TaskEnd> + Send + 'static) {
+    let (words, mut receiver) = mpsc::channel(MAX_WAITING);
     let (publications, published) = publish::channel();
     let (shown, blocks) = (watch::Sender::default(), publish::streams());
+    let (summarize, summaries) = summary::channel();
+    summarize.send_replace(Some(Arc::new(Summary::of(&replica, clock.now()))));
     let (closing, quarantine) = (watch::Sender::new(false), Quarantine::default());
     let shared = Shared {
         name: name.clone(),
-        rules,
-        commands,
+        task: words,
+        summaries,
         shown: shown.subscribe(),
         blocks: blocks.clone(),
-        history: follower.history(),
         closing: closing.clone(),
-        parts,
         quarantine: quarantine.clone(),
     };
     let publisher = Publisher { follower, shown, blocks, quarantine: quarantine.clone() };
@@ -128,6 +98,7 @@ pub(super) fn prepare(
         clock,
         waiting,
         publications,
+        summaries: summarize,
         open: true,
         wake: None,
         handing_over: None,
@@ -156,7 +127,7 @@ pub(super) fn prepare(
         quarantine.raise_on(&ended);
         (name, ended)
     };
-    (ReplicaHandle { shared: Arc::new(shared) }, running)
+    (DocumentHandle { shared: Arc::new(shared) }, running)
 }
 
 fn publisher_end(ended: Result<Result<(), Fault>, JoinError>) -> Result<(), Fault> {
@@ -169,7 +140,7 @@ fn publisher_end(ended: Result<Result<(), Fault>, JoinError>) -> Result<(), Faul
 impl Task {
     async fn run(
         &mut self,
-        commands: &mut mpsc::Receiver<Command>,
+        words: &mut mpsc::Receiver<ToTask>,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), Fault> {
         self.show_start().await?;
@@ -188,7 +159,7 @@ impl Task {
                 _ = closing.wait_for(|closing| *closing), if self.open => Event::Closing,
                 Ok(()) = self.links.changed() => Event::Links,
                 () = self.quarantine.raised() => return Ok(()),
-                count = commands.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
+                count = words.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
             };
             match event {
                 Event::Stored(Place { generation, index }) => {
@@ -212,32 +183,32 @@ impl Task {
                 }
             }
         }
-        commands.close();
-        while let Some(command) = commands.recv().await {
-            self.refuse(command);
+        words.close();
+        while let Some(word) = words.recv().await {
+            self.refuse(word);
         }
         Ok(())
     }
 
-    /// Takes commands: all requests up to a peer's word are one input.
-    async fn take(&mut self, commands: &mut Vec<Command>) -> Result<(), Fault> {
+    /// Takes what handles hand in: all requests up to a peer's word are one input.
+    async fn take(&mut self, words: &mut Vec<ToTask>) -> Result<(), Fault> {
         let mut gathered: Vec<Request> = Vec::new();
-        for command in commands.drain(..) {
-            match command {
-                Command::Read(read) => {
+        for word in words.drain(..) {
+            match word {
+                ToTask::Read(read) => {
                     // It sees what was submitted before it.
                     if !gathered.is_empty() {
                         self.step(Input::Submit(std::mem::take(&mut gathered))).await?;
                     }
                     read(&self.replica);
                 }
-                Command::Submit { requests, session, taken } => {
+                ToTask::Submit { requests, session, taken } => {
                     self.gather(&mut gathered, requests, session, taken);
                 }
-                Command::Ask { request, caller } => self.gather_call(&mut gathered, request, caller),
-                Command::HandOver(to) => self.step(Input::HandOver(to)).await?,
-                Command::Upgrade(to) => self.step(Input::Upgrade(to)).await?,
-                Command::Hear { from, envelope, received } => {
+                ToTask::Ask { request, caller } => self.gather_call(&mut gathered, request, caller),
+                ToTask::HandOver(to) => self.step(Input::HandOver(to)).await?,
+                ToTask::Upgrade(to) => self.step(Input::Upgrade(to)).await?,
+                ToTask::Hear { from, envelope, received } => {
                     // A link is up before anything comes through it.
                     if self.links.has_changed().unwrap_or(false) {
                         self.relink().await?;
@@ -345,13 +316,13 @@ impl Task {
         }
     }
 
-    /// Tells a command that came too late.
-    fn refuse(&self, command: Command) {
-        match command {
-            Command::Submit { taken, .. } => _ = taken.send(Err(Closed::Ended.into())),
-            Command::Ask { caller, .. } => caller.tell(CallNews::Refused(Closed::Ended.into())),
-            Command::Read(read) => read(&self.replica),
-            Command::HandOver(_) | Command::Upgrade(_) | Command::Hear { .. } => {}
+    /// Tells whoever comes too late.
+    fn refuse(&self, word: ToTask) {
+        match word {
+            ToTask::Submit { taken, .. } => _ = taken.send(Err(Closed::Ended.into())),
+            ToTask::Ask { caller, .. } => caller.tell(CallNews::Refused(Closed::Ended.into())),
+            ToTask::Read(read) => read(&self.replica),
+            ToTask::HandOver(_) | ToTask::Upgrade(_) | ToTask::Hear { .. } => {}
         }
     }
 
@@ -365,11 +336,20 @@ impl Task {
             }
             return Err(error.into());
         }
+        // Nobody may see what was skipped to before it is on the disk.
+        if !effects.iter().any(|effect| matches!(effect, Effect::Skipped { .. })) {
+            self.summarize();
+        }
         for effect in effects.drain(..) {
             self.perform(effect).await?;
         }
         self.effects = effects;
         Ok(())
+    }
+
+    /// Leaves behind what there is to know at a glance.
+    fn summarize(&self) {
+        self.summaries.send_replace(Some(Arc::new(Summary::of(&self.replica, self.step_began))));
     }
 
     async fn perform(&mut self, effect: Effect) -> Result<(), Fault> {
@@ -381,6 +361,7 @@ impl Task {
             Effect::Skipped { through, start } => {
                 // What is shown now must be shown after a restart too.
                 self.disk.begun().await.map_err(Fault::Node)?;
+                self.summarize();
                 self.waiting.skip(through);
                 let directory = self.replica.view().machine.directory();
                 let markets =
@@ -445,5 +426,5 @@ async fn woken(wake: &mut Option<std::pin::Pin<Box<Sleep>>>) {
 
 /// The publisher's own word comes before this one.
 fn history_failed() -> Fault {
-    Fault::Node("its history failed".to_owned())
+    Fault::Node(NodeFault::Publisher)
 }

@@ -18,7 +18,7 @@ async fn a_block_that_is_too_large_for_a_message_reaches_a_new_node() {
     }
     let sweep = first.place_as("taker", buy("sweep", "10", "12")).await.unwrap();
     assert_eq!(sweep.order.unwrap().filled_quantity, "12");
-    let history = first.node.market(MARKET).unwrap().history().unwrap().clone();
+    let history = first.node.market(MARKET).unwrap().opened().unwrap().history().clone();
     let piece = history.piece(Position(1), Position(sweep.position), 0).unwrap();
     assert!(matches!(piece, xbook::history::Piece::Part { .. }), "it comes in pieces");
     let last = place_until_generation(&mut first, "after", 2).await;
@@ -27,7 +27,7 @@ async fn a_block_that_is_too_large_for_a_message_reaches_a_new_node() {
     second.node.market_ready(MARKET).await.unwrap();
     second.book(last).await;
     let whole = async {
-        while !second.node.market(MARKET).unwrap().history().unwrap().gaps().is_empty() {
+        while !second.node.market(MARKET).unwrap().opened().unwrap().history().gaps().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

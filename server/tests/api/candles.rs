@@ -153,7 +153,7 @@ async fn candles_and_tickers_are_those_of_the_trades_over_restarts_generations_a
     assert!(all.len() >= 240, "{}", all.len());
     other.node.market(MARKET).unwrap().reached(xbook::types::Position(last.position)).await.unwrap();
     let whole = async {
-        while !other.node.market(MARKET).unwrap().history().unwrap().gaps().is_empty() {
+        while !other.node.market(MARKET).unwrap().opened().unwrap().history().gaps().is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -409,7 +409,7 @@ async fn a_gap_that_nobody_can_fill_holds_no_other_up() {
     let peer = Served::on(observers).await;
     std::fs::remove_file(data.path().join(third)).unwrap();
     let mut served = Served::with(data, &[peer.peer_address]).await;
-    let history = served.node.market(MARKET).unwrap().history().unwrap().clone();
+    let history = served.node.market(MARKET).unwrap().opened().unwrap().history().clone();
     let filled = async {
         while history.gaps().len() != 1 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -429,7 +429,7 @@ async fn what_the_kept_generations_did_comes_back_without_a_peer() {
     let data = copy(original.data.path());
     std::fs::remove_dir_all(data.path().join("history")).unwrap();
     let mut served = Served::on(data).await;
-    let history = served.node.market(MARKET).unwrap().history().unwrap().clone();
+    let history = served.node.market(MARKET).unwrap().opened().unwrap().history().clone();
     let oldest = served.node.newest_generation(MARKET).unwrap() - 2;
     let oldest = served.node.open_copy(MARKET, oldest).unwrap().expect("it is kept").genesis().position();
     let filled = async {

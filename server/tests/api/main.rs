@@ -28,6 +28,7 @@ mod session;
 mod stored;
 mod streams;
 mod subscribe;
+mod summary;
 mod support;
 mod verify;
 mod voters;

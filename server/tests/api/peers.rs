@@ -259,7 +259,7 @@ async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
     let last = place_until_generation(&mut first, "after", 4).await;
     assert_eq!(levels(&second.book(last).await.bids), levels(&first.book(last).await.bids));
 
-    let history = second.node.market(MARKET).unwrap().history().unwrap().clone();
+    let history = second.node.market(MARKET).unwrap().opened().unwrap().history().clone();
     let whole = async {
         while !history.gaps().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -273,7 +273,7 @@ async fn a_node_that_slept_through_generations_catches_up_with_its_history() {
         next = block.last.0 + 1;
     }
     assert!(next > last);
-    let theirs = first.node.market(MARKET).unwrap().history().unwrap().clone();
+    let theirs = first.node.market(MARKET).unwrap().opened().unwrap().history().clone();
     let changes = |history: &xbook::history::History| -> Vec<_> {
         history
             .blocks_after(xbook::types::Position(0))

@@ -156,7 +156,7 @@ async fn a_history_that_does_not_fit_quarantines_its_market_while_it_runs() {
     // Somebody else has been at the history: it begins within the next block.
     let market = served.node.market(MARKET).unwrap();
     let shown = market.shown();
-    market.history().unwrap().reach_to(Position(shown.0 + 1), [7; 32]).unwrap();
+    market.opened().unwrap().history().reach_to(Position(shown.0 + 1), [7; 32]).unwrap();
     let both = v1::NewOrder { quantity: "2".into(), ..buy("b", "10", "2").order.unwrap() };
     let status = served.place(order("b-1", both)).await.unwrap_err();
     let words = served.node.market(MARKET).unwrap().quarantine().unwrap();

@@ -11,19 +11,16 @@ use crate::types::{Micros, NodeId, Term};
 impl Replica {
     /// How the lease is, as far as this replica knows.
     #[must_use]
-    pub fn lease_status(&self, now: Micros) -> LeaseStatus {
-        let head = self.current.tape.head();
+    pub fn lease_status(&self) -> LeaseStatus {
+        let Generation { lease, tape, .. } = &self.current;
+        let head = tape.head();
         let holder = head.map(|head| head.actor.node());
         LeaseStatus {
-            term: self.current.tape.head_term(),
+            term: tape.head_term(),
             holder,
-            since: self.current.lease.seen.since,
-            promised_by: head
-                .map_or_else(Vec::new, |head| self.current.tape.promised_to(head.term, head.actor)),
-            held: match &self.current.lease.role {
-                Role::Holder(_) => self.may_match(now),
-                _ => holder.is_some() && self.current.lease.believes(now) == holder,
-            },
+            since: lease.seen.since,
+            promised_by: head.map_or_else(Vec::new, |head| tape.promised_to(head.term, head.actor)),
+            held_until: holder.and_then(|holder| lease.held_until(holder, self.node, tape)),
         }
     }
 

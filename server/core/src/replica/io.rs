@@ -200,9 +200,16 @@ pub struct LeaseStatus {
     pub since: Micros,
     /// The voters that promised it, ascending; none if it came with the generation's beginning.
     pub promised_by: Vec<NodeId>,
-    /// Whether it is held: on its holder, renewed by a majority; elsewhere, renewed by what its holder
-    /// said last.
-    pub held: bool,
+    /// Until when it is held: on its holder, as a majority renewed it; elsewhere, as its holder said last.
+    pub held_until: Option<Micros>,
+}
+
+impl LeaseStatus {
+    /// Whether it is held at a time.
+    #[must_use]
+    pub fn is_held(&self, now: Micros) -> bool {
+        self.held_until.is_some_and(|until| now < until)
+    }
 }
 
 /// What a replica keeps until others have done their part. Each has a cap.

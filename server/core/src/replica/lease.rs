@@ -249,6 +249,21 @@ impl Lease {
         tape.voters().iter().filter(fresh).count() >= tape.majority()
     }
 
+    /// Until when the head's holder has the lease: on the holder, as a majority renewed it; elsewhere, as this node
+    /// believes.
+    pub fn held_until(&self, of: NodeId, me: NodeId, tape: &Tape) -> Option<Micros> {
+        let Role::Holder(holder) = &self.role else {
+            return self.believed.filter(|belief| belief.holder == of).map(|belief| belief.until);
+        };
+        let until = |voter: &NodeId| match holder.echoes.get(voter) {
+            _ if *voter == me => Some(Micros(u64::MAX)),
+            echoed => echoed.map(|echoed| echoed.sent.plus(self.duration)),
+        };
+        let mut renewed: Vec<Micros> = tape.voters().iter().filter_map(until).collect();
+        renewed.sort_unstable_by(|a, b| b.cmp(a));
+        renewed.get(tape.majority() - 1).copied().filter(|_| !holder.handed_over)
+    }
+
     /// Whether its holder, with a renewed lease, may match.
     pub fn may_match(&self, now: Micros, me: NodeId, tape: &Tape) -> bool {
         self.active_term().is_some() && self.is_renewed(now, me, tape)

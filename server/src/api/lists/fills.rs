@@ -13,7 +13,7 @@ use crate::api::orders::find;
 use crate::api::page::{self, Cursor, Pick, Token};
 use crate::api::submit::read_history;
 use crate::machine::{Account, Change};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::{OrderId, Position};
 
 /// `ListFills`, newest first.
@@ -53,7 +53,7 @@ impl Listing for WantedFills {
 
     async fn page(
         &mut self,
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         token: &str,
         room: usize,
     ) -> Result<(Vec<v1::Fill>, Option<String>), Refusal> {
@@ -77,12 +77,12 @@ impl Listing for WantedFills {
 }
 
 async fn fill_page(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     (account, filter, only): (&Account, Filter, Option<OrderId>),
     cursor: Cursor,
     room: usize,
 ) -> Result<(Vec<v1::Fill>, Option<Cursor>), Refusal> {
-    let history = market.history().ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let history = market.history();
     let (name, account) = (market.name().to_owned(), account.clone());
     read_history(history, move |history| {
         let blocks = history.account_blocks_before(&account, cursor.position.next());

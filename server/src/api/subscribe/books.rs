@@ -69,7 +69,7 @@ impl Line<'_> {
         (depth, step): (Option<usize>, Step),
         after: Option<Position>,
     ) -> Forever {
-        let units = units(self.market)?;
+        let units = units(self.market);
         self.wait_for(feed, after).await?;
         // Of the best only this node knows what was sent, and of all anybody does.
         let mut known = after.filter(|_| depth.is_none());
@@ -92,7 +92,7 @@ impl Line<'_> {
 
     /// All orders.
     pub async fn orders(&mut self, feed: &Arc<Feed>, after: Option<Position>) -> Forever {
-        let units = units(self.market)?;
+        let units = units(self.market);
         self.wait_for(feed, after).await?;
         let mut known = after;
         loop {
@@ -120,7 +120,7 @@ impl Line<'_> {
     ) -> Result<(), super::End> {
         match told {
             Some(told) => {
-                let units = units(self.market)?;
+                let units = units(self.market);
                 let (snapshot, checksum) = (told.snapshot, Some(told.checksum));
                 self.send(told.position, told.events(&units), snapshot, checksum).await?;
             }
@@ -134,7 +134,7 @@ impl Line<'_> {
 
     /// The best bid and offer.
     pub async fn quote(&mut self, feed: &Arc<Feed>) -> Forever {
-        let units = units(self.market)?;
+        let units = units(self.market);
         let mut sent: Option<Rungs> = None;
         loop {
             let read = |book: &Book| (rungs(&book.mirror, Step::TICK, 1), book.position);

@@ -9,7 +9,6 @@ use xbook_proto::v1::subscribe_response::Event;
 use super::{End, Forever, Line};
 use crate::api::candles::{day, told};
 use crate::api::convert::Units;
-use crate::api::error::Refusal;
 use crate::api::follow::{Follower, Fresh};
 use crate::api::streams::OrderUpdates;
 use crate::api::submit::read_history;
@@ -118,14 +117,14 @@ impl Line<'_> {
     }
 
     async fn candle_page(&self, wanted: CandlesWanted) -> Result<CandlePage, End> {
-        let history = self.market.history().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
+        let history = self.market.history();
         let shown = self.market.shown();
         Ok(read_history(history, move |history| history.candles(shown, wanted)).await?)
     }
 
     /// Tape time at a position.
     async fn time_at(&self, position: Position) -> Result<Micros, End> {
-        let history = self.market.history().ok_or_else(|| Refusal::unknown_market(self.market.name()))?;
+        let history = self.market.history();
         let found = read_history(history, move |history| history.block_at(position)).await?;
         Ok(found.map_or(Micros(0), |stored| stored.block.time))
     }

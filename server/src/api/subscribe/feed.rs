@@ -13,7 +13,7 @@ use crate::api::error::Refusal;
 use crate::book::Resting;
 use crate::machine::{Block, Market};
 use crate::mirror::{Mirror, Moved, Place};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::{OrderId, Position, Side, Ticks};
 
 /// Most changes that are remembered, for who is behind: some 8 MiB.
@@ -42,7 +42,7 @@ pub(in crate::api) struct Book {
 
 impl Feeds {
     /// The feed of a market.
-    pub fn of(&self, market: &ReplicaHandle) -> Arc<Feed> {
+    pub fn of(&self, market: &MarketHandle) -> Arc<Feed> {
         let mut feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(feed) = feeds.get(market.name()).and_then(Weak::upgrade) {
             return feed;
@@ -55,7 +55,7 @@ impl Feeds {
 
 impl Feed {
     /// Reads the newest book.
-    pub async fn read<T>(&self, market: &ReplicaHandle, read: impl FnOnce(&Book) -> T) -> Result<T, Refusal> {
+    pub async fn read<T>(&self, market: &MarketHandle, read: impl FnOnce(&Book) -> T) -> Result<T, Refusal> {
         let mut state = self.state.lock().await;
         if !state.as_mut().is_some_and(Book::advance) {
             *state = Some(Book::load(market).await?);
@@ -68,7 +68,7 @@ impl Feed {
 }
 
 impl Book {
-    async fn load(market: &ReplicaHandle) -> Result<Self, Refusal> {
+    async fn load(market: &MarketHandle) -> Result<Self, Refusal> {
         let live = market.subscribe();
         let all = |market: &Market| {
             let orders = |side| market.book().orders(side);

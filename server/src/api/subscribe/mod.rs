@@ -33,7 +33,7 @@ use super::streams::SILENCE;
 use super::trading::{Answers, units};
 use super::{Api, Stopping, books as levels, call, candles, follow};
 use crate::machine::Account;
-use crate::node::{BlockReceiver, ReplicaHandle};
+use crate::node::{BlockReceiver, MarketHandle};
 use crate::types::Position;
 #[cfg(test)]
 pub(super) use books::MAX_ENTRIES;
@@ -51,7 +51,7 @@ const MAX_WORDS: usize = 4_096;
 
 /// A subscription that was found valid.
 struct Wanted {
-    market: ReplicaHandle,
+    market: MarketHandle,
     /// Whose stream it is.
     account: Account,
     after: Option<Position>,
@@ -135,7 +135,7 @@ impl Api {
             None => return Err(Refusal::new(Reason::MissingField, "must be set").field("channel")),
             Some(Channel::Levels(v1::LevelsChannel { depth, price_step })) => {
                 let depth = if *depth == 0 { None } else { Some(levels::depth(*depth)) };
-                let step = Step::asked(price_step, &units(&market)?);
+                let step = Step::asked(price_step, &units(&market));
                 let named = |refusal: Refusal| refusal.within("levels");
                 Kind::Levels { depth: depth.transpose().map_err(named)?, step: step.map_err(named)? }
             }
@@ -219,7 +219,7 @@ struct Line<'a> {
     outlet: &'a Outlet<SubscribeResponse>,
     /// One of the stream's lines sends at a time.
     sending: &'a Mutex<()>,
-    market: &'a ReplicaHandle,
+    market: &'a MarketHandle,
     wake: BlockReceiver,
     /// Position of the last message.
     position: Position,

@@ -12,7 +12,7 @@ use crate::api::Api;
 use crate::api::call::Deadline;
 use crate::api::error::Refusal;
 use crate::machine::{Account, Action, Origin, Request, Session, StreamSwitch, Switch};
-use crate::node::ReplicaHandle;
+use crate::node::MarketHandle;
 use crate::types::Micros;
 
 /// How often a switch is renewed in the time after which it fires: two words may be lost.
@@ -32,7 +32,7 @@ pub(super) struct Keeper {
 #[derive(Clone)]
 struct Word {
     api: Api,
-    market: ReplicaHandle,
+    market: MarketHandle,
     account: Account,
     session: Session,
     stream: u64,
@@ -42,7 +42,7 @@ impl Keeper {
     /// Arms the switch; it is armed when this returns.
     pub async fn begin(
         api: Api,
-        market: ReplicaHandle,
+        market: MarketHandle,
         account: &Account,
         session: &Session,
         after: Micros,

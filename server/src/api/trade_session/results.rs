@@ -15,12 +15,12 @@ use crate::api::trading::units;
 use crate::api::{orders, size};
 use crate::history::{History, HistoryError, Sizes, StoredOutcome};
 use crate::machine::{Account, Change, Order, SessionId, Target};
-use crate::node::{Outcome, ReplicaHandle};
+use crate::node::{MarketHandle, Outcome};
 use crate::types::{Liquidity, OrderId, Position, Reason};
 
 /// The results of commands of an account's session, in their order.
 pub(super) async fn of(
-    market: &ReplicaHandle,
+    market: &MarketHandle,
     units: &Units<'_>,
     owner: &(Account, SessionId),
     answered: Vec<(Told, &Outcome)>,
@@ -133,7 +133,7 @@ struct Past {
 impl Past {
     /// Looks all up at once: one question to the replica, one to the history.
     async fn look_up(
-        market: &ReplicaHandle,
+        market: &MarketHandle,
         (account, session): &(Account, SessionId),
         answered: &[(Told, &Outcome)],
     ) -> Result<Self, Refusal> {
@@ -157,7 +157,7 @@ impl Past {
             (seen.collect::<Vec<_>>(), replica.view().position())
         });
         let (seen, position) = read.await?;
-        let sizes = units(market)?.sizes;
+        let sizes = units(market).sizes;
         let mut past = Self::default();
         let mut closed = Vec::new();
         for (name, (id, live)) in seen {
@@ -166,14 +166,12 @@ impl Past {
                 None => closed.push((name, id)),
             }
         }
-        if let Some(history) = market.history() {
-            market.reached(position).await?;
-            let owner = (account.clone(), session);
-            let read = move |history: &History| from_history(history, &owner, &outcomes, &closed);
-            let (outcomes, closed) = read_history(history, read).await?;
-            past.outcomes = outcomes;
-            past.orders.extend(closed);
-        }
+        market.reached(position).await?;
+        let owner = (account.clone(), session);
+        let read = move |history: &History| from_history(history, &owner, &outcomes, &closed);
+        let (outcomes, closed) = read_history(market.history(), read).await?;
+        past.outcomes = outcomes;
+        past.orders.extend(closed);
         past.orders.retain(|_, (order, _)| order.account == *account);
         Ok(past)
     }

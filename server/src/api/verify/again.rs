@@ -153,8 +153,8 @@ fn walk_back(
 
 /// Whether the history says of a generation what its tape, matched again, did; `None` if it does.
 fn check_history(node: &Node, document: &str, matched: &Rematch) -> Option<Found> {
-    let market = node.market(document)?;
-    let checked = market.history()?.check(matched.after, matched.through, matched.chain);
+    let market = node.market(document)?.opened()?;
+    let checked = market.history().check(matched.after, matched.through, matched.chain);
     match checked {
         Ok(None) => None,
         Ok(Some(last)) => {

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
 use crate::machine::{Action, Answer};
-use crate::node::handle::{Asked, call};
+
 use crate::types::{Position, Reason};
 
 const NODE: NodeId = NodeId(1);

@@ -43,6 +43,7 @@ fn a_lease_is_renewed_by_a_majority_for_as_long_as_its_heartbeats_are_fresh() {
     assert!(lease.is_renewed(NOW, ME, &tape));
     // It lasts from when the older of the two heartbeats was sent.
     let last = NOW.0 - 30 + LEASE;
+    assert_eq!(lease.held_until(ME, ME, &tape), Some(Micros(last)));
     assert!(lease.is_renewed(Micros(last - 1), ME, &tape));
     assert!(!lease.is_renewed(Micros(last), ME, &tape));
 }

@@ -3,14 +3,18 @@
 //! Requests get their counters in the order in which they are submitted, and outcomes come in the
 //! order of counters, so waiting is a queue.
 
+mod call;
+mod outcome;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::handle::{CallNews, Caller, Outcome, SessionNews};
 use crate::machine::{Account, Block, Origin, Request};
 use crate::types::{NodeId, OrderId};
+pub use call::{Asked, CallNews, Caller, SubmitError, call};
+pub use outcome::{Outcome, SessionNews};
 
 /// The waiters of one replica.
 pub(super) struct Waiting {
