@@ -9,11 +9,14 @@ mod backfill;
 mod clock;
 mod clock_watch;
 mod disk;
+mod documents;
+mod error;
 mod handle;
 mod mesh;
 mod publish;
 mod quarantine;
 mod refill;
+mod start;
 mod starter;
 mod summary;
 mod supervisor;
@@ -21,70 +24,36 @@ mod task;
 mod waiting;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use xbook_proto::peer::v1::{HistoryPart, HistoryRequest};
 
 pub use clock::Clock;
+pub use documents::Documents;
+pub use error::NodeError;
 pub use handle::{DirectoryHandle, DocumentHandle, Listed, MarketHandle};
 pub use publish::BlockReceiver;
 pub use quarantine::Closed;
 pub(crate) use quarantine::cut;
+pub use start::Start;
 pub use summary::{MarketSummary, Summary};
 pub use waiting::{Asked, CallNews, Caller, Outcome, SessionNews, SubmitError, call};
 
-use crate::document::{Actor, DIRECTORY, Genesis};
+use crate::document::Actor;
 use crate::format::Formats;
-use crate::history::HistoryError;
-use crate::machine::{Announcement, JoinToken, NodeEntry};
-use crate::peer::{
-    self, Dialler, Gate, Identity, Link, LinkEvent, Links, Members, Pace, PeerError, Received, Router,
-    Secret, fetch_directory,
-};
-use crate::replica::message::Envelope;
-use crate::replica::{Remembered, Replica, ReplicaError, Settings};
-use crate::store::{Loaded, Store, StoreError, Written};
+use crate::machine::NodeEntry;
+use crate::peer::{self, Gate, Identity, LinkEvent, Links, Members};
+use crate::replica::{Remembered, Replica, Settings};
+use crate::store::{Store, Written};
 use crate::types::{Micros, NodeId, Position};
-use starter::Starter;
-use supervisor::Supervisor;
 
 /// How long a lease lasts without renewal.
 const LEASE: Micros = Micros(1_000_000);
 
 /// Size in bytes at which a document is sealed and its next generation begins, by default.
 pub const DOCUMENT_BYTES: u64 = 8 * 1024 * 1024;
-
-/// What a node starts with.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Start {
-    /// Where its data is; made if it is not there.
-    pub data: PathBuf,
-    /// Begins a cluster if the data directory is new.
-    pub bootstrap: bool,
-    /// Nodes to connect with; one whose data directory is new joins the cluster of the first of
-    /// them that answers, and waits for that.
-    pub join: Vec<String>,
-    /// Where clients reach this node: host and port. Without it others can't ask it for its digests.
-    pub advertise: Option<String>,
-    /// Where other nodes reach this one: host and port. Without it they don't dial it.
-    pub peer_advertise: Option<String>,
-    /// Lets this node join, if the cluster's directory does not know it.
-    pub join_token: Option<JoinToken>,
-    /// Size in bytes at which a document is sealed and its next generation begins; without it
-    /// [`DOCUMENT_BYTES`].
-    pub document_bytes: Option<u64>,
-    /// Whether the data directory is the newest copy of it, though it was copied from another place.
-    pub trust_directory: bool,
-    /// The node's clock; without it the system's.
-    pub clock: Option<Clock>,
-    /// The formats of documents that this node reads: those that this program knows, unless a test says
-    /// otherwise.
-    pub formats: Formats,
-}
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
@@ -110,57 +79,6 @@ struct Inner {
     knows_directory: Arc<AtomicBool>,
 }
 
-/// The node's replicas, as peers reach them.
-#[derive(Clone)]
-pub struct Documents {
-    directory: DirectoryHandle,
-    markets: watch::Receiver<Markets>,
-    members: watch::Receiver<Members>,
-    history_turns: Arc<Semaphore>,
-    clock: Clock,
-}
-
-impl Router for Documents {
-    async fn deliver(&self, from: NodeId, document: &str, envelope: Envelope, received: Received) {
-        let market = match document {
-            DIRECTORY => return self.directory.hear(from, envelope, received).await,
-            market => self.market_of(from, market),
-        };
-        if let Some(market) = market {
-            market.hear(from, envelope, received).await;
-        }
-    }
-
-    fn ask_history(&self, peer: Link, request: HistoryRequest) {
-        let market = self.market_of(peer.peer, &request.market);
-        if let Some(market) = market.and_then(|market| market.usable().ok()) {
-            backfill::answer(&self.history_turns, Arc::clone(market.history()), request, peer);
-        }
-    }
-
-    fn deliver_history(&self, from: NodeId, part: HistoryPart) {
-        if let Some(market) = self.market_of(from, &part.market).and_then(Listed::opened) {
-            market.take_history(from, part);
-        }
-    }
-
-    fn members(&self) -> watch::Receiver<Members> {
-        self.members.clone()
-    }
-
-    fn now(&self) -> Micros {
-        self.clock.now()
-    }
-}
-
-impl Documents {
-    /// A market that a peer speaks about, if it may.
-    fn market_of(&self, peer: NodeId, name: &str) -> Option<Listed> {
-        let market = self.markets.borrow().get(name).cloned();
-        market.filter(|_| self.members.borrow().contains(peer))
-    }
-}
-
 type Markets = BTreeMap<Arc<str>, Listed>;
 
 /// How a node ended.
@@ -172,149 +90,7 @@ pub enum Ending {
     Failed(String),
 }
 
-/// Why a node can't start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// The disk.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The history log.
-    #[error(transparent)]
-    History(#[from] HistoryError),
-    /// A document.
-    #[error("the document {document} can't be used: {error}")]
-    Replica {
-        /// Which.
-        document: String,
-        /// Why.
-        error: Box<ReplicaError>,
-    },
-    /// The system's source of randomness.
-    #[error("no random numbers: {0}")]
-    Random(getrandom::Error),
-    /// A new data directory, and nothing said where it belongs.
-    #[error(
-        "the data directory is new and belongs to no cluster: begin one with --bootstrap, or join one with \
-         --join HOST:PORT --join-token TOKEN"
-    )]
-    NoCluster,
-    /// The cluster can't be joined.
-    #[error("can't join: {0}")]
-    Join(#[from] PeerError),
-    /// A node to join is none of this cluster's.
-    #[error("can't join the node at {address}: {error}")]
-    JoinAt {
-        /// Where.
-        address: String,
-        /// What it is.
-        error: PeerError,
-    },
-    /// A document whose replica panicked when it was opened.
-    #[error("{0}")]
-    Faulty(String),
-    /// A replica's task ended unexpectedly.
-    #[error("a task of the node ended: {0}")]
-    Task(String),
-}
-
-/// Takes the directory out of what is stored, or begins or fetches one; and the genesis that names the cluster.
-async fn directory(
-    starter: &Starter,
-    stored: &mut Vec<Loaded>,
-    begins: bool,
-    join: &[String],
-) -> Result<(Genesis, Loaded), NodeError> {
-    let at = stored.iter().position(|document| document.name == DIRECTORY);
-    let document = match at {
-        Some(at) => stored.swap_remove(at).stored,
-        None if begins => Ok(starter.store.enter(&Genesis::directory(starter.node))?),
-        None if join.is_empty() => return Err(NodeError::NoCluster),
-        None => Ok(starter.store.enter(&fetch_directory(join).await?)?),
-    };
-    let (cluster, stored) = match (starter.store.cluster()?, document) {
-        (Some(cluster), document) => (cluster, document),
-        (None, Ok(document)) => (document.genesis.clone(), Ok(document)),
-        (None, Err(error)) => return Err(error.into()),
-    };
-    Ok((cluster, Loaded { name: DIRECTORY.to_owned(), stored }))
-}
-
 impl Node {
-    /// Starts a node.
-    ///
-    /// # Errors
-    /// The directory can't be used or is damaged, or it is new and belongs to no cluster.
-    pub async fn start(start: Start) -> Result<Self, NodeError> {
-        let Start {
-            data,
-            bootstrap,
-            join,
-            advertise,
-            peer_advertise,
-            join_token,
-            document_bytes,
-            trust_directory,
-            clock,
-            formats,
-        } = start;
-        let clock = clock.unwrap_or_else(Clock::start);
-        let document_bytes = document_bytes.unwrap_or(DOCUMENT_BYTES);
-        let starter = Starter::new(&data, formats, document_bytes, clock, trust_directory)?;
-        let mut stored = starter.store.load()?;
-        let begins = bootstrap && stored.iter().all(|document| document.name != DIRECTORY);
-        let (cluster, directory_document) = directory(&starter, &mut stored, begins, &join).await?;
-        let identity = Identity { node: starter.node, cluster, secret: Secret::new(&starter.secret) };
-        let announcement = Announcement {
-            address: advertise.unwrap_or_default().into(),
-            peer_address: peer_advertise.unwrap_or_default().into(),
-            key: identity.secret.public(),
-            token: join_token,
-        };
-        let supervisor = Supervisor::start(starter, directory_document, stored)?;
-        let inner = Inner {
-            identity: identity.clone(),
-            clock,
-            started: clock.now(),
-            directory: supervisor.directory.clone(),
-            markets: supervisor.markets.subscribe(),
-            links: supervisor.links.subscribe(),
-            members: supervisor.members.subscribe(),
-            stopping: supervisor.stopping.clone(),
-            stopped: supervisor.ended.subscribe(),
-            written: supervisor.starter.written()?,
-            events: supervisor.events.clone(),
-            store: supervisor.starter.store.clone(),
-            history_turns: Arc::new(Semaphore::new(backfill::MAX_ANSWERED)),
-            knows_directory: Arc::default(),
-        };
-        let members = supervisor.members.clone();
-        tokio::spawn(supervisor.run());
-        let node = Self { inner: Arc::new(inner) };
-        let dialler = Dialler {
-            identity,
-            token: join_token,
-            links: node.inner.links.clone(),
-            events: node.inner.events.clone(),
-            router: node.router(),
-            pace: Pace::default(),
-        };
-        node.watch_clocks();
-        // Whoever asks first shall find the markets that were there before.
-        node.caught_up().await;
-        tokio::spawn(mesh::learn(node.directory().clone(), Arc::clone(&node.inner.knows_directory)));
-        // And whoever dials this node, that it knows who is in the directory.
-        mesh::note_members(node.directory(), &members).await;
-        tokio::spawn(mesh::connect(node.directory().clone(), members, dialler, join));
-        let (directory, me) = (node.directory().clone(), node.id());
-        tokio::spawn(async move {
-            mesh::announce(directory.clone(), clock, me, announcement).await;
-            if let Some(token) = join_token.filter(|_| begins) {
-                mesh::invite(directory, clock, me, token).await;
-            }
-        });
-        Ok(node)
-    }
-
     /// Lets peers in through a listener, until the node ends.
     ///
     /// # Errors
@@ -408,12 +184,6 @@ impl Node {
         self.inner.knows_directory.load(Ordering::Acquire)
     }
 
-    /// Has it told where clocks are wrong.
-    fn watch_clocks(&self) {
-        let (directory, markets) = (self.directory().clone(), self.inner.markets.clone());
-        tokio::spawn(clock_watch::watch(directory, markets, self.inner.clock, self.id()));
-    }
-
     /// The directory, then all markets by name.
     #[must_use]
     pub fn documents(&self) -> Vec<DocumentHandle> {
@@ -483,13 +253,5 @@ impl Node {
     #[must_use]
     pub fn is_serving(&self) -> bool {
         !*self.inner.stopping.borrow() && self.inner.stopped.borrow().is_none()
-    }
-
-    /// Waits until each replica shows what was committed before the start.
-    async fn caught_up(&self) {
-        let _ = self.directory().settled().await;
-        for market in self.markets() {
-            let _ = market.settled().await;
-        }
     }
 }
