@@ -71,7 +71,14 @@ impl Crowd {
         let session = |at| SessionTrader::new(&format!("session-{at}"), market, random.fork());
         let sessions = (0..sessions).map(session).collect();
         let watchers = (0..nodes).map(|_| Watcher::new(market)).collect();
-        Self { market: market.to_owned(), random: random.fork(), traders, sessions, watchers, bystanders: Vec::new() }
+        Self {
+            market: market.to_owned(),
+            random: random.fork(),
+            traders,
+            sessions,
+            watchers,
+            bystanders: Vec::new(),
+        }
     }
 
     /// These clients, who have traded already.

@@ -32,7 +32,8 @@ pub async fn rest(channel: Channel, voters: Vec<String>, orders: u32) -> Result<
 /// One of them does not rest.
 pub async fn rest_in(channel: Channel, market: &str, orders: u32) -> Result<()> {
     let (sender, requests) = mpsc::channel(BUFFERED);
-    let session = TradeSession { market: market.to_owned(), session: "rest".to_owned(), ..Default::default() };
+    let session =
+        TradeSession { market: market.to_owned(), session: "rest".to_owned(), ..Default::default() };
     sender.send(TradeRequest { open: Some(session), ..TradeRequest::default() }).await?;
     let mut client = TradingServiceClient::new(channel);
     let mut results = client.trade(ReceiverStream::new(requests)).await?.into_inner();
