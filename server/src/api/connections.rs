@@ -22,8 +22,8 @@ use tonic::Status;
 use tonic::transport::server::Connected;
 use xbook_proto::v1::Reason;
 
-use super::error::Refusal;
-use super::unread::Unread;
+use crate::api::error::Refusal;
+use crate::api::streams::unread::Unread;
 
 /// How many connections above the limit are told so at a time, and how long each may stay.
 const MAX_TOLD: usize = 16;
@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// A connection.
-pub(super) struct Connection {
+pub(in crate::api) struct Connection {
     tcp: TcpStream,
     info: Peer,
     /// When one above the limit is closed.
@@ -46,7 +46,7 @@ pub(super) struct Connection {
 
 /// What calls know of their connection.
 #[derive(Clone)]
-pub(super) struct Peer {
+pub(in crate::api) struct Peer {
     /// The connection's budget and the node's.
     pub unread: Unread,
     /// The limit on connections, if this one is above it.
@@ -54,7 +54,7 @@ pub(super) struct Peer {
 }
 
 /// Accepts connections, of which at most `limit` are served at a time.
-pub(super) fn incoming(
+pub(in crate::api) fn incoming(
     listener: TcpListener,
     limit: usize,
     unread: Unread,
@@ -127,7 +127,7 @@ impl Accept {
 /// # Errors
 /// It is one.
 #[allow(clippy::result_large_err, reason = "tonic's interceptors are made so")]
-pub(super) fn refuse_above_limit(call: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+pub(in crate::api) fn refuse_above_limit(call: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
     match call.extensions().get::<Peer>().and_then(|peer| peer.above) {
         None => Ok(call),
         Some(limit) => {

@@ -3,11 +3,11 @@
 use futures::{StreamExt, TryStreamExt};
 use xbook_proto::v1::Reason;
 
-use super::Api;
-use super::call::Deadline;
-use super::error::Refusal;
-use super::lists::all_markets;
-use super::submit::Settled;
+use crate::api::Api;
+use crate::api::access::Deadline;
+use crate::api::error::Refusal;
+use crate::api::markets::all_markets;
+use crate::api::submit::Settled;
 use crate::machine::{Request, Rules};
 use crate::node::{Listed, MarketHandle};
 
@@ -15,7 +15,7 @@ use crate::node::{Listed, MarketHandle};
 const AT_A_TIME: usize = 64;
 
 /// What became of it.
-pub(super) enum Asked {
+pub(in crate::api) enum Asked {
     /// In the market that it named.
     One(Box<Settled>),
     /// In each market, by name.
@@ -24,7 +24,7 @@ pub(super) enum Asked {
 
 /// Makes a request in a market or, if that has no name, in each. `checked` is what is to be said of the request
 /// itself, before any market is asked; `admit` makes it for a market.
-pub(super) async fn ask(
+pub(in crate::api) async fn ask(
     api: &Api,
     market: &str,
     deadline: Deadline,
@@ -48,7 +48,7 @@ async fn in_market(
     admit: &(impl Fn(&str, Option<&Rules>) -> Result<Request, Refusal> + Sync),
 ) -> Result<Settled, Refusal> {
     let request = admit(name, market.as_ref().map(MarketHandle::rules))?;
-    let market = market.ok_or_else(Refusal::shutting_down)?;
+    let market = market.ok_or_else(|| Refusal::unknown_market(name))?;
     let settled = Box::pin(api.committed(&market, request, deadline)).await?;
     if settled.refused != Reason::Unspecified {
         return Err(Refusal::new(settled.refused, "the request was refused"));

@@ -8,7 +8,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 
-use super::Stopping;
+use crate::api::Stopping;
 use crate::document::DIRECTORY;
 use crate::node::{Closed, DocumentHandle, Node};
 
@@ -21,7 +21,10 @@ const SERVICES: [&str; 4] =
     ["", "xbook.v1.TradingService", "xbook.v1.MarketDataService", "xbook.v1.ClusterService"];
 
 /// The health service, and the task that keeps it up to date.
-pub(super) async fn service(node: Node, stopping: Stopping) -> (HealthServer<impl Health>, JoinHandle<()>) {
+pub(in crate::api) async fn service(
+    node: Node,
+    stopping: Stopping,
+) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let (reporter, service) = tonic_health::server::health_reporter();
     report(&reporter, &node, is_well(&node).await).await;
     (service, tokio::spawn(watch(node, reporter, stopping)))

@@ -5,48 +5,32 @@
 //!                                                        └──> view, history, streams <──┘
 //! ```
 //!
-//! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer.
-//! - `trading`, `cancel_all`, `orders`, `lists`, `positions`, `market_data`, `books`, `candles`, `cluster`: the calls.
-//! - `trade_session`, `streams`, `subscribe`, `follow`, `outlet`, `unread`: what flows, and what it may take.
-//! - `ladder`: price levels put together, and checksums; `past`: books as they were.
-//! - `connections`: how many there may be; `size`: how large an answer may be.
-//! - [`error`]: the one place where a reason becomes a status.
+//! Rooms by service: `trading`, `market_data`, `subscribe`, `cluster`. They share
+//!
+//! - `access`: who calls, and until when;
+//! - [`admission`]: messages to valid requests; `submit`: the way of a request to its answer;
+//! - `markets`: finding them, and what their numbers count in; `each_market`: a request to all of them;
+//! - `convert`: words of the core to words of the API; [`error`]: the one place where a reason becomes a status;
+//! - `pages`: lists page by page, and how large an answer may be;
+//! - `streams`: what flows, and what it may take.
+//!
+//! `connections` says how many there may be, `health` how the node is.
 
+mod access;
 pub mod admission;
-mod books;
-mod call;
-mod cancel_all;
-mod candles;
 mod cluster;
 mod connections;
 mod convert;
 mod each_market;
 pub mod error;
-mod follow;
 mod health;
-mod ladder;
-mod lease;
-mod limits;
-mod lists;
 mod market_data;
-mod market_state;
-mod nodes;
-mod orders;
-mod outlet;
-mod page;
-mod past;
-mod positions;
-mod replace;
-mod size;
+mod markets;
+mod pages;
 mod streams;
 mod submit;
 mod subscribe;
-mod trade_session;
 mod trading;
-mod unread;
-mod upgrade;
-mod verify;
-mod voters;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -67,12 +51,13 @@ use xbook_proto::v1::trading_service_server::TradingServiceServer;
 use crate::layers;
 use crate::node::Node;
 use crate::types::Micros;
-pub use call::DEFAULT_ACCOUNT;
+pub use access::DEFAULT_ACCOUNT;
 use error::Refusal;
-use past::Pasts;
-use positions::Positions;
+use market_data::past::Pasts;
+use pages::size;
+use streams::unread::Unread;
 use subscribe::Feeds;
-use unread::Unread;
+use trading::positions::Positions;
 
 /// Largest message that is received.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1_024 * 1_024;

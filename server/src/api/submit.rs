@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use xbook_proto::v1::{AnswerWhen, Reason};
 
-use super::Api;
-use super::call::Deadline;
-use super::convert;
-use super::error::Refusal;
+use crate::api::Api;
+use crate::api::access::Deadline;
+use crate::api::convert;
+use crate::api::error::Refusal;
 use crate::history::{History, StoredOutcome};
 use crate::machine::{Change, Order, Origin, Repeated, Request};
 use crate::node::{self, CallNews, DirectoryHandle, DocumentHandle, MarketHandle, Outcome};
@@ -30,7 +30,7 @@ const ENDING: Duration = Duration::from_millis(500);
 
 /// Where a request goes.
 #[derive(Clone)]
-pub(super) enum Addressee {
+pub(in crate::api) enum Addressee {
     /// To the directory, which keeps no history: its state tells what there is.
     Directory(DirectoryHandle),
     /// To a market.
@@ -61,7 +61,7 @@ impl From<&MarketHandle> for Addressee {
 }
 
 /// How far a request came before it had to be answered.
-pub(super) enum Reached {
+pub(in crate::api) enum Reached {
     /// Its outcome is committed.
     Committed(Settled),
     /// It, or the first one that it repeats, is on this node's disk.
@@ -69,7 +69,7 @@ pub(super) enum Reached {
 }
 
 /// The committed outcome of a request, or of the first one that it repeats.
-pub(super) struct Settled {
+pub(in crate::api) struct Settled {
     /// The intent.
     pub intent: OrderId,
     /// Why it was refused.
@@ -119,7 +119,7 @@ impl Settled {
 impl Api {
     /// Hands a request in and waits for its outcome, or for less if that is all that is wanted or
     /// all that there is time for.
-    pub(super) async fn submit(
+    pub(in crate::api) async fn submit(
         &self,
         addressee: impl Into<Addressee>,
         request: Request,
@@ -133,8 +133,21 @@ impl Api {
         }
     }
 
+    /// Hands a request in and waits for its committed outcome.
+    pub(in crate::api) async fn committed(
+        &self,
+        market: &MarketHandle,
+        request: Request,
+        deadline: Deadline,
+    ) -> Result<Settled, Refusal> {
+        match self.submit(market, request, AnswerWhen::Committed, deadline).await? {
+            Reached::Committed(settled) => Ok(settled),
+            Reached::Accepted(_) => Err(Refusal::deadline()),
+        }
+    }
+
     /// Says why the node ends, if that is why a call is refused.
-    pub(super) async fn explain(&self, refusal: Refusal) -> Refusal {
+    pub(in crate::api) async fn explain(&self, refusal: Refusal) -> Refusal {
         if refusal.reason() != Reason::ShuttingDown {
             return refusal;
         }
@@ -145,7 +158,7 @@ impl Api {
 
     /// What is known here of a request that is not admitted now, but may have been before: its outcome,
     /// or the first one's intent if that waits for its turn.
-    pub(super) async fn known_before(
+    pub(in crate::api) async fn known_before(
         &self,
         market: &MarketHandle,
         asked: &Request,
@@ -312,7 +325,7 @@ impl Api {
 }
 
 /// Reads from a history where blocking on the disk is allowed.
-pub(super) async fn read_history<T, F>(history: &Arc<History>, read: F) -> Result<T, Refusal>
+pub(in crate::api) async fn read_history<T, F>(history: &Arc<History>, read: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: FnOnce(&History) -> Result<T, crate::history::HistoryError> + Send + 'static,
@@ -324,7 +337,7 @@ where
 }
 
 /// Says that the document is quarantined, if that is why a call is refused.
-pub(super) fn of_market(document: &DocumentHandle, refusal: Refusal) -> Refusal {
+pub(in crate::api) fn of_market(document: &DocumentHandle, refusal: Refusal) -> Refusal {
     match document.check_usable() {
         Err(closed) if refusal.reason() == Reason::ShuttingDown => closed.into(),
         _ => refusal,

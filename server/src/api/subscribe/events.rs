@@ -7,10 +7,10 @@ use xbook_proto::v1;
 use xbook_proto::v1::subscribe_response::Event;
 
 use super::{End, Forever, Line};
-use crate::api::candles::{day, told};
 use crate::api::convert::Units;
-use crate::api::follow::{Follower, Fresh};
+use crate::api::market_data::candles::{day, told};
 use crate::api::streams::OrderUpdates;
+use crate::api::streams::follow::{Follower, Fresh};
 use crate::api::submit::read_history;
 use crate::history::{CandlePage, CandlesWanted};
 use crate::machine::Account;

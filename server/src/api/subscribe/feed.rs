@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::broadcast::{self, error::TryRecvError};
 
-use crate::api::books::read_market;
 use crate::api::error::Refusal;
+use crate::api::market_data::books::read_market;
 use crate::book::Resting;
 use crate::machine::{Block, Market};
 use crate::mirror::{Mirror, Moved, Place};

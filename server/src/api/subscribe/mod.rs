@@ -26,19 +26,25 @@ use xbook_proto::v1::subscription::Channel;
 use xbook_proto::v1::subscription_service_server::SubscriptionService;
 use xbook_proto::v1::{self, Reason, SubscribeResponse};
 
-use super::error::Refusal;
-use super::ladder::Step;
-use super::outlet::{self, Outlet, Stop};
-use super::streams::SILENCE;
-use super::trading::{Answers, units};
-use super::{Api, Stopping, books as levels, call, candles, follow};
+use crate::api::Api;
+use crate::api::Stopping;
+use crate::api::access;
+use crate::api::error::Refusal;
+use crate::api::market_data::books as levels;
+use crate::api::market_data::candles;
+use crate::api::market_data::ladder::Step;
+use crate::api::markets::units;
+use crate::api::streams::Answers;
+use crate::api::streams::SILENCE;
+use crate::api::streams::follow;
+use crate::api::streams::outlet::{self, Outlet, Stop};
 use crate::machine::Account;
 use crate::node::{BlockReceiver, MarketHandle};
 use crate::types::Position;
 #[cfg(test)]
-pub(super) use books::MAX_ENTRIES;
-pub(super) use books::all_levels;
-pub(super) use feed::{Book, Feed, Feeds};
+pub(in crate::api) use books::MAX_ENTRIES;
+pub(in crate::api) use books::all_levels;
+pub(in crate::api) use feed::{Book, Feed, Feeds};
 
 /// Most subscriptions of a stream.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -96,7 +102,7 @@ impl SubscriptionService for Api {
         call: Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let unread = self.unread.of_call(&call);
-        let account = call::account(call.metadata())?;
+        let account = access::account(&call)?;
         let subscriptions = call.into_inner().subscriptions;
         let limit = match subscriptions.len() {
             0 => Some((Reason::MissingField, "must have at least 1 entry".to_owned())),
