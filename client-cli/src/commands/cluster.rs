@@ -19,7 +19,7 @@ use crate::show::words;
 use crate::{clock, repeat};
 
 pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let rules = MarketRules {
         tick_size: args.tick,
         lot_size: args.lot,
@@ -62,7 +62,7 @@ pub async fn set_market_state(
     state: Option<MarketStateArg>,
     request: RequestArgs,
 ) -> Result<Exit, Failure> {
-    let repeat = context.repeat(request, None)?;
+    let repeat = context.repeat(request, None);
     let state = match state {
         Some(MarketStateArg::Continuous) => MarketState::Continuous,
         Some(MarketStateArg::PostOnly) => MarketState::PostOnly,
@@ -147,7 +147,7 @@ pub async fn invite(context: Context<'_, '_>, args: InviteArgs) -> Result<Exit, 
 }
 
 pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = RemoveNodeRequest { request_id: repeat.request_id.clone(), node_id: args.gone.clone() };
     let request = context.client.request(request);
     let answer = context.client.cluster().remove_node(request).await;
@@ -158,14 +158,14 @@ pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Resu
 
 pub async fn add_voter(context: Context<'_, '_>, args: AddVoterArgs) -> Result<Exit, Failure> {
     let AddVoterArgs { voter: args, force } = args;
-    if let Some(doubt) = candidate::doubt(&context.client, &args).await? {
+    if let Some(doubt) = candidate::doubt(context.client, &args).await? {
         if !force {
-            let advice = format!("to add it nevertheless: {} --force", repeat::line(context.args));
+            let advice = format!("to add it nevertheless: {} --force", repeat::line(context.typed.args));
             return Err(Failure::unsure(doubt, advice));
         }
         context.output.note(&doubt)?;
     }
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = context.client.request(AddVoterRequest {
         request_id: repeat.request_id.clone(),
         node_id: args.voter,
@@ -178,7 +178,7 @@ pub async fn add_voter(context: Context<'_, '_>, args: AddVoterArgs) -> Result<E
 }
 
 pub async fn remove_voter(context: Context<'_, '_>, args: VoterArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = context.client.request(RemoveVoterRequest {
         request_id: repeat.request_id.clone(),
         node_id: args.voter,
