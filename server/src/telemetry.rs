@@ -50,9 +50,9 @@ mod tests {
     use crate::layers;
 
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Written {
+    impl io::Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -71,9 +71,9 @@ mod tests {
     }
 
     fn logged_by(format: LogFormat, logs: impl FnOnce()) -> String {
-        let written = Written::default();
+        let written = Captured::default();
         let config = LogConfig { format, filter: LogFilter::new("info").unwrap() };
-        let writer = { move |written: &Written| written.clone() };
+        let writer = { move |written: &Captured| written.clone() };
         let clone = written.clone();
         tracing::subscriber::with_default(subscriber(&config, move || writer(&clone), false), logs);
         let bytes = written.0.lock().unwrap().clone();

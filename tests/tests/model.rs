@@ -7,12 +7,12 @@ use std::collections::{BTreeSet, HashSet};
 use clap::ValueEnum;
 use stateright::{Checker, Model};
 use xbook_tests::model::{
-    Bounds, Change, Disk, Kind, Outcome, Protocol, Rule, Rules, Set, State, Walk, always, mask, plant,
+    Bounds, Change, Disk, Explored, Kind, Protocol, Rule, Rules, Set, State, Walk, always, mask, plant,
     returning, sequence,
 };
 
 /// Explores the protocol with all its rules; every property holds and everything possible is seen.
-fn holds(bounds: Bounds) -> Outcome {
+fn holds(bounds: Bounds) -> Explored {
     let outcome = Protocol { rules: Rules::ALL, bounds }.explore(Walk::All, 1, |_| {});
     assert!(outcome.broken.is_none(), "{}", outcome.broken.expect("a trace"));
     assert_eq!(outcome.unseen, Vec::<&str>::new());

@@ -33,7 +33,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const MAX_BEYOND: usize = 1_024;
 
 /// Most parts that wait to be stored: only one is ever asked for.
-const MAX_WAITING: usize = 2;
+const MAX_PARTS: usize = 2;
 
 /// Most requests of peers that are answered at a time; others ask again.
 pub(super) const MAX_ANSWERED: usize = 2;
@@ -63,7 +63,7 @@ impl Filler {
         links: watch::Receiver<Links>,
         turns: Arc<Semaphore>,
     ) -> (Self, Parts) {
-        let (sender, parts) = mpsc::channel(MAX_WAITING);
+        let (sender, parts) = mpsc::channel(MAX_PARTS);
         (Self { history, links, parts, turns, store, beyond: BTreeSet::new() }, sender)
     }
 

@@ -16,7 +16,7 @@ use crate::types::GenerationNumber;
 
 /// The place of a change in the order of storing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct StoredAt {
     pub generation: GenerationNumber,
     /// Within the generation, from 0.
     pub index: u64,
@@ -32,7 +32,7 @@ pub(super) struct Disk {
     remembered: Option<record::Remembered>,
     writer: SyncSender<Write>,
     /// Changes on their way to the disk.
-    writes: VecDeque<(Place, oneshot::Receiver<()>)>,
+    writes: VecDeque<(StoredAt, oneshot::Receiver<()>)>,
     /// The beginning of a generation on its way to the disk.
     beginning: Option<oneshot::Receiver<()>>,
 }
@@ -65,7 +65,7 @@ impl Disk {
     pub fn write(&mut self, generation: GenerationNumber, index: u64, bytes: Bytes) -> Result<(), NodeFault> {
         let to = self.changes.clone();
         self.written = index + 1;
-        self.send(What::Change { to, index, bytes }, Some(Place { generation, index })).map(drop)
+        self.send(What::Change { to, index, bytes }, Some(StoredAt { generation, index })).map(drop)
     }
 
     /// Writes the beginning of a generation, where everything goes from now on.
@@ -76,7 +76,7 @@ impl Disk {
         let last = changes
             .len()
             .checked_sub(1)
-            .map(|last| Place { generation: genesis.generation(), index: last as u64 });
+            .map(|last| StoredAt { generation: genesis.generation(), index: last as u64 });
         self.beginning = Some(self.send(What::Roll { to, genesis, changes }, last)?);
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Disk {
     }
 
     /// Sends a write, whose last change is waited for; returns the word that it is done.
-    fn send(&mut self, what: What, last: Option<Place>) -> Result<oneshot::Receiver<()>, NodeFault> {
+    fn send(&mut self, what: What, last: Option<StoredAt>) -> Result<oneshot::Receiver<()>, NodeFault> {
         let ((done, stored), (whole, written)) = (oneshot::channel(), oneshot::channel());
         // Who does not wait for a word needs none.
         let done = Box::new(move || _ = (done.send(()), whole.send(())));
@@ -101,7 +101,7 @@ impl Disk {
     }
 
     /// Waits until the oldest change is on the disk, and returns the last one that is.
-    pub async fn first_stored(&mut self) -> Result<Place, NodeFault> {
+    pub async fn first_stored(&mut self) -> Result<StoredAt, NodeFault> {
         let Some((change, stored)) = self.writes.front_mut() else {
             return std::future::pending().await;
         };

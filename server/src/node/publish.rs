@@ -14,7 +14,7 @@ use crate::machine::{Block, Change, MarketEntry, StateStart};
 use crate::types::{Micros, Position};
 
 /// Most committed blocks that wait to be published; then the replica waits too.
-const MAX_WAITING: usize = 64;
+const MAX_UNPUBLISHED: usize = 64;
 
 /// Most blocks that a stream may be behind before it has to go on from the history.
 const MAX_BEHIND: usize = 256;
@@ -25,7 +25,7 @@ pub(super) type Created = mpsc::Sender<(MarketEntry, oneshot::Sender<()>)>;
 pub(super) type CreatedReceiver = mpsc::Receiver<(MarketEntry, oneshot::Sender<()>)>;
 
 /// Who must have seen a block before it is shown.
-pub(super) enum Follower {
+pub(super) enum Witness {
     /// A market's history.
     History(Arc<History>),
     /// The opening of created markets.
@@ -55,7 +55,7 @@ pub(super) enum Publication {
 
 /// The publisher of one replica.
 pub(super) struct Publisher {
-    pub follower: Follower,
+    pub witness: Witness,
     pub shown: watch::Sender<Shown>,
     pub blocks: broadcast::Sender<Arc<Block>>,
     pub quarantine: Quarantine,
@@ -68,7 +68,7 @@ pub(super) fn created() -> (Created, CreatedReceiver) {
 
 /// A channel for committed blocks.
 pub(super) fn channel() -> (mpsc::Sender<Publication>, mpsc::Receiver<Publication>) {
-    mpsc::channel(MAX_WAITING)
+    mpsc::channel(MAX_UNPUBLISHED)
 }
 
 /// A channel for streams.
@@ -76,7 +76,7 @@ pub(super) fn streams() -> broadcast::Sender<Arc<Block>> {
     broadcast::Sender::new(MAX_BEHIND)
 }
 
-impl Follower {
+impl Witness {
     pub fn history(&self) -> Option<Arc<History>> {
         match self {
             Self::History(history) => Some(Arc::clone(history)),
@@ -138,7 +138,7 @@ impl Publisher {
         while let Some(publication) = publications.recv().await {
             match publication {
                 Publication::Block { block, notices } => {
-                    if let Err(error) = self.follower.follow(&block).await {
+                    if let Err(error) = self.witness.follow(&block).await {
                         // Those who wait for this block find the word why.
                         let end = Err::<(), _>(Fault::from(error));
                         self.quarantine.raise_on(&end);
@@ -150,11 +150,11 @@ impl Publisher {
                     let _ = self.blocks.send(block);
                 }
                 Publication::Skipped { start, markets } => {
-                    self.follower.skip(start, &markets).await?;
+                    self.witness.skip(start, &markets).await?;
                     self.shown.send_replace(Shown { position: start.position, time: start.time });
                 }
                 Publication::Sync(synced) => {
-                    self.follower.sync().await?;
+                    self.witness.sync().await?;
                     // Whoever has gone needs no word.
                     let _ = synced.send(());
                 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::backfill::{Filler, MAX_FILLED};
 use super::disk::Disk;
 use super::handle::{DirectoryHandle, DocumentHandle, Listed, MarketHandle};
-use super::publish::{self, Follower};
+use super::publish::{self, Witness};
 use super::quarantine::{Fault, TaskEnd, panicked};
 use super::{Clock, LEASE, NodeError, task};
 use crate::document::Actor;
@@ -83,7 +83,7 @@ impl Starter {
         tasks: &mut Tasks,
     ) -> Result<DirectoryHandle, NodeError> {
         let opened = stored.map_err(NodeError::from).and_then(|stored| self.replica(stored));
-        match opened.and_then(|opened| self.task(opened, Follower::Directory(created), links)) {
+        match opened.and_then(|opened| self.task(opened, Witness::Directory(created), links)) {
             Ok((handle, task)) => {
                 tasks.replicas.spawn(task);
                 Ok(DirectoryHandle(handle))
@@ -134,7 +134,7 @@ impl Starter {
         history.reach_to(start, chain)?;
         let (store, turns) = (self.store.clone(), Arc::clone(&self.fill_turns));
         let (filler, parts) = Filler::new(Arc::clone(&history), store, links.subscribe(), turns);
-        let (document, task) = self.task(opened, Follower::History(Arc::clone(&history)), links)?;
+        let (document, task) = self.task(opened, Witness::History(Arc::clone(&history)), links)?;
         Ok(Prepared { market: MarketHandle::new(document, rules, history, parts), task, filler })
     }
 
@@ -173,14 +173,14 @@ impl Starter {
     fn task(
         &self,
         Opened { name, replica, changes, count, .. }: Opened,
-        follower: Follower,
+        witness: Witness,
         links: &watch::Sender<Links>,
     ) -> Result<(DocumentHandle, impl Future<Output = TaskEnd> + Send + use<>), NodeError> {
         let disk = Disk::new((changes, count), self.store.clone(), self.writer_sender()?);
         if self.restored {
             self.store.wait_for_gate();
         }
-        Ok(task::prepare((name, replica, disk), follower, links.subscribe(), self.clock))
+        Ok(task::prepare((name, replica, disk), witness, links.subscribe(), self.clock))
     }
 
     /// What the writer did so far.

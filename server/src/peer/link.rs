@@ -17,11 +17,11 @@ use crate::types::{Micros, NodeId};
 
 /// Most frames, and most bytes of them, that wait to be sent. A peer that is slower than that is cut off
 /// and catches up from what its disk has.
-const MAX_WAITING: usize = 8_192;
-const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+const MAX_UNSENT: usize = 8_192;
+const MAX_UNSENT_BYTES: usize = 64 * 1024 * 1024;
 
 /// Most bytes of frames that wait to be sent while a peer's questions about the history are answered.
-const MAX_WAITING_TO_ANSWER: usize = 4 * 1024 * 1024;
+const MAX_UNSENT_TO_ANSWER: usize = 4 * 1024 * 1024;
 
 /// Most bytes of what one peer said that wait for the replicas; it is not listened to meanwhile.
 const MAX_RECEIVED_BYTES: usize = 16 * 1024 * 1024;
@@ -97,7 +97,7 @@ pub trait Router: Clone + Send + Sync + 'static {
 impl Link {
     /// A link, and what is to go out on it.
     pub(super) fn new(peer: NodeId, dialler: NodeId) -> (Self, Outgoing) {
-        let (sender, frames) = mpsc::channel(MAX_WAITING);
+        let (sender, frames) = mpsc::channel(MAX_UNSENT);
         let (waiting, closed) = (Arc::<AtomicUsize>::default(), Arc::new(watch::Sender::new(None)));
         let outgoing = Outgoing { frames, waiting: Arc::clone(&waiting), closed: closed.subscribe() };
         (Self { peer, dialler, frames: sender, waiting, closed }, outgoing)
@@ -108,7 +108,7 @@ impl Link {
         let frame = frame::encode(content);
         let bytes = frame.len();
         let waiting = self.waiting.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let fits = waiting <= MAX_WAITING_BYTES;
+        let fits = waiting <= MAX_UNSENT_BYTES;
         match fits.then(|| self.frames.try_send(frame)) {
             Some(Ok(()) | Err(mpsc::error::TrySendError::Closed(_))) => {}
             Some(Err(mpsc::error::TrySendError::Full(_))) | None => {
@@ -120,7 +120,7 @@ impl Link {
     /// Whether so little waits to be sent that a question about the history may be answered.
     #[must_use]
     pub fn has_room_to_answer(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) <= MAX_WAITING_TO_ANSWER
+        self.waiting.load(Ordering::Relaxed) <= MAX_UNSENT_TO_ANSWER
     }
 
     /// Ends the link, for a reason that the peer is told.

@@ -24,6 +24,7 @@ mod batch;
 mod error;
 mod files;
 mod journal;
+mod lock;
 mod meta;
 mod place;
 mod recovery;
@@ -31,10 +32,9 @@ mod watermark;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use prost::Message;
 use xbook_proto::record::v1 as record;
@@ -50,6 +50,7 @@ use crate::types::{GenerationNumber, NodeId, Position};
 use error::{damaged, io_at};
 use files::{Contents, Files, Rest};
 use journal::Journal;
+use lock::lock;
 use meta::Meta;
 use place::Place;
 use watermark::Watermark;
@@ -352,29 +353,6 @@ impl Changes {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-}
-
-/// How long whoever held the directory may take to let go of it: the last threads of a node that has ended may
-/// still read.
-const LET_GO: Duration = Duration::from_millis(500);
-const LET_GO_STEP: Duration = Duration::from_millis(10);
-
-/// Holds the directory for this process.
-fn lock(directory: &Path) -> Result<File, StoreError> {
-    let path = directory.join("lock");
-    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io_at(&path))?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if waited < LET_GO => {
-                std::thread::sleep(LET_GO_STEP);
-                waited += LET_GO_STEP;
-            }
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: directory.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(io_at(&path)(error)),
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::{Changes, KEPT_GENERATIONS, Store, StoreError};
 use crate::document::Genesis;
 
 /// Most writes that wait. Each replica has only a few changes in flight.
-const MAX_WAITING: usize = 4_096;
+const MAX_UNWRITTEN: usize = 4_096;
 
 /// Most bytes that one sync covers.
 const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
@@ -78,7 +78,7 @@ impl Writer {
     /// # Errors
     /// The system has no thread to give, or the store has a writer.
     pub fn start(store: &Store) -> Result<Self, StoreError> {
-        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let (sender, receiver) = sync_channel(MAX_UNWRITTEN);
         let (written, progress) = watch::channel(Written::default());
         let journal = store.take_journal()?;
         let thread = std::thread::Builder::new().name("store".to_owned());

@@ -6,7 +6,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use indicatif::{HumanCount, ProgressBar};
-use xbook_tests::model::{Bounds, Disk, Outcome, Protocol, Rule, Rules, Walk, mask, plant};
+use xbook_tests::model::{Bounds, Disk, Explored, Protocol, Rule, Rules, Walk, mask, plant};
 
 /// Explore the model of lease, fold, commit and seal.
 #[derive(Debug, Parser)]
@@ -109,8 +109,8 @@ fn explore(protocol: &Protocol, walk: Walk, threads: usize) -> bool {
     outcome.broken.is_some()
 }
 
-fn report(outcome: &Outcome, elapsed: Duration) {
-    let Outcome { reached, states, depth, complete, broken, unseen } = outcome;
+fn report(outcome: &Explored, elapsed: Duration) {
+    let Explored { reached, states, depth, complete, broken, unseen } = outcome;
     let extent = if *complete { "all within the bounds" } else { "not all" };
     let counts = (HumanCount(*states as u64), HumanCount(*reached as u64));
     say(&format!("{} states ({extent}), reached {} times, depth {depth}, {elapsed:.1?}", counts.0, counts.1));

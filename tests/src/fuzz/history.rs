@@ -16,7 +16,7 @@ use super::reader::Reader;
 const SEGMENT_BYTES: u64 = 2_048;
 
 /// What was written: the blocks, and the files with them.
-struct Written {
+struct Recorded {
     blocks: BTreeMap<Position, Arc<Block>>,
     files: Vec<(String, Vec<u8>)>,
 }
@@ -52,7 +52,7 @@ pub(super) fn take(bytes: &[u8]) {
 }
 
 /// Whether the history says that it is shorter, or has gaps, or which block can't be read.
-fn misses(history: &xbook::history::History, written: &Written) -> bool {
+fn misses(history: &xbook::history::History, written: &Recorded) -> bool {
     let last = written.blocks.keys().next_back().copied().unwrap_or_default();
     let unreadable = history.blocks_after(Position(0)).any(|block| block.is_err());
     unreadable || history.last() < last || !history.gaps().is_empty()
@@ -82,8 +82,8 @@ fn damage(files: &mut [(String, Vec<u8>)], reader: &mut Reader<'_>) -> Option<()
     Some(())
 }
 
-fn written() -> &'static Written {
-    static WRITTEN: OnceLock<Written> = OnceLock::new();
+fn written() -> &'static Recorded {
+    static WRITTEN: OnceLock<Recorded> = OnceLock::new();
     WRITTEN.get_or_init(|| {
         let mut node = Node::new(market(), u64::MAX);
         (0..4).for_each(|_| node.trade());
@@ -99,7 +99,7 @@ fn written() -> &'static Written {
         }
         history.sync().expect("a sync");
         drop((history, store));
-        Written { blocks, files: files(directory.path()) }
+        Recorded { blocks, files: files(directory.path()) }
     })
 }
 

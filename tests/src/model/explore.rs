@@ -23,7 +23,7 @@ pub enum Walk {
 
 /// What a search found.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct Explored {
     /// States reached, with repetitions.
     pub reached: usize,
     /// Distinct states.
@@ -57,7 +57,7 @@ impl fmt::Display for Trace {
 impl Protocol {
     /// Searches until a property is broken or the walk is over; `progress` hears the count of distinct
     /// states from time to time.
-    pub fn explore(&self, walk: Walk, threads: usize, progress: impl Fn(usize)) -> Outcome {
+    pub fn explore(&self, walk: Walk, threads: usize, progress: impl Fn(usize)) -> Explored {
         let mut outcome = self.search(walk, threads, None, &progress);
         // The checker looks at its states in blocks and keeps the last broken one: look nearer.
         while let (Some(found), true) = (&outcome.broken, walk == Walk::All) {
@@ -70,7 +70,13 @@ impl Protocol {
         outcome
     }
 
-    fn search(&self, walk: Walk, threads: usize, below: Option<usize>, progress: &impl Fn(usize)) -> Outcome {
+    fn search(
+        &self,
+        walk: Walk,
+        threads: usize,
+        below: Option<usize>,
+        progress: &impl Fn(usize),
+    ) -> Explored {
         let mut checker = self.clone().checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
         if let Some(depth) = below {
             checker = checker.target_max_depth(depth);
@@ -87,7 +93,7 @@ impl Protocol {
         }
     }
 
-    fn finish<C>(&self, mut checker: C, most: Option<usize>, progress: &impl Fn(usize)) -> Outcome
+    fn finish<C>(&self, mut checker: C, most: Option<usize>, progress: &impl Fn(usize)) -> Explored
     where
         C: Checker<Protocol>,
     {
@@ -107,7 +113,7 @@ impl Protocol {
         let unseen =
             self.properties().into_iter().filter(|property| property.expectation == Expectation::Sometimes);
         let reached = checker.state_count();
-        Outcome {
+        Explored {
             reached,
             states: checker.unique_state_count(),
             depth: checker.max_depth(),

@@ -69,7 +69,7 @@ mod write;
 
 pub use bounds::{Bounds, Disk, mask};
 pub use change::{Actor, Change, Entry, Kind, Set, name};
-pub use explore::{Outcome, Trace, Walk};
+pub use explore::{Explored, Trace, Walk};
 pub use property::{always, sometimes};
 pub use recovery::Recovery;
 pub use rules::{Rule, Rules};

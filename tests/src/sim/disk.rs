@@ -19,7 +19,7 @@ pub struct Disk {
     durable: Vec<Bytes>,
     /// The changes of the generations before, as far as it went through them, by generation.
     old: BTreeMap<GenerationNumber, Vec<Bytes>>,
-    /// Written and not synced.
+    /// DiskWrite and not synced.
     waiting: VecDeque<Write>,
     /// What its node remembers of others' acknowledgements, and what the next write takes along.
     remembered: Remembered,
@@ -35,13 +35,13 @@ pub struct Disk {
 /// Something on its way to the disk, and what it takes along.
 #[derive(Debug)]
 struct Write {
-    written: Written,
+    written: DiskWrite,
     remembered: Option<Remembered>,
 }
 
 /// Something written.
 #[derive(Clone, Debug)]
-pub enum Written {
+pub enum DiskWrite {
     /// A change of a generation.
     Change {
         /// The generation.
@@ -60,7 +60,7 @@ pub enum Written {
     },
 }
 
-impl Written {
+impl DiskWrite {
     /// The change, if it is one.
     pub fn change(&self) -> Option<&Bytes> {
         match self {
@@ -97,7 +97,7 @@ impl Disk {
     }
 
     /// Takes a write. A sync is to be started if none runs.
-    pub fn write(&mut self, written: Written) {
+    pub fn write(&mut self, written: DiskWrite) {
         let remembered = self.unwritten.take();
         self.waiting.push_back(Write { written, remembered });
     }
@@ -133,8 +133,8 @@ impl Disk {
             self.remembered = remembered;
         }
         match written {
-            Written::Change { bytes, .. } => self.durable.push(bytes),
-            Written::Roll { genesis, changes } => {
+            DiskWrite::Change { bytes, .. } => self.durable.push(bytes),
+            DiskWrite::Roll { genesis, changes } => {
                 let old = std::mem::replace(&mut self.durable, changes);
                 self.old.insert(self.genesis.generation(), old);
                 self.genesis = genesis;
@@ -204,7 +204,7 @@ impl Disk {
     }
 
     /// What was written and is not synced.
-    pub fn unsynced(&self) -> impl Iterator<Item = &Written> {
+    pub fn unsynced(&self) -> impl Iterator<Item = &DiskWrite> {
         self.waiting.iter().map(|write| &write.written)
     }
 }

@@ -4,7 +4,7 @@ use xbook::replica::Input;
 use xbook::replica::message::{Envelope, Message};
 
 use super::World;
-use super::disk::Written;
+use super::disk::DiskWrite;
 use super::network::{Direction, pair};
 use super::oracle::Violation;
 use super::plant::Bug;
@@ -197,10 +197,10 @@ impl World {
         }
     }
 
-    pub(super) fn store(&mut self, at: usize, written: Written) {
+    pub(super) fn store(&mut self, at: usize, written: DiskWrite) {
         match &written {
-            Written::Change { bytes, .. } => self.trace.bytes(bytes),
-            Written::Roll { genesis, changes } => {
+            DiskWrite::Change { bytes, .. } => self.trace.bytes(bytes),
+            DiskWrite::Roll { genesis, changes } => {
                 self.trace.bytes(&genesis.digest());
                 changes.iter().for_each(|change| self.trace.bytes(change));
             }

@@ -12,7 +12,7 @@ use xbook::document::RawChange;
 use xbook::plant::{self, Plant};
 use xbook::replica::message::{Ack, Ballot, Echo, Envelope, Message};
 
-use super::disk::Written;
+use super::disk::DiskWrite;
 use super::machine::Machine;
 use super::programs;
 
@@ -188,7 +188,7 @@ impl Bug {
                 }
             }
             (Self::AckUnsynced, Message::Ack(ack) | Message::Hello { ack, .. }) => {
-                let changes = from.disk.unsynced().filter_map(Written::change);
+                let changes = from.disk.unsynced().filter_map(DiskWrite::change);
                 for raw in changes.filter_map(|bytes| RawChange::parse(bytes.to_vec()).ok()) {
                     if let Ok(actor) = raw.actor() {
                         ack.vector.insert(actor, raw.seq());

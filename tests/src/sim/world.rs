@@ -16,7 +16,7 @@ use xbook::types::{Micros, NodeId, OrderId};
 use super::client::{Client, Sending};
 use super::clock::DAY_END;
 use super::copies::Backup;
-use super::disk::Written;
+use super::disk::DiskWrite;
 use super::faults::Nemesis;
 use super::machine::{Health, Machine, Setup};
 use super::network::{Direction, Network};
@@ -395,11 +395,11 @@ impl World {
         let node = self.machines[at].id;
         match effect {
             Effect::Store { generation, index, bytes } => {
-                self.store(at, Written::Change { generation, index, bytes });
+                self.store(at, DiskWrite::Change { generation, index, bytes });
             }
             Effect::Roll { genesis, changes } => {
                 self.begun(at, &genesis)?;
-                self.store(at, Written::Roll { genesis, changes });
+                self.store(at, DiskWrite::Roll { genesis, changes });
             }
             Effect::Skipped { start, .. } => {
                 self.snapshots += 1;

@@ -29,7 +29,7 @@ pub(super) const KINDS: [Kind; 5] =
 /// An entry of a document.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Entry {
-    /// Requests that a node accepted in one tick.
+    /// Requests that a node wrote at once.
     Intents(record::IntentBatch),
     /// A voter's promise.
     Promise(record::Promise),
@@ -37,7 +37,7 @@ pub enum Entry {
     Activation(record::Activation),
     /// A voter's word that it holds the Seal durably.
     SealAck(record::SealAck),
-    /// What a lease holder did in one tick.
+    /// What a lease holder did in one batch.
     Tape(Arc<Batch>),
 }
 

@@ -6,7 +6,7 @@
 
 use super::{Actor, ChangeError};
 
-/// Most operations of a change. A tick writes a handful of entries, and one with the requests of a
+/// Most operations of a change. A node writes a handful of entries at once, and one with the requests of a
 /// generation again writes one entry for each time at which some were accepted.
 const MAX_OPERATIONS: u64 = 65_536;
 

@@ -6,7 +6,7 @@
 //! conflict. Keys sort in reverse of time, so a new entry is always the first of its map: that is
 //! what keeps the cost of applying a change flat.
 //!
-//! [`Document::append`] makes one change out of all entries of a tick. [`Document::apply`] takes
+//! [`Document::append`] makes one change out of all entries that are written at once. [`Document::apply`] takes
 //! changes from the disk or from peers and returns the entries that they brought.
 
 mod actor;
@@ -138,7 +138,7 @@ impl Document {
         self.bytes
     }
 
-    /// Writes the entries of a tick as one change on top of all that is applied.
+    /// Writes entries as one change on top of all that is applied.
     ///
     /// # Errors
     /// Only by a defect: the layout's operations are always possible.

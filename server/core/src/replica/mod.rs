@@ -1,7 +1,7 @@
 //! The replica of one document: a state machine without I/O, clock or randomness.
 //!
 //! [`Replica::handle`] takes an input and a time and appends effects. The way of a request: it is
-//! gathered; `tick` writes all that was gathered as intents and, under the lease, what became of
+//! gathered; `write` makes a change of all that was gathered as intents and, under the lease, what became of
 //! them as a tape batch, in one change; the change is stored, then sent to the peers; a majority's
 //! acknowledgements under the holder's term commit it; the view applies the committed batch, and
 //! the block of changes that this gives is the answer to everyone.
@@ -160,7 +160,7 @@ impl Replica {
         if self.show(now, effects)? {
             self.attest_seal(now, effects)?;
             self.tend_lease(now, effects)?;
-            self.tick(now, effects)?;
+            self.write_next(now, effects)?;
         }
         // What was said while this node did not vote counts for nobody.
         let more = self.current.log.durable() > had.1 || (!voted && self.may_vote());

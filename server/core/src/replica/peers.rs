@@ -24,7 +24,7 @@ const MESSAGE_BYTES: usize = 512 * 1024;
 pub const MAX_EARLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// What there is to send.
-pub(super) struct Stored<'a> {
+pub(super) struct Available<'a> {
     pub me: NodeId,
     /// The order of arrival; what the disk does not have is not sent.
     pub log: &'a Log,
@@ -234,7 +234,7 @@ impl Peer {
     pub fn next_changes(
         &mut self,
         now: Micros,
-        Stored { me, log, document, inbox }: &Stored<'_>,
+        Available { me, log, document, inbox }: &Available<'_>,
         sent_through: &mut u64,
     ) -> Option<Vec<Bytes>> {
         self.acked.as_ref()?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::generation::Generation;
 use super::log::Arrival;
 use super::message::{Envelope, Message};
-use super::peers::{RELAY_AFTER, Stored};
+use super::peers::{Available, RELAY_AFTER};
 use super::{Effect, Replica, ReplicaError};
 use crate::document::{ChangeError, Heading, RawChange, heading};
 use crate::types::{Micros, NodeId, Term};
@@ -111,7 +111,7 @@ impl Replica {
         }
         let Generation { genesis, document, log, inbox, peers, .. } = &mut self.current;
         let generation = genesis.generation();
-        let stored = Stored { me: self.node, log, document, inbox };
+        let stored = Available { me: self.node, log, document, inbox };
         for (to, peer) in &mut peers.connected {
             while let Some(changes) = peer.next_changes(now, &stored, &mut self.sent_through) {
                 let message = Message::Changes(changes);

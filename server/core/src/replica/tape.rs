@@ -28,7 +28,7 @@ pub struct Tape {
     activations: BTreeMap<LeaseId, Activation>,
     /// Terms under which a voter holds the Seal.
     seal_acks: BTreeSet<(Term, NodeId)>,
-    batches: BTreeMap<Actor, Written>,
+    batches: BTreeMap<Actor, Authored>,
     effective: Vec<Segment>,
     /// How many batches there are up to the first Seal of the effective tape: what comes after it is void.
     end: Option<BatchIndex>,
@@ -62,7 +62,7 @@ pub struct Head {
 
 /// A writer's batches; the first ones may have been let go after they were applied.
 #[derive(Default, Debug)]
-struct Written {
+struct Authored {
     released: u64,
     /// With the number of the change that carries it.
     batches: VecDeque<(u64, Arc<Batch>)>,

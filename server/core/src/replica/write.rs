@@ -56,7 +56,7 @@ impl InFlight {
 
 impl Replica {
     /// Writes what was gathered and, under the lease, what becomes of it, as one change.
-    pub(super) fn tick(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
+    pub(super) fn write_next(&mut self, now: Micros, effects: &mut Vec<Effect>) -> Result<(), ReplicaError> {
         if self.current.in_flight.is_full() || !self.is_heard() {
             return Ok(());
         }

@@ -30,7 +30,7 @@ const PAGE_BLOCKS: usize = 4;
 const BEHIND_FOR: Duration = Duration::from_secs(5);
 
 /// The committed blocks of a market after a position.
-pub(in crate::api) struct Follower {
+pub(in crate::api) struct Tail {
     market: MarketHandle,
     /// Only blocks in which this account's orders changed need to be read from the history.
     account: Option<Account>,
@@ -61,7 +61,7 @@ impl Fresh {
     }
 }
 
-impl Follower {
+impl Tail {
     /// Follows a market after a position; without one, from now on.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::api::error::Refusal;
 use crate::machine::{Account, Change};
 use crate::node::MarketHandle;
 use crate::types::Position;
-use follow::Follower;
+use follow::Tail;
 use outlet::{Outlet, Stop};
 use unread::Unread;
 
@@ -124,12 +124,12 @@ pub(in crate::api) async fn follow<S: Story>(
     story: S,
     unread: Unread,
 ) -> Result<Answers<S::Message>, Refusal> {
-    let follower = Follower::new(market, story.account(), after.map(Position))?;
-    follower.check_beginning().await?;
+    let tail = Tail::new(market, story.account(), after.map(Position))?;
+    tail.check_beginning().await?;
     let (outlet, answers) = outlet::channel(BUFFERED, unread)?;
     let (stopping, market) = (api.stopping.clone(), market.clone());
     let task = async move {
-        let result = run(follower, market.name(), &story, &outlet, stopping).await;
+        let result = run(tail, market.name(), &story, &outlet, stopping).await;
         outlet.end(result);
     };
     tokio::spawn(task.in_current_span());
@@ -137,14 +137,14 @@ pub(in crate::api) async fn follow<S: Story>(
 }
 
 async fn run<S: Story>(
-    mut follower: Follower,
+    mut tail: Tail,
     market: &str,
     story: &S,
     outlet: &Outlet<S::Message>,
     mut stopping: Stopping,
 ) -> Result<(), Stop> {
-    follower.wait_for_beginning().await?;
-    outlet.send(story.heartbeat(follower.done())).await?;
+    tail.wait_for_beginning().await?;
+    outlet.send(story.heartbeat(tail.done())).await?;
     let mut silence = tokio::time::interval(SILENCE);
     silence.reset();
     loop {
@@ -152,8 +152,8 @@ async fn run<S: Story>(
             biased;
             refusal = stopping.requested() => return Err(refusal.into()),
             () = outlet.gone() => return Err(Stop::Gone),
-            _ = silence.tick() => outlet.send(story.heartbeat(follower.done())).await?,
-            fresh = follower.next() => {
+            _ = silence.tick() => outlet.send(story.heartbeat(tail.done())).await?,
+            fresh = tail.next() => {
                 let fresh = fresh?;
                 let units = Units { market, sizes: fresh.sizes };
                 let events = fresh.changes().chunk_by(|one, other| one.position() == other.position());

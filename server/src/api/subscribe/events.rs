@@ -10,7 +10,7 @@ use super::{End, Forever, Line};
 use crate::api::convert::Units;
 use crate::api::market_data::candles::{day, told};
 use crate::api::streams::OrderUpdates;
-use crate::api::streams::follow::{Follower, Fresh};
+use crate::api::streams::follow::{Fresh, Tail};
 use crate::api::submit::read_history;
 use crate::history::{CandlePage, CandlesWanted};
 use crate::machine::Account;
@@ -25,23 +25,23 @@ const CANDLES_EVERY: Duration = Duration::from_millis(100);
 
 impl Line<'_> {
     pub async fn trades(&mut self, after: Option<Position>) -> Forever {
-        let mut follower = Follower::new(self.market, None, after)?;
-        self.heartbeat(follower.done()).await?;
+        let mut tail = Tail::new(self.market, None, after)?;
+        self.heartbeat(tail.done()).await?;
         loop {
-            let fresh = self.fresh(&mut follower).await?;
+            let fresh = self.fresh(&mut tail).await?;
             let events = trades_of(self.market.name(), &fresh);
             if !events.is_empty() {
-                self.send(follower.done(), events.into_iter(), false, None).await?;
+                self.send(tail.done(), events.into_iter(), false, None).await?;
             }
         }
     }
 
     pub async fn updates(&mut self, after: Option<Position>, account: Account) -> Forever {
-        let mut follower = Follower::new(self.market, Some(account.clone()), after)?;
+        let mut tail = Tail::new(self.market, Some(account.clone()), after)?;
         let story = OrderUpdates { account };
-        self.heartbeat(follower.done()).await?;
+        self.heartbeat(tail.done()).await?;
         loop {
-            let fresh = self.fresh(&mut follower).await?;
+            let fresh = self.fresh(&mut tail).await?;
             let units = Units { market: self.market.name(), sizes: fresh.sizes };
             let events = fresh.changes().chunk_by(|one, other| one.position() == other.position());
             for updates in events.filter_map(|changes| story.updates(&units, changes)) {
@@ -52,12 +52,12 @@ impl Line<'_> {
 
     /// The next block of a market or an account. Meanwhile says that all before was sent, when nothing was for
     /// long.
-    async fn fresh(&mut self, follower: &mut Follower) -> Result<Fresh, End> {
+    async fn fresh(&mut self, tail: &mut Tail) -> Result<Fresh, End> {
         loop {
             tokio::select! {
                 biased;
-                () = sleep_until(self.silent_until) => self.heartbeat(follower.done()).await?,
-                fresh = follower.next() => return Ok(fresh?),
+                () = sleep_until(self.silent_until) => self.heartbeat(tail.done()).await?,
+                fresh = tail.next() => return Ok(fresh?),
             }
         }
     }

@@ -11,12 +11,12 @@
 //! intake stops reading, and the client feels it through flow control. When the intake ends, for
 //! whatever reason, the results of all that was submitted are still written.
 
+mod intake;
 mod keeper;
 mod results;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tonic::Streaming;
@@ -24,21 +24,17 @@ use tracing::Instrument;
 use xbook_proto::v1::{self, Reason};
 
 use crate::api::Api;
-use crate::api::Stopping;
-use crate::api::admission::{self, Times};
-use crate::api::error::{Refusal, reason_name};
+use crate::api::admission::{self};
+use crate::api::error::Refusal;
 use crate::api::markets::units;
 use crate::api::streams::Answers;
 use crate::api::streams::outlet::{self, Outlet, Stop};
 use crate::api::streams::unread::Unread;
 use crate::api::submit::{of_market, read_history};
-use crate::api::text_of;
-use crate::machine::{Account, Action, Origin, Request, Rules, Session, SessionId, Target};
-use crate::node::{MarketHandle, SessionNews, SubmitError};
+use crate::machine::{Account, Session, SessionId, Target};
+use crate::node::{MarketHandle, SessionNews};
+use intake::{Batch, Gate, Intake, unreadable};
 use keeper::Keeper;
-
-/// Most commands in a message.
-const MAX_COMMANDS: usize = 4_096;
 
 /// Most commands of a session without a result.
 const MAX_OUTSTANDING: usize = 65_536;
@@ -49,10 +45,6 @@ const MAX_RESULTS: usize = 4_096;
 
 /// Most messages that wait for a reader.
 const BUFFERED: u32 = 16;
-
-/// How long a replica without room is asked again, and how often.
-const OVERLOADED_FOR: Duration = Duration::from_secs(10);
-const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 type Opened = Result<(Intake, v1::TradeRequest, Option<Keeper>), Stop>;
 
@@ -129,19 +121,6 @@ async fn begin(
     Ok((intake, first, keeper))
 }
 
-/// A message that can't be read: broken off, too large or not a message.
-fn unreadable(status: &tonic::Status) -> Stop {
-    match status.code() {
-        tonic::Code::OutOfRange => {
-            Stop::Told(Refusal::new(Reason::AboveMaximum, text_of(status)).field("message"))
-        }
-        tonic::Code::Internal => {
-            Stop::Told(Refusal::new(Reason::MalformedText, text_of(status)).field("message"))
-        }
-        _ => Stop::Gone,
-    }
-}
-
 async fn serve(
     mut intake: Intake,
     first: v1::TradeRequest,
@@ -158,37 +137,10 @@ async fn serve(
     let reading = tokio::spawn(reading.in_current_span());
     let results = Results { owner, batches, waiting: VecDeque::new(), room };
     // Without this end of the channels the intake stops by itself.
-    if results.write(&market, outcomes, outlet).await? == Written::Partly {
+    if results.write(&market, outcomes, outlet).await? == Answered::Partly {
         return Err(api.explain(of_market(&market, Refusal::shutting_down())).await.into());
     }
     reading.await.unwrap_or(Err(Stop::Gone))
-}
-
-/// Reads, checks and submits commands.
-struct Intake {
-    api: Api,
-    market: MarketHandle,
-    account: Account,
-    session: Session,
-    next: u64,
-    stopping: Stopping,
-}
-
-/// What the intake hands on.
-struct Gate {
-    told: mpsc::UnboundedSender<SessionNews>,
-    submitted: mpsc::UnboundedSender<Batch>,
-    room: Arc<Semaphore>,
-}
-
-/// The commands of one message, as they were submitted.
-struct Batch {
-    first: u64,
-    count: usize,
-    /// Those that were not valid, by number.
-    invalid: VecDeque<(u64, Refusal)>,
-    /// The orders that amends, cancels and replaces name, by number.
-    targets: VecDeque<(u64, Target)>,
 }
 
 /// A command that an outcome is to be told of.
@@ -198,121 +150,6 @@ struct Told {
     invalid: Option<Refusal>,
     /// The order that it amends, cancels or replaces.
     target: Option<Target>,
-}
-
-impl Intake {
-    async fn run(
-        &mut self,
-        first: v1::TradeRequest,
-        mut requests: Streaming<v1::TradeRequest>,
-        gate: Gate,
-    ) -> Result<(), Stop> {
-        self.take(&first, &gate).await?;
-        loop {
-            let received = tokio::select! {
-                biased;
-                refusal = self.stopping.requested() => return Err(refusal.into()),
-                () = gate.submitted.closed() => return Err(Stop::Gone),
-                received = requests.message() => received,
-            };
-            let Some(message) = received.map_err(|status| unreadable(&status))? else {
-                return Ok(());
-            };
-            if message.open.is_some() {
-                let limit = "must be set in the first message only";
-                return Err(Refusal::new(Reason::ConflictingFields, limit).field("open").into());
-            }
-            self.take(&message, &gate).await?;
-        }
-    }
-
-    /// Takes a message's commands, when there is room.
-    async fn take(&mut self, message: &v1::TradeRequest, gate: &Gate) -> Result<(), Stop> {
-        let count = message.commands.len();
-        if count == 0 {
-            return Ok(());
-        }
-        let last = self.check(message)?;
-        let permits = u32::try_from(count).unwrap_or(u32::MAX);
-        // Closed when the results are no longer written.
-        gate.room.acquire_many(permits).await.map_err(|_| Stop::Gone)?.forget();
-        let mut asked = Duration::ZERO;
-        loop {
-            let (requests, batch) = self.admit(message)?;
-            match self.market.submit(requests, gate.told.clone()).await {
-                Ok(()) => {
-                    self.next = self.next.max(last + 1);
-                    return gate.submitted.send(batch).map_err(|_| Stop::Gone);
-                }
-                Err(SubmitError::Overloaded) if asked < OVERLOADED_FOR => {
-                    tokio::time::sleep(ASK_AGAIN).await;
-                    asked += ASK_AGAIN;
-                }
-                Err(error) => return Err(self.api.explain(error.into()).await.into()),
-            }
-        }
-    }
-
-    /// Checks a message's numbers; returns its last.
-    fn check(&self, message: &v1::TradeRequest) -> Result<u64, Refusal> {
-        let (first, count) = (message.first_number, message.commands.len());
-        if count > MAX_COMMANDS {
-            let limit = format!("must be at most {MAX_COMMANDS} in a message");
-            return Err(Refusal::new(Reason::AboveMaximum, limit).field("commands").value(count));
-        }
-        if first == 0 {
-            return Err(Refusal::new(Reason::MissingField, "must be set").field("first_number"));
-        }
-        if first > self.next {
-            let limit = format!("must be at most {}, the session's next number", self.next);
-            return Err(Refusal::new(Reason::SessionGap, limit).field("first_number").value(first));
-        }
-        Ok(first + (count as u64 - 1))
-    }
-
-    /// A message's commands as requests. One that is not valid only uses up its number.
-    fn admit(&self, message: &v1::TradeRequest) -> Result<(Vec<Request>, Batch), Refusal> {
-        let rules = self.market.rules();
-        let now = self.api.clock_now();
-        let times = Times { now, deadline: None, tape_ahead: self.market.tape_ahead(now) };
-        let (requests, batch) = admit(message, rules, times, &self.account, &self.session);
-        for (number, refusal) in &batch.invalid {
-            let (market, reason) = (self.market.name(), reason_name(refusal.reason()));
-            tracing::debug!(market, account = %self.account, number, reason, words = %refusal, "a command is refused");
-        }
-        Ok((requests, batch))
-    }
-}
-
-fn admit(
-    message: &v1::TradeRequest,
-    rules: &Rules,
-    times: Times,
-    account: &Account,
-    session: &Session,
-) -> (Vec<Request>, Batch) {
-    let mut batch = Batch {
-        first: message.first_number,
-        count: message.commands.len(),
-        invalid: VecDeque::new(),
-        targets: VecDeque::new(),
-    };
-    let requests = message.commands.iter().zip(message.first_number..).map(|(command, number)| {
-        let action = admission::trade_command(command, rules, times).unwrap_or_else(|refusal| {
-            batch.invalid.push_back((number, refusal));
-            Action::Invalid
-        });
-        batch.targets.extend(match &action {
-            Action::Amend(amend) => Some((number, amend.target)),
-            Action::Cancel(target) => Some((number, *target)),
-            Action::Place(place) => place.replaces.as_deref().map(|target| (number, *target)),
-            _ => None,
-        });
-        // A session's repeats are told by their numbers.
-        let origin = Origin::Command { session: session.clone(), number };
-        Request { account: account.clone(), origin, body_hash: 0, action }
-    });
-    (requests.collect(), batch)
 }
 
 /// Writes results in the order of the commands.
@@ -325,7 +162,7 @@ struct Results {
 
 /// Whether all that was submitted is answered.
 #[derive(PartialEq, Eq)]
-enum Written {
+enum Answered {
     All,
     Partly,
 }
@@ -344,7 +181,7 @@ impl Results {
         market: &MarketHandle,
         mut outcomes: mpsc::UnboundedReceiver<SessionNews>,
         outlet: &Outlet<v1::TradeResponse>,
-    ) -> Result<Written, Stop> {
+    ) -> Result<Answered, Stop> {
         let units = units(market);
         loop {
             let received = tokio::select! {
@@ -369,7 +206,7 @@ impl Results {
             }
         }
         // The replica drops who waits only when it ends.
-        Ok(if self.next_told().await.is_some() { Written::Partly } else { Written::All })
+        Ok(if self.next_told().await.is_some() { Answered::Partly } else { Answered::All })
     }
 
     /// Sends results, in messages of a bounded size.

@@ -18,9 +18,9 @@ use tonic::Status;
 
 use super::LEASE;
 use super::clock::Clock;
-use super::disk::{Disk, Place};
+use super::disk::{Disk, StoredAt};
 use super::handle::{DocumentHandle, Shared, ToTask};
-use super::publish::{self, Follower, Publication, Publisher};
+use super::publish::{self, Publication, Publisher, Witness};
 use super::quarantine::{Fault, NodeFault, Quarantine, TaskEnd, panicked};
 use super::summary::{self, Summary};
 use super::waiting::Waiting;
@@ -30,11 +30,11 @@ use crate::replica::{Effect, Input, Replica, ReplicaError};
 use crate::types::{Micros, NodeId, Position};
 
 /// Most words of handles that wait.
-const MAX_WAITING: usize = 1_024;
+const MAX_WORDS: usize = 1_024;
 
 /// What the task waits for.
 enum Event {
-    Stored(Place),
+    Stored(StoredAt),
     Woken,
     NoSuccessor,
     Closing,
@@ -68,11 +68,11 @@ struct Task {
 /// before the task runs: it greets the peers at once, and their answers come to the handle.
 pub(super) fn prepare(
     (name, replica, disk): (Arc<str>, Replica, Disk),
-    follower: Follower,
+    witness: Witness,
     links: watch::Receiver<Links>,
     clock: Clock,
 ) -> (DocumentHandle, impl Future<Output = TaskEnd> + Send + 'static) {
-    let (words, mut receiver) = mpsc::channel(MAX_WAITING);
+    let (words, mut receiver) = mpsc::channel(MAX_WORDS);
     let (publications, published) = publish::channel();
     let (shown, blocks) = (watch::Sender::default(), publish::streams());
     let (summarize, summaries) = summary::channel();
@@ -87,7 +87,7 @@ pub(super) fn prepare(
         closing: closing.clone(),
         quarantine: quarantine.clone(),
     };
-    let publisher = Publisher { follower, shown, blocks, quarantine: quarantine.clone() };
+    let publisher = Publisher { witness, shown, blocks, quarantine: quarantine.clone() };
     let waiting = Waiting::from(replica.node(), replica.next_counter());
     let mut task = Task {
         name: name.clone(),
@@ -159,10 +159,10 @@ impl Task {
                 _ = closing.wait_for(|closing| *closing), if self.open => Event::Closing,
                 Ok(()) = self.links.changed() => Event::Links,
                 () = self.quarantine.raised() => return Ok(()),
-                count = words.recv_many(&mut received, MAX_WAITING), if connected => Event::Received(count),
+                count = words.recv_many(&mut received, MAX_WORDS), if connected => Event::Received(count),
             };
             match event {
-                Event::Stored(Place { generation, index }) => {
+                Event::Stored(StoredAt { generation, index }) => {
                     self.step(Input::Stored { generation, index }).await?;
                 }
                 Event::Woken => {

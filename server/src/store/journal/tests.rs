@@ -9,12 +9,12 @@ use crate::store::files::Files;
 
 const STAMP: u64 = 77;
 
-struct Written {
+struct Kept {
     directory: TempDir,
     journal: Option<Journal>,
 }
 
-impl Written {
+impl Kept {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("journal")).unwrap();
@@ -61,7 +61,7 @@ impl Written {
 
 #[test]
 fn what_was_written_is_recovered_in_order() {
-    let mut written = Written::new();
+    let mut written = Kept::new();
     assert_eq!(written.blocks(), Vec::<Vec<u8>>::new());
     for entries in [&b"one"[..], b"two", b""] {
         written.write(entries);
@@ -76,14 +76,14 @@ fn what_was_written_is_recovered_in_order() {
 
 #[test]
 fn another_journals_blocks_are_none() {
-    let mut written = Written::new();
+    let mut written = Kept::new();
     written.write(b"one");
     assert!(recover(&written.path(), STAMP + 1).unwrap().blocks.is_empty());
 }
 
 #[test]
 fn each_torn_write_is_cut_off_and_each_earlier_damage_is_told() {
-    let mut written = Written::new();
+    let mut written = Kept::new();
     for entries in [&[1; 5_000][..], &[2; 20], &[3; 9_000]] {
         written.write(entries);
     }
@@ -112,7 +112,7 @@ fn each_torn_write_is_cut_off_and_each_earlier_damage_is_told() {
 
 #[test]
 fn segments_are_used_again_and_what_is_needed_is_always_there() {
-    let mut written = Written::new();
+    let mut written = Kept::new();
     let big = vec![9; 700 * 1_024];
     let mut last = 0;
     // Several times around, with blocks that are larger than a segment among them.
@@ -135,7 +135,7 @@ fn segments_are_used_again_and_what_is_needed_is_always_there() {
 
 #[test]
 fn a_torn_first_write_to_a_segment_takes_nothing_that_is_needed() {
-    let mut written = Written::new();
+    let mut written = Kept::new();
     let big = vec![9; 1_024 * 1_024];
     for round in 0_u64..60 {
         written.write(&[&round.to_be_bytes()[..], &big].concat());
