@@ -1,14 +1,15 @@
 //! The way of a request that changes something, from admission to its answer.
 //!
 //! ```text
-//! ask the replica ──seen before──> the first one's outcome, from the history
-//!      │ no
-//! accepted (on this node's disk) ──> committed ──> the outcome
-//!      │ the answer is due                │ it was a repeat after all
-//!    PENDING                            the first one's outcome, from the history
+//! hand in ──> the task judges ──known──> the first one's outcome, from the history
+//!                  │ new
+//!             accepted (on this node's disk) ──> committed ──> the outcome
+//!                  │ the answer is due                │ it was a repeat after all
+//!                PENDING                            the first one's outcome, from the history
 //! ```
 //!
-//! Between asking and the answer a call is woken once.
+//! The task tells a call one word and wakes it once; nothing is asked before or after. Only a call whose time is over, or
+//! whose outcome came while the node was away, looks once more before it says PENDING.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -208,7 +209,7 @@ impl Api {
             Some(CallNews::Committed(outcome)) => {
                 self.settle(addressee, &known, outcome).await.map(Reached::Committed)
             }
-            Some(CallNews::Accepted(intent)) => self.first_of(addressee, &known, intent).await,
+            Some(CallNews::Accepted(intent)) => Ok(Reached::Accepted(intent)),
             Some(CallNews::Known(first)) => {
                 self.first_outcome(addressee, first, deadline).await.map(Reached::Committed)
             }
@@ -222,34 +223,25 @@ impl Api {
         }
     }
 
-    /// What is known of an accepted request, which may be a repeat: of one that was committed after
-    /// it was looked for, or that an earlier process accepted.
+    /// What is known of an accepted request whose outcome did not come in time, or came while this node was away: it
+    /// may be a repeat of one that is committed.
     async fn first_of(
         &self,
         addressee: &Addressee,
         request: &Request,
         intent: OrderId,
     ) -> Result<Reached, Refusal> {
-        let (sought, started) = (request.clone(), self.node.started());
-        let before = addressee.read(move |replica| {
-            let Origin::Request(id) = &sought.origin else {
-                return (None, None);
-            };
-            let old = replica.pending().take_while(|(_, intent)| intent.accepted < started);
-            let same = |first: &Request| first.account == sought.account && first.origin == sought.origin;
-            let pending = old.filter(|(_, intent)| same(&intent.request));
-            let pending = pending.map(|(id, intent)| (intent.request.body_hash, id)).next();
-            (replica.view().ledger.request(&sought.account, id), pending)
-        });
-        match before.await? {
-            (Some((body_hash, _)), _) | (None, Some((body_hash, _))) if body_hash != request.body_hash => {
-                Err(reused(request))
-            }
-            (Some((_, first)), _) if first.intent != intent => {
+        let Origin::Request(id) = &request.origin else {
+            return Ok(Reached::Accepted(intent));
+        };
+        let (account, id) = (request.account.clone(), Arc::clone(id));
+        let read = addressee.read(move |replica| replica.view().ledger.request(&account, &id));
+        match read.await? {
+            Some((body_hash, _)) if body_hash != request.body_hash => Err(reused(request)),
+            Some((_, first)) if first.intent != intent => {
                 addressee.reached(first.position).await?;
                 self.outcome_at(addressee, first.intent, first.position).await.map(Reached::Committed)
             }
-            (None, Some((_, first))) => Ok(Reached::Accepted(first)),
             _ => Ok(Reached::Accepted(intent)),
         }
     }

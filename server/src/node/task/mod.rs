@@ -88,7 +88,7 @@ pub(super) fn prepare(
         quarantine: quarantine.clone(),
     };
     let publisher = Publisher { witness, shown, blocks, quarantine: quarantine.clone() };
-    let waiting = Waiting::from(replica.node(), replica.next_counter());
+    let waiting = Waiting::from(replica.node(), replica.next_counter(), replica.pending());
     let mut task = Task {
         name: name.clone(),
         known: Links::new(),
@@ -279,7 +279,10 @@ impl Task {
                 self.disk.gate_opened().map_err(Fault::Node)?;
             }
             Effect::Report(what) => tracing::error!(document = %self.name, "{what}"),
-            Effect::Accepted { through } => self.waiting.accept(through),
+            Effect::Accepted { through } => {
+                let ledger = &self.replica.view().ledger;
+                self.waiting.accept(through, |account, id| ledger.request(account, id));
+            }
             Effect::Committed(block) => {
                 let notices = self.waiting.settle(&block);
                 self.publish(Publication::Block { block, notices }).await?;

@@ -57,12 +57,13 @@ impl Caller {
         let _ = self.news.send(news);
     }
 
-    /// The request is accepted; returns the call if it waits for more than that.
-    pub(in crate::node) fn accept(self, intent: OrderId) -> Option<Self> {
+    /// The request is accepted; returns the call if it waits for more than that. `instead` is what there is to tell if
+    /// another one with its id is committed.
+    pub(in crate::node) fn accept(self, intent: OrderId, instead: Option<CallNews>) -> Option<Self> {
         // It is accepted once.
         let _ = self.accepted.set(intent);
         if self.on_acceptance {
-            self.tell(CallNews::Accepted(intent));
+            self.tell(instead.unwrap_or(CallNews::Accepted(intent)));
             return None;
         }
         Some(self)

@@ -6,12 +6,12 @@
 mod call;
 mod outcome;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::machine::{Account, Block, Origin, Request};
+use crate::machine::{Account, Block, Intent, Origin, Repeated, Request};
 use crate::types::{NodeId, OrderId};
 pub use call::{Asked, CallNews, Caller, SubmitError, call};
 pub use outcome::{Outcome, SessionNews};
@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     /// decides about repeats, whichever node they reach; this only lets one that is answered before that be
     /// told the first one's order. As all here, no more than intents may wait.
     on_their_way: HashMap<Key, First>,
+    /// Those of them that an earlier process accepted, by counter. Nobody waits for them any more.
+    earlier: BTreeMap<u64, Key>,
 }
 
 /// An account and the id of a request of its own.
@@ -56,6 +58,8 @@ enum Waiters {
 struct Call {
     counter: u64,
     key: Option<Key>,
+    /// Hash of its content.
+    body_hash: u64,
     /// The intent that it is told: its own, or that of the first with its id.
     first: OrderId,
     /// None if it wanted no more than to be accepted.
@@ -69,16 +73,26 @@ pub(super) enum Notice {
 }
 
 impl Waiting {
-    /// Nobody waits yet; the first submitted request will get this counter.
-    pub fn from(node: NodeId, next: u64) -> Self {
-        Self {
+    /// Nobody waits yet; the first submitted request will get this counter. `earlier` is what an earlier process of
+    /// this node accepted, and nothing has consumed.
+    pub fn from<'a>(node: NodeId, next: u64, earlier: impl Iterator<Item = (OrderId, &'a Intent)>) -> Self {
+        let mut waiting = Self {
             node,
             next,
             queue: VecDeque::new(),
             calls: VecDeque::new(),
             accepted: 0,
             on_their_way: HashMap::new(),
+            earlier: BTreeMap::new(),
+        };
+        for (intent, Intent { request, .. }) in earlier {
+            if let Some(key) = key(request) {
+                let first = First { body_hash: request.body_hash, intent };
+                waiting.on_their_way.entry(key.clone()).or_insert(first);
+                waiting.earlier.insert(intent.counter, key);
+            }
         }
+        waiting
     }
 
     /// A session waits for so many requests.
@@ -91,7 +105,8 @@ impl Waiting {
         let me = First { body_hash: request.body_hash, intent: OrderId { node: self.node, counter } };
         let key = key(request);
         let first = key.as_ref().map_or(me, |key| *self.on_their_way.entry(key.clone()).or_insert(me));
-        self.calls.push_back(Call { counter, key, first: first.intent, caller: Some(caller) });
+        let body_hash = request.body_hash;
+        self.calls.push_back(Call { counter, key, body_hash, first: first.intent, caller: Some(caller) });
         self.queue.push_back(Waiters::Call);
     }
 
@@ -101,12 +116,25 @@ impl Waiting {
         first.is_some_and(|first| first.body_hash != request.body_hash)
     }
 
-    /// Requests up to a counter are on the disk.
-    pub fn accept(&mut self, through: u64) {
+    /// Requests up to a counter are on the disk. `known` tells of an account's request id which committed request
+    /// had it first, and the hash of its content: one of another node may have been faster.
+    pub fn accept(&mut self, through: u64, known: impl Fn(&Account, &str) -> Option<(u64, Repeated)>) {
         while let Some(call) = self.calls.get_mut(self.accepted).filter(|call| call.counter <= through) {
-            let first = call.first;
-            call.caller = call.caller.take().and_then(|caller| caller.accept(first));
+            let Call { key, body_hash, first, caller, .. } = call;
+            let committed = key.as_ref().and_then(|(account, id)| known(account, id));
+            let instead =
+                committed.filter(|(_, repeated)| repeated.intent != *first).map(|(hash, repeated)| {
+                    if hash == *body_hash { CallNews::Known(repeated) } else { CallNews::Reused }
+                });
+            *caller = caller.take().and_then(|caller| caller.accept(*first, instead));
             self.accepted += 1;
+        }
+    }
+
+    /// The first request with a key is not on its way any more, if that is this intent.
+    fn arrived(&mut self, key: &Key, intent: OrderId) {
+        if self.on_their_way.get(key).is_some_and(|first| first.intent == intent) {
+            self.on_their_way.remove(key);
         }
     }
 
@@ -114,11 +142,8 @@ impl Waiting {
     fn end_call(&mut self) -> Option<Caller> {
         self.accepted = self.accepted.saturating_sub(1);
         let Call { counter, key, caller, .. } = self.calls.pop_front()?;
-        let me = OrderId { node: self.node, counter };
-        if let Some(key) =
-            key.filter(|key| self.on_their_way.get(key).is_some_and(|first| first.intent == me))
-        {
-            self.on_their_way.remove(&key);
+        if let Some(key) = key {
+            self.arrived(&key, OrderId { node: self.node, counter });
         }
         caller
     }
@@ -126,6 +151,10 @@ impl Waiting {
     /// Requests up to a counter were committed while this node was away: their outcomes are not
     /// known here. A session is told so, a call finds its channel ended.
     pub fn skip(&mut self, through: u64) {
+        let later = self.earlier.split_off(&through.saturating_add(1));
+        for (counter, key) in std::mem::replace(&mut self.earlier, later) {
+            self.arrived(&key, OrderId { node: self.node, counter });
+        }
         while self.next <= through {
             match self.queue.front_mut() {
                 None => {
@@ -157,7 +186,13 @@ impl Waiting {
         let mut notices = Vec::new();
         let mut session: Vec<Outcome> = Vec::new();
         for (at, answer) in block.answers.iter().enumerate() {
-            if answer.intent.node != self.node || answer.intent.counter < self.next {
+            if answer.intent.node != self.node {
+                continue;
+            }
+            if let Some(key) = self.earlier.remove(&answer.intent.counter) {
+                self.arrived(&key, answer.intent);
+            }
+            if answer.intent.counter < self.next {
                 continue;
             }
             self.next = answer.intent.counter + 1;
