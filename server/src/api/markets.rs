@@ -16,6 +16,11 @@ pub(in crate::api) fn units(market: &MarketHandle) -> Units<'_> {
     Units::new(market.name(), market.rules())
 }
 
+/// The name of a market that is not there, for what is said when all else of its request is right.
+pub(in crate::api) fn unlisted(market: Option<&MarketHandle>, name: &str) -> String {
+    if market.is_none() { name.to_owned() } else { String::new() }
+}
+
 /// All markets that there are, by name.
 pub(in crate::api) fn all_markets(api: &Api, at_least: u64) -> Result<Vec<Listed>, Refusal> {
     if at_least > 0 {

@@ -1,9 +1,23 @@
 //! The shell around the pure core: tasks, the disk, the clock.
 //!
 //! A [`Node`] has a directory replica and one replica for each market in it. Each replica is owned
-//! by one `task`: requests come in through a [`ReplicaHandle`], changes go to the store's
-//! writer, messages to the peers' links, committed blocks to the `publish`er, which appends them to the history,
-//! answers who waits, and feeds the streams, in this order.
+//! by one `task`: requests come in through a [`MarketHandle`] or the [`DirectoryHandle`], changes go to the store's
+//! writer, messages to the peers' links, committed blocks to the publisher, which appends them to the history,
+//! answers who waits, and feeds the streams, in this order. What many ask for is left behind as a [`Summary`].
+//!
+//! ```text
+//! supervisor ──> starter ──> task ──> handle, publish ──> waiting, summary, quarantine
+//! ```
+//!
+//! Nothing on the right knows what is on its left.
+//!
+//! - `start`: in which order a node comes up; `starter`: what it takes to start a document's tasks; `supervisor`: who
+//!   owns them.
+//! - `handle`: what may be asked of a task; `task`: inputs in, effects out; `waiting`: who waits for what.
+//! - `publish`: what happens with a committed block; `summary`: a document at a glance; `quarantine`: whose fault it was.
+//! - `disk`: a replica's way to the store; `backfill`, `refill`: what a history lacks.
+//! - `documents`: a node's documents, as peers reach them; `mesh`: who is connected.
+//! - `clock`, `clock_watch`: the time, and where it is wrong.
 
 mod backfill;
 mod clock;

@@ -22,7 +22,7 @@ impl Api {
     /// The leases of one document or of all.
     pub(in crate::api) fn list_leases(
         &self,
-        request: v1::ListLeasesRequest,
+        request: &v1::ListLeasesRequest,
     ) -> Result<v1::ListLeasesResponse, Refusal> {
         let documents = match request.market.as_str() {
             // A quarantined document's lease this node does not know.

@@ -76,7 +76,7 @@ impl ClusterService for Api {
     }
 
     async fn list_leases(&self, call: Request<v1::ListLeasesRequest>) -> Answer<v1::ListLeasesResponse> {
-        Ok(Response::new(self.list_leases(call.into_inner())?))
+        Ok(Response::new(self.list_leases(call.get_ref())?))
     }
 
     async fn transfer_lease(

@@ -10,7 +10,7 @@ use crate::api::access::Deadline;
 use crate::api::admission::{self, NotAdmitted};
 use crate::api::convert::Units;
 use crate::api::error::Refusal;
-use crate::api::markets::units;
+use crate::api::markets::{units, unlisted};
 use crate::api::submit::{Reached, Settled};
 use crate::layers;
 use crate::machine::{self, Account, Action, Change, Intent, Target};
@@ -27,7 +27,7 @@ pub(in crate::api) async fn amend_order(
     layers::concern(&message.market, &message.order_id);
     let market = api.listed(&message.market)?;
     let named = admission::target(&message.order_id, &message.client_order_id).ok();
-    let name = market.is_none().then(|| message.market.clone()).unwrap_or_default();
+    let name = unlisted(market.as_ref(), &message.market);
     let admitted = admission::amend_order(message, market.as_ref().map(MarketHandle::rules), &caller);
     let Some(market) = market else {
         return Err(admitted.map_or_else(|rejected| rejected.refusal, |_| Refusal::unknown_market(&name)));
@@ -77,7 +77,7 @@ pub(in crate::api) async fn cancel_order(
             ..v1::CancelOrderRequest::default()
         };
     }
-    let name = market.is_none().then(|| message.market.clone()).unwrap_or_default();
+    let name = unlisted(market.as_ref(), &message.market);
     let request = admission::cancel_order(message, market.as_ref().map(MarketHandle::rules), &caller)?;
     let market = market.ok_or_else(|| Refusal::unknown_market(&name))?;
     let account = request.account.clone();

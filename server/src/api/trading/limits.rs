@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::api::access::{self};
 use crate::api::admission;
 use crate::api::error::Refusal;
-use crate::api::markets::units;
+use crate::api::markets::{units, unlisted};
 use crate::layers;
 use crate::machine::Action;
 use crate::node::MarketHandle;
@@ -22,7 +22,7 @@ pub(in crate::api) async fn set(
     layers::concern(&message.market, "");
     let market = api.listed(&message.market)?;
     let rules = market.as_ref().map(MarketHandle::rules);
-    let name = market.is_none().then(|| message.market.clone()).unwrap_or_default();
+    let name = unlisted(market.as_ref(), &message.market);
     let request = admission::set_account_limits(message, rules, &caller)?;
     let market = market.ok_or_else(|| Refusal::unknown_market(&name))?;
     let Action::SetLimits(limits) = request.action else {

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::api::access::Deadline;
 use crate::api::admission::{self, Caller, NotAdmitted};
 use crate::api::error::Refusal;
-use crate::api::markets::units;
+use crate::api::markets::{units, unlisted};
 use crate::api::submit::Reached;
 use crate::layers;
 use crate::machine::{self, Action, Intent, Order};
@@ -30,7 +30,7 @@ pub(in crate::api) async fn place_order(
     // Times that have passed are judged again below.
     let timed = message.order.as_ref().filter(|new| new.expire_time.is_some() || new.sequence_by.is_some());
     let again = timed.is_some().then(|| message.clone());
-    let name = market.is_none().then(|| message.market.clone()).unwrap_or_default();
+    let name = unlisted(market.as_ref(), &message.market);
     let admitted = admission::place_order(message, rules, &caller);
     match (admitted, &market) {
         (Ok((request, when)), Some(market)) => Box::pin(api.place(market, request, when, deadline)).await,

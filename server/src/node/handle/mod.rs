@@ -150,7 +150,7 @@ impl DocumentHandle {
         answer.await.map_err(|_| self.closed())?
     }
 
-    /// Hands in the request of a [call].
+    /// Hands in the request of a [call](super::call).
     ///
     /// # Errors
     /// [`Closed`] if the replica has ended.
