@@ -72,7 +72,11 @@ async fn what_a_lost_node_was_asked_is_asked_again_under_the_same_name() {
     assert_eq!((run.exit, json(&run.out)["order"]["request_id"].as_str()), (Exit::Done, Some("r1")));
     let run = xcli(&format!("{gone},{node}"), "buy 5 A/B mkt").await;
     assert_eq!(run.exit, Exit::Done);
-    assert!(run.err.starts_with("note: ") && run.err.ends_with(&format!("{node} is asked now\n")), "{}", run.err);
+    assert!(
+        run.err.starts_with("note: ") && run.err.ends_with(&format!("{node} is asked now\n")),
+        "{}",
+        run.err
+    );
     // With nobody else to ask, the outcome is unknown, and how to learn it is said.
     let run = xcli(&gone.to_string(), "buy 5 A/B mkt").await;
     assert_eq!(run.exit, Exit::OutcomeUnknown, "{}", run.err);
@@ -304,7 +308,7 @@ async fn a_document_goes_on_in_a_newer_format() {
 #[tokio::test]
 async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
     let node = fake_node::start().await;
-    let run = xcli(&node, "market list").await;
+    let run = xcli(&node, "market list --account nobody").await;
     assert!(run.out.contains("There are no markets yet."), "{}", run.out);
     let run = xcli(&node, "orders A/B -o json").await;
     assert_eq!(run.out, "{\"orders\":[],\"next_page_token\":\"\",\"position\":0}\n");
