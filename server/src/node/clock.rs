@@ -4,6 +4,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::types::Micros;
 
+/// From which difference on a clock is wrong, in microseconds.
+pub(super) const WRONG_US: u64 = 5_000_000;
+
 /// The node's clock: wall time that never goes back, whatever is done to the system's.
 ///
 /// It is the system's time when the node started, plus what has passed on the monotonic clock.

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::clock::WRONG_US;
 use super::{Clock, DirectoryHandle, DocumentHandle, Markets};
 use crate::types::NodeId;
-
-/// From which difference on a clock is wrong, in microseconds.
-pub(super) const WRONG_US: u64 = 5_000_000;
 
 /// How often it is looked.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -18,10 +18,18 @@ const MAX_WAITS: u32 = 3;
 /// What peers claim.
 #[derive(Default, Debug)]
 pub(super) struct Claims {
-    /// Until when each is waited for, and whether this node does not vote meanwhile.
-    open: BTreeMap<NodeId, (Micros, bool)>,
+    open: BTreeMap<NodeId, Claim>,
     /// How often each was waited for.
     waits: BTreeMap<NodeId, u32>,
+}
+
+/// What a peer claims, and has not shown.
+#[derive(Debug)]
+struct Claim {
+    /// Until when it is waited for.
+    until: Micros,
+    /// Whether this node does not vote meanwhile.
+    holds: bool,
 }
 
 impl Claims {
@@ -32,7 +40,7 @@ impl Claims {
 
     /// Whether there is one that may be true.
     pub fn hold(&self) -> bool {
-        self.open.values().any(|(_, holds)| *holds)
+        self.open.values().any(|claim| claim.holds)
     }
 }
 
@@ -62,7 +70,8 @@ impl Replica {
             let waits = self.claims.waits.entry(peer).or_default();
             *waits = waits.saturating_add(1);
             let holds = *waits <= MAX_WAITS;
-            self.claims.open.insert(peer, (now.plus(Micros(self.current.lease.duration.0 / 2)), holds));
+            let until = now.plus(Micros(self.current.lease.duration.0 / 2));
+            self.claims.open.insert(peer, Claim { until, holds });
             // It can show only what it knows to be missing here, and may not have heard this side's hello.
             self.greet(peer, true, effects);
         }
@@ -71,7 +80,7 @@ impl Replica {
 
     /// Ends the connections to those that have shown nothing in time.
     pub(super) fn tend_claims(&mut self, now: Micros, effects: &mut Vec<Effect>) {
-        let late = self.claims.open.iter().filter(|(_, (until, _))| now >= *until);
+        let late = self.claims.open.iter().filter(|(_, claim)| now >= claim.until);
         let late: Vec<NodeId> = late.map(|(peer, _)| *peer).collect();
         for peer in late {
             let words = "it says that it has changes of this node that are not on its disk, and shows none";
@@ -81,7 +90,7 @@ impl Replica {
 
     /// When a peer has been waited for.
     pub(super) fn next_claim(&self) -> Option<Micros> {
-        self.claims.open.values().map(|(until, _)| *until).min()
+        self.claims.open.values().map(|claim| claim.until).min()
     }
 
     /// A peer shows a change of this node that this node does not have.

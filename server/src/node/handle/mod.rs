@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::clock_watch::WRONG_US;
+use super::clock::WRONG_US;
 use super::publish::{BlockReceiver, Shown};
 use super::quarantine::{Cause, Closed, Quarantine};
 use super::summary::{Summaries, Summary};
