@@ -1,7 +1,7 @@
 //! What peers say, and who takes it.
 
 use super::catch_up::Word;
-use super::message::{Envelope, Message};
+use super::message::{Ack, Envelope, Message};
 use super::{Effect, Replica, ReplicaError};
 use crate::types::{Micros, NodeId};
 
@@ -32,17 +32,7 @@ impl Replica {
             Message::Hello { genesis, .. } if genesis != self.current.genesis_hash => {
                 self.disconnect(from, "its genesis is another one".to_owned(), effects);
             }
-            Message::Hello { ack, answer, .. } => {
-                if self.bears_out(now, from, &ack, effects) {
-                    self.current.peers.acknowledged(from, ack);
-                }
-                // The peer may have missed this side's hello: it opened the document or began the
-                // generation later.
-                if !answer {
-                    self.greet(from, true, effects);
-                }
-                self.greet_as_holder(now, from, effects);
-            }
+            Message::Hello { ack, answer, .. } => self.take_hello(now, from, ack, answer, effects),
             Message::Ack(ack) => {
                 if self.bears_out(now, from, &ack, effects) {
                     self.current.peers.acknowledged(from, ack);
@@ -83,5 +73,18 @@ impl Replica {
             Message::Fetch { .. } | Message::GenesisPart { .. } => {}
         }
         Ok(())
+    }
+
+    /// A peer of this generation says what it has.
+    fn take_hello(&mut self, now: Micros, from: NodeId, ack: Ack, answer: bool, effects: &mut Vec<Effect>) {
+        if self.bears_out(now, from, &ack, effects) {
+            self.current.peers.acknowledged(from, ack);
+        }
+        // The peer may have missed this side's hello: it opened the document or began the
+        // generation later.
+        if !answer {
+            self.greet(from, true, effects);
+        }
+        self.greet_as_holder(now, from, effects);
     }
 }
