@@ -95,13 +95,13 @@ impl Script {
         let mut known: BTreeSet<String> = known.map(str::to_owned).collect();
         let mut script = Self::default();
         for (line, full) in text.lines().enumerate().map(|(at, full)| (at + 1, full)) {
-            let words = words(full).map_err(|why| (line, why))?;
+            let (words, text) = words(full).map_err(|why| (line, why))?;
             let Some(first) = words.first() else { continue };
             let unknown = words.iter().flat_map(|word| variables(word)).find(|name| !known.contains(*name));
             if let Some(name) = unknown {
                 return Err((line, format!("${name} is not set here")));
             }
-            let text = full.trim().to_owned();
+            let text = text.to_owned();
             if full.starts_with([' ', '\t']) {
                 let what = check(first, &words).map_err(|why| (line, why))?;
                 if let What::Let { name, .. } = &what {
@@ -128,17 +128,17 @@ impl Script {
     }
 }
 
-/// The words of a line, without its comment; quotes keep blanks together.
-fn words(line: &str) -> Result<Vec<String>, String> {
+/// The words of a line, and the line without its comment; quotes keep blanks together.
+fn words(line: &str) -> Result<(Vec<String>, &str), String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    for letter in line.chars() {
+    for (at, letter) in line.char_indices() {
         match (quote, letter) {
             (Some(open), letter) if letter == open => quote = None,
             (None, '"' | '\'') => {
                 quote = Some(letter);
                 word.get_or_insert_default();
             }
-            (None, '#') if word.is_none() => return Ok(words),
+            (None, '#') if word.is_none() => return Ok((words, line[..at].trim())),
             (None, letter) if letter.is_whitespace() => words.extend(word.take()),
             (_, letter) => word.get_or_insert_default().push(letter),
         }
@@ -146,7 +146,7 @@ fn words(line: &str) -> Result<Vec<String>, String> {
     words.extend(word);
     match quote {
         Some(open) => Err(format!("a {open} is not closed")),
-        None => Ok(words),
+        None => Ok((words, line.trim())),
     }
 }
 
