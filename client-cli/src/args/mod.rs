@@ -276,6 +276,10 @@ pub enum MarketCommand {
 /// What a market takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MarketStateArg {
+    /// Orders rest and don't trade.
+    PreOpen,
+    /// The same, and what an uncross would give is told.
+    Auction,
     /// All orders.
     Continuous,
     /// Post-only orders, and amends, which never take then.
@@ -321,6 +325,9 @@ pub struct CreateMarketArgs {
     /// What a fill costs the order that came in, in basis points [default: nothing].
     #[arg(long, value_name = "BP", allow_negative_numbers = true)]
     pub taker_fee: Option<String>,
+    /// What a fill of an uncross costs either side, in basis points [default: nothing].
+    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
+    pub auction_fee: Option<String>,
     /// What fees are rounded up to, in quote currency [default: 0.00000001].
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     pub fee_step: Option<String>,

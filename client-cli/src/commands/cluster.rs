@@ -31,6 +31,7 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         maker_fee_bp: args.maker_fee.unwrap_or_default(),
         taker_fee_bp: args.taker_fee.unwrap_or_default(),
         fee_step: args.fee_step.unwrap_or_default(),
+        auction_fee_bp: args.auction_fee.unwrap_or_default(),
     };
     let request = CreateMarketRequest {
         request_id: repeat.request_id.clone(),
@@ -64,6 +65,8 @@ pub async fn set_market_state(
 ) -> Result<Exit, Failure> {
     let repeat = context.repeat(request, None)?;
     let state = match state {
+        Some(MarketStateArg::PreOpen) => MarketState::PreOpen,
+        Some(MarketStateArg::Auction) => MarketState::Auction,
         Some(MarketStateArg::Continuous) => MarketState::Continuous,
         Some(MarketStateArg::PostOnly) => MarketState::PostOnly,
         Some(MarketStateArg::CancelOnly) => MarketState::CancelOnly,

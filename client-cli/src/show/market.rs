@@ -1,6 +1,6 @@
 //! Markets, books order by order, and trades.
 
-use xbook_proto::v1::{GetOrderBookResponse, Level, Market, MarketRules, Side, Trade};
+use xbook_proto::v1::{GetOrderBookResponse, Indication, Level, Market, MarketRules, Side, Trade};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -60,13 +60,28 @@ pub fn detail(market: &Market) -> String {
         ("day ends", &format!("{:02}:{:02} UTC", rules.day_end_minute / 60, rules.day_end_minute % 60)),
         ("maker fee", &fee(&rules.maker_fee_bp)),
         ("taker fee", &fee(&rules.taker_fee_bp)),
+        ("auction fee", &fee(&rules.auction_fee_bp)),
         ("self trades", &words::self_trade(rules.default_self_trade_prevention)),
         ("best bid", &steps.price(&market.best_bid)),
         ("best ask", &steps.price(&market.best_ask)),
         ("last price", &steps.price(&market.last_price)),
+        ("auction", &indication(market.indication.as_ref(), &steps)),
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
     ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
+}
+
+/// What the auction would give; nothing if it would give nothing.
+pub fn indication(indication: Option<&Indication>, steps: &Steps) -> String {
+    let Some(Indication { price, volume, surplus }) = indication else {
+        return String::new();
+    };
+    let rest = match surplus.strip_prefix('-') {
+        Some(sells) => format!("{sells} more to sell"),
+        None if surplus == "0" => "nothing left over".to_owned(),
+        None => format!("{surplus} more to buy"),
+    };
+    format!("{volume} at {}, {rest}", steps.price(price))
 }
 
 /// What a fill costs; nothing if it costs nothing.

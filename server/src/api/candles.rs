@@ -127,6 +127,8 @@ pub(super) async fn day(market: &ReplicaHandle, end: Option<Micros>) -> Result<v
     let shown = market.shown();
     let DayTraded { sum, last, begin, end, position } =
         read_history(history, move |history| history.day_traded(shown, end)).await?;
+    let (now, _) = read_market(market, |market| (market.state(), market.indication())).await?;
+    let units = units(market)?;
     let sum = sum.map(|sum| told(market.name(), &sum, 0, Micros(0))).unwrap_or_else(|| v1::Candle {
         volume: "0".to_owned(),
         value: "0".to_owned(),
@@ -144,5 +146,7 @@ pub(super) async fn day(market: &ReplicaHandle, end: Option<Micros>) -> Result<v
         volume: sum.volume,
         value: sum.value,
         trade_count: sum.trade_count,
+        state: convert::market_state(now.0).into(),
+        indication: now.1.map(|auction| units.indication(&auction)),
     })
 }

@@ -4,6 +4,7 @@ use prost_types::Timestamp;
 use rust_decimal::Decimal;
 use xbook_proto::v1;
 
+use crate::book::Auction;
 use crate::history::Sizes;
 use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules, Stop};
 use crate::types::{
@@ -137,6 +138,7 @@ impl<'a> Units<'a> {
             time: Some(timestamp(order.updated)),
             market: self.market.to_owned(),
             fee: fill.fee.to_string(),
+            auction: fill.auction,
         }
     }
 
@@ -154,7 +156,19 @@ impl<'a> Units<'a> {
             maker_order_id: fill.counter_order.to_string(),
             taker_order_id: order.id.to_string(),
             time: Some(timestamp(order.updated)),
+            auction: fill.auction,
         })
+    }
+
+    /// What an uncross would give.
+    #[must_use]
+    pub fn indication(&self, auction: &Auction) -> v1::Indication {
+        let surplus = self.quantity(Lots(auction.surplus.unsigned_abs()));
+        v1::Indication {
+            price: self.price(auction.price),
+            volume: self.quantity(auction.volume),
+            surplus: if auction.surplus < 0 { format!("-{surplus}") } else { surplus },
+        }
     }
 
     /// A price level, without its orders.
@@ -187,6 +201,7 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         maker_fee_bp: fee_rate(rules.fees.maker),
         taker_fee_bp: fee_rate(rules.fees.taker),
         fee_step: Fee::sum_text(rules.fees.step.into()),
+        auction_fee_bp: fee_rate(rules.fees.auction),
     }
 }
 
@@ -200,6 +215,8 @@ fn fee_rate(rate: i32) -> String {
 pub fn market_state(state: MarketState) -> v1::MarketState {
     match state {
         MarketState::Unspecified => v1::MarketState::Unspecified,
+        MarketState::PreOpen => v1::MarketState::PreOpen,
+        MarketState::Auction => v1::MarketState::Auction,
         MarketState::Continuous => v1::MarketState::Continuous,
         MarketState::PostOnly => v1::MarketState::PostOnly,
         MarketState::CancelOnly => v1::MarketState::CancelOnly,
@@ -214,6 +231,8 @@ pub fn market_state(state: MarketState) -> v1::MarketState {
 pub fn market_state_asked(state: v1::MarketState) -> Option<MarketState> {
     Some(match state {
         v1::MarketState::Unspecified => return None,
+        v1::MarketState::PreOpen => MarketState::PreOpen,
+        v1::MarketState::Auction => MarketState::Auction,
         v1::MarketState::Continuous => MarketState::Continuous,
         v1::MarketState::PostOnly => MarketState::PostOnly,
         v1::MarketState::CancelOnly => MarketState::CancelOnly,
@@ -252,6 +271,7 @@ pub fn time_in_force(time_in_force: TimeInForce) -> v1::TimeInForce {
         TimeInForce::Ioc => v1::TimeInForce::Ioc,
         TimeInForce::Fok => v1::TimeInForce::Fok,
         TimeInForce::Day => v1::TimeInForce::Day,
+        TimeInForce::Auction => v1::TimeInForce::Auction,
     }
 }
 
@@ -265,6 +285,7 @@ pub fn time_in_force_asked(time_in_force: v1::TimeInForce) -> Option<TimeInForce
         v1::TimeInForce::Ioc => Some(TimeInForce::Ioc),
         v1::TimeInForce::Fok => Some(TimeInForce::Fok),
         v1::TimeInForce::Day => Some(TimeInForce::Day),
+        v1::TimeInForce::Auction => Some(TimeInForce::Auction),
     }
 }
 
@@ -358,6 +379,7 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::SelfTrade => v1::Reason::SelfTrade,
         Reason::MinNotFillable => v1::Reason::MinNotFillable,
         Reason::Protection => v1::Reason::Protection,
+        Reason::AuctionEnded => v1::Reason::AuctionEnded,
         Reason::AccountKilled => v1::Reason::AccountKilled,
         Reason::DeadMan => v1::Reason::DeadMan,
         Reason::Disconnected => v1::Reason::Disconnected,

@@ -294,6 +294,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SelfTrade
         | Reason::MinNotFillable
         | Reason::Protection
+        | Reason::AuctionEnded
         | Reason::AccountKilled
         | Reason::DeadMan
         | Reason::Disconnected

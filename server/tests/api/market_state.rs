@@ -1,7 +1,7 @@
 //! What a market takes in its states.
 
 use tonic::Code;
-use xbook_proto::v1::{self, MarketState, OrderStatus, Reason, TimeInForce};
+use xbook_proto::v1::{self, MarketState, OrderStatus, Reason, Side, TimeInForce};
 
 use super::support::{MARKET, Served, assert_refused, buy, order, sell};
 
@@ -70,5 +70,52 @@ async fn a_close_ends_day_orders_and_a_delisting_all_for_ever() {
     assert_eq!(state_of(&served).await, MarketState::Delisted);
     let none = served.cluster.set_market_state(set("none", MarketState::Unspecified)).await;
     assert_refused(none, Code::InvalidArgument, "MISSING_FIELD", "state: must be set");
+    served.end().await;
+}
+
+fn of_auction(request: &str, side: Side, price: &str) -> v1::PlaceOrderRequest {
+    let new = v1::NewOrder {
+        side: side.into(),
+        price: price.into(),
+        quantity: "2".into(),
+        time_in_force: TimeInForce::Auction.into(),
+        ..Default::default()
+    };
+    order(request, new)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auction_tells_what_it_would_give_and_gives_that_also_after_a_restart() {
+    let mut served = Served::start().await;
+    let refused = served.place(of_auction("early", Side::Buy, "9")).await.unwrap().order.unwrap();
+    assert_eq!((refused.status(), refused.reason()), (OrderStatus::Rejected, Reason::MarketState));
+    served.cluster.set_market_state(set("begin", MarketState::Auction)).await.unwrap();
+    let at_market = served.place(of_auction("m", Side::Buy, "")).await.unwrap().order.unwrap();
+    assert_eq!((at_market.status(), at_market.price.as_str()), (OrderStatus::Open, ""));
+    served.place(sell("s", "9", "3")).await.unwrap();
+    served.place(buy("b", "10", "0.5")).await.unwrap();
+
+    let mut served = Served::on(served.end().await).await;
+    let indication = v1::Indication { price: "9".into(), volume: "2.5".into(), surplus: "-0.5".into() };
+    let request = v1::GetMarketRequest { market: MARKET.into() };
+    let market = served.data.clone().get_market(request).await.unwrap().into_inner().market.unwrap();
+    assert_eq!((market.indication.clone(), market.state()), (Some(indication.clone()), MarketState::Auction));
+    let request = v1::GetTickerRequest { market: MARKET.into(), ..Default::default() };
+    let ticker = served.data.clone().get_ticker(request).await.unwrap().into_inner().ticker.unwrap();
+    assert_eq!((ticker.indication, ticker.trade_count), (Some(indication), 0));
+
+    served.place(of_auction("l", Side::Buy, "8")).await.unwrap();
+    served.cluster.set_market_state(set("end", MarketState::Continuous)).await.unwrap();
+    assert_eq!(served.order(&at_market.order_id).await.status(), OrderStatus::Filled);
+    let request = v1::ListTradesRequest { market: MARKET.into(), ..Default::default() };
+    let trades = served.data.clone().list_trades(request).await.unwrap().into_inner().trades;
+    let told: Vec<(&str, &str, bool)> =
+        trades.iter().map(|trade| (trade.price.as_str(), trade.quantity.as_str(), trade.auction)).collect();
+    assert_eq!(told, [("9", "0.5", true), ("9", "2", true)], "newest first");
+    assert_eq!(trades[1].maker_order_id, at_market.order_id, "the buyer is told as the maker");
+    let request = v1::ListOrdersRequest { market: MARKET.into(), include_closed: true, ..Default::default() };
+    let orders = served.trading.clone().list_orders(request).await.unwrap().into_inner().orders;
+    let ended = orders.iter().find(|order| order.request_id == "l").unwrap();
+    assert_eq!((ended.status(), ended.reason()), (OrderStatus::Cancelled, Reason::AuctionEnded));
     served.end().await;
 }

@@ -463,7 +463,7 @@ fn caps(random: &mut Random) -> Caps {
 }
 
 /// A rebate and a fee, of which the sums of most fills are no whole steps.
-pub const FEES: FeeRates = FeeRates { maker: -125, taker: 733, step: 70_000 };
+pub const FEES: FeeRates = FeeRates { maker: -125, taker: 733, auction: 217, step: 70_000 };
 
 fn genesis(voters: usize) -> Genesis {
     let one = "1".parse().ok().and_then(|one| Grid::new(one).ok());

@@ -20,6 +20,7 @@
 //! - `index`: from an order's id to its place in a chunk;
 //! - `instead`: a new order in place of one that rests;
 //! - `iceberg`: what orders hide that show only a part of themselves;
+//! - `uncross`: what an auction gives in which orders rest and don't trade;
 //! - `slab`: where chunks, levels and tree nodes live.
 
 mod iceberg;
@@ -32,10 +33,12 @@ mod read;
 mod replay;
 mod slab;
 mod tree;
+mod uncross;
 mod words;
 
 pub use read::digest_of;
 pub use replay::Misfit;
+pub use uncross::{AtMarket, Auction};
 pub use words::{
     Command, Event, LevelView, NewOrder, Owner, Prevented, Prevention, Refusal, Removal, Resting, Style,
     Trade,
@@ -63,6 +66,8 @@ pub struct Book {
     max_orders: usize,
     /// Orders that wait outside, and are promised a place.
     promised: usize,
+    /// Orders rest whatever their prices are, and don't trade.
+    stands: bool,
 }
 
 /// One side of the book.
@@ -123,6 +128,7 @@ impl Book {
             icebergs: Icebergs::new(),
             max_orders: Self::MAX_ORDERS,
             promised: 0,
+            stands: false,
         }
     }
 
@@ -137,6 +143,12 @@ impl Book {
     /// Keeps places for so many orders that wait outside: others are refused that would take them.
     pub fn promise(&mut self, places: usize) {
         self.promised = places;
+    }
+
+    /// From here on orders rest and don't trade, so that the sides may cross; or they do again, which is for a book
+    /// that was uncrossed.
+    pub fn stand(&mut self, stands: bool) {
+        self.stands = stands;
     }
 
     /// Whether an order that may rest would be refused, since so many do, or are to.
@@ -188,7 +200,7 @@ impl Book {
     #[inline]
     fn would_take(&self, taker: Side, limit: u64) -> bool {
         let other = self.ladder(taker.opposite());
-        other.best != NIL && reaches(taker, limit, other.best_price)
+        other.best != NIL && reaches(taker, limit, other.best_price) && !self.stands
     }
 
     /// Puts an order at the back of the queue at a price. Does not touch the index.

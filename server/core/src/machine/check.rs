@@ -111,10 +111,11 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
 fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
     let Terms { market_to_limit, slide, protection, minimum, display, client_id: _, shown, stop } = *terms;
     let is_market = place.limit.is_none() && !market_to_limit;
-    let at_once = !place.post_only && place.time_in_force != TimeInForce::Fok;
+    let of_auction = place.time_in_force == TimeInForce::Auction;
+    let at_once = !place.post_only && !of_auction && place.time_in_force != TimeInForce::Fok;
     (!market_to_limit || place.limit.is_none() && !place.post_only)
         && (!slide || place.post_only)
-        && protection.is_none_or(|price| is_market && is_price(price))
+        && protection.is_none_or(|price| is_market && !of_auction && is_price(price))
         && (minimum.is_zero() || at_once && minimum <= place.quantity)
         && (display.is_zero() || are_parts(terms, place, rules))
         && shown.is_zero()

@@ -43,7 +43,7 @@ impl State {
         let happened = match cause {
             Cause::Expiry { due } => market.expire(events, due, journal),
             Cause::Switch { due } => market.fire(events, due, journal),
-            Cause::Intent(_) | Cause::Trigger(_) => None,
+            Cause::Intent(_) | Cause::Trigger(_) | Cause::Uncross => None,
         };
         (happened.is_some() && market.end_step()).then_some(()).ok_or(FoldError::NotDue { due })?;
         self.digest.put([due.0, events.len() as u64]);
@@ -66,7 +66,7 @@ impl Cause {
     pub(super) fn due(self) -> Micros {
         match self {
             Self::Expiry { due } | Self::Switch { due } => due,
-            Self::Intent(_) | Self::Trigger(_) => Micros(u64::MAX),
+            Self::Intent(_) | Self::Trigger(_) | Self::Uncross => Micros(u64::MAX),
         }
     }
 }

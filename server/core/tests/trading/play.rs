@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use xbook_core::book::{Resting, Trade};
+use xbook_core::book::{Auction, Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
     Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewSize, Origin,
@@ -32,6 +32,9 @@ pub fn play(row: &Row) {
         // Two strangers trade.
         table.run(&format!("v1 S 1@{last}; w1 B 1@{last}"));
     }
+    if market.split(", ").any(|setting| setting == "AUCTION") {
+        table.run("state AUCTION");
+    }
     table.run(start);
     table.said.clear();
     table.run(commands);
@@ -50,16 +53,19 @@ struct Table {
     /// How many commands each session had.
     commands: BTreeMap<SessionId, u64>,
     said: Vec<String>,
+    /// Whether what an auction would give is written down.
+    tells: bool,
+    is_uncross: bool,
 }
 
 impl Table {
     fn new(market: &str) -> Self {
         let one = Grid::new("1".parse().unwrap()).unwrap();
-        let fees = FeeRates { maker: -100, taker: 500, step: CENT.unsigned_abs() };
+        let fees = FeeRates { maker: -100, taker: 500, auction: 200, step: CENT.unsigned_abs() };
         let mut rules = Rules { fees, ..Rules::new(one, one) };
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
-            match setting.split_once(' ').unwrap() {
-                ("last", _) => {}
+            match setting.split_once(' ').unwrap_or((setting, "")) {
+                ("last" | "AUCTION" | "indications", _) => {}
                 ("day_end", at) => rules.day_end = time(at),
                 ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
                 ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
@@ -68,6 +74,7 @@ impl Table {
                 other => panic!("{other:?}?"),
             }
         }
+        let tells = market.split(", ").any(|setting| setting == "indications");
         let market = || Machine::Market(Box::new(Market::new("A/B".into(), rules.clone())));
         let state = || State::new(market(), vec![NODE], [0; 32]);
         let (holder, follower) = (state(), state());
@@ -80,12 +87,15 @@ impl Table {
             intents: BTreeMap::new(),
             commands: BTreeMap::new(),
             said: Vec::new(),
+            tells,
+            is_uncross: false,
         }
     }
 
     fn run(&mut self, commands: &str) {
         for command in commands.split("; ").filter(|command| !command.is_empty()) {
             let words: Vec<&str> = command.split(' ').collect();
+            self.is_uncross = words[0] == "uncross";
             let action = match words[0] {
                 "time" => {
                     self.time = time(words[1]);
@@ -104,6 +114,7 @@ impl Table {
                     let name = format!("MARKET_STATE_{}", words[1]);
                     Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
                 }
+                "uncross" => Some(("operator".into(), Action::SetState(MarketState::Continuous))),
                 "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
                 name => {
@@ -259,12 +270,20 @@ impl Table {
                 _ => format!("Killed {} off", self.account(id(self.counter))),
             },
             Event::LimitsSet => format!("LimitsSet {}", self.account(id(self.counter))),
-            Event::StateChanged => match self.intents[&id(self.counter)].request.action {
-                Action::SetState(state) => {
-                    format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
-                }
-                ref other => panic!("{other:?}?"),
-            },
+            // That an uncross opens trading goes without saying.
+            Event::StateChanged { .. } if self.is_uncross => return None,
+            Event::StateChanged { state } => {
+                format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
+            }
+            Event::RestedAtMarket { order, open } => format!("Rested {} {}", self.name(order), open.0),
+            Event::Uncrossed(Auction { price, volume, surplus }) => {
+                format!("Uncrossed {} volume {} surplus {surplus:+}", price.0, volume.0)
+            }
+            Event::Indicated(_) if !self.tells => return None,
+            Event::Indicated(None) => "indicates nothing".into(),
+            Event::Indicated(Some(Auction { price, volume, surplus })) => {
+                format!("indicates {} volume {} surplus {surplus:+}", price.0, volume.0)
+            }
             Event::Nothing => "nothing".into(),
             ref other => panic!("{other:?}?"),
         })
@@ -300,7 +319,12 @@ impl Table {
         };
         let waits = self.waiting();
         let waits = (!waits.is_empty()).then(|| format!("waiting {}", waits.join(", ")));
-        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S"), waits];
+        let market = self.follower.machine.market().unwrap();
+        let at_market = self.names.iter().filter_map(|(name, id)| Some((name, market.order(id)?)));
+        let at_market = at_market.filter(|(_, order)| order.limit.is_none() && !order.is_waiting());
+        let at_market: Vec<String> = at_market.map(|(name, it)| format!("{name} {}", it.open.0)).collect();
+        let at_market = (!at_market.is_empty()).then(|| format!("at market {}", at_market.join(", ")));
+        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S"), waits, at_market];
         sides.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 }
@@ -335,6 +359,7 @@ fn place(words: &[&str]) -> Place {
         match word.split_once('=').unwrap_or((word, "")) {
             ("IOC", _) => place.time_in_force = TimeInForce::Ioc,
             ("FOK", _) => place.time_in_force = TimeInForce::Fok,
+            ("AUCTION", _) => place.time_in_force = TimeInForce::Auction,
             ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),

@@ -114,7 +114,8 @@ fn fees(asked: &v1::MarketRules, findings: &mut Findings) -> Option<FeeRates> {
     let maker = findings.note(fee_rate("maker_fee_bp", &asked.maker_fee_bp));
     let taker = findings.note(fee_rate("taker_fee_bp", &asked.taker_fee_bp));
     let step = findings.note(fee_step(&asked.fee_step));
-    Some(FeeRates { maker: maker?, taker: taker?, step: step? })
+    let auction = findings.note(fee_rate("auction_fee_bp", &asked.auction_fee_bp));
+    Some(FeeRates { maker: maker?, taker: taker?, auction: auction?, step: step? })
 }
 
 /// A rate in hundredths of a basis point.

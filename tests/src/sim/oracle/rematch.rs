@@ -45,6 +45,8 @@ struct Live {
     self_trade: SelfTrade,
     expires: Option<Micros>,
     day: bool,
+    /// It ends with the auction.
+    of_auction: bool,
     filled: u64,
     /// What it lost rather than trade it with its account.
     prevented: u64,
@@ -207,7 +209,7 @@ impl Rematch {
         self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
         let result = self.book.apply(command, &mut self.did);
         let did = self.did[from..].to_vec();
-        self.meet(&did);
+        self.meet(&did, false);
         result
     }
 

@@ -47,7 +47,7 @@ impl Market {
             | Action::Invalid => Err(Reason::UnknownValue),
         };
         if let Err(reason) = decided {
-            self.keep_promises();
+            self.promise();
             events.truncate(from);
             events.push(Event::Refused { reason });
         }
@@ -121,13 +121,17 @@ impl Market {
             self.check_size(&order.account, amend.price.or(limit), quantity)?;
             return self.amend_waiting(order, amend, open, events);
         }
+        if self.is_unpriced(&id) {
+            self.check_size(&order.account, None, Lots(used.0.saturating_add(open.0)))?;
+            return self.amend_at_market(order, amend, open, events);
+        }
         if amend.trigger.is_some() {
             return Err(Reason::WouldTrigger);
         }
         let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
         let best = self.best_price(side.opposite(), None);
-        let price = if slides { slid(side, price, best)? } else { price };
+        let price = if slides && !stays { slid(side, price, best)? } else { price };
         let parts_fit = order.terms.as_ref().is_none_or(|terms| terms.can_show(open));
         if used.0.saturating_add(open.0) > self.rules.max_lots.0 || !parts_fit {
             return Err(Reason::AboveMaximum);
@@ -155,7 +159,7 @@ impl Market {
         why: Reason,
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
-        if let Some(order) = self.orders.get(&id).filter(|order| order.is_waiting()) {
+        if let Some(order) = self.orders.get(&id).filter(|order| self.is_outside(&order.id)) {
             events.push(Event::Removed { order: id, open: order.open, reason: why });
             self.begin_to_run();
             return Ok(());

@@ -53,6 +53,9 @@ impl Market {
             let entry = Entry { limit, quantity, expires };
             return self.begin_to_wait((id, side, stop), entry, replaced, events);
         }
+        if place.time_in_force == TimeInForce::Auction && limit.is_none() {
+            return self.rest_at_market((id, quantity), replaced, events);
+        }
         if terms.market_to_limit && limit.is_none() {
             self.take_out_replaced(replaced, events)?;
             events.push(accepted);
@@ -76,7 +79,7 @@ impl Market {
             Reason::NotFillable if style != Style::AllOrNothing => Reason::MinNotFillable,
             reason => reason,
         };
-        if let Some(old) = replaced.filter(|old| !self.waits(old)) {
+        if let Some(old) = replaced.filter(|old| !self.is_outside(old)) {
             self.book.check_instead(&order, old).map_err(refusal).map_err(minimum)?;
         }
         self.take_out_replaced(replaced, events)?;

@@ -4,6 +4,7 @@
 //! happened; everywhere else, [`Market::follow`] has the book do what the events say. Either way
 //! [`Market::fold`] then takes the events one by one: orders change, and what changed is noted.
 
+mod auction;
 mod decide;
 mod entry;
 mod fees;
@@ -26,6 +27,7 @@ pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
 pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
 
+use auction::Unpriced;
 use limits::AccountLimits;
 use orders::Orders;
 use owners::Owners;
@@ -37,7 +39,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
-use crate::book::{self, Book, Owner};
+use crate::book::{self, Auction, Book, Owner};
 use crate::machine::Caps;
 use crate::types::{ClientId, MarketState, Micros, OrderId, Position, Ticks};
 
@@ -56,6 +58,10 @@ pub struct Market {
     stops: Stops,
     most_trailing: usize,
     last_price: Option<Ticks>,
+    unpriced: Unpriced,
+    uncrossed_price: Option<Ticks>,
+    /// What the auction would give, as it was told last.
+    indicated: Option<Auction>,
     switches: Switches,
     killed: Killed,
     state: MarketState,
@@ -98,6 +104,9 @@ impl Market {
             stops: Stops::default(),
             most_trailing: Caps::default().trailing,
             last_price: None,
+            unpriced: Unpriced::default(),
+            uncrossed_price: None,
+            indicated: None,
             switches: Switches::default(),
             killed: Killed::default(),
             state: MarketState::Continuous,

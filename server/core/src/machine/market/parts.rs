@@ -19,6 +19,7 @@ impl Market {
         writer.state(self.state);
         self.limits.iter().for_each(|(account, limits)| writer.limits(account, *limits));
         writer.last_price(self.last_price);
+        writer.auction(self.uncrossed_price, self.indicated);
         let mut resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
         loop {
             let row: Vec<_> =
@@ -31,6 +32,8 @@ impl Market {
             }
         }
         self.stops.iter().filter_map(|id| self.orders.get(&id)).for_each(|order| writer.waiting(order));
+        let unpriced = [Side::Buy, Side::Sell].into_iter().flat_map(|side| self.unpriced.iter(side));
+        unpriced.filter_map(|id| self.orders.get(&id)).for_each(|order| writer.at_market(order));
     }
 
     /// Takes what a part says about the market; `None` if it can't be.
@@ -38,7 +41,14 @@ impl Market {
         self.read_protection(part, ledger)?;
         if let Some(state) = part.state()? {
             (self.state == MarketState::Continuous).then_some(())?;
-            self.state = state;
+            self.enter_state(state)?;
+        }
+        if let Some(price) = part.uncrossed_price() {
+            self.uncrossed_price.replace(price).is_none().then_some(())?;
+        }
+        if let Some(indicated) = part.indication()? {
+            let first = self.indicated.replace(indicated).is_none();
+            (first && self.state == MarketState::Auction).then_some(())?;
         }
         if let Some(price) = part.last_price() {
             self.last_price.replace(price).is_none().then_some(())?;
@@ -52,6 +62,13 @@ impl Market {
             // It is promised a place in the book.
             (!self.book.is_full() && order.is_waiting() && self.file_stop(&order)).then_some(())?;
             (self.stops.trailing() <= self.most_trailing).then_some(())?;
+            self.orders.push(order);
+        }
+        for order in part.at_market()? {
+            ledger.has_consumed(order.id).then_some(())?;
+            let stands = !matches!(self.state, MarketState::Continuous | MarketState::PostOnly);
+            (stands && !self.book.is_full()).then_some(())?;
+            self.file_unpriced(&order);
             self.orders.push(order);
         }
         Some(())

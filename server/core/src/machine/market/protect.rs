@@ -37,7 +37,7 @@ impl Market {
                 events.push(Event::SwitchFired { switch });
                 events.extend(self.orders_of_switch(of).map(|order| removed(order, fired_for(of))));
             }
-            Cause::Intent(_) | Cause::Trigger(_) => {}
+            Cause::Intent(_) | Cause::Trigger(_) | Cause::Uncross => {}
         }
     }
 
@@ -191,7 +191,7 @@ impl Market {
                 digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
             }
             Some(Event::LimitsSet) => digest.put([self.limits.len() as u64, self.limits.sum()]),
-            Some(Event::StateChanged) => digest.put([self.state as u64]),
+            Some(Event::StateChanged { .. }) => digest.put([self.state as u64]),
             _ => {}
         }
     }

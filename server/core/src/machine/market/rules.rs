@@ -60,6 +60,7 @@ impl Rules {
             maker_fee: self.fees.maker,
             taker_fee: self.fees.taker,
             fee_step: self.fees.step,
+            auction_fee: self.fees.auction,
         }
     }
 
@@ -82,7 +83,12 @@ impl Rules {
             self_trade: SelfTrade::try_from(record.self_trade).ok()?,
             protection_bp: record.protection_bp,
             day_end: Micros(record.day_end_us),
-            fees: FeeRates { maker: record.maker_fee, taker: record.taker_fee, step: record.fee_step },
+            fees: FeeRates {
+                maker: record.maker_fee,
+                taker: record.taker_fee,
+                auction: record.auction_fee,
+                step: record.fee_step,
+            },
         };
         let bounds = 1..=MAX_STEPS;
         let valid = bounds.contains(&record.min_lots)

@@ -3,7 +3,7 @@
 use super::Market;
 use crate::machine::intent::Place;
 use crate::machine::tape::Event;
-use crate::types::{MarketState, OrderId, Reason, TimeInForce};
+use crate::types::{MarketState, OrderId, Reason, TimeInForce, may_rest};
 
 impl Market {
     /// The state that it is in.
@@ -14,8 +14,16 @@ impl Market {
 
     /// Whether it takes such an order.
     pub(super) fn takes(&self, place: &Place) -> bool {
+        let terms = place.terms.as_deref().copied().unwrap_or_default();
+        let of_auction = place.time_in_force == TimeInForce::Auction;
         match self.state {
-            MarketState::Continuous => true,
+            MarketState::PreOpen | MarketState::Auction => {
+                may_rest(place.time_in_force)
+                    && !place.post_only
+                    && !terms.market_to_limit
+                    && terms.minimum.is_zero()
+            }
+            MarketState::Continuous => !of_auction,
             MarketState::PostOnly => place.post_only,
             _ => false,
         }
@@ -25,6 +33,8 @@ impl Market {
     pub(super) fn amends(&self, stays: bool, post_only: bool) -> Result<bool, Reason> {
         match self.state {
             MarketState::Continuous => Ok(post_only),
+            // Nothing takes there; a post-only order that rests was honoured when it came.
+            MarketState::PreOpen | MarketState::Auction if stays || !post_only => Ok(false),
             MarketState::PostOnly => Ok(true),
             MarketState::CancelOnly if stays => Ok(post_only),
             _ => Err(Reason::MarketState),
@@ -40,7 +50,7 @@ impl Market {
         if self.state == MarketState::Delisted {
             return Err(Reason::MarketState);
         }
-        events.push(Event::StateChanged);
+        events.push(Event::StateChanged { state });
         match state {
             MarketState::Closed => {
                 let day = self.ids(|time_in_force| time_in_force == TimeInForce::Day);
@@ -54,8 +64,20 @@ impl Market {
         }
     }
 
+    /// It is in a state; `None` if the book is not. While nothing trades orders may rest at prices that cross.
+    pub(super) fn enter_state(&mut self, state: MarketState) -> Option<()> {
+        let trades = matches!(state, MarketState::Continuous | MarketState::PostOnly);
+        (!trades || !self.book.is_crossed() && self.unpriced.len() == 0).then_some(())?;
+        self.book.stand(!trades);
+        self.state = state;
+        if state != MarketState::Auction {
+            self.indicated = None;
+        }
+        Some(())
+    }
+
     /// The orders of some times in force, by id.
-    fn ids(&self, of: impl Fn(TimeInForce) -> bool) -> Vec<OrderId> {
+    pub(super) fn ids(&self, of: impl Fn(TimeInForce) -> bool) -> Vec<OrderId> {
         let orders = self.orders.iter().filter(|order| of(order.time_in_force));
         let mut ids: Vec<OrderId> = orders.map(|order| order.id).collect();
         ids.sort_unstable();

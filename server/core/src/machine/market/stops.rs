@@ -299,7 +299,7 @@ impl Market {
         let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
         let worst = limit.or_else(|| self.protection(side, None, best));
         let new = NewOrder::new(id, side, worst, open, style).of(self.owner(&account), prevention);
-        self.book.promise(self.stops.len().saturating_sub(1));
+        self.begin_to_run();
         if self.run(&Command::Place(new), Lots::ZERO, events).is_err() {
             // Its level can't hold it: it may not rest.
             events.push(Event::Removed { order: id, open, reason: Reason::NoLiquidity });
@@ -310,14 +310,19 @@ impl Market {
         Some(())
     }
 
-    /// What waits has its places, whatever was tried.
-    pub(super) fn keep_promises(&mut self) {
-        self.book.promise(self.stops.len());
+    /// What waits outside the book has its places, whatever was tried.
+    pub(super) fn promise(&mut self) {
+        self.book.promise(self.stops.len() + self.unpriced.len());
     }
 
-    /// Its book is about to follow the step of a triggered order: its place is promised to nobody any more.
+    /// Whether an order is in no book: it waits for a trade, or for an uncross.
+    pub(super) fn is_outside(&self, id: &OrderId) -> bool {
+        self.waits(id) || self.is_unpriced(id)
+    }
+
+    /// An order that waits outside the book is about to do so no more: its place is promised to nobody.
     pub(in crate::machine) fn begin_to_run(&mut self) {
-        self.book.promise(self.stops.len().saturating_sub(1));
+        self.book.promise((self.stops.len() + self.unpriced.len()).saturating_sub(1));
     }
 
     /// Takes an event of a triggered order's step; `None` if it does not fit.
@@ -418,7 +423,7 @@ impl Market {
             Some(stop) => self.stops.insert(order.side, stop, order.id),
             None => return true,
         };
-        self.book.promise(self.stops.len());
+        self.promise();
         filed
     }
 
@@ -426,7 +431,7 @@ impl Market {
     pub(super) fn unfile_stop(&mut self, order: &Order) {
         if let Some(stop) = order.stop().filter(|stop| !stop.runs) {
             self.stops.remove(order.side, stop, order.id);
-            self.book.promise(self.stops.len());
+            self.promise();
         }
     }
 }

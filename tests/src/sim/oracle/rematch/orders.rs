@@ -57,6 +57,7 @@ impl Rematch {
             self_trade: place.self_trade,
             expires: if day { Some(day_end_after(time)) } else { place.expires },
             day,
+            of_auction: place.time_in_force == TimeInForce::Auction,
             filled: 0,
             prevented: 0,
             stop: None,
@@ -73,6 +74,14 @@ impl Rematch {
                 self.live.insert(id, Live { stop, ..fresh });
             }
             return trigger.is_some();
+        }
+        if place.time_in_force == TimeInForce::Auction && place.limit.is_none() {
+            self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+            let rests = self.book.rest_at_market(id, place.side, place.quantity.0);
+            if rests {
+                self.live.insert(id, fresh);
+            }
+            return rests;
         }
         let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
         let limit = match (place.limit, best) {
@@ -121,10 +130,13 @@ impl Rematch {
                 && amend.trigger.is_none()
                 && open <= waits.open;
             let price = amend.price.or(waits.limit).unwrap_or(Ticks(0));
-            if !self.trading.amends(keeps) || !self.allows(&request.account, price, open) {
+            if !self.trading.amends(keeps, false) || !self.allows(&request.account, price, open) {
                 return false;
             }
             return self.amend_waiting(id, amend);
+        }
+        if let Some(open) = self.book.at_market(id) {
+            return self.amend_at_market(id, amend, open);
         }
         if amend.trigger.is_some() {
             return false;
@@ -141,10 +153,10 @@ impl Rematch {
         let mut price = amend.price.unwrap_or(resting.price);
         let keeps = price == resting.price && open <= resting.whole();
         let total = live.filled + live.prevented + open.0;
-        if !self.trading.amends(keeps) || !self.allows(&live.account, price, total) {
+        if !self.trading.amends(keeps, live.post_only) || !self.allows(&live.account, price, total) {
             return false;
         }
-        if live.slide {
+        if live.slide && !keeps {
             let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
             match slid(live.side, price, best) {
                 Some(slid) => price = slid,

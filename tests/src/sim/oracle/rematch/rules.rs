@@ -49,7 +49,11 @@ pub(super) fn charged(change: &Change) -> Result<(), RematchViolation> {
     let Change::Order { order, fill: Some(fill), .. } = change else {
         return Ok(());
     };
-    let rate = if fill.liquidity == Liquidity::Maker { FEES.maker } else { FEES.taker };
+    let rate = match fill.liquidity {
+        _ if fill.auction => FEES.auction,
+        Liquidity::Maker => FEES.maker,
+        _ => FEES.taker,
+    };
     let value = Decimal::from(fill.price.0) * Decimal::from(fill.quantity.0);
     // In hundredths of a basis point.
     let unrounded = value * Decimal::new(rate.into(), 6);
