@@ -23,6 +23,10 @@ pub struct NaiveBook {
     at_market: Vec<Order>,
     /// Orders rest and don't trade.
     stands: bool,
+    /// Orders trade only at these prices, both ends included.
+    band: Option<(Ticks, Ticks)>,
+    /// An order that would trade beyond rests, if it may.
+    rests_beyond: bool,
     max_orders: usize,
     /// Orders that wait outside and are promised a place.
     promised: usize,
@@ -62,6 +66,8 @@ struct Taken {
     traded: u64,
     /// It met an order of its owner and is to go.
     stopped: bool,
+    /// It would have traded outside the band.
+    banded: bool,
 }
 
 impl Default for NaiveBook {
@@ -71,6 +77,8 @@ impl Default for NaiveBook {
             sells: Vec::new(),
             at_market: Vec::new(),
             stands: false,
+            band: None,
+            rests_beyond: false,
             max_orders: usize::MAX,
             promised: 0,
             max_parts: u64::MAX,
@@ -157,6 +165,9 @@ impl NaiveBook {
                 done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
             }
             _ if open == 0 => {}
+            _ if taken.banded && !(may_rest && self.rests_beyond) => {
+                done.push(Event::Removed { order: id, open: Lots(open), why: Removal::Band });
+            }
             Some(price) if may_rest => {
                 let shown = shown_of(display, open);
                 after.join(Order { id, side, price, open, shown, display, owner }, &mut done)?;
@@ -201,6 +212,8 @@ impl NaiveBook {
         let open = taken.left;
         if taken.stopped {
             done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
+        } else if open > 0 && taken.banded && !self.rests_beyond {
+            done.push(Event::Removed { order: id, open: Lots(open), why: Removal::Band });
         } else if open > 0 {
             let shown = shown_of(display, open);
             after.join(Order { id, side, price, open, shown, display, owner }, &mut done)?;
@@ -211,7 +224,8 @@ impl NaiveBook {
     }
 
     fn take(&mut self, taker: Taker, quantity: u64, events: &mut Vec<Event>) -> Taken {
-        let mut taken = Taken { left: quantity, traded: 0, stopped: false };
+        let mut taken = Taken { left: quantity, traded: 0, stopped: false, banded: false };
+        let band = self.band;
         while taken.left > 0 && !taken.stopped && !self.stands {
             let makers = self.side_mut(taker.side.opposite());
             let Some(maker) =
@@ -219,6 +233,10 @@ impl NaiveBook {
             else {
                 break;
             };
+            if band.is_some_and(|(lowest, highest)| maker.price < lowest || maker.price > highest) {
+                taken.banded = true;
+                break;
+            }
             let own = maker.owner == taker.owner && taker.owner != Owner::NOBODY;
             if own && taker.prevention != Prevention::Allow {
                 self.prevent(taker, &mut taken, events);

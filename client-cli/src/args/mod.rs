@@ -328,6 +328,22 @@ pub struct CreateMarketArgs {
     /// What a fill of an uncross costs either side, in basis points [default: nothing].
     #[arg(long, value_name = "BP", allow_negative_numbers = true)]
     pub auction_fee: Option<String>,
+    /// How far prices may be from the last uncross, in hundredths of a percent [default: anywhere].
+    #[arg(long, value_name = "BP", default_value_t = 0, hide_default_value = true)]
+    pub static_band: u32,
+    /// How far trades may be from the last one before their request, in hundredths of a percent [default: anywhere].
+    #[arg(long, value_name = "BP", default_value_t = 0, hide_default_value = true)]
+    pub dynamic_band: u32,
+    /// How long an auction lasts that begins as an order would trade outside a band: at most 1day [default: there is
+    /// none].
+    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    pub volatility_auction: Option<Duration>,
+    /// How much longer an auction lasts that would end outside the static band: at most 1day [default: no longer].
+    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    pub auction_extension: Option<Duration>,
+    /// When the market changes its state by itself every day, in UTC: such as 08:50=auction,09:00=continuous,17:30=closed.
+    #[arg(long, value_name = "HH:MM=STATE,..", value_delimiter = ',', value_parser = values::session_time)]
+    pub sessions: Vec<(u32, MarketStateArg)>,
     /// What fees are rounded up to, in quote currency [default: 0.00000001].
     #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     pub fee_step: Option<String>,

@@ -1,10 +1,13 @@
 //! `node`, `nodes`, `verify` and `market create`: running the exchange.
 
+use std::time::Duration;
+
 use tonic::Response;
 use xbook_proto::v1::{
     AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
     ListNodesRequest, MarketRules, MarketState, RemoveNodeRequest, RemoveVoterRequest, SelfTradePrevention,
-    SetMarketStateRequest, TransferLeaseRequest, UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
+    SessionTime, SetMarketStateRequest, TransferLeaseRequest, UpgradeDocumentRequest, VerifyMarketRequest,
+    VerifyVerdict,
 };
 
 use super::{Context, candidate};
@@ -32,6 +35,11 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
         taker_fee_bp: args.taker_fee.unwrap_or_default(),
         fee_step: args.fee_step.unwrap_or_default(),
         auction_fee_bp: args.auction_fee.unwrap_or_default(),
+        static_band_bp: args.static_band,
+        dynamic_band_bp: args.dynamic_band,
+        volatility_auction_seconds: seconds(args.volatility_auction),
+        auction_extension_seconds: seconds(args.auction_extension),
+        sessions: args.sessions.into_iter().map(session_time).collect(),
     };
     let request = CreateMarketRequest {
         request_id: repeat.request_id.clone(),
@@ -65,13 +73,7 @@ pub async fn set_market_state(
 ) -> Result<Exit, Failure> {
     let repeat = context.repeat(request, None)?;
     let state = match state {
-        Some(MarketStateArg::PreOpen) => MarketState::PreOpen,
-        Some(MarketStateArg::Auction) => MarketState::Auction,
-        Some(MarketStateArg::Continuous) => MarketState::Continuous,
-        Some(MarketStateArg::PostOnly) => MarketState::PostOnly,
-        Some(MarketStateArg::CancelOnly) => MarketState::CancelOnly,
-        Some(MarketStateArg::Halted) => MarketState::Halted,
-        Some(MarketStateArg::Closed) => MarketState::Closed,
+        Some(state) => market_state(state),
         None => MarketState::Delisted,
     };
     let request = SetMarketStateRequest {
@@ -90,6 +92,27 @@ pub async fn set_market_state(
         format!("{market} is {} now.{ended}\n", words::market_state(state.into()))
     })?;
     Ok(Exit::Done)
+}
+
+fn market_state(state: MarketStateArg) -> MarketState {
+    match state {
+        MarketStateArg::PreOpen => MarketState::PreOpen,
+        MarketStateArg::Auction => MarketState::Auction,
+        MarketStateArg::Continuous => MarketState::Continuous,
+        MarketStateArg::PostOnly => MarketState::PostOnly,
+        MarketStateArg::CancelOnly => MarketState::CancelOnly,
+        MarketStateArg::Halted => MarketState::Halted,
+        MarketStateArg::Closed => MarketState::Closed,
+    }
+}
+
+fn session_time((minute, state): (u32, MarketStateArg)) -> SessionTime {
+    SessionTime { minute, state: market_state(state).into() }
+}
+
+/// Whole seconds, and not none if there are any.
+fn seconds(span: Option<Duration>) -> u32 {
+    span.map_or(0, |span| u32::try_from(span.as_secs()).unwrap_or(u32::MAX).max(1))
 }
 
 fn default_self_trade(way: Option<DefaultSelfTradeArg>) -> SelfTradePrevention {

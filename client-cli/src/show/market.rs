@@ -1,6 +1,8 @@
 //! Markets, books order by order, and trades.
 
-use xbook_proto::v1::{GetOrderBookResponse, Indication, Level, Market, MarketRules, Side, Trade};
+use xbook_proto::v1::{
+    GetOrderBookResponse, Indication, Level, Market, MarketRules, SessionTime, Side, Trade,
+};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -62,10 +64,15 @@ pub fn detail(market: &Market) -> String {
         ("taker fee", &fee(&rules.taker_fee_bp)),
         ("auction fee", &fee(&rules.auction_fee_bp)),
         ("self trades", &words::self_trade(rules.default_self_trade_prevention)),
+        ("static band", &band(rules.static_band_bp, "the last uncross")),
+        ("dynamic band", &band(rules.dynamic_band_bp, "the last trade")),
+        ("halts", &halts(&rules)),
+        ("sessions", &sessions(&rules)),
         ("best bid", &steps.price(&market.best_bid)),
         ("best ask", &steps.price(&market.best_ask)),
         ("last price", &steps.price(&market.last_price)),
         ("auction", &indication(market.indication.as_ref(), &steps)),
+        ("auction ends", &words::time(market.auction_end_time.as_ref())),
         ("open orders", &market.open_orders.to_string()),
         ("position", &market.position.to_string()),
     ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
@@ -82,6 +89,32 @@ pub fn indication(indication: Option<&Indication>, steps: &Steps) -> String {
         None => format!("{surplus} more to buy"),
     };
     format!("{volume} at {}, {rest}", steps.price(price))
+}
+
+/// How far trades may be from something; nothing if they may be anywhere.
+fn band(bp: u32, from: &str) -> String {
+    if bp == 0 { String::new() } else { format!("{bp} bp around {from}") }
+}
+
+/// The auction that a band begins; nothing if there is none.
+fn halts(rules: &MarketRules) -> String {
+    let longer = match rules.auction_extension_seconds {
+        0 => String::new(),
+        seconds => format!(", and {seconds} s more if it would end outside the static band"),
+    };
+    match rules.volatility_auction_seconds {
+        0 => String::new(),
+        seconds => format!("an auction of {seconds} s at a band{longer}"),
+    }
+}
+
+/// When the market changes its state by itself; nothing if it does not.
+fn sessions(rules: &MarketRules) -> String {
+    let time = |session: &SessionTime| {
+        let (hour, minute) = (session.minute / 60, session.minute % 60);
+        format!("{hour:02}:{minute:02} {}", words::market_state(session.state))
+    };
+    rules.sessions.iter().map(time).collect::<Vec<_>>().join(", ")
 }
 
 /// What a fill costs; nothing if it costs nothing.

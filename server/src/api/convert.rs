@@ -6,7 +6,7 @@ use xbook_proto::v1;
 
 use crate::book::Auction;
 use crate::history::Sizes;
-use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules, Stop};
+use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules, SessionTime, Stop};
 use crate::types::{
     Liquidity, Lots, MarketState, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
@@ -202,7 +202,24 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         taker_fee_bp: fee_rate(rules.fees.taker),
         fee_step: Fee::sum_text(rules.fees.step.into()),
         auction_fee_bp: fee_rate(rules.fees.auction),
+        static_band_bp: rules.bands.static_bp,
+        dynamic_band_bp: rules.bands.dynamic_bp,
+        volatility_auction_seconds: seconds(rules.bands.volatility_auction),
+        auction_extension_seconds: seconds(rules.bands.auction_extension),
+        sessions: rules.sessions.iter().map(session_time).collect(),
     }
+}
+
+/// Microseconds of a second.
+pub const SECOND: u64 = 1_000_000;
+
+fn seconds(span: Micros) -> u32 {
+    u32::try_from(span.0 / SECOND).unwrap_or(u32::MAX)
+}
+
+fn session_time(session: &SessionTime) -> v1::SessionTime {
+    let minute = u32::try_from(session.at.0 / MINUTE).unwrap_or(0);
+    v1::SessionTime { minute, state: market_state(session.state).into() }
 }
 
 /// A fee's rate in basis points.
@@ -380,6 +397,7 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::MinNotFillable => v1::Reason::MinNotFillable,
         Reason::Protection => v1::Reason::Protection,
         Reason::AuctionEnded => v1::Reason::AuctionEnded,
+        Reason::PriceBand => v1::Reason::PriceBand,
         Reason::AccountKilled => v1::Reason::AccountKilled,
         Reason::DeadMan => v1::Reason::DeadMan,
         Reason::Disconnected => v1::Reason::Disconnected,
@@ -396,7 +414,6 @@ pub fn reason(reason: Reason) -> v1::Reason {
 /// A point in time.
 #[must_use]
 pub fn timestamp(at: Micros) -> Timestamp {
-    const SECOND: u64 = 1_000_000;
     Timestamp {
         seconds: i64::try_from(at.0 / SECOND).unwrap_or(i64::MAX),
         nanos: i32::try_from(at.0 % SECOND * 1_000).unwrap_or(0),

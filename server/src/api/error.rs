@@ -295,6 +295,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::MinNotFillable
         | Reason::Protection
         | Reason::AuctionEnded
+        | Reason::PriceBand
         | Reason::AccountKilled
         | Reason::DeadMan
         | Reason::Disconnected

@@ -91,11 +91,11 @@ pub(super) async fn describe(market: &ReplicaHandle, now: Micros) -> Result<v1::
         let view = replica.view();
         let state = view.machine.market()?;
         let best = [Side::Buy, Side::Sell].map(|side| state.book().best(side).map(|level| level.price));
-        let now = (state.book().len(), state.state(), state.indication());
+        let now = (state.book().len(), state.state(), (state.indication(), state.auction_ends()));
         Some((best, state.last_price(), now, view.position()))
     });
     let found = found.await?.ok_or_else(|| Refusal::unknown_market(market.name()))?;
-    let (best, last_price, (open_orders, state, indication), position) = found;
+    let (best, last_price, (open_orders, state, (indication, ends)), position) = found;
     let price = |price: Option<_>| price.map(|price| units.price(price)).unwrap_or_default();
     Ok(v1::Market {
         name: market.name().to_owned(),
@@ -109,6 +109,7 @@ pub(super) async fn describe(market: &ReplicaHandle, now: Micros) -> Result<v1::
         tape_ahead_us: market.tape_wrong(now).map(|ahead| ahead.0),
         state: convert::market_state(state).into(),
         indication: indication.map(|auction| units.indication(&auction)),
+        auction_end_time: ends.map(convert::timestamp),
     })
 }
 

@@ -11,6 +11,18 @@ impl NaiveBook {
         self.stands = stands;
     }
 
+    /// From here on orders trade only at these prices. One that would trade beyond is removed, or rests if it may.
+    pub fn set_band(&mut self, band: Option<(Ticks, Ticks)>, rests_beyond: bool) {
+        (self.band, self.rests_beyond) = (band, rests_beyond);
+    }
+
+    /// Whether a buy and a sell rest that could trade.
+    #[must_use]
+    pub fn is_crossed(&self) -> bool {
+        let best = |side: &[Order]| side.first().map(|order| order.price);
+        best(&self.buys).zip(best(&self.sells)).is_some_and(|(buy, sell)| buy >= sell)
+    }
+
     /// A market order waits for the uncross, behind all others of its side; `false` if there is no place.
     pub fn rest_at_market(&mut self, id: OrderId, side: Side, open: u64) -> bool {
         let full = self.is_full();

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use xbook::decimal::Grid;
 use xbook::document::Genesis;
-use xbook::machine::{Caps, FeeRates, NewMarket, Rules};
+use xbook::machine::{Bands, Caps, FeeRates, NewMarket, Rules, SessionTime};
 use xbook::replica::message::Envelope;
 use xbook::replica::{Effect, Input};
-use xbook::types::{Micros, NodeId, OrderId};
+use xbook::types::{MarketState, Micros, NodeId, OrderId};
 
 use super::client::{Client, Sending};
-use super::clock::DAY_END;
+use super::clock::time_of_day;
 use super::copies::Backup;
 use super::disk::Written;
 use super::faults::Nemesis;
@@ -465,10 +465,27 @@ fn caps(random: &mut Random) -> Caps {
 /// A rebate and a fee, of which the sums of most fills are no whole steps.
 pub const FEES: FeeRates = FeeRates { maker: -125, taker: 733, auction: 217, step: 70_000 };
 
+/// Bands that are met now and then, and auctions of a part of a second.
+pub const BANDS: Bands = Bands {
+    static_bp: 700,
+    dynamic_bp: 600,
+    volatility_auction: Micros(300_000),
+    auction_extension: Micros(200_000),
+};
+
+/// When the market changes its state by itself: counted from when simulated time begins, ascending.
+pub const SESSIONS: [(u64, MarketState); 4] = [
+    (4_000_000, MarketState::Auction),
+    (4_600_000, MarketState::Continuous),
+    (8_000_000, MarketState::Closed),
+    (8_500_000, MarketState::Continuous),
+];
+
 fn genesis(voters: usize) -> Genesis {
     let one = "1".parse().ok().and_then(|one| Grid::new(one).ok());
     let grid = one.unwrap_or_else(|| unreachable!("one is a step"));
-    let rules = Rules { day_end: DAY_END, fees: FEES, ..Rules::new(grid, grid) };
+    let sessions = SESSIONS.map(|(after, state)| SessionTime { at: time_of_day(after), state }).to_vec();
+    let rules = Rules { fees: FEES, bands: BANDS, sessions, ..Rules::new(grid, grid) };
     let voters = (1..=voters as u64).map(NodeId).collect();
     Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters })
 }

@@ -52,7 +52,7 @@ use queue::{Entry, Handle, Level, MAX_CHUNKS, Queues};
 use slab::{NIL, Slab};
 use tree::PriceTree;
 
-use crate::types::{OrderId, Side};
+use crate::types::{OrderId, Side, Ticks};
 
 /// The order book of one market. See the module's documentation.
 #[derive(Clone)]
@@ -68,6 +68,16 @@ pub struct Book {
     promised: usize,
     /// Orders rest whatever their prices are, and don't trade.
     stands: bool,
+    band: Option<Band>,
+}
+
+/// The prices between which orders trade, edges inside.
+#[derive(Clone, Copy)]
+struct Band {
+    lowest: u64,
+    highest: u64,
+    /// Whether what is left of an order that would trade beyond rests, if it may.
+    rests: bool,
 }
 
 /// One side of the book.
@@ -129,6 +139,7 @@ impl Book {
             max_orders: Self::MAX_ORDERS,
             promised: 0,
             stands: false,
+            band: None,
         }
     }
 
@@ -149,6 +160,12 @@ impl Book {
     /// that was uncrossed.
     pub fn stand(&mut self, stands: bool) {
         self.stands = stands;
+    }
+
+    /// From here on orders trade only at these prices, the lowest and the highest one included. What is left of an order that
+    /// would trade beyond is removed, or, if it may rest and `rests` says so, rests there: the sides cross then.
+    pub fn set_band(&mut self, band: Option<(Ticks, Ticks)>, rests: bool) {
+        self.band = band.map(|(lowest, highest)| Band { lowest: lowest.0, highest: highest.0, rests });
     }
 
     /// Whether an order that may rest would be refused, since so many do, or are to.
@@ -201,6 +218,25 @@ impl Book {
     fn would_take(&self, taker: Side, limit: u64) -> bool {
         let other = self.ladder(taker.opposite());
         other.best != NIL && reaches(taker, limit, other.best_price) && !self.stands
+    }
+
+    /// How far an order that takes reaches, within its limit and the band. `best` is where it would begin.
+    #[inline]
+    fn reach(&self, side: Side, limit: u64, best: u64) -> u64 {
+        match (&self.band, side) {
+            (None, _) => limit,
+            (Some(band), Side::Buy) if best >= band.lowest => limit.min(band.highest),
+            (Some(band), Side::Sell) if best <= band.highest => limit.max(band.lowest),
+            // It would begin beyond.
+            (Some(_), Side::Buy) => 0,
+            (Some(_), Side::Sell) => u64::MAX,
+        }
+    }
+
+    /// The band that keeps an order which has taken what it may from taking more, if that is it.
+    #[inline]
+    fn stopping_band(&self, side: Side, limit: u64) -> Option<Band> {
+        self.band.filter(|_| self.would_take(side, limit))
     }
 
     /// Puts an order at the back of the queue at a price. Does not touch the index.

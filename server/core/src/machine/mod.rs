@@ -44,8 +44,8 @@ pub use journal::{Answer, Block, Change, FillOf, Repeated};
 pub use ledger::{Ledger, Unconsumed};
 pub use limits::Limits;
 pub use market::{
-    DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, Market, Order,
-    OrderStatus, Rules,
+    Bands, DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_BAND_BP, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP,
+    MAX_SESSIONS, Market, Order, OrderStatus, Rules, SessionTime,
 };
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};

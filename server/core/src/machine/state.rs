@@ -136,7 +136,7 @@ impl State {
         match &self.machine {
             Machine::Market(market) => {
                 let runs = market.next_triggered().map(|_| Micros(0));
-                runs.or_else(|| market.next_due().map(Cause::due))
+                runs.or_else(|| market.next_due(Micros(0)).map(Cause::due))
             }
             Machine::Directory(_) => None,
         }
@@ -293,7 +293,7 @@ impl State {
         for (cause, events) in batch.steps() {
             let id = match cause {
                 Cause::Intent(id) => id,
-                Cause::Expiry { .. } | Cause::Switch { .. } => {
+                Cause::Expiry { .. } | Cause::Switch { .. } | Cause::Session { .. } => {
                     self.follow(cause, None, events)?;
                     self.settle_due(cause, events, &mut journal)?;
                     continue;
@@ -359,13 +359,16 @@ impl State {
         let Machine::Market(market) = &mut self.machine else {
             return Ok(());
         };
+        market.stand_for(events);
         let keeps = market.keeps(intent, events);
         if matches!(cause, Cause::Trigger(_)) {
             market.begin_to_run();
         }
         events.iter().try_for_each(|event| market.follow(event, keeps)).ok_or(match cause {
             Cause::Intent(intent) => FoldError::Misfit { intent },
-            Cause::Expiry { due } | Cause::Switch { due } => FoldError::NotDue { due },
+            Cause::Expiry { due } | Cause::Switch { due } | Cause::Session { due } => {
+                FoldError::NotDue { due }
+            }
             Cause::Trigger(order) => FoldError::NotTriggered { order },
             Cause::Uncross => FoldError::Uncross,
         })

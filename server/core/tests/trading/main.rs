@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
 
 mod auctions;
+mod bands;
 mod play;
 
 use play::{Row, play};
@@ -1041,7 +1042,7 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn each_row_ends_as_it_says() {
-    for row in ROWS.iter().chain(auctions::ROWS) {
+    for row in ROWS.iter().chain(auctions::ROWS).chain(bands::ROWS) {
         play(row);
     }
 }

@@ -6,7 +6,7 @@ use xbook_core::book::{Auction, Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
     Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewSize, Origin,
-    Place, Request, Rules, Session, SessionId, State, Stop, StreamSwitch, Switch, Target, Terms,
+    Place, Request, Rules, Session, SessionId, SessionTime, State, Stop, StreamSwitch, Switch, Target, Terms,
 };
 use xbook_core::types::{
     ClientId, Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
@@ -31,6 +31,9 @@ pub fn play(row: &Row) {
     if let Some(last) = market.split(", ").find_map(|setting| setting.strip_prefix("last ")) {
         // Two strangers trade.
         table.run(&format!("v1 S 1@{last}; w1 B 1@{last}"));
+    }
+    if let Some(price) = market.split(", ").find_map(|setting| setting.strip_prefix("uncrossed ")) {
+        table.run(&format!("state AUCTION; v1 S 1@{price}; w1 B 1@{price}; uncross"));
     }
     if market.split(", ").any(|setting| setting == "AUCTION") {
         table.run("state AUCTION");
@@ -65,7 +68,15 @@ impl Table {
         let mut rules = Rules { fees, ..Rules::new(one, one) };
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
             match setting.split_once(' ').unwrap_or((setting, "")) {
-                ("last" | "AUCTION" | "indications", _) => {}
+                ("last" | "AUCTION" | "indications" | "uncrossed", _) => {}
+                ("static_bp", bp) => rules.bands.static_bp = bp.parse().unwrap(),
+                ("dynamic_bp", bp) => rules.bands.dynamic_bp = bp.parse().unwrap(),
+                ("volatility", seconds) => rules.bands.volatility_auction = Micros(number(seconds) * SECOND),
+                ("extension", seconds) => rules.bands.auction_extension = Micros(number(seconds) * SECOND),
+                (at, state) if at.starts_with('T') => {
+                    let state = MarketState::from_str_name(&format!("MARKET_STATE_{state}")).unwrap();
+                    rules.sessions.push(SessionTime { at: time(at), state });
+                }
                 ("day_end", at) => rules.day_end = time(at),
                 ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
                 ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
@@ -272,8 +283,10 @@ impl Table {
             Event::LimitsSet => format!("LimitsSet {}", self.account(id(self.counter))),
             // That an uncross opens trading goes without saying.
             Event::StateChanged { .. } if self.is_uncross => return None,
-            Event::StateChanged { state } => {
-                format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
+            Event::StateChanged { state, until } => {
+                let until = until.map(|at| format!(" until T{}", at.0 / SECOND)).unwrap_or_default();
+                let state = state.as_str_name().trim_start_matches("MARKET_STATE_");
+                format!("StateChanged {state}{until}")
             }
             Event::RestedAtMarket { order, open } => format!("Rested {} {}", self.name(order), open.0),
             Event::Uncrossed(Auction { price, volume, surplus }) => {

@@ -7,14 +7,14 @@ use rust_decimal::prelude::ToPrimitive;
 use xbook_proto::v1::{self, Reason};
 
 use super::{Caller, Findings, body_hash, order, request, text};
-use crate::api::convert::MINUTE;
+use crate::api::convert::{self, MINUTE, SECOND};
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
 use crate::machine::{
-    Action, DAY, FEE_SCALE, Fee, FeeRates, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, MAX_VOTERS,
-    NewMarket, Request, Rules,
+    Action, Bands, FEE_SCALE, Fee, FeeRates, MAX_BAND_BP, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP,
+    MAX_SESSIONS, MAX_VOTERS, NewMarket, Request, Rules, SessionTime,
 };
-use crate::types::{Lots, Micros, NodeId, SelfTrade};
+use crate::types::{Lots, MarketState, Micros, NodeId, SelfTrade};
 
 /// The nodes that a market may get as voters.
 pub struct Electorate {
@@ -86,21 +86,16 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
         asked => asked,
     };
     let protection_bp = asked.protection_bp;
-    if protection_bp > MAX_PROTECTION_BP {
-        let limit = format!("must be at most {MAX_PROTECTION_BP}");
-        let refusal = Refusal::new(Reason::AboveMaximum, limit);
-        findings.refuse(refusal.field("protection_bp").value(protection_bp));
-    }
+    at_most("protection_bp", protection_bp, MAX_PROTECTION_BP, findings);
     let day_end = Micros(u64::from(asked.day_end_minute) * MINUTE);
-    if day_end >= DAY {
-        let limit = format!("must be at most {}", DAY.0 / MINUTE - 1);
-        let refusal = Refusal::new(Reason::AboveMaximum, limit);
-        findings.refuse(refusal.field("day_end_minute").value(asked.day_end_minute));
-    }
+    at_most("day_end_minute", asked.day_end_minute, LAST_MINUTE, findings);
+    let bands = bands(asked, findings);
+    let sessions = findings.note(sessions(&asked.sessions));
     let fees = fees(asked, findings);
     let (min_lots, max_lots) = (Lots(min?), Lots(max?));
-    let (tick, lot, fees) = (tick?, lot?, fees?);
-    let rules = Rules { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end, fees };
+    let (tick, lot, fees, sessions) = (tick?, lot?, fees?, sessions?);
+    let rules =
+        Rules { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end, fees, bands, sessions };
     if rules.min_lots > rules.max_lots {
         let limit = format!("must be at most max_quantity, {}", rules.lot.text(rules.max_lots.0));
         findings.refuse(
@@ -108,6 +103,64 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
         );
     }
     Some(rules)
+}
+
+/// The last minute of a day.
+const LAST_MINUTE: u32 = 24 * 60 - 1;
+
+/// Seconds of a day.
+const DAY_SECONDS: u32 = 24 * 60 * 60;
+
+fn at_most(field: &'static str, value: u32, most: u32, findings: &mut Findings) {
+    if value > most {
+        let limit = format!("must be at most {most}");
+        findings.refuse(Refusal::new(Reason::AboveMaximum, limit).field(field).value(value));
+    }
+}
+
+fn bands(asked: &v1::MarketRules, findings: &mut Findings) -> Bands {
+    let v1::MarketRules { static_band_bp, dynamic_band_bp, .. } = *asked;
+    let (volatility, extension) = (asked.volatility_auction_seconds, asked.auction_extension_seconds);
+    at_most("static_band_bp", static_band_bp, MAX_BAND_BP, findings);
+    at_most("dynamic_band_bp", dynamic_band_bp, MAX_BAND_BP, findings);
+    at_most("volatility_auction_seconds", volatility, DAY_SECONDS, findings);
+    at_most("auction_extension_seconds", extension, DAY_SECONDS, findings);
+    let seconds = |seconds: u32| Micros(u64::from(seconds) * SECOND);
+    Bands {
+        static_bp: static_band_bp,
+        dynamic_bp: dynamic_band_bp,
+        volatility_auction: seconds(volatility),
+        auction_extension: seconds(extension),
+    }
+}
+
+/// When a market changes its state by itself.
+fn sessions(asked: &[v1::SessionTime]) -> Result<Vec<SessionTime>, Refusal> {
+    if asked.len() > MAX_SESSIONS {
+        let limit = format!("must be at most {MAX_SESSIONS} times");
+        return Err(Refusal::new(Reason::AboveMaximum, limit).field("sessions").value(asked.len()));
+    }
+    let mut sessions: Vec<SessionTime> = Vec::new();
+    for time in asked {
+        let at = Micros(u64::from(time.minute) * MINUTE);
+        let minute =
+            |reason, limit: String| Refusal::new(reason, limit).field("sessions.minute").value(time.minute);
+        if time.minute > LAST_MINUTE {
+            return Err(minute(Reason::AboveMaximum, format!("must be at most {LAST_MINUTE}")));
+        }
+        if sessions.last().is_some_and(|last| last.at >= at) {
+            return Err(minute(Reason::ConflictingFields, "must be later than the one before".to_owned()));
+        }
+        let state = v1::MarketState::try_from(time.state)
+            .map_err(|_| super::unknown("sessions.state", time.state))?;
+        let state = convert::market_state_asked(state).ok_or_else(|| text::missing("sessions.state"))?;
+        if state == MarketState::Delisted {
+            let limit = "must not be delisted: a market stays that";
+            return Err(order::conflict("sessions.state", "MARKET_STATE_DELISTED", limit));
+        }
+        sessions.push(SessionTime { at, state });
+    }
+    Ok(sessions)
 }
 
 fn fees(asked: &v1::MarketRules, findings: &mut Findings) -> Option<FeeRates> {

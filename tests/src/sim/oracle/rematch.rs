@@ -1,6 +1,7 @@
 //! The committed sequence, matched again from the requests alone by the naive book: the same fills,
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
+mod bands;
 mod due;
 mod limits;
 mod orders;
@@ -25,6 +26,7 @@ pub use violation::RematchViolation;
 
 use state::Trading;
 
+use bands::Bands;
 use due::Protection;
 use rules::{charged, in_time};
 use stops::Waits;
@@ -83,6 +85,9 @@ pub struct Rematch {
     protection: Protection,
     /// What the market takes.
     trading: Trading,
+    /// Tape time of the block.
+    time: Micros,
+    bands: Bands,
     /// Limits that accounts have set themselves, and how many may.
     limits: (BTreeMap<String, Limits>, usize),
     /// The orders that an intent cancelled to protect their account, and why.
@@ -130,6 +135,8 @@ impl Rematch {
             owners: BTreeMap::new(),
             protection: Protection::new(caps.protected),
             trading: Trading::default(),
+            time: Micros(0),
+            bands: Bands::default(),
             limits: (BTreeMap::new(), caps.protected),
             cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
@@ -159,6 +166,7 @@ impl Rematch {
         overfilled(block)?;
         block.changes.iter().try_for_each(charged)?;
         self.ran = 0;
+        self.time = block.time;
         if self.fall_due(block)? < self.most_expired {
             self.run_triggered();
         }
@@ -189,6 +197,7 @@ impl Rematch {
             }
             self.cancelled.clear();
             let done = self.take((answer.intent, request), (block.time, shown), recall, waiting);
+            self.keep_root();
             self.compare(block, answer, done)?;
             self.compare_cancelled(block, answer)?;
             self.run_triggered();
@@ -207,9 +216,11 @@ impl Rematch {
     fn run(&mut self, command: &Command) -> Result<(), Refusal> {
         let from = self.did.len();
         self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        self.lay_band();
         let result = self.book.apply(command, &mut self.did);
         let did = self.did[from..].to_vec();
         self.meet(&did, false);
+        self.halt_at_band(&did);
         result
     }
 

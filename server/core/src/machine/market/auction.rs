@@ -82,7 +82,7 @@ impl Market {
     }
 
     /// What an uncross would give now. Its reference is the last trade, else the last uncross.
-    fn auction(&self) -> Option<Auction> {
+    pub(super) fn auction(&self) -> Option<Auction> {
         self.book.auction(self.unpriced.open, self.last_price.or(self.uncrossed_price))
     }
 
@@ -94,7 +94,7 @@ impl Market {
     /// Whether a step with these events opens trading in a book in which nothing traded: it is uncrossed just before.
     pub(in crate::machine) fn opens(&self, events: &[Event]) -> bool {
         let trades = |state| matches!(state, MarketState::Continuous | MarketState::PostOnly);
-        let opened = |event: &Event| matches!(event, Event::StateChanged { state } if trades(*state));
+        let opened = |event: &Event| matches!(event, Event::StateChanged { state, .. } if trades(*state));
         !trades(self.state) && events.iter().any(opened)
     }
 
@@ -204,6 +204,7 @@ impl Market {
             Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
             Event::Uncrossed(auction) => {
                 self.uncrossed_price = Some(auction.price);
+                self.root_price = Some(auction.price);
                 (self.last_price == self.uncrossed_price).then_some(())
             }
             Event::Removed { order, open, reason: reason @ Reason::AuctionEnded } => {
@@ -221,9 +222,10 @@ impl Market {
     /// Puts what an uncross left behind into the digest, or what it would give.
     pub(in crate::machine) fn digest_auction(&self, digest: &mut Digest) {
         let uncrossed = self.uncrossed_price.map_or(0, |price| price.0);
+        let ends = self.ends.map_or(0, |at| at.0);
         let indicated =
             self.indicated.map_or([0; 3], |it| [it.price.0, it.volume.0, it.surplus.cast_unsigned()]);
-        digest.put([uncrossed, self.unpriced.len() as u64]);
+        digest.put([uncrossed, self.unpriced.len() as u64, ends]);
         digest.put(indicated);
     }
 

@@ -21,6 +21,8 @@ impl Market {
         events: &mut Vec<Event>,
     ) {
         let from = events.len();
+        self.now = time;
+        self.lay_band();
         let decided = match &intent.request.action {
             Action::Place(_) | Action::Amend(_) | Action::SetLimits(_)
                 if self.killed.has(&intent.request.account) =>
@@ -132,6 +134,9 @@ impl Market {
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
         let best = self.best_price(side.opposite(), None);
         let price = if slides && !stays { slid(side, price, best)? } else { price };
+        if !stays && self.is_outside_static(side, price) {
+            return Err(self.refused_by_band(side, price, post_only));
+        }
         let parts_fit = order.terms.as_ref().is_none_or(|terms| terms.can_show(open));
         if used.0.saturating_add(open.0) > self.rules.max_lots.0 || !parts_fit {
             return Err(Reason::AboveMaximum);
@@ -201,6 +206,7 @@ impl Market {
     ) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
+        let halts = self.is_halted_by_band().then(|| self.volatility_auction()).flatten();
         let (fees, grids) = (self.rules.fees, (self.rules.tick, self.rules.lot));
         let mut reached = Reached::default();
         let mut trade = None;
@@ -222,12 +228,14 @@ impl Market {
                     Removal::Cancelled => Reason::Requested,
                     Removal::Left => Reason::NoLiquidity,
                     Removal::SelfTrade => Reason::SelfTrade,
+                    Removal::Band => Reason::PriceBand,
                 };
                 Event::Removed { order, open, reason }
             }
         });
         if self.stops.is_idle() {
             events.extend(said);
+            events.extend(halts);
             return Ok(());
         }
         for event in said {
@@ -243,6 +251,7 @@ impl Market {
         if let Some(price) = trade {
             self.stops.meet(price, &mut reached, events);
         }
+        events.extend(halts);
         reached.tell_moved(events);
         Ok(())
     }

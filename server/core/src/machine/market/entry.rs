@@ -6,7 +6,7 @@ use crate::book::{Command, NewOrder, Style};
 use crate::decimal::MAX_STEPS;
 use crate::machine::intent::{Account, Place};
 use crate::machine::tape::Event;
-use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce, may_rest};
 
 /// [`super::Rules::protection_bp`] counts in these.
 const PRICE_PARTS: u128 = 10_000;
@@ -47,11 +47,19 @@ impl Market {
         };
         let price = limit.filter(|_| limit != place.limit);
         let day = place.time_in_force == TimeInForce::Day;
-        let expires = day.then(|| self.rules.day_end_after(time));
+        let expires = day.then(|| self.rules.day_order_ends_after(time));
         let accepted = Event::Accepted { order: id, price, expires };
         if let Some(stop) = terms.stop {
             let entry = Entry { limit, quantity, expires };
             return self.begin_to_wait((id, side, stop), entry, replaced, events);
+        }
+        if let Some(price) = limit.filter(|price| self.is_outside_static(side, *price)) {
+            let full = self.book.is_full() && replaced.is_none() && may_rest(place.time_in_force);
+            return Err(if full {
+                Reason::TooMany
+            } else {
+                self.refused_by_band(side, price, place.post_only)
+            });
         }
         if place.time_in_force == TimeInForce::Auction && limit.is_none() {
             return self.rest_at_market((id, quantity), replaced, events);

@@ -131,6 +131,7 @@ impl Market {
             }
             Event::Triggered { order, trigger } => self.trigger(*order, *trigger, journal),
             Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
+            Event::StateChanged { state, until } => self.halt_by_band(*state, *until),
             _ => None,
         }
     }
@@ -142,8 +143,8 @@ impl Market {
                 self.limits.set(&intent.request.account, *limits);
                 Some(())
             }
-            (Event::StateChanged { state }, Action::SetState(asked)) if state == asked => {
-                self.enter_state(*state)
+            (Event::StateChanged { state, until: None }, Action::SetState(asked)) if state == asked => {
+                self.enter_state(*state, None)
             }
             (Event::SwitchSet { fires }, Action::Switch(switch)) => {
                 self.set_switch((id, intent), switch, *fires)
@@ -164,6 +165,7 @@ impl Market {
     /// A step is over; whether it left nothing half done. Accounts without an order need no number any more.
     pub(in crate::machine) fn end_step(&mut self) -> bool {
         self.owners.forget_idle();
+        self.keep_root();
         self.hand.is_none() && self.used_up.is_none()
     }
 

@@ -5,6 +5,7 @@
 //! [`Market::fold`] then takes the events one by one: orders change, and what changed is noted.
 
 mod auction;
+mod bands;
 mod decide;
 mod entry;
 mod fees;
@@ -16,6 +17,7 @@ mod owners;
 mod parts;
 mod protect;
 mod rules;
+mod session;
 mod state;
 mod stops;
 mod switches;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 
 pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
-pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
+pub use rules::{Bands, DAY, MAX_BAND_BP, MAX_PROTECTION_BP, MAX_SESSIONS, Rules, SessionTime};
 
 use auction::Unpriced;
 use limits::AccountLimits;
@@ -62,6 +64,15 @@ pub struct Market {
     uncrossed_price: Option<Ticks>,
     /// What the auction would give, as it was told last.
     indicated: Option<Auction>,
+    /// When the auction ends by itself, and whether that was put off already.
+    ends: Option<Micros>,
+    extended: bool,
+    /// Time up to which it has changed its state by itself; 0 if it never did.
+    scheduled: Micros,
+    /// What the dynamic band is around.
+    root_price: Option<Ticks>,
+    /// Tape time of the step that is decided.
+    now: Micros,
     switches: Switches,
     killed: Killed,
     state: MarketState,
@@ -107,6 +118,11 @@ impl Market {
             unpriced: Unpriced::default(),
             uncrossed_price: None,
             indicated: None,
+            ends: None,
+            extended: false,
+            scheduled: Micros(0),
+            root_price: None,
+            now: Micros(0),
             switches: Switches::default(),
             killed: Killed::default(),
             state: MarketState::Continuous,

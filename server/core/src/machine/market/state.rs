@@ -3,7 +3,7 @@
 use super::Market;
 use crate::machine::intent::Place;
 use crate::machine::tape::Event;
-use crate::types::{MarketState, OrderId, Reason, TimeInForce, may_rest};
+use crate::types::{MarketState, Micros, OrderId, Reason, TimeInForce, may_rest};
 
 impl Market {
     /// The state that it is in.
@@ -50,7 +50,7 @@ impl Market {
         if self.state == MarketState::Delisted {
             return Err(Reason::MarketState);
         }
-        events.push(Event::StateChanged { state });
+        events.push(Event::StateChanged { state, until: None });
         match state {
             MarketState::Closed => {
                 let day = self.ids(|time_in_force| time_in_force == TimeInForce::Day);
@@ -65,11 +65,14 @@ impl Market {
     }
 
     /// It is in a state; `None` if the book is not. While nothing trades orders may rest at prices that cross.
-    pub(super) fn enter_state(&mut self, state: MarketState) -> Option<()> {
+    /// `until` is when an auction ends by itself.
+    pub(super) fn enter_state(&mut self, state: MarketState, until: Option<Micros>) -> Option<()> {
         let trades = matches!(state, MarketState::Continuous | MarketState::PostOnly);
+        (until.is_none() || state == MarketState::Auction).then_some(())?;
         (!trades || !self.book.is_crossed() && self.unpriced.len() == 0).then_some(())?;
         self.book.stand(!trades);
         self.state = state;
+        (self.ends, self.extended) = (until, false);
         if state != MarketState::Auction {
             self.indicated = None;
         }

@@ -18,7 +18,7 @@ use crate::machine::journal::Journal;
 use crate::machine::tape::Event;
 use crate::machine::terms::Stop;
 use crate::plant::{Plant, planted};
-use crate::types::{Lots, MarketState, OrderId, Position, Reason, Side, Ticks};
+use crate::types::{Lots, MarketState, Micros, OrderId, Position, Reason, Side, Ticks};
 
 /// The orders that wait, and those that were triggered and have not run.
 #[derive(Clone, Default, Debug)]
@@ -60,6 +60,11 @@ impl Stops {
     /// How many trail.
     pub fn trailing(&self) -> usize {
         self.trailing.len()
+    }
+
+    /// Whether any were triggered and are still to run.
+    pub fn are_queued(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether no trade can trigger any.
@@ -290,11 +295,18 @@ impl Market {
     pub(in crate::machine) fn decide_triggered(
         &mut self,
         id: OrderId,
+        time: Micros,
         events: &mut Vec<Event>,
     ) -> Option<()> {
+        self.now = time;
+        self.lay_band();
         let order = self.orders.get(&id)?;
         let (account, side, limit, open) = (order.account.clone(), order.side, order.limit, order.open);
         let prevention = self.prevention(order.self_trade);
+        if limit.is_some_and(|price| self.is_outside_static(side, price)) {
+            events.push(Event::Removed { order: id, open, reason: Reason::PriceBand });
+            return Some(());
+        }
         let best = self.best_price(side.opposite(), None);
         let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
         let worst = limit.or_else(|| self.protection(side, None, best));
@@ -349,11 +361,13 @@ impl Market {
             Event::Prevented(prevented) => self.prevent(prevented, journal),
             Event::Triggered { order, trigger } => self.trigger(*order, *trigger, journal),
             Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
+            Event::StateChanged { state, until } => self.halt_by_band(*state, *until),
             Event::Rested { order, side, price, open, shown } => {
                 self.rest((*order, *side, *price, *open), *shown, journal)
             }
             Event::Removed { order, open, reason } => {
-                let own = matches!(reason, Reason::NoLiquidity | Reason::Protection | Reason::SelfTrade);
+                use Reason::{NoLiquidity, PriceBand, Protection, SelfTrade};
+                let own = matches!(reason, NoLiquidity | Protection | SelfTrade | PriceBand);
                 own.then_some(())?;
                 self.remove(*order, *open, *reason, journal)
             }

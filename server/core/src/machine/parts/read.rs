@@ -163,6 +163,18 @@ impl Part {
         (price > Ticks(0) && !volume.is_zero()).then_some(Some(Auction { price, volume, surplus }))
     }
 
+    /// When an auction ends by itself and whether that was put off; up to when the market has changed its state.
+    pub fn changes(&mut self) -> (Option<Micros>, bool, Micros) {
+        let ends = std::mem::take(&mut self.rest.auction_end_us);
+        let scheduled = Micros(std::mem::take(&mut self.rest.scheduled_us));
+        ((ends > 0).then_some(Micros(ends)), std::mem::take(&mut self.rest.extended), scheduled)
+    }
+
+    /// What the dynamic band of triggered orders that are still to run is around.
+    pub fn root_price(&mut self) -> Option<Ticks> {
+        self.rest.root_price.take().map(Ticks)
+    }
+
     /// Market orders that wait for an uncross.
     pub fn at_market(&mut self) -> Option<Vec<Order>> {
         let orders = std::mem::take(&mut self.rest.at_market).into_iter();

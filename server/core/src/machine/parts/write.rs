@@ -161,6 +161,21 @@ impl Writer {
         });
     }
 
+    /// When an auction ends by itself and whether that was put off; up to when the market has changed its state.
+    pub fn changes(&mut self, ends: Option<Micros>, extended: bool, scheduled: Micros) {
+        if ends.is_some() || extended || scheduled > Micros(0) {
+            self.make_room(SMALL_BYTES);
+            self.part.auction_end_us = ends.map_or(0, |at| at.0);
+            (self.part.extended, self.part.scheduled_us) = (extended, scheduled.0);
+        }
+    }
+
+    /// What the dynamic band of triggered orders that are still to run is around.
+    pub fn root_price(&mut self, price: Ticks) {
+        self.make_room(SMALL_BYTES);
+        self.part.root_price = Some(price.0);
+    }
+
     /// A market order that waits for an uncross.
     pub fn at_market(&mut self, order: &Order) {
         let record = self.open_order(order, Ticks(0));

@@ -26,6 +26,11 @@ pub enum Cause {
         /// The time at which it fires, at most the batch's.
         due: Micros,
     },
+    /// The market changes its state by itself.
+    Session {
+        /// When, at most the batch's time.
+        due: Micros,
+    },
     /// The step after it opens trading; or, at the end of a batch, what an uncross would give has changed.
     Uncross,
 }
@@ -157,6 +162,8 @@ pub enum Event {
     StateChanged {
         /// The new one.
         state: MarketState,
+        /// When an auction ends by itself.
+        until: Option<Micros>,
     },
     /// A market order waits for the uncross, the latest of its side.
     RestedAtMarket {
@@ -201,6 +208,7 @@ pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
         | Reason::Disconnected
         | Reason::AccountKilled
         | Reason::AuctionEnded
+        | Reason::PriceBand
         | Reason::Delisted => Some(OrderStatus::Cancelled),
         _ => None,
     }

@@ -51,6 +51,7 @@ const EXPIRY: u64 = 1;
 const TRIGGER: u64 = 4;
 const SWITCH: u64 = 5;
 const UNCROSS: u64 = 6;
+const SESSION: u64 = 7;
 
 /// A step begins with how many events it has, times this, plus the kind of its cause.
 const CAUSES: u64 = 16;
@@ -106,6 +107,7 @@ impl Batch {
                 }
                 SWITCH => (Cause::Switch { due: Micros(reader.number()?) }, None),
                 UNCROSS => (Cause::Uncross, None),
+                SESSION => (Cause::Session { due: Micros(reader.number()?) }, None),
                 _ => return None,
             };
             reader.own = own;
@@ -178,6 +180,10 @@ impl Writer {
                 self.own = None;
                 self.put([head + SWITCH, due.0]);
             }
+            Cause::Session { due } => {
+                self.own = None;
+                self.put([head + SESSION, due.0]);
+            }
             Cause::Uncross => {
                 self.own = None;
                 self.put([head + UNCROSS]);
@@ -229,7 +235,9 @@ impl Writer {
             Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
             Event::Killed => self.put([kind::KILLED]),
             Event::LimitsSet => self.put([kind::LIMITS_SET]),
-            Event::StateChanged { state } => self.put([kind::STATE_CHANGED, state as u64]),
+            Event::StateChanged { state, until } => {
+                self.put([kind::STATE_CHANGED, state as u64, until.map_or(0, |at| at.0)]);
+            }
             Event::RestedAtMarket { order, open } => self.about(kind::RESTED_AT_MARKET, order, [open.0]),
             Event::Uncrossed(auction) => self.auction(kind::UNCROSSED, Some(auction)),
             Event::Indicated(auction) => self.auction(kind::INDICATED, auction),
@@ -365,6 +373,7 @@ impl Reader<'_> {
             kind::LIMITS_SET => Event::LimitsSet,
             kind::STATE_CHANGED => Event::StateChanged {
                 state: MarketState::try_from(i32::try_from(self.number()?).ok()?).ok()?,
+                until: Some(Micros(self.number()?)).filter(|at| at.0 > 0),
             },
             kind::RESTED_AT_MARKET => Event::RestedAtMarket { order: self.id()?, open: self.lots()? },
             kind::UNCROSSED => Event::Uncrossed(self.auction()?.filter(|auction| auction.price > Ticks(0))?),

@@ -96,6 +96,9 @@ impl Rematch {
             (limit, _) => limit.or(terms.protection),
         };
         let is_market = place.limit.is_none() && !terms.market_to_limit;
+        if limit.is_some_and(|limit| !is_market && self.is_beyond(place.side, limit)) {
+            return false;
+        }
         let style = match (place.post_only, place.time_in_force) {
             (true, _) => Style::PostOnly,
             (_, TimeInForce::Fok) => Style::AllOrNothing,
@@ -162,6 +165,9 @@ impl Rematch {
                 Some(slid) => price = slid,
                 None => return false,
             }
+        }
+        if !keeps && self.is_beyond(live.side, price) {
+            return false;
         }
         let post_only = live.post_only || self.trading.never_takes();
         let prevention = prevention(live.self_trade);

@@ -3,11 +3,11 @@
 use rust_decimal::Decimal;
 use xbook::book::Prevention;
 use xbook::machine::{Change, Place};
-use xbook::types::{Liquidity, Micros, SelfTrade, Side, Ticks};
+use xbook::types::{Liquidity, MarketState, Micros, SelfTrade, Side, Ticks};
 
 use super::RematchViolation;
-use crate::sim::clock::DAY_END;
-use crate::sim::world::FEES;
+use crate::sim::clock::time_of_day;
+use crate::sim::world::{FEES, SESSIONS};
 
 /// Whether an order's own times allow its turn. From the proto's words: GTD rests until its time, and is
 /// dead from that instant on; an order is EXPIRED if it is sequenced later than `sequence_by`.
@@ -27,11 +27,30 @@ pub(super) fn prevention(asked: SelfTrade) -> Prevention {
     }
 }
 
-/// When a DAY order expires: the first end of a day after its turn.
+const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+
+/// All times of the day before a time, of its own and of the next one at which the market changes its state, ascending.
+pub(super) fn sessions_about(time: Micros) -> Vec<(Micros, MarketState)> {
+    let today = time.0 / DAY * DAY;
+    let days = [today - DAY, today, today + DAY];
+    let mut all: Vec<_> = days
+        .into_iter()
+        .flat_map(|day| SESSIONS.map(|(after, state)| (Micros(day + time_of_day(after).0), state)))
+        .collect();
+    all.sort_by_key(|(at, _)| *at);
+    all
+}
+
+/// When a DAY order expires: the first time after its turn at which the market is closed.
 pub(super) fn day_end_after(turn: Micros) -> Micros {
-    const DAY: u64 = 24 * 60 * 60 * 1_000_000;
-    let today = turn.0 / DAY * DAY + DAY_END.0;
-    Micros(if today > turn.0 { today } else { today + DAY })
+    let later = |(at, state): &(Micros, MarketState)| *at > turn && *state == MarketState::Closed;
+    sessions_about(turn).into_iter().find(later).map_or(Micros(u64::MAX), |(at, _)| at)
+}
+
+/// A band around a price, its edges inside: so many hundredths of a percent, rounded down.
+pub(super) fn band(price: Ticks, bp: u32) -> (Ticks, Ticks) {
+    let away = price.0 * u64::from(bp) / 10_000;
+    (Ticks(price.0 - away), Ticks(price.0 + away))
 }
 
 /// The price of a sliding order: one tick behind the best opposite one if it would reach that; `None` if there is

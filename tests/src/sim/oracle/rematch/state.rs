@@ -41,6 +41,19 @@ impl Trading {
         }
     }
 
+    pub fn set(&mut self, state: MarketState) {
+        self.0 = state;
+    }
+
+    pub fn is_auction(&self) -> bool {
+        self.0 == MarketState::Auction
+    }
+
+    /// Whether it stays as it is.
+    pub fn is_over(&self) -> bool {
+        self.0 == MarketState::Delisted
+    }
+
     /// Whether orders trade as they come.
     pub fn trades(&self) -> bool {
         matches!(self.0, MarketState::Continuous | MarketState::PostOnly)
@@ -67,11 +80,11 @@ impl Rematch {
             return false;
         }
         let traded = self.trading.trades();
-        self.trading.0 = state;
-        if self.trading.trades() && !traded {
+        let trades = matches!(state, MarketState::Continuous | MarketState::PostOnly);
+        if trades && !traded {
             self.uncross();
         }
-        self.book.stand(!self.trading.trades());
+        self.enter(state, None);
         let (ends, reason) = match state {
             MarketState::Closed => (false, Reason::SessionEnd),
             MarketState::Delisted => (true, Reason::Delisted),
@@ -90,6 +103,7 @@ impl Rematch {
     fn uncross(&mut self) {
         for trade in self.book.uncross(self.last) {
             self.meet(&[Event::Traded(trade)], true);
+            self.uncrossed_at(trade.price);
             for (id, open) in [(trade.maker, trade.maker_open), (trade.taker, trade.taker_open)] {
                 if open == Lots(0) {
                     self.live.remove(&id);
@@ -104,6 +118,7 @@ impl Rematch {
             self.cancel(id);
             self.log.push(Told::AuctionEnded(id));
         }
+        self.keep_root();
     }
 
     /// Compares what a market says that its auction would give with what it would give here.

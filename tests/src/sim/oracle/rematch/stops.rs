@@ -32,6 +32,8 @@ pub enum Told {
     Took(OrderId, OrderId, Lots, Ticks, bool),
     /// An order ended with its auction.
     AuctionEnded(OrderId),
+    /// An order ended at a band.
+    Banded(OrderId),
 }
 
 fn meets(side: Side, price: Ticks, trigger: Ticks) -> bool {
@@ -180,6 +182,11 @@ impl Rematch {
                 (distance, Side::Buy) => Some(Ticks(waits.trigger.0 + distance)),
                 (distance, Side::Sell) => Some(Ticks(waits.trigger.0 - distance)),
             };
+            if limit.is_some_and(|limit| self.is_beyond(live.side, limit)) {
+                self.log.push(Told::Banded(id));
+                self.keep_root();
+                continue;
+            }
             let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
             let order = NewOrder::new(id, live.side, limit, Lots(waits.open), style)
                 .of(self.owner(&live.account), prevention(live.self_trade));
@@ -188,6 +195,7 @@ impl Rematch {
             if self.book.get(id).is_some() {
                 self.live.insert(id, Live { stop: None, filled, prevented, ..live });
             }
+            self.keep_root();
         }
     }
 
@@ -220,6 +228,11 @@ impl Rematch {
             Change::Order { order, .. } if order.status == OrderStatus::Waiting => {
                 let triggered = order.stop().is_some_and(|stop| stop.triggered == order.position);
                 triggered.then_some(Told::Triggered(order.id))
+            }
+            Change::Order { order, .. }
+                if order.reason == Reason::PriceBand && order.status == OrderStatus::Cancelled =>
+            {
+                Some(Told::Banded(order.id))
             }
             Change::Order { order, .. } if order.reason == Reason::AuctionEnded => {
                 Some(Told::AuctionEnded(order.id))
