@@ -60,6 +60,7 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::MinNotFillable => "less than its minimum could trade at once",
         Reason::Protection => "the rest would have traded beyond its protection price",
         Reason::PriceBand => "it is outside the market's price bands, or would have traded there",
+        Reason::FixedRule => "tick, lot and the bounds of quantities stay as the market was made",
         Reason::AuctionEnded => "the auction ended, and it was for that alone",
         Reason::AccountKilled => "the account is killed in this market",
         Reason::DeadMan => "the account's dead man's switch fired",

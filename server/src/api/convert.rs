@@ -398,6 +398,7 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::Protection => v1::Reason::Protection,
         Reason::AuctionEnded => v1::Reason::AuctionEnded,
         Reason::PriceBand => v1::Reason::PriceBand,
+        Reason::FixedRule => v1::Reason::FixedRule,
         Reason::AccountKilled => v1::Reason::AccountKilled,
         Reason::DeadMan => v1::Reason::DeadMan,
         Reason::Disconnected => v1::Reason::Disconnected,

@@ -296,6 +296,7 @@ pub fn code(reason: Reason) -> Code {
         | Reason::Protection
         | Reason::AuctionEnded
         | Reason::PriceBand
+        | Reason::FixedRule
         | Reason::AccountKilled
         | Reason::DeadMan
         | Reason::Disconnected

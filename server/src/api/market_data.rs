@@ -92,14 +92,14 @@ pub(super) async fn describe(market: &ReplicaHandle, now: Micros) -> Result<v1::
         let state = view.machine.market()?;
         let best = [Side::Buy, Side::Sell].map(|side| state.book().best(side).map(|level| level.price));
         let now = (state.book().len(), state.state(), (state.indication(), state.auction_ends()));
-        Some((best, state.last_price(), now, view.position()))
+        Some((best, (state.last_price(), convert::rules(state.rules())), now, view.position()))
     });
     let found = found.await?.ok_or_else(|| Refusal::unknown_market(market.name()))?;
-    let (best, last_price, (open_orders, state, (indication, ends)), position) = found;
+    let (best, (last_price, rules), (open_orders, state, (indication, ends)), position) = found;
     let price = |price: Option<_>| price.map(|price| units.price(price)).unwrap_or_default();
     Ok(v1::Market {
         name: market.name().to_owned(),
-        rules: market.rules().map(convert::rules),
+        rules: Some(rules),
         position: position.0,
         best_bid: price(best[0]),
         best_ask: price(best[1]),

@@ -52,7 +52,16 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "uses" => number("256", 256),
         "max_open_orders" => number("500000", 500_000),
         "protection_bp" => number("10000", 10_000),
-        "day_end_minute" => number("1439", 1_439),
+        "static_band_bp" | "dynamic_band_bp" => number("10000", 10_000),
+        "volatility_auction_seconds" | "auction_extension_seconds" => number("86400", 86_400),
+        "day_end_minute" | "minute" => number("1439", 1_439),
+        "sessions" => {
+            let times = |count: u32| {
+                let time = |minute| json!({"minute": minute, "state": "MARKET_STATE_CONTINUOUS"});
+                json!((0..count).map(time).collect::<Vec<_>>())
+            };
+            Some(Limit { number: "24", at: times(24), above: times(25) })
+        }
         "timeout" | "cancel_on_disconnect" => text("86400", "86400s".into(), "86401s".into()),
         "lifetime" => text("2592000", "2592000s".into(), "2592001s".into()),
         "voters" => {
@@ -123,6 +132,7 @@ fn requests(method: &str) -> Vec<Value> {
             let rules = json!({"tick_size": "1", "lot_size": "1"});
             vec![json!({"request_id": "m", "market": "ETH/USDT", "rules": rules})]
         }
+        "UpdateMarket" => vec![json!({"request_id": "u", "market": MARKET, "rules": {}})],
         "SetMarketState" => {
             vec![json!({"request_id": "s", "market": MARKET, "state": "MARKET_STATE_CONTINUOUS"})]
         }

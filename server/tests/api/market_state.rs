@@ -119,3 +119,37 @@ async fn an_auction_tells_what_it_would_give_and_gives_that_also_after_a_restart
     assert_eq!((ended.status(), ended.reason()), (OrderStatus::Cancelled, Reason::AuctionEnded));
     served.end().await;
 }
+
+fn update(request: &str, rules: v1::MarketRules) -> v1::UpdateMarketRequest {
+    v1::UpdateMarketRequest { request_id: request.into(), market: MARKET.into(), rules: Some(rules) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_rules_hold_from_one_position_on_also_after_a_restart() {
+    let mut served = Served::start().await;
+    served.place(sell("s", "9", "1")).await.unwrap();
+    let bands = v1::MarketRules { dynamic_band_bp: 1_000, taker_fee_bp: "10".into(), ..Default::default() };
+    let told = served.cluster.update_market(update("u", bands.clone())).await.unwrap().into_inner();
+    let rules = told.rules.clone().unwrap();
+    assert_eq!((rules.dynamic_band_bp, rules.taker_fee_bp.as_str()), (1_000, "10"));
+    let again = served.cluster.update_market(update("u", bands.clone())).await.unwrap().into_inner();
+    assert_eq!(again, told, "a repeat has one effect");
+    let reused = served.cluster.update_market(update("u", v1::MarketRules::default())).await;
+    assert_eq!(reused.unwrap_err().code(), Code::AlreadyExists);
+
+    let mut served = Served::on(served.end().await).await;
+    let request = v1::GetMarketRequest { market: MARKET.into() };
+    let market = served.data.clone().get_market(request).await.unwrap().into_inner().market.unwrap();
+    assert_eq!(market.rules, Some(rules.clone()));
+    let bought = served.place(buy("b", "9", "0.5")).await.unwrap();
+    assert_eq!(bought.fills[0].fee, "0.0045");
+    served.place(sell("far", "20", "1")).await.unwrap();
+    let stopped = served.place(buy("c", "20", "1")).await.unwrap().order.unwrap();
+    assert_eq!((stopped.status(), stopped.reason()), (OrderStatus::Cancelled, Reason::PriceBand));
+    assert_eq!(stopped.filled_quantity, "0.5");
+
+    let finer = v1::MarketRules { tick_size: "0.0001".into(), ..bands };
+    let fixed = served.cluster.update_market(update("f", finer)).await;
+    assert_refused(fixed, Code::FailedPrecondition, "FIXED_RULE", "the request was refused");
+    served.end().await;
+}

@@ -14,6 +14,7 @@ use xbook::types::{
 };
 
 use super::random::Random;
+use super::world::rules;
 
 /// How long a client waits for an answer before it asks again.
 const PATIENCE: u64 = 1_200_000;
@@ -238,6 +239,7 @@ impl Client {
                 let after = Micros(random.between(100_000, 5_000_000));
                 Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
             }
+            (29, _) if random.percent(40) => Action::SetRules(Box::new(rules(random.below(3)))),
             (29..31, _) => Action::SetState(state(random)),
             (31..33, _) => Action::SetLimits(limits(random)),
             // The more of the two that lets it trade.

@@ -68,7 +68,9 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
         (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
         (Action::Cancel(target), Some(_)) => names(*target),
         (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
-        (Action::CancelAll(_) | Action::Kill(_) | Action::SetLimits(_), Some(_)) => true,
+        (Action::CancelAll(_) | Action::Kill(_) | Action::SetLimits(_) | Action::SetRules(_), Some(_)) => {
+            true
+        }
         (Action::Switch(switch), Some(_)) => is_switch(switch),
         (Action::SetState(state), Some(_)) => *state != MarketState::Unspecified,
         (Action::Invalid, Some(_)) => in_session,

@@ -81,6 +81,7 @@ impl Request {
             Action::CreateMarket(new) => new.name.len() + 9 * new.voters.len(),
             Action::Announce(entry) => 64 + entry.address.len() + entry.peer_address.len(),
             Action::Invite(_) => 48,
+            Action::SetRules(rules) => 192 + 12 * rules.sessions.len(),
             Action::Place(place) => {
                 64 * (usize::from(place.terms.is_some()) + usize::from(place.replaces.is_some()))
             }
@@ -112,6 +113,8 @@ pub enum Action {
     SetState(MarketState),
     /// Set the account's limits.
     SetLimits(Limits),
+    /// Change the market's rules.
+    SetRules(Box<Rules>),
     /// Create a market; only in the directory.
     CreateMarket(NewMarket),
     /// Change the voters of the next generation.
@@ -380,6 +383,7 @@ fn encode_action(action: &Action) -> record::intent::Action {
         Action::Kill(on) => Wire::Kill(record::Kill { on: *on }),
         Action::SetLimits(limits) => Wire::SetLimits(limits.to_record()),
         Action::SetState(state) => Wire::SetState(record::SetState { state: (*state).into() }),
+        Action::SetRules(rules) => Wire::SetRules(record::SetRules { rules: Some(rules.to_record()) }),
         Action::CreateMarket(market) => Wire::CreateMarket(market.to_record()),
         Action::ChangeVoters(change) => Wire::ChangeVoters(record::ChangeVoters {
             change: Some(match change {
@@ -517,6 +521,7 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
         Wire::SetLimits(limits) => Action::SetLimits(Limits::from_record(limits)),
         // A state that is not known must not become another one.
         Wire::SetState(set) => Action::SetState(MarketState::try_from(set.state).ok()?),
+        Wire::SetRules(set) => Action::SetRules(Box::new(Rules::from_record(&set.rules?)?)),
         Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
         Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),

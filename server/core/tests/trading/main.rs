@@ -16,6 +16,7 @@
 mod auctions;
 mod bands;
 mod play;
+mod rules;
 
 use play::{Row, play};
 
@@ -1042,7 +1043,7 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn each_row_ends_as_it_says() {
-    for row in ROWS.iter().chain(auctions::ROWS).chain(bands::ROWS) {
+    for row in ROWS.iter().chain(auctions::ROWS).chain(bands::ROWS).chain(rules::ROWS) {
         play(row);
     }
 }

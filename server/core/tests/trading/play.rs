@@ -67,23 +67,8 @@ impl Table {
         let fees = FeeRates { maker: -100, taker: 500, auction: 200, step: CENT.unsigned_abs() };
         let mut rules = Rules { fees, ..Rules::new(one, one) };
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
-            match setting.split_once(' ').unwrap_or((setting, "")) {
-                ("last" | "AUCTION" | "indications" | "uncrossed", _) => {}
-                ("static_bp", bp) => rules.bands.static_bp = bp.parse().unwrap(),
-                ("dynamic_bp", bp) => rules.bands.dynamic_bp = bp.parse().unwrap(),
-                ("volatility", seconds) => rules.bands.volatility_auction = Micros(number(seconds) * SECOND),
-                ("extension", seconds) => rules.bands.auction_extension = Micros(number(seconds) * SECOND),
-                (at, state) if at.starts_with('T') => {
-                    let state = MarketState::from_str_name(&format!("MARKET_STATE_{state}")).unwrap();
-                    rules.sessions.push(SessionTime { at: time(at), state });
-                }
-                ("day_end", at) => rules.day_end = time(at),
-                ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
-                ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
-                ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
-                ("default", way) => rules.self_trade = self_trade(way).unwrap(),
-                other => panic!("{other:?}?"),
-            }
+            let (name, value) = setting.split_once(' ').unwrap_or((setting, ""));
+            set_rule(&mut rules, name, value);
         }
         let tells = market.split(", ").any(|setting| setting == "indications");
         let market = || Machine::Market(Box::new(Market::new("A/B".into(), rules.clone())));
@@ -125,6 +110,7 @@ impl Table {
                     let name = format!("MARKET_STATE_{}", words[1]);
                     Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
                 }
+                "update" => Some(("operator".into(), Action::SetRules(Box::new(self.updated(&words[1..]))))),
                 "uncross" => Some(("operator".into(), Action::SetState(MarketState::Continuous))),
                 "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
@@ -136,6 +122,16 @@ impl Table {
             let session = words.iter().find_map(|word| word.strip_prefix("via="));
             self.batch(action, session);
         }
+    }
+
+    /// The market's rules, some of them changed.
+    fn updated(&self, words: &[&str]) -> Rules {
+        let mut rules = self.holder.machine.market().unwrap().rules().clone();
+        for word in words {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            set_rule(&mut rules, name, value);
+        }
+        rules
     }
 
     /// An order by its id, or by its client's name: `a=k` is account a's order k.
@@ -288,6 +284,7 @@ impl Table {
                 let state = state.as_str_name().trim_start_matches("MARKET_STATE_");
                 format!("StateChanged {state}{until}")
             }
+            Event::RulesChanged => "RulesChanged".into(),
             Event::RestedAtMarket { order, open } => format!("Rested {} {}", self.name(order), open.0),
             Event::Uncrossed(Auction { price, volume, surplus }) => {
                 format!("Uncrossed {} volume {} surplus {surplus:+}", price.0, volume.0)
@@ -339,6 +336,29 @@ impl Table {
         let at_market = (!at_market.is_empty()).then(|| format!("at market {}", at_market.join(", ")));
         let sides = [side(Side::Buy, "B"), side(Side::Sell, "S"), waits, at_market];
         sides.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A setting of a market that is a rule.
+fn set_rule(rules: &mut Rules, name: &str, value: &str) {
+    match (name, value) {
+        ("last" | "AUCTION" | "indications" | "uncrossed", _) => {}
+        ("tick", tick) => rules.tick = Grid::new(tick.parse().unwrap()).unwrap(),
+        ("static_bp", bp) => rules.bands.static_bp = bp.parse().unwrap(),
+        ("dynamic_bp", bp) => rules.bands.dynamic_bp = bp.parse().unwrap(),
+        ("volatility", seconds) => rules.bands.volatility_auction = Micros(number(seconds) * SECOND),
+        ("extension", seconds) => rules.bands.auction_extension = Micros(number(seconds) * SECOND),
+        ("day_end", at) => rules.day_end = time(at),
+        ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
+        ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
+        ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
+        ("default", way) => rules.self_trade = self_trade(way).unwrap(),
+        ("sessions", "none") => rules.sessions.clear(),
+        (at, state) if at.starts_with('T') => {
+            let state = MarketState::from_str_name(&format!("MARKET_STATE_{state}")).unwrap();
+            rules.sessions.push(SessionTime { at: time(at), state });
+        }
+        other => panic!("{other:?}?"),
     }
 }
 

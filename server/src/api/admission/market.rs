@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, order, request, text};
+use super::{Caller, Findings, body_hash, check_market, order, request, text};
 use crate::api::convert::{self, MINUTE, SECOND};
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
@@ -50,6 +50,48 @@ pub fn create_market(
     let read = read.map(|((name, rules), voters)| NewMarket { name: name.into(), rules, voters });
     let new = findings.unless_found(read)?;
     request(caller, request_id, body_hash("create-market", &message), Action::CreateMarket(new))
+}
+
+/// Admits an UpdateMarket.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn update_market(
+    mut message: v1::UpdateMarketRequest,
+    today: Option<&Rules>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, today));
+    let read = match &message.rules {
+        None => findings.note(Err(text::missing("rules"))),
+        Some(asked) => {
+            findings.within("rules");
+            rules(&as_it_was_made(asked, today), &mut findings)
+        }
+    };
+    findings.within("");
+    let new = findings.unless_found(read)?;
+    request(caller, request_id, body_hash("update-market", &message), Action::SetRules(Box::new(new)))
+}
+
+/// The rules that are asked for, and for those that are fixed, if they are not set, what they are.
+fn as_it_was_made(asked: &v1::MarketRules, today: Option<&Rules>) -> v1::MarketRules {
+    let mut asked = asked.clone();
+    if let Some(today) = today.map(convert::rules) {
+        let keep = |asked: &mut String, today: String| {
+            if asked.is_empty() {
+                *asked = today;
+            }
+        };
+        keep(&mut asked.tick_size, today.tick_size);
+        keep(&mut asked.lot_size, today.lot_size);
+        keep(&mut asked.min_quantity, today.min_quantity);
+        keep(&mut asked.max_quantity, today.max_quantity);
+    }
+    asked
 }
 
 /// The voters that are asked for, ascending; the default if none are.

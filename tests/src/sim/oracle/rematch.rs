@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use xbook::book::{Command, Event, Owner, Refusal, Removal};
 use xbook::machine::{
-    Account, Action, Answer, Block, Caps, Change, Limits, OrderStatus, Origin, Request, SessionId, Target,
-    VoterChange,
+    Account, Action, Answer, Block, Caps, Change, Limits, OrderStatus, Origin, Request, Rules, SessionId,
+    Target, VoterChange,
 };
 use xbook::types::{
     ClientId, Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
@@ -88,6 +88,7 @@ pub struct Rematch {
     /// Tape time of the block.
     time: Micros,
     bands: Bands,
+    rules: Rules,
     /// Limits that accounts have set themselves, and how many may.
     limits: (BTreeMap<String, Limits>, usize),
     /// The orders that an intent cancelled to protect their account, and why.
@@ -137,6 +138,7 @@ impl Rematch {
             trading: Trading::default(),
             time: Micros(0),
             bands: Bands::default(),
+            rules: crate::sim::world::rules(0),
             limits: (BTreeMap::new(), caps.protected),
             cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
@@ -164,13 +166,15 @@ impl Rematch {
         withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
-        block.changes.iter().try_for_each(charged)?;
+        let mut charged = 0;
         self.ran = 0;
         self.time = block.time;
         if self.fall_due(block)? < self.most_expired {
             self.run_triggered();
         }
         for answer in &block.answers {
+            // Other rules hold from their request on.
+            self.charge(&mut charged, &block.changes, answer.changes.end)?;
             let Some(request) = requests(answer.intent) else {
                 continue;
             };
@@ -202,7 +206,15 @@ impl Rematch {
             self.compare_cancelled(block, answer)?;
             self.run_triggered();
         }
+        self.charge(&mut charged, &block.changes, block.changes.len())?;
         self.compare_told(block)
+    }
+
+    /// Looks at what the fills cost up to a change.
+    fn charge(&self, from: &mut usize, changes: &[Change], to: usize) -> Result<(), RematchViolation> {
+        let next = changes.get(*from..to).unwrap_or_default();
+        *from = to;
+        next.iter().try_for_each(|change| charged(change, &self.rules))
     }
 
     /// Compares with a book after the same blocks.
@@ -274,6 +286,7 @@ impl Rematch {
             (Recall::New, Action::Kill(on)) => self.kill(request, *on),
             (Recall::New, Action::SetLimits(limits)) => self.set_limits(request, *limits),
             (Recall::New, Action::SetState(state)) => self.set_state(*state),
+            (Recall::New, Action::SetRules(rules)) => self.set_rules(rules),
             (
                 Recall::New,
                 Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),

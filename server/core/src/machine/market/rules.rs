@@ -1,11 +1,13 @@
 //! A market's rules: its grids, the bounds of an order's quantity, and what is done about trades of an account with
 //! itself.
 
+use prost::Message;
 use rust_decimal::Decimal;
 use xbook_proto::record::v1 as record;
 
 use super::FeeRates;
 use crate::decimal::{Grid, MAX_STEPS};
+use crate::machine::intent::key;
 use crate::types::{Lots, MarketState, Micros, SelfTrade};
 
 /// The rules of a market, fixed for a generation.
@@ -109,6 +111,12 @@ impl Rules {
             session_at_us: self.sessions.iter().map(|session| session.at.0).collect(),
             session_states: self.sessions.iter().map(|session| session.state.into()).collect(),
         }
+    }
+
+    /// Numbers that tell them from others.
+    pub(in crate::machine) fn numbers(&self) -> [u64; 2] {
+        let key = key(&[b"rules", &self.to_record().encode_to_vec()]);
+        [0, 8].map(|from| key[from..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
     }
 
     /// When the day ends in which a time lies: later than that.

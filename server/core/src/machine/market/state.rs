@@ -1,6 +1,6 @@
 //! A market's state: what it takes.
 
-use super::Market;
+use super::{Market, Rules};
 use crate::machine::intent::Place;
 use crate::machine::tape::Event;
 use crate::types::{MarketState, Micros, OrderId, Reason, TimeInForce, may_rest};
@@ -62,6 +62,32 @@ impl Market {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Decides what becomes of other rules: those by which prices and quantities count stay.
+    pub(super) fn decide_rules(&self, rules: &Rules, events: &mut Vec<Event>) -> Result<(), Reason> {
+        let fixed = |rules: &Rules| (rules.tick, rules.lot, rules.min_lots, rules.max_lots);
+        if self.state == MarketState::Delisted {
+            return Err(Reason::MarketState);
+        }
+        if fixed(rules) != fixed(&self.rules) {
+            return Err(Reason::FixedRule);
+        }
+        events.push(if *rules == self.rules { Event::Nothing } else { Event::RulesChanged });
+        Ok(())
+    }
+
+    /// Other rules hold from a time on; `None` if it can't have them.
+    pub(super) fn take_rules(&mut self, rules: &Rules, time: Micros) -> Option<()> {
+        let fixed = |rules: &Rules| (rules.tick, rules.lot, rules.min_lots, rules.max_lots);
+        (fixed(rules) == fixed(&self.rules)).then_some(())?;
+        if rules.sessions != self.rules.sessions {
+            // What was to be before is not made up for.
+            self.scheduled = if rules.sessions.is_empty() { Micros(0) } else { time };
+        }
+        self.rules = rules.clone();
+        self.book.set_band(None, false);
+        Some(())
     }
 
     /// It is in a state; `None` if the book is not. While nothing trades orders may rest at prices that cross.

@@ -158,6 +158,8 @@ pub enum Event {
     Killed,
     /// The limits of the intent's account are as the intent says.
     LimitsSet,
+    /// The market's rules are as the intent says.
+    RulesChanged,
     /// The market's state changed. The orders that end with it are removed next.
     StateChanged {
         /// The new one.

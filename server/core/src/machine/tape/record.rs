@@ -43,6 +43,7 @@ mod kind {
     pub const RESTED_AT_MARKET: u64 = 38;
     pub const UNCROSSED: u64 = 39;
     pub const INDICATED: u64 = 40;
+    pub const RULES_CHANGED: u64 = 41;
 }
 
 /// The kinds of causes.
@@ -238,6 +239,7 @@ impl Writer {
             Event::StateChanged { state, until } => {
                 self.put([kind::STATE_CHANGED, state as u64, until.map_or(0, |at| at.0)]);
             }
+            Event::RulesChanged => self.put([kind::RULES_CHANGED]),
             Event::RestedAtMarket { order, open } => self.about(kind::RESTED_AT_MARKET, order, [open.0]),
             Event::Uncrossed(auction) => self.auction(kind::UNCROSSED, Some(auction)),
             Event::Indicated(auction) => self.auction(kind::INDICATED, auction),
@@ -375,6 +377,7 @@ impl Reader<'_> {
                 state: MarketState::try_from(i32::try_from(self.number()?).ok()?).ok()?,
                 until: Some(Micros(self.number()?)).filter(|at| at.0 > 0),
             },
+            kind::RULES_CHANGED => Event::RulesChanged,
             kind::RESTED_AT_MARKET => Event::RestedAtMarket { order: self.id()?, open: self.lots()? },
             kind::UNCROSSED => Event::Uncrossed(self.auction()?.filter(|auction| auction.price > Ticks(0))?),
             kind::INDICATED => Event::Indicated(self.auction()?),

@@ -2,12 +2,12 @@
 //! dynamic one around the last trade before the request whose doing it is, what that triggers included.
 
 use xbook::book::{Event, Removal};
+use xbook::machine::Rules;
 use xbook::types::{MarketState, Micros, OrderId, Reason, Side, Ticks};
 
 use super::Rematch;
 use super::rules::{band, sessions_about};
 use super::stops::Told;
-use crate::sim::world::BANDS;
 
 /// What bands are around, and when the market changes its state by itself.
 #[derive(Debug, Default)]
@@ -22,8 +22,13 @@ pub(super) struct Bands {
 }
 
 impl Rematch {
+    /// None without a price, or without a width.
+    fn band_around(&self, price: Option<Ticks>, bp: u32) -> Option<(Ticks, Ticks)> {
+        price.filter(|_| bp > 0).map(|price| band(price, bp))
+    }
+
     fn static_band(&self) -> Option<(Ticks, Ticks)> {
-        self.bands.uncrossed.map(|price| band(price, BANDS.static_bp))
+        self.band_around(self.bands.uncrossed, self.rules.bands.static_bp)
     }
 
     /// Whether an order with this limit is refused: a buy above the static band, a sell below it.
@@ -35,12 +40,12 @@ impl Rematch {
     }
 
     pub(super) fn lay_band(&mut self) {
-        let dynamic = self.bands.root.map(|price| band(price, BANDS.dynamic_bp));
+        let dynamic = self.band_around(self.bands.root, self.rules.bands.dynamic_bp);
         let narrower = match (self.static_band(), dynamic) {
             (Some(one), Some(other)) => Some((one.0.max(other.0), one.1.min(other.1))),
             (one, other) => one.or(other),
         };
-        self.book.set_band(narrower, true);
+        self.book.set_band(narrower, self.rules.bands.volatility_auction > Micros(0));
     }
 
     /// A step is over. What was triggered and is still to run keeps the band of what triggered it.
@@ -63,7 +68,10 @@ impl Rematch {
         });
         let removed: Vec<OrderId> = beyond.collect();
         if self.trading.trades() && (!removed.is_empty() || self.book.is_crossed()) {
-            self.enter(MarketState::Auction, Some(self.time.plus(BANDS.volatility_auction)));
+            let lasts = self.rules.bands.volatility_auction;
+            if lasts > Micros(0) {
+                self.enter(MarketState::Auction, Some(self.time.plus(lasts)));
+            }
         }
         self.log.extend(removed.into_iter().map(Told::Banded));
     }
@@ -79,11 +87,11 @@ impl Rematch {
     pub(super) fn next_change(&self, now: Micros) -> Option<(Micros, MarketState, bool)> {
         let after = |since: Micros| {
             // More than a day after the last time there is another one in between.
-            sessions_about(since).into_iter().find(|(at, _)| *at > since)
+            sessions_about(since, &self.rules).into_iter().find(|(at, _)| *at > since)
         };
         let next = match self.bands.scheduled {
             Some(since) => after(since),
-            None => sessions_about(now).into_iter().rfind(|(at, _)| *at <= now),
+            None => sessions_about(now, &self.rules).into_iter().rfind(|(at, _)| *at <= now),
         };
         let next = next.filter(|_| !self.trading.is_over());
         let ends = self.bands.ends.map(|at| (at, MarketState::Continuous, false));
@@ -106,13 +114,27 @@ impl Rematch {
         let beyond = price
             .zip(self.static_band())
             .is_some_and(|(price, (lowest, highest))| price < lowest || price > highest);
-        if self.trading.is_auction() && to == MarketState::Continuous && beyond && !self.bands.extended {
-            self.enter(MarketState::Auction, Some(due.plus(BANDS.auction_extension)));
+        let more = self.rules.bands.auction_extension;
+        let goes_on = beyond && !self.bands.extended && more > Micros(0);
+        if self.trading.is_auction() && to == MarketState::Continuous && goes_on {
+            self.enter(MarketState::Auction, Some(due.plus(more)));
             self.bands.extended = true;
             return Vec::new();
         }
         self.cancelled.clear();
         self.set_state(to);
         std::mem::take(&mut self.cancelled)
+    }
+
+    /// The market's rules change. Other session times count from then on.
+    pub(super) fn set_rules(&mut self, rules: &Rules) -> bool {
+        if self.trading.is_over() {
+            return false;
+        }
+        if rules.sessions != self.rules.sessions {
+            self.bands.scheduled = (!rules.sessions.is_empty()).then_some(self.time);
+        }
+        self.rules = rules.clone();
+        true
     }
 }

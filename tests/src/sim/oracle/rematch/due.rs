@@ -102,7 +102,8 @@ impl Rematch {
                     return Ok(fell);
                 }
                 let day = self.live.get(&next).is_some_and(|live| live.day);
-                let reason = if day { Reason::SessionEnd } else { Reason::ExpireTime };
+                let closes = self.rules.sessions.iter().any(|session| session.state == MarketState::Closed);
+                let reason = if day && closes { Reason::SessionEnd } else { Reason::ExpireTime };
                 if last != Some((next, reason)) {
                     return Err(due_violation(block, shown, vec![(next, reason)]));
                 }

@@ -55,7 +55,7 @@ impl Rematch {
             post_only: place.post_only,
             slide: terms.slide,
             self_trade: place.self_trade,
-            expires: if day { Some(day_end_after(time)) } else { place.expires },
+            expires: if day { Some(day_end_after(time, &self.rules)) } else { place.expires },
             day,
             of_auction: place.time_in_force == TimeInForce::Auction,
             filled: 0,
@@ -110,7 +110,7 @@ impl Rematch {
             minimum: terms.minimum,
             display: terms.display,
             ..NewOrder::new(id, place.side, limit, place.quantity, style)
-                .of(self.owner(&request.account), prevention(place.self_trade))
+                .of(self.owner(&request.account), prevention(place.self_trade, &self.rules))
         };
         let result = self.run(&Command::Place(order));
         let (filled, prevented) = self.settle_makers(id, 0);
@@ -170,7 +170,7 @@ impl Rematch {
             return false;
         }
         let post_only = live.post_only || self.trading.never_takes();
-        let prevention = prevention(live.self_trade);
+        let prevention = prevention(live.self_trade, &self.rules);
         let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
         let (filled, prevented) = self.settle_makers(id, live.prevented);
         if self.book.get(id).is_none() {

@@ -189,7 +189,7 @@ impl Rematch {
             }
             let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
             let order = NewOrder::new(id, live.side, limit, Lots(waits.open), style)
-                .of(self.owner(&live.account), prevention(live.self_trade));
+                .of(self.owner(&live.account), prevention(live.self_trade, &self.rules));
             let _refused = self.run(&Command::Place(order));
             let (filled, prevented) = self.settle_makers(id, 0);
             if self.book.get(id).is_some() {
