@@ -127,7 +127,7 @@ fn update(request: &str, rules: v1::MarketRules) -> v1::UpdateMarketRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn other_rules_hold_from_one_position_on_also_after_a_restart() {
     let mut served = Served::start().await;
-    served.place(sell("s", "9", "1")).await.unwrap();
+    served.place_as("maker", sell("s", "9", "1")).await.unwrap();
     let bands = v1::MarketRules { dynamic_band_bp: 1_000, taker_fee_bp: "10".into(), ..Default::default() };
     let told = served.cluster.update_market(update("u", bands.clone())).await.unwrap().into_inner();
     let rules = told.rules.clone().unwrap();
@@ -143,7 +143,7 @@ async fn other_rules_hold_from_one_position_on_also_after_a_restart() {
     assert_eq!(market.rules, Some(rules.clone()));
     let bought = served.place(buy("b", "9", "0.5")).await.unwrap();
     assert_eq!(bought.fills[0].fee, "0.0045");
-    served.place(sell("far", "20", "1")).await.unwrap();
+    served.place_as("maker", sell("far", "20", "1")).await.unwrap();
     let stopped = served.place(buy("c", "20", "1")).await.unwrap().order.unwrap();
     assert_eq!((stopped.status(), stopped.reason()), (OrderStatus::Cancelled, Reason::PriceBand));
     assert_eq!(stopped.filled_quantity, "0.5");

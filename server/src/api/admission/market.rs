@@ -65,9 +65,11 @@ pub fn update_market(
     let id = std::mem::take(&mut message.request_id);
     let request_id = findings.note(text::request_id(&id));
     findings.note(check_market(&message.market, today));
-    let read = match &message.rules {
-        None => findings.note(Err(text::missing("rules"))),
-        Some(asked) => {
+    let read = match (&message.rules, today) {
+        (None, _) => findings.note(Err(text::missing("rules"))),
+        // There is no such market.
+        (Some(_), None) => None,
+        (Some(asked), Some(today)) => {
             findings.within("rules");
             rules(&as_it_was_made(asked, today), &mut findings)
         }
@@ -78,19 +80,17 @@ pub fn update_market(
 }
 
 /// The rules that are asked for, and for those that are fixed, if they are not set, what they are.
-fn as_it_was_made(asked: &v1::MarketRules, today: Option<&Rules>) -> v1::MarketRules {
-    let mut asked = asked.clone();
-    if let Some(today) = today.map(convert::rules) {
-        let keep = |asked: &mut String, today: String| {
-            if asked.is_empty() {
-                *asked = today;
-            }
-        };
-        keep(&mut asked.tick_size, today.tick_size);
-        keep(&mut asked.lot_size, today.lot_size);
-        keep(&mut asked.min_quantity, today.min_quantity);
-        keep(&mut asked.max_quantity, today.max_quantity);
-    }
+fn as_it_was_made(asked: &v1::MarketRules, today: &Rules) -> v1::MarketRules {
+    let (mut asked, today) = (asked.clone(), convert::rules(today));
+    let keep = |asked: &mut String, today: String| {
+        if asked.is_empty() {
+            *asked = today;
+        }
+    };
+    keep(&mut asked.tick_size, today.tick_size);
+    keep(&mut asked.lot_size, today.lot_size);
+    keep(&mut asked.min_quantity, today.min_quantity);
+    keep(&mut asked.max_quantity, today.max_quantity);
     asked
 }
 
