@@ -56,6 +56,9 @@ pub struct Failure {
     advice: Vec<String>,
     #[serde(skip)]
     closed_output: bool,
+    /// Whether another node may do what this one could not.
+    #[serde(skip)]
+    elsewhere: bool,
 }
 
 /// What the node's status and its google.rpc details said.
@@ -159,7 +162,8 @@ impl Failure {
             reason,
         };
         let message = sentence(status, known);
-        Self { exit, message, cause: Box::new(cause), advice, ..Self::default() }
+        let elsewhere = is_elsewhere(status);
+        Self { exit, message, cause: Box::new(cause), advice, elsewhere, ..Self::default() }
     }
 
     /// A refusal of this program: what was asked for needs a further word.
@@ -182,6 +186,11 @@ impl Failure {
     /// Whether the node has just started or joined: it took nothing, and may serve soon.
     pub fn is_starting(&self) -> bool {
         self.cause.reason.as_deref().map(reason::from_name) == Some(Reason::Starting)
+    }
+
+    /// Whether the node is gone or can't serve this now, and another may.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     /// What went wrong, in a sentence.
@@ -248,6 +257,15 @@ pub fn is_transient(status: &Status) -> bool {
     is_local(status) || matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded)
 }
 
+/// What tonic calls the client's own time-out.
+const TIMED_OUT: &str = "Timeout expired";
+
+/// Whether another node may serve what this one did not. A deadline is none of that: the node was there.
+fn is_elsewhere(status: &Status) -> bool {
+    let late = status.code() == Code::DeadlineExceeded || status.message() == TIMED_OUT;
+    !late && (is_local(status) || status.code() == Code::Unavailable)
+}
+
 fn reason_of(status: &Status) -> Reason {
     status.get_details_error_info().map_or(Reason::Unspecified, |info| reason::from_name(&info.reason))
 }
@@ -295,8 +313,7 @@ fn exit_of(status: &Status) -> Exit {
 
 fn sentence(status: &Status, known: Reason) -> String {
     match (status.code(), status.message()) {
-        // What tonic calls the client's own time-out.
-        (Code::Cancelled | Code::DeadlineExceeded, "Timeout expired" | "") => {
+        (Code::Cancelled | Code::DeadlineExceeded, TIMED_OUT | "") => {
             reason::phrase(Reason::Deadline).to_owned()
         }
         (_, message) if is_foreign(status) => format!("what answers there is no xbook node ({message})"),

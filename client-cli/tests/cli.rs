@@ -48,6 +48,38 @@ async fn an_order_is_sent_as_it_was_said() {
 }
 
 #[tokio::test]
+async fn the_next_node_is_asked_where_one_does_not_answer() {
+    let node = fake_node::start().await;
+    let run = xcli(&format!("127.0.0.1:1,{node}"), "buy 5 A/B mkt").await;
+    assert_eq!((run.exit, run.err.as_str()), (Exit::Done, ""), "nothing was sent to the first");
+    let run = xcli("127.0.0.1:1,127.0.0.1:2", "buy 5 A/B mkt").await;
+    assert_eq!(run.exit, Exit::Unreachable);
+    assert!(run.err.contains("no node answers at http://127.0.0.1:1 or http://127.0.0.1:2"), "{}", run.err);
+}
+
+#[tokio::test]
+async fn what_a_lost_node_was_asked_is_asked_again_under_the_same_name() {
+    let node = fake_node::start().await;
+    // It takes the connection and ends it at the first words.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = listener.local_addr().unwrap();
+    let listening = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.readable().await.unwrap();
+        }
+    });
+    let run = xcli(&format!("{gone},{node}"), "buy 5 A/B 10 --request-id r1 -o json").await;
+    assert_eq!((run.exit, json(&run.out)["order"]["request_id"].as_str()), (Exit::Done, Some("r1")));
+    let run = xcli(&format!("{gone},{node}"), "buy 5 A/B mkt").await;
+    assert_eq!(run.exit, Exit::Done);
+    assert!(run.err.starts_with("note: ") && run.err.ends_with(&format!("{node} is asked now\n")), "{}", run.err);
+    // With nobody else to ask, the outcome is unknown, and how to learn it is said.
+    let run = xcli(&gone.to_string(), "buy 5 A/B mkt").await;
+    assert_eq!(run.exit, Exit::OutcomeUnknown, "{}", run.err);
+    listening.abort();
+}
+
+#[tokio::test]
 async fn an_order_is_answered_in_a_sentence() {
     let node = fake_node::start().await;
     let run = xcli(&node, "buy 5 A/B mkt").await;

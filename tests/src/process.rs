@@ -424,6 +424,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// Memory that it has now, in bytes.
     pub resident: u64,
+    /// The most that it ever had, in bytes.
+    pub peak: u64,
 }
 
 impl Usage {
@@ -441,7 +443,10 @@ impl Usage {
         };
         let ticks = (field(14)? + field(15)?) * 1_000_000 / rustix::param::clock_ticks_per_second();
         let resident = field(24)? * rustix::param::page_size() as u64;
-        Ok(Self { cpu: Duration::from_micros(ticks), resident })
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let peak: u64 = peak.trim().trim_end_matches("kB").trim_end().parse()?;
+        Ok(Self { cpu: Duration::from_micros(ticks), resident, peak: peak * 1024 })
     }
 }
 

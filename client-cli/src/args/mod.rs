@@ -54,15 +54,17 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct Global {
-    /// The node to talk to; a host is enough if its port is 7001.
+    /// The node to talk to; a host is enough if its port is 7001. Of several, separated by commas, the next
+    /// is asked where one does not answer.
     #[arg(
         long,
         global = true,
-        value_name = "URL",
+        value_name = "URL,...",
+        value_delimiter = ',',
         env = "XBOOK_NODE",
         default_value = "http://127.0.0.1:7001"
     )]
-    pub node: NodeUrl,
+    pub node: Vec<NodeUrl>,
     /// The account to trade for.
     #[arg(long, global = true, value_name = "NAME", env = "XBOOK_ACCOUNT", default_value = "main")]
     pub account: AsciiMetadataValue,

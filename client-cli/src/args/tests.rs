@@ -136,7 +136,7 @@ fn wrong_usage_is_told_before_anything_is_sent() {
 #[test]
 fn global_options_may_stand_anywhere() {
     let cli = parse("xcli --timeout 500ms node --node localhost:9 --account alice -o json").unwrap();
-    assert_eq!(cli.global.node.as_str(), "http://localhost:9");
+    assert_eq!(cli.global.node[0].as_str(), "http://localhost:9");
     assert_eq!(cli.global.account, "alice");
     assert_eq!(cli.global.timeout, Duration::from_millis(500));
     assert_eq!(cli.global.output, Format::Json);

@@ -22,7 +22,7 @@ use crate::show::words;
 use crate::{clock, repeat};
 
 pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let mut rules = MarketRules {
         tick_size: args.tick,
         lot_size: args.lot,
@@ -56,7 +56,7 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
 
 /// Changes a market's rules: those that are not given are sent as they are.
 pub async fn update_market(context: Context<'_, '_>, args: UpdateMarketArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = context.client.request(GetMarketRequest { market: args.name.clone() });
     let market = context.client.market_data().get_market(request).await;
     let market = market.map_err(|status| Failure::of_read(&status))?;
@@ -110,7 +110,7 @@ pub async fn set_market_state(
     state: Option<MarketStateArg>,
     request: RequestArgs,
 ) -> Result<Exit, Failure> {
-    let repeat = context.repeat(request, None)?;
+    let repeat = context.repeat(request, None);
     let state = match state {
         Some(state) => market_state(state),
         None => MarketState::Delisted,
@@ -211,7 +211,7 @@ pub async fn invite(context: Context<'_, '_>, args: InviteArgs) -> Result<Exit, 
 }
 
 pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = RemoveNodeRequest { request_id: repeat.request_id.clone(), node_id: args.gone.clone() };
     let request = context.client.request(request);
     let answer = context.client.cluster().remove_node(request).await;
@@ -222,14 +222,14 @@ pub async fn remove_node(context: Context<'_, '_>, args: RemoveNodeArgs) -> Resu
 
 pub async fn add_voter(context: Context<'_, '_>, args: AddVoterArgs) -> Result<Exit, Failure> {
     let AddVoterArgs { voter: args, force } = args;
-    if let Some(doubt) = candidate::doubt(&context.client, &args).await? {
+    if let Some(doubt) = candidate::doubt(context.client, &args).await? {
         if !force {
-            let advice = format!("to add it nevertheless: {} --force", repeat::line(context.args));
+            let advice = format!("to add it nevertheless: {} --force", repeat::line(context.typed.args));
             return Err(Failure::unsure(doubt, advice));
         }
         context.output.note(&doubt)?;
     }
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = context.client.request(AddVoterRequest {
         request_id: repeat.request_id.clone(),
         node_id: args.voter,
@@ -242,7 +242,7 @@ pub async fn add_voter(context: Context<'_, '_>, args: AddVoterArgs) -> Result<E
 }
 
 pub async fn remove_voter(context: Context<'_, '_>, args: VoterArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = context.client.request(RemoveVoterRequest {
         request_id: repeat.request_id.clone(),
         node_id: args.voter,

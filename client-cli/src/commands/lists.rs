@@ -72,7 +72,7 @@ pub async fn order(context: Context<'_, '_>, args: OrderArgs) -> Result<Exit, Fa
 }
 
 pub async fn orders(context: Context<'_, '_>, args: OrdersArgs) -> Result<Exit, Failure> {
-    let client = &context.client;
+    let client = context.client;
     let now = clock::now();
     let page = pages(args.limit, async |page_size, page_token| {
         let request = ListOrdersRequest {
@@ -101,7 +101,7 @@ pub async fn orders(context: Context<'_, '_>, args: OrdersArgs) -> Result<Exit, 
 }
 
 pub async fn fills(context: Context<'_, '_>, args: FillsArgs) -> Result<Exit, Failure> {
-    let client = &context.client;
+    let client = context.client;
     let now = clock::now();
     let page = pages(args.limit, async |page_size, page_token| {
         let request = ListFillsRequest {

@@ -32,7 +32,7 @@ pub async fn book(context: Context<'_, '_>, args: BookArgs) -> Result<Exit, Fail
         as_of: args.as_of.map(|as_of| as_of.resolve(clock::now())),
         ..GetOrderBookRequest::default()
     };
-    let pages = read_book(&context.client, request, depth).await?;
+    let pages = read_book(context.client, request, depth).await?;
     let book = Book::of_answer(&pages.answer)?;
     let steps = context.steps(&args.market).await;
     context.output.show(&pages.answer, |terminal| {
@@ -69,7 +69,7 @@ async fn read_book(
 
 /// Shows the book after each batch of events, or each so many positions.
 pub async fn replay(context: Context<'_, '_>, args: ReplayArgs) -> Result<Exit, Failure> {
-    let client = &context.client;
+    let client = context.client;
     let (now, steps) = (clock::now(), context.steps(&args.market).await);
     let frame = async |as_of| {
         let request = GetOrderBookRequest {
@@ -109,13 +109,13 @@ pub async fn replay(context: Context<'_, '_>, args: ReplayArgs) -> Result<Exit, 
 pub async fn trades(context: Context<'_, '_>, args: TradesArgs) -> Result<Exit, Failure> {
     if let Some(after) = args.after.filter(|_| args.watch) {
         let past = ListTradesResponse { position: after, ..ListTradesResponse::default() };
-        return watch::trades(&context.client, &args.market, past, context.output).await;
+        return watch::trades(context.client, &args.market, past, context.output).await;
     }
     let default = if args.watch { TRADES_BEFORE_WATCH } else { DEFAULT_TRADES };
     let limit = args.limit.unwrap_or(default);
-    let answer = list_trades(&context.client, &args, limit).await?;
+    let answer = list_trades(context.client, &args, limit).await?;
     if args.watch {
-        return watch::trades(&context.client, &args.market, answer, context.output).await;
+        return watch::trades(context.client, &args.market, answer, context.output).await;
     }
     let steps = context.steps(&args.market).await;
     context.output.show(&answer, |terminal| {
@@ -162,7 +162,7 @@ pub async fn ticker(context: Context<'_, '_>, args: TickerArgs) -> Result<Exit, 
 }
 
 pub async fn candles(context: Context<'_, '_>, args: CandlesArgs) -> Result<Exit, Failure> {
-    let client = &context.client;
+    let client = context.client;
     let now = clock::now();
     let page = pages(args.limit, async |page_size, page_token| {
         let request = ListCandlesRequest {

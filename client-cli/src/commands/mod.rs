@@ -8,7 +8,7 @@ mod protect;
 mod trading;
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::CommandFactory;
 
@@ -24,18 +24,28 @@ use trading::Direction;
 
 /// What a command works with.
 struct Context<'a, 'out> {
-    client: Client,
+    client: &'a Client,
     timeout: Duration,
+    typed: &'a Typed<'a>,
+    output: &'a mut Output<'out>,
+}
+
+/// A command as it was typed. However often it is tried, it is one request.
+struct Typed<'a> {
     /// The command line, to be printed where a request should be repeated.
     args: &'a [String],
-    output: &'a mut Output<'out>,
+    /// When that was.
+    at: SystemTime,
+    /// The request's id if none was given.
+    request_id: String,
 }
 
 /// How often a node is asked again that has just started.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Runs the command and shows its answer. A node that has just started and waits for the others took
-/// nothing: it is asked again, for as long as the command line says.
+/// nothing: it is asked again, for as long as the command line says. Where one is gone, or can't serve, the
+/// next of those that were named is asked, for the same request: whoever has it already answers for it.
 pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<Exit, Failure> {
     if let Command::Completions { shell } = cli.command {
         return completions(shell, output);
@@ -43,13 +53,24 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
     let patience = cli.global.patience;
     let mut over = pin!(tokio::time::sleep(patience));
     let mut told = false;
+    let typed = Typed { args, at: clock::now(), request_id: clock::draw_request_id()? };
+    let client = Client::connect(&cli.global).await?;
+    let mut others = client.others();
     loop {
-        let end = try_once(cli.clone(), args, output).await;
-        let patient = !patience.is_zero() && !over.is_elapsed() && !output.has_printed();
+        let end = try_once(cli.clone(), &client, &typed, output).await;
+        let patient = !patience.is_zero() && !over.is_elapsed();
         let failure = match end {
-            Err(failure) if failure.is_starting() && patient => failure,
+            Err(failure) if !output.has_printed() => failure,
             end => return end,
         };
+        if failure.is_elsewhere() && others > 0 && client.fail_over().await.is_ok() {
+            others -= 1;
+            output.note(&format!("{}; {} is asked now", failure.message(), client.node()))?;
+            continue;
+        }
+        if !failure.is_starting() || !patient {
+            return Err(failure);
+        }
         if !std::mem::replace(&mut told, true) {
             let patience = humantime::format_duration(patience);
             output.note(&format!("{}; it is asked again for up to {patience}", failure.message()))?;
@@ -61,9 +82,13 @@ pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<E
     }
 }
 
-async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let client = Client::connect(&cli.global).await?;
-    let context = Context { client, timeout: cli.global.timeout, args, output };
+async fn try_once(
+    cli: Cli,
+    client: &Client,
+    typed: &Typed<'_>,
+    output: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let context = Context { client, timeout: cli.global.timeout, typed, output };
     match cli.command {
         Command::Buy(args) => trading::place(context, Direction::Buy, args).await,
         Command::Sell(args) => trading::place(context, Direction::Sell, args).await,
@@ -78,14 +103,14 @@ async fn try_once(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<
         Command::Orders(args) => lists::orders(context, args).await,
         Command::Fills(args) => lists::fills(context, args).await,
         Command::Positions(args) => lists::positions(context, args).await,
-        Command::Updates(args) => watch::updates(&context.client, args, context.output).await,
-        Command::Book(args) if args.watch => watch::book(&context.client, args, context.output).await,
+        Command::Updates(args) => watch::updates(context.client, args, context.output).await,
+        Command::Book(args) if args.watch => watch::book(context.client, args, context.output).await,
         Command::Book(args) => market_data::book(context, args).await,
         Command::Replay(args) => market_data::replay(context, args).await,
         Command::Trades(args) => market_data::trades(context, args).await,
         Command::Ticker(args) => market_data::ticker(context, args).await,
         Command::Candles(args) => market_data::candles(context, args).await,
-        Command::Subscribe(args) => watch::subscribe(&context.client, args, context.output).await,
+        Command::Subscribe(args) => watch::subscribe(context.client, args, context.output).await,
         Command::Market(MarketCommand::Create(args)) => cluster::create_market(context, *args).await,
         Command::Market(MarketCommand::Update(args)) => cluster::update_market(context, *args).await,
         Command::Market(MarketCommand::List) => market_data::markets(context).await,
@@ -125,11 +150,11 @@ impl Context<'_, '_> {
         if self.output.is_json() { Steps::default() } else { self.client.steps(market).await }
     }
 
-    /// The request's id, drawn if none was given, and how to repeat the request. `expires` is the
+    /// The request's id, a drawn one if none was given, and how to repeat the request. `expires` is the
     /// time that a relative expiry came to.
-    fn repeat(&self, request: RequestArgs, expires: Option<&str>) -> Result<Repeat, Failure> {
-        let request_id = request.request_id.map_or_else(clock::draw_request_id, Ok)?;
-        let command = repeat::command(self.args, &request_id, expires);
-        Ok(Repeat { request_id, command })
+    fn repeat(&self, request: RequestArgs, expires: Option<&str>) -> Repeat {
+        let request_id = request.request_id.unwrap_or_else(|| self.typed.request_id.clone());
+        let command = repeat::command(self.typed.args, &request_id, expires);
+        Repeat { request_id, command }
     }
 }

@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::show::words;
 
 pub async fn cancel_all_after(context: Context<'_, '_>, args: CancelAllAfterArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     // At most a day.
     let seconds = args.after.as_secs().cast_signed();
     let timeout = prost_types::Duration { seconds, nanos: args.after.subsec_nanos().cast_signed() };
@@ -28,7 +28,7 @@ pub async fn cancel_all_after(context: Context<'_, '_>, args: CancelAllAfterArgs
 }
 
 pub async fn kill(context: Context<'_, '_>, args: KillArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = KillAccountRequest {
         request_id: repeat.request_id.clone(),
         market: named(&args.market),
@@ -49,7 +49,7 @@ pub async fn limits(context: Context<'_, '_>, args: LimitsArgs) -> Result<Exit, 
         context.output.show(&answer, |_| limited(&market, answer.limits.as_ref()))?;
         return Ok(Exit::Done);
     }
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let limits = AccountLimits {
         max_quantity: args.quantity.unwrap_or_default(),
         max_notional: args.notional.unwrap_or_default(),

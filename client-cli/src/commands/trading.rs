@@ -15,7 +15,6 @@ use super::Context;
 use crate::args::{
     AmendArgs, CancelAllArgs, CancelArgs, Expiry, PlaceArgs, Price, ReplaceArgs, SelfTradeArg, SideArg, Tif,
 };
-use crate::clock;
 use crate::failure::{Exit, Failure, Repeat};
 
 use crate::show;
@@ -99,12 +98,12 @@ struct Asked {
 
 impl Asked {
     fn new(context: &Context<'_, '_>, direction: Direction, args: PlaceArgs) -> Result<Self, Failure> {
-        let sent = clock::now();
+        let sent = context.typed.at;
         let expire_time = args.expires.map(|expiry| expiry.resolve(sent));
         let relative = matches!(args.expires, Some(Expiry::In(_)));
         let fixed = expire_time.filter(|_| relative).map(|time| time.to_string());
         let drawn = args.request.request_id.is_none();
-        let repeat = context.repeat(args.request, fixed.as_deref())?;
+        let repeat = context.repeat(args.request, fixed.as_deref());
         let (order_type, price) = match args.price {
             Price::Limit(price) if args.stop.is_some() => (OrderType::StopLimit, price),
             Price::Market if args.trail.is_some() => (OrderType::TrailingStop, String::new()),
@@ -200,7 +199,7 @@ fn exit_of(order: &Order, pending_is_done: bool) -> Exit {
 }
 
 pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let size = args.quantity.map(Size::TotalQuantity).or(args.open.map(Size::OpenQuantity));
     let request = AmendOrderRequest {
         request_id: repeat.request_id.clone(),
@@ -224,7 +223,7 @@ pub async fn amend(context: Context<'_, '_>, args: AmendArgs) -> Result<Exit, Fa
 }
 
 pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let request = CancelOrderRequest {
         request_id: repeat.request_id.clone(),
         market: args.market,
@@ -252,7 +251,7 @@ pub async fn cancel(context: Context<'_, '_>, args: CancelArgs) -> Result<Exit, 
 pub(super) const ALL: &str = "all";
 
 pub async fn cancel_all(context: Context<'_, '_>, args: CancelAllArgs) -> Result<Exit, Failure> {
-    let repeat = context.repeat(args.request, None)?;
+    let repeat = context.repeat(args.request, None);
     let side = match args.side {
         Some(SideArg::Buy) => Side::Buy,
         Some(SideArg::Sell) => Side::Sell,

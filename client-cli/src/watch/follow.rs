@@ -54,12 +54,12 @@ pub async fn follow<F: Follower>(
     }
 }
 
-/// Follows and opens again. The first opening is not repeated: an address that never answered is
-/// likely wrong.
+/// Follows and opens again, on the next node if several were named. The first opening is tried once on
+/// each: an address that never answered is likely wrong.
 async fn go_on<F: Follower>(client: &Client, after: Option<u64>, follower: &mut F) -> Failure {
     let mut position = after;
     let mut pauses = Pauses::default();
-    let mut opened = false;
+    let (mut opened, mut others) = (false, client.others());
     let mut lost = false;
     loop {
         let opening = tokio::time::timeout(client.timeout(), follower.open(position)).await;
@@ -74,9 +74,10 @@ async fn go_on<F: Follower>(client: &Client, after: Option<u64>, follower: &mut 
             Ok(Err(status)) => status,
             Err(_) => Status::deadline_exceeded(""),
         };
-        if !opened || !is_transient(&end) {
+        if !is_transient(&end) || !opened && others == 0 {
             return Failure::of_read(&end);
         }
+        others = others.saturating_sub(1);
         let pause = pauses.next();
         let why = format!(
             "the stream was interrupted ({}); trying again in {} ms",
@@ -88,6 +89,12 @@ async fn go_on<F: Follower>(client: &Client, after: Option<u64>, follower: &mut 
         }
         lost = true;
         tokio::time::sleep(pause).await;
+        if client.others() > 0
+            && let Err(failure) = client.fail_over().await
+            && let Err(failure) = follower.interrupted(failure.message())
+        {
+            return failure;
+        }
     }
 }
 

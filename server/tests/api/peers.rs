@@ -88,7 +88,7 @@ pub async fn three_voters() -> [Served; 3] {
     nodes
 }
 
-async fn document(served: &mut Served, name: &str) -> v1::DocumentStatus {
+pub async fn document(served: &mut Served, name: &str) -> v1::DocumentStatus {
     let node = served.cluster.get_node(v1::GetNodeRequest {}).await.unwrap().into_inner();
     node.documents.into_iter().find(|document| document.name == name).unwrap()
 }

@@ -27,6 +27,8 @@ pub struct Crowd {
     traders: Vec<Trader>,
     sessions: Vec<SessionTrader>,
     watchers: Vec<Watcher>,
+    /// Accounts of others, who were there before.
+    bystanders: Vec<AsciiMetadataValue>,
 }
 
 /// How far the clients are, for whoever does something to the nodes meanwhile.
@@ -69,14 +71,28 @@ impl Crowd {
         let session = |at| SessionTrader::new(&format!("session-{at}"), market, random.fork());
         let sessions = (0..sessions).map(session).collect();
         let watchers = (0..nodes).map(|_| Watcher::new(market)).collect();
-        Self { market: market.to_owned(), random: random.fork(), traders, sessions, watchers }
+        Self {
+            market: market.to_owned(),
+            random: random.fork(),
+            traders,
+            sessions,
+            watchers,
+            bystanders: Vec::new(),
+        }
     }
 
     /// These clients, who have traded already.
     #[must_use]
     pub fn of(market: &str, traders: Vec<Trader>, sessions: Vec<SessionTrader>) -> Self {
         let (market, random) = (market.to_owned(), Random::new(0));
-        Self { market, random, traders, sessions, watchers: Vec::new() }
+        Self { market, random, traders, sessions, watchers: Vec::new(), bystanders: Vec::new() }
+    }
+
+    /// Others have orders in the market, in the accounts of whoever names none.
+    #[must_use]
+    pub fn beside_unnamed(mut self) -> Self {
+        self.bystanders.push(AsciiMetadataValue::from_static(xbook::api::DEFAULT_ACCOUNT));
+        self
     }
 
     /// Sessions are this fast, and all do this.
@@ -147,7 +163,8 @@ impl Crowd {
     pub async fn record(&self, node: &Channel) -> Result<Record> {
         let traders = self.traders.iter().map(|trader| trader.account().clone());
         let sessions = self.sessions.iter().map(|session| session.account().clone());
-        let accounts: Vec<AsciiMetadataValue> = traders.chain(sessions).collect();
+        let all = traders.chain(sessions).chain(self.bystanders.iter().cloned());
+        let accounts: Vec<AsciiMetadataValue> = all.collect();
         let record = Record::read(node, &self.market, &accounts).await.context("reading the record")?;
         record.agrees_with_itself()?;
         Ok(record)

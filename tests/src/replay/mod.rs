@@ -37,7 +37,7 @@ use crate::workload::e1::Message;
 use command::Commands;
 pub use kill::{THROUGH, replay_killing};
 use reader::Reader;
-pub use rest::rest;
+pub use rest::{rest, rest_in};
 
 /// The workload's tick, in the quote currency.
 const TICK: &str = "0.005";

@@ -22,8 +22,18 @@ const BATCH: u32 = 1_000;
 /// One of them does not rest.
 pub async fn rest(channel: Channel, voters: Vec<String>, orders: u32) -> Result<String> {
     let market = create_market(channel.clone(), voters).await?;
+    rest_in(channel, &market, orders).await?;
+    Ok(market)
+}
+
+/// Has so many orders rest in a market, below the price of 501, over one session.
+///
+/// # Errors
+/// One of them does not rest.
+pub async fn rest_in(channel: Channel, market: &str, orders: u32) -> Result<()> {
     let (sender, requests) = mpsc::channel(BUFFERED);
-    let session = TradeSession { market: market.clone(), session: "rest".to_owned(), ..Default::default() };
+    let session =
+        TradeSession { market: market.to_owned(), session: "rest".to_owned(), ..Default::default() };
     sender.send(TradeRequest { open: Some(session), ..TradeRequest::default() }).await?;
     let mut client = TradingServiceClient::new(channel);
     let mut results = client.trade(ReceiverStream::new(requests)).await?.into_inner();
@@ -49,7 +59,7 @@ pub async fn rest(channel: Channel, voters: Vec<String>, orders: u32) -> Result<
     };
     let ((), rested) = tokio::try_join!(sending, reading)?;
     ensure!(rested == orders as usize, "{rested} of {orders} orders rest");
-    Ok(market)
+    Ok(())
 }
 
 fn order(number: u32) -> NewOrder {

@@ -62,6 +62,8 @@ impl Replica {
             *waits = waits.saturating_add(1);
             let holds = *waits <= MAX_WAITS;
             self.claims.open.insert(peer, (now.plus(Micros(self.lease.duration.0 / 2)), holds));
+            // It can show only what it knows to be missing here, and may not have heard this side's hello.
+            self.greet(peer, true, effects);
         }
         false
     }

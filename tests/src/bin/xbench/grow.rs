@@ -1,7 +1,7 @@
 //! `xbench grow`: workload E1 through three real nodes whose documents are sealed when they are still
 //! small, so that there are many generations on the way. Its book stays small, so the cost of a
 //! command and the memory should stay what they were. Then orders are added that only rest: what each
-//! costs, and what a node needs with all of them.
+//! costs, and what a node needs with all of them, also while E1 runs once more beside them.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use xbook_tests::clock::Stopwatch;
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::{Home, Usage};
 use xbook_tests::replay::{Pace, THROUGH, replay_killing, rest};
-use xbook_tests::workload::e1::{Scenario, messages};
+use xbook_tests::workload::e1::{Message, Scenario, messages};
 use xbook_tests::workload::report::report_hash;
 
 use crate::output::{Format, machine};
@@ -38,6 +38,9 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "table")]
     output: Format,
 }
+
+/// How commands are sent.
+const PACE: Pace = Pace { window: 16_384, batch: 1_024 };
 
 /// A tenth of the commands.
 #[derive(Serialize)]
@@ -69,6 +72,8 @@ struct Resting {
     document_bytes: u64,
     /// The largest node's memory with all of them, in bytes.
     resident_bytes: u64,
+    /// The most that any node ever had, E1 beside them included, in bytes.
+    peak_bytes: u64,
 }
 
 /// How it was at one moment.
@@ -135,8 +140,7 @@ async fn measure(orders: u32, size: &str, open: u32, format: Format) -> Result<(
             marks.push(Mark { commands, at: watch.elapsed(), cpu, resident });
         }
     };
-    let pace = Pace { window: 16_384, batch: 1_024 };
-    let replayed = replay_killing(&mut cluster, &messages, pace, 0, || watch.elapsed(), told).await?;
+    let replayed = replay_killing(&mut cluster, &messages, PACE, 0, || watch.elapsed(), told).await?;
     let verified = replayed.hash == expected;
     let documents = cluster.describe(THROUGH).await?.documents;
     let market = documents.iter().find(|status| status.name != "directory").context("no market")?;
@@ -167,36 +171,46 @@ async fn measure(orders: u32, size: &str, open: u32, format: Format) -> Result<(
         ));
     }
     ensure!(verified, "the report is not what it must be");
-    measure_resting(&cluster, open, format).await
+    measure_resting(&mut cluster, open, &messages, format).await
 }
 
 /// What orders cost that only rest, in a market of their own.
-async fn measure_resting(cluster: &Cluster, open: u32, format: Format) -> Result<()> {
-    let resident = || -> Result<u64> {
-        let all = cluster.processes().into_iter().map(|process| Ok(Usage::of(process)?.resident));
+async fn measure_resting(
+    cluster: &mut Cluster,
+    open: u32,
+    messages: &[Message],
+    format: Format,
+) -> Result<()> {
+    let processes = cluster.processes();
+    let largest = |of: fn(&Usage) -> u64| -> Result<u64> {
+        let all = processes.iter().map(|process| Ok(of(&Usage::of(*process)?)));
         Ok(all.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default())
     };
-    let before = resident()?;
+    let before = largest(|usage| usage.resident)?;
     let voters = (0..cluster.len()).map(|node| cluster.id(node).to_owned()).collect();
     let market = rest(cluster.connect(THROUGH).await?, voters, open).await?;
     cluster.agree(&market).await?;
-    let after = resident()?;
+    let after = largest(|usage| usage.resident)?;
     let documents = cluster.describe(THROUGH).await?.documents;
     let document = documents.iter().find(|status| status.name == market).context("no market")?;
+    let watch = Stopwatch::start();
+    replay_killing(cluster, messages, PACE, 0, || watch.elapsed(), |_| ()).await?;
     let resting = Resting {
         workload: "grow resting",
         open_orders: open,
         bytes_an_order: after.saturating_sub(before) / u64::from(open),
         document_bytes: document.bytes,
         resident_bytes: after,
+        peak_bytes: largest(|usage| usage.peak)?,
     };
     match format {
         Format::Json => print(&serde_json::to_string(&resting).unwrap_or_default()),
         Format::Table => print(&format!(
-            "{open} orders rest: {} bytes each, in a document of {} kB; RSS {} MB",
+            "{open} orders rest: {} bytes each, in a document of {} kB; RSS {} MB, {} MB at most with E1 beside",
             resting.bytes_an_order,
             resting.document_bytes / 1_000,
-            resting.resident_bytes / 1_000_000
+            resting.resident_bytes / 1_000_000,
+            resting.peak_bytes / 1_000_000
         )),
     }
     Ok(())

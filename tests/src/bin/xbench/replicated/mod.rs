@@ -18,6 +18,7 @@ use xbook_proto::v1::{GetNodeResponse, MarketRules, SelfTradePrevention};
 use xbook_tests::client::{Crowd, Flow};
 use xbook_tests::cluster::Cluster;
 use xbook_tests::process::{Address, Usage};
+use xbook_tests::replay::rest_in;
 
 use crate::output::Format;
 use etcd::Etcd;
@@ -39,6 +40,9 @@ pub struct Args {
     /// Only workloads with one of these in their names and numbers of clients.
     #[arg(long, value_name = "TEXT", default_value = "", value_delimiter = ',')]
     only: Vec<String>,
+    /// So many orders rest in each market before its workload begins.
+    #[arg(long, default_value = "0", value_parser = clap::value_parser!(u32).range(..=500_000))]
+    resting: u32,
     /// Path of etcd: three members of it get the same numbers of calls, each in turn with ours.
     #[arg(long, value_name = "PROGRAM")]
     beside: Option<PathBuf>,
@@ -142,7 +146,7 @@ async fn measure(args: &Args, nodes: u8, seconds: Duration, printer: &Printer) -
     };
     for (number, workload) in chosen.into_iter().enumerate() {
         let market = format!("R{number}/USDT");
-        let row = run_one(&cluster, &market, workload, seconds).await;
+        let row = run_one(&cluster, &market, workload, args.resting, seconds).await;
         printer.row(&row.with_context(|| format!("{} on {nodes} nodes", workload.name()))?);
         if let (Some(etcd), Load::Calls(clients), Place::Holder) =
             (&mut beside, workload.load, workload.place)
@@ -158,7 +162,13 @@ fn span_of(seconds: Duration) -> Span {
 }
 
 /// Runs a workload on a market of its own, and checks every promise.
-async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: Duration) -> Result<Row> {
+async fn run_one(
+    cluster: &Cluster,
+    market: &str,
+    workload: Workload,
+    resting: u32,
+    seconds: Duration,
+) -> Result<Row> {
     // Accounts trade with themselves here.
     let rules = MarketRules {
         tick_size: "1".into(),
@@ -168,6 +178,9 @@ async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: D
     };
     cluster.create_market(market, rules, &cluster.running().collect::<Vec<_>>()).await?;
     let holder = cluster.holder(market).await?;
+    if resting > 0 {
+        rest_in(cluster.connect(holder).await?, market, resting).await?;
+    }
     let addresses: Vec<Address> = match workload.place {
         Place::Holder => vec![cluster.address(holder)],
         Place::Other => vec![cluster.address((holder + 1) % cluster.len())],
@@ -185,6 +198,7 @@ async fn run_one(cluster: &Cluster, market: &str, workload: Workload, seconds: D
     let (Measured { answered, refused, latencies, traders, sessions }, (before, after)) = (loaded?, samples?);
     ensure!(answered > 0, "nothing was answered");
     let clients = Crowd::of(market, traders, sessions);
+    let clients = if resting > 0 { clients.beside_unnamed() } else { clients };
     cluster.agree(market).await?;
     // A node that did not hear the answers itself.
     let channel = cluster.connect((holder + cluster.len() - 1) % cluster.len()).await?;

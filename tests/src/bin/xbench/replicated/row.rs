@@ -42,6 +42,8 @@ struct Used {
     cpu_s: f64,
     /// Resident memory of the largest node, in bytes.
     resident: u64,
+    /// The most that any node ever had, since it was started.
+    peak: u64,
     /// Bytes that the document grew by a request: what each peer is sent, and each disk stores. Unknown if a
     /// generation began meanwhile.
     document_bytes: Option<f64>,
@@ -97,6 +99,7 @@ impl Row {
         self.nodes_used = Some(Used {
             cpu_s: (cpu(after) - cpu(before)).as_secs_f64() * 1e6 / answered as f64,
             resident: after.usage.iter().map(|usage| usage.resident).max().unwrap_or_default(),
+            peak: after.usage.iter().map(|usage| usage.peak).max().unwrap_or_default(),
             document_bytes: grown(after.document_bytes, before.document_bytes)
                 .map(|bytes| bytes / answered as f64),
         });
@@ -122,7 +125,7 @@ impl Printer {
                 span.as_secs()
             ));
             print(&format!(
-                "{:<30} {:>5} {:>7} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>9} {:>7} {:>8}  verified",
+                "{:<30} {:>5} {:>7} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>9} {:>7} {:>7} {:>8}  verified",
                 "workload",
                 "nodes",
                 "clients",
@@ -136,6 +139,7 @@ impl Printer {
                 "batch",
                 "cpu s/M",
                 "RSS MB",
+                "peak MB",
                 "B/order"
             ));
         }
@@ -157,10 +161,11 @@ impl Printer {
 
 fn table_line(row: &Row) -> String {
     let used = row.nodes_used.as_ref().map_or_else(
-        || format!("{:>9} {:>7} {:>8}", "-", "-", "-"),
+        || format!("{:>9} {:>7} {:>7} {:>8}", "-", "-", "-", "-"),
         |used| {
             let document = used.document_bytes.map_or("-".to_owned(), |bytes| format!("{bytes:.0}"));
-            format!("{:>9.1} {:>7} {document:>8}", used.cpu_s, used.resident / 1_000_000)
+            let (resident, peak) = (used.resident / 1_000_000, used.peak / 1_000_000);
+            format!("{:>9.1} {resident:>7} {peak:>7} {document:>8}", used.cpu_s)
         },
     );
     let batch = row.batch_mean.map_or("-".to_owned(), |mean| format!("{mean:.1}"));
