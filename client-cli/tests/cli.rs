@@ -72,7 +72,11 @@ async fn what_a_lost_node_was_asked_is_asked_again_under_the_same_name() {
     assert_eq!((run.exit, json(&run.out)["order"]["request_id"].as_str()), (Exit::Done, Some("r1")));
     let run = xcli(&format!("{gone},{node}"), "buy 5 A/B mkt").await;
     assert_eq!(run.exit, Exit::Done);
-    assert!(run.err.starts_with("note: ") && run.err.ends_with(&format!("{node} is asked now\n")), "{}", run.err);
+    assert!(
+        run.err.starts_with("note: ") && run.err.ends_with(&format!("{node} is asked now\n")),
+        "{}",
+        run.err
+    );
     // With nobody else to ask, the outcome is unknown, and how to learn it is said.
     let run = xcli(&gone.to_string(), "buy 5 A/B mkt").await;
     assert_eq!(run.exit, Exit::OutcomeUnknown, "{}", run.err);
@@ -159,9 +163,9 @@ async fn a_switch_and_a_kill_say_what_they_do() {
         (Exit::Done, "A/B is cancel only now. 2 orders ended with it.\n")
     );
     let run =
-        xcli(&node, "market update A/B --dynamic-band 500 --sessions 09:00=continuous,17:30=closed").await;
+        xcli(&node, "market update GRID/X --dynamic-band 500 --sessions 09:00=continuous,17:30=closed").await;
     let expected = "\
-market        A/B
+market        GRID/X
 tick size     0.03
 lot size      0.3
 minimum       0.3

@@ -332,6 +332,9 @@ pub struct UpdateMarketArgs {
     /// What changes.
     #[command(flatten)]
     pub rules: RulesArgs,
+    /// What the static band is around until the next uncross.
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
+    pub reference: Option<String>,
     /// It changes its state by itself no more.
     #[arg(long, conflicts_with = "sessions")]
     pub no_sessions: bool,

@@ -69,6 +69,7 @@ pub async fn update_market(context: Context<'_, '_>, args: UpdateMarketArgs) -> 
         request_id: repeat.request_id.clone(),
         market: args.name.clone(),
         rules: Some(rules),
+        reference_price: args.reference.unwrap_or_default(),
     };
     let request = context.client.request(request);
     let answer = context.client.cluster().update_market(request).await;

@@ -278,7 +278,7 @@ market      bid  orders  tick    lot
 BTC/USDT  10.00       3  0.01  0.001
 ";
         assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
-        assert!(detail(&market).contains("tick size    0.01\n"));
+        assert!(detail(&market).contains("tick size     0.01\n"));
         let ahead = Market { tape_ahead_us: Some(7_000_000), ..market.clone() };
         let told = "warning: BTC/USDT: tape time is 7s ahead of this node's clock";
         assert!(markets(std::slice::from_ref(&ahead), Terminal::NONE).contains(told));

@@ -42,7 +42,9 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price"
         | "trail_distance" | "limit_distance" | "maker_fee_bp" | "taker_fee_bp" | "auction_fee_bp"
-        | "fee_step" | "max_notional" => text("28", format!("{:028}", 10), format!("{:029}", 10)),
+        | "fee_step" | "max_notional" | "reference_price" => {
+            text("28", format!("{:028}", 10), format!("{:029}", 10))
+        }
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
         "display_quantity" => text("28", format!("{:028}", 1), format!("{:029}", 1)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),

@@ -121,7 +121,12 @@ async fn an_auction_tells_what_it_would_give_and_gives_that_also_after_a_restart
 }
 
 fn update(request: &str, rules: v1::MarketRules) -> v1::UpdateMarketRequest {
-    v1::UpdateMarketRequest { request_id: request.into(), market: MARKET.into(), rules: Some(rules) }
+    v1::UpdateMarketRequest {
+        request_id: request.into(),
+        market: MARKET.into(),
+        rules: Some(rules),
+        reference_price: String::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

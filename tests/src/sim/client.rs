@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{
-    Account, Action, Amend, Limits, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch, Switch,
-    Target, Terms,
+    Account, Action, Amend, Limits, NewRules, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch,
+    Switch, Target, Terms,
 };
 use xbook::types::{
     ClientId, Lots, MarketState, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests,
@@ -239,7 +239,10 @@ impl Client {
                 let after = Micros(random.between(100_000, 5_000_000));
                 Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
             }
-            (29, _) if random.percent(40) => Action::SetRules(Box::new(rules(random.below(3)))),
+            (29, _) if random.percent(40) => {
+                let reference = random.percent(40).then(|| Ticks(random.between(97, 103)));
+                Action::SetRules(Box::new(NewRules { rules: rules(random.below(3)), reference }))
+            }
             (29..31, _) => Action::SetState(state(random)),
             (31..33, _) => Action::SetLimits(limits(random)),
             // The more of the two that lets it trade.

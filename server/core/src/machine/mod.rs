@@ -34,8 +34,8 @@ pub use digest::Digest;
 pub use directory::{Directory, MAX_ADDRESS_BYTES, MAX_MARKETS, MarketEntry, NodeEntry};
 pub use error::FoldError;
 pub use intent::{
-    Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, Session, SessionId, Target,
-    VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
+    Account, Action, Amend, Intent, NewMarket, NewRules, NewSize, Origin, Place, Request, Session, SessionId,
+    Target, VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
 };
 pub use join::{
     Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NotAToken, PublicKey, TokenHash, Tokens,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use xbook_core::book::{Auction, Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
-    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewSize, Origin,
-    Place, Request, Rules, Session, SessionId, SessionTime, State, Stop, StreamSwitch, Switch, Target, Terms,
+    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewRules, NewSize,
+    Origin, Place, Request, Rules, Session, SessionId, SessionTime, State, Stop, StreamSwitch, Switch,
+    Target, Terms,
 };
 use xbook_core::types::{
     ClientId, Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
@@ -110,7 +111,12 @@ impl Table {
                     let name = format!("MARKET_STATE_{}", words[1]);
                     Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
                 }
-                "update" => Some(("operator".into(), Action::SetRules(Box::new(self.updated(&words[1..]))))),
+                "update" => {
+                    let reference = words.iter().find_map(|word| word.strip_prefix("reference="));
+                    let reference = reference.map(|price| Ticks(number(price)));
+                    let rules = self.updated(&words[1..]);
+                    Some(("operator".into(), Action::SetRules(Box::new(NewRules { rules, reference }))))
+                }
                 "uncross" => Some(("operator".into(), Action::SetState(MarketState::Continuous))),
                 "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
@@ -342,7 +348,7 @@ impl Table {
 /// A setting of a market that is a rule.
 fn set_rule(rules: &mut Rules, name: &str, value: &str) {
     match (name, value) {
-        ("last" | "AUCTION" | "indications" | "uncrossed", _) => {}
+        ("last" | "AUCTION" | "indications" | "uncrossed" | "reference", _) => {}
         ("tick", tick) => rules.tick = Grid::new(tick.parse().unwrap()).unwrap(),
         ("static_bp", bp) => rules.bands.static_bp = bp.parse().unwrap(),
         ("dynamic_bp", bp) => rules.bands.dynamic_bp = bp.parse().unwrap(),

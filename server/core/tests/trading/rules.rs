@@ -32,6 +32,17 @@ pub const ROWS: &[Row] = &[
         "B c2 1@109, a1 4@80; S b1 5@130",
     ),
     (
+        "what the static band is around, until the next uncross",
+        "static_bp 1000",
+        "b1 S 3@115",
+        "a1 B 1@120; cancel a1; update reference=100; a2 B 1@111; a3 B 1@110; state AUCTION; c1 S 1@109; uncross; \
+         d1 S 1@98; d2 S 1@99",
+        "1@115 b1/a1 -0.01/0.06; refused UNKNOWN_ORDER; RulesChanged; a2 REJECTED PRICE_BAND; Rested a3 1@110; \
+         StateChanged AUCTION; Rested c1 1@109; 1@110 a3/c1 0.03/0.03; Uncrossed 110 volume 1 surplus +0; \
+         d1 REJECTED PRICE_BAND; Rested d2 1@99",
+        "S d2 1@99, b1 2@115",
+    ),
+    (
         "protection",
         "",
         "b1 S 3@100; c1 S 2@104",

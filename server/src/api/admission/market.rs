@@ -12,7 +12,7 @@ use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
 use crate::machine::{
     Action, Bands, FEE_SCALE, Fee, FeeRates, MAX_BAND_BP, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP,
-    MAX_SESSIONS, MAX_VOTERS, NewMarket, Request, Rules, SessionTime,
+    MAX_SESSIONS, MAX_VOTERS, NewMarket, NewRules, Request, Rules, SessionTime,
 };
 use crate::types::{Lots, MarketState, Micros, NodeId, SelfTrade};
 
@@ -75,6 +75,11 @@ pub fn update_market(
         }
     };
     findings.within("");
+    let reference = match message.reference_price.as_str() {
+        "" => Some(None),
+        text => order::price("reference_price", text, today, &mut findings).map(Some),
+    };
+    let read = read.zip(reference).map(|(rules, reference)| NewRules { rules, reference });
     let new = findings.unless_found(read)?;
     request(caller, request_id, body_hash("update-market", &message), Action::SetRules(Box::new(new)))
 }
@@ -89,8 +94,12 @@ fn as_it_was_made(asked: &v1::MarketRules, today: &Rules) -> v1::MarketRules {
     };
     keep(&mut asked.tick_size, today.tick_size);
     keep(&mut asked.lot_size, today.lot_size);
-    keep(&mut asked.min_quantity, today.min_quantity);
-    keep(&mut asked.max_quantity, today.max_quantity);
+    // Of another lot they may be no multiples, and that is refused at its turn.
+    let lot = asked.lot_size.parse::<Decimal>().ok();
+    if lot.is_some() && lot == today.lot_size.parse().ok() {
+        keep(&mut asked.min_quantity, today.min_quantity);
+        keep(&mut asked.max_quantity, today.max_quantity);
+    }
     asked
 }
 

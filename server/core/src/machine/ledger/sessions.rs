@@ -197,9 +197,9 @@ fn content(action: &Action) -> u32 {
             [35, limits.quantity.0, low, high, limits.orders.into(), 0]
         }
         Action::SetState(state) => [34, *state as u64, 0, 0, 0, 0],
-        Action::SetRules(rules) => {
-            let [low, high] = rules.numbers();
-            [36, low, high, 0, 0, 0]
+        Action::SetRules(new) => {
+            let [low, high] = new.rules.numbers();
+            [36, low, high, new.reference.map_or(0, |price| price.0), 0, 0]
         }
         Action::Switch(Switch::Stream { .. })
         | Action::CreateMarket(_)

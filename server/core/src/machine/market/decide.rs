@@ -40,7 +40,7 @@ impl Market {
             Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
             Action::SetLimits(limits) => self.decide_limits(&intent.request.account, limits, events),
             Action::SetState(state) => self.decide_state(*state, events),
-            Action::SetRules(rules) => self.decide_rules(rules, events),
+            Action::SetRules(new) => self.decide_rules(new, events),
             Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)

@@ -109,7 +109,7 @@ impl Market {
                 let places = matches!(intent.request.action, Action::Place(_));
                 self.fold_order(event, places, journal)
             }
-            (Event::RulesChanged, Action::SetRules(rules)) => self.take_rules(rules, journal.block.time),
+            (Event::RulesChanged, Action::SetRules(new)) => self.take_rules(new, journal.block.time),
             _ => self.fold_account(event, (id, intent)),
         }
     }

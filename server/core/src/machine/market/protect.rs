@@ -203,7 +203,10 @@ impl Market {
                 let next = self.switches.next().map_or(0, |(fires, ..)| fires.0);
                 digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
             }
-            Some(Event::RulesChanged) => digest.put(self.rules.numbers()),
+            Some(Event::RulesChanged) => {
+                let [low, high] = self.rules.numbers();
+                digest.put([low, high, self.uncrossed_price.map_or(0, |price| price.0)]);
+            }
             Some(Event::LimitsSet) => digest.put([self.limits.len() as u64, self.limits.sum()]),
             Some(Event::StateChanged { .. } | Event::Nothing) => {
                 let ends = self.ends.map_or(0, |at| at.0);

@@ -1,7 +1,7 @@
 //! A market's state: what it takes.
 
 use super::{Market, Rules};
-use crate::machine::intent::Place;
+use crate::machine::intent::{NewRules, Place};
 use crate::machine::tape::Event;
 use crate::types::{MarketState, Micros, OrderId, Reason, TimeInForce, may_rest};
 
@@ -65,7 +65,8 @@ impl Market {
     }
 
     /// Decides what becomes of other rules: those by which prices and quantities count stay.
-    pub(super) fn decide_rules(&self, rules: &Rules, events: &mut Vec<Event>) -> Result<(), Reason> {
+    pub(super) fn decide_rules(&self, new: &NewRules, events: &mut Vec<Event>) -> Result<(), Reason> {
+        let NewRules { rules, reference } = new;
         let fixed = |rules: &Rules| (rules.tick, rules.lot, rules.min_lots, rules.max_lots);
         if self.state == MarketState::Delisted {
             return Err(Reason::MarketState);
@@ -73,12 +74,14 @@ impl Market {
         if fixed(rules) != fixed(&self.rules) {
             return Err(Reason::FixedRule);
         }
-        events.push(if *rules == self.rules { Event::Nothing } else { Event::RulesChanged });
+        let same = *rules == self.rules && reference.is_none();
+        events.push(if same { Event::Nothing } else { Event::RulesChanged });
         Ok(())
     }
 
     /// Other rules hold from a time on; `None` if it can't have them.
-    pub(super) fn take_rules(&mut self, rules: &Rules, time: Micros) -> Option<()> {
+    pub(super) fn take_rules(&mut self, new: &NewRules, time: Micros) -> Option<()> {
+        let NewRules { rules, reference } = new;
         let fixed = |rules: &Rules| (rules.tick, rules.lot, rules.min_lots, rules.max_lots);
         (fixed(rules) == fixed(&self.rules)).then_some(())?;
         if rules.sessions != self.rules.sessions {
@@ -86,6 +89,7 @@ impl Market {
             self.scheduled = if rules.sessions.is_empty() { Micros(0) } else { time };
         }
         self.rules = rules.clone();
+        self.uncrossed_price = reference.or(self.uncrossed_price);
         self.book.set_band(None, false);
         Some(())
     }

@@ -2,7 +2,7 @@
 //! dynamic one around the last trade before the request whose doing it is, what that triggers included.
 
 use xbook::book::{Event, Removal};
-use xbook::machine::Rules;
+use xbook::machine::NewRules;
 use xbook::types::{MarketState, Micros, OrderId, Reason, Side, Ticks};
 
 use super::Rematch;
@@ -53,6 +53,11 @@ impl Rematch {
         if self.queue.is_empty() {
             self.bands.root = self.last;
         }
+    }
+
+    /// What breaks ties in an auction: the last trade, or if there is none what the static band is around.
+    pub(super) fn reference(&self) -> Option<Ticks> {
+        self.last.or(self.bands.uncrossed)
     }
 
     /// An uncross was at this price.
@@ -110,7 +115,7 @@ impl Rematch {
         if scheduled {
             self.bands.scheduled = Some(due);
         }
-        let price = self.book.auction(self.last).map(|auction| auction.price);
+        let price = self.book.auction(self.reference()).map(|auction| auction.price);
         let beyond = price
             .zip(self.static_band())
             .is_some_and(|(price, (lowest, highest))| price < lowest || price > highest);
@@ -127,7 +132,8 @@ impl Rematch {
     }
 
     /// The market's rules change. Other session times count from then on.
-    pub(super) fn set_rules(&mut self, rules: &Rules) -> bool {
+    pub(super) fn set_rules(&mut self, new: &NewRules) -> bool {
+        let NewRules { rules, reference } = new;
         if self.trading.is_over() {
             return false;
         }
@@ -135,6 +141,7 @@ impl Rematch {
             self.bands.scheduled = (!rules.sessions.is_empty()).then_some(self.time);
         }
         self.rules = rules.clone();
+        self.bands.uncrossed = reference.or(self.bands.uncrossed);
         true
     }
 }

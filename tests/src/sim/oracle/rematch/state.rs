@@ -101,7 +101,7 @@ impl Rematch {
 
     /// All that can trade does at one price, and orders of the auction end.
     fn uncross(&mut self) {
-        for trade in self.book.uncross(self.last) {
+        for trade in self.book.uncross(self.reference()) {
             self.meet(&[Event::Traded(trade)], true);
             self.uncrossed_at(trade.price);
             for (id, open) in [(trade.maker, trade.maker_open), (trade.taker, trade.taker_open)] {
@@ -127,7 +127,7 @@ impl Rematch {
     /// It is something else.
     pub fn compare_indication(&self, at: Position, shown: Option<Auction>) -> Result<(), RematchViolation> {
         let told = self.trading.0 == MarketState::Auction;
-        let naive = if told { self.book.auction(self.last) } else { None };
+        let naive = if told { self.book.auction(self.reference()) } else { None };
         if shown == naive { Ok(()) } else { Err(RematchViolation::Indication { at, shown, naive }) }
     }
 }
