@@ -131,7 +131,8 @@ fn requests(method: &str) -> Vec<Value> {
             trade(json!({"cancel": {"order": {"order_id": order}}})),
         ],
         "CreateMarket" => {
-            let rules = json!({"tick_size": "1", "lot_size": "1"});
+            let session = json!({"minute": 5, "state": "MARKET_STATE_CONTINUOUS"});
+            let rules = json!({"tick_size": "1", "lot_size": "1", "sessions": [session]});
             vec![json!({"request_id": "m", "market": "ETH/USDT", "rules": rules})]
         }
         "UpdateMarket" => vec![json!({"request_id": "u", "market": MARKET, "rules": {}})],

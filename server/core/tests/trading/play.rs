@@ -283,6 +283,14 @@ impl Table {
                 _ => format!("Killed {} off", self.account(id(self.counter))),
             },
             Event::LimitsSet => format!("LimitsSet {}", self.account(id(self.counter))),
+            Event::Nothing => "nothing".into(),
+            ref other => return self.say_market(other),
+        })
+    }
+
+    /// What is said of the market, its auctions and its rules.
+    fn say_market(&self, event: &Event) -> Option<String> {
+        Some(match *event {
             // That an uncross opens trading goes without saying.
             Event::StateChanged { .. } if self.is_uncross => return None,
             Event::StateChanged { state, until } => {
@@ -300,7 +308,6 @@ impl Table {
             Event::Indicated(Some(Auction { price, volume, surplus })) => {
                 format!("indicates {} volume {} surplus {surplus:+}", price.0, volume.0)
             }
-            Event::Nothing => "nothing".into(),
             ref other => panic!("{other:?}?"),
         })
     }

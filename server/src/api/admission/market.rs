@@ -93,7 +93,7 @@ fn as_it_was_made(asked: &v1::MarketRules, today: &Rules) -> v1::MarketRules {
         }
     };
     keep(&mut asked.tick_size, today.tick_size);
-    keep(&mut asked.lot_size, today.lot_size);
+    keep(&mut asked.lot_size, today.lot_size.clone());
     // Of another lot they may be no multiples, and that is refused at its turn.
     let lot = asked.lot_size.parse::<Decimal>().ok();
     if lot.is_some() && lot == today.lot_size.parse().ok() {

@@ -53,14 +53,7 @@ impl Market {
             let entry = Entry { limit, quantity, expires };
             return self.begin_to_wait((id, side, stop), entry, replaced, events);
         }
-        if let Some(price) = limit.filter(|price| self.is_outside_static(side, *price)) {
-            let full = self.book.is_full() && replaced.is_none() && may_rest(place.time_in_force);
-            return Err(if full {
-                Reason::TooMany
-            } else {
-                self.refused_by_band(side, price, place.post_only)
-            });
-        }
+        self.check_static(limit, place, replaced)?;
         if place.time_in_force == TimeInForce::Auction && limit.is_none() {
             return self.rest_at_market((id, quantity), replaced, events);
         }
@@ -101,6 +94,20 @@ impl Market {
             self.say_protected(id, events);
         }
         Ok(())
+    }
+
+    /// Whether an order with this limit is within the static band, as far as it could trade beyond.
+    fn check_static(
+        &self,
+        limit: Option<Ticks>,
+        place: &Place,
+        replaced: Option<OrderId>,
+    ) -> Result<(), Reason> {
+        let Some(limit) = limit.filter(|limit| self.is_outside_static(place.side, *limit)) else {
+            return Ok(());
+        };
+        let full = self.book.is_full() && replaced.is_none() && may_rest(place.time_in_force);
+        Err(if full { Reason::TooMany } else { self.refused_by_band(place.side, limit, place.post_only) })
     }
 
     /// A new order comes in place of another one, which nothing can refuse any more.

@@ -373,10 +373,7 @@ impl Reader<'_> {
             kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
             kind::KILLED => Event::Killed,
             kind::LIMITS_SET => Event::LimitsSet,
-            kind::STATE_CHANGED => Event::StateChanged {
-                state: MarketState::try_from(i32::try_from(self.number()?).ok()?).ok()?,
-                until: Some(Micros(self.number()?)).filter(|at| at.0 > 0),
-            },
+            kind::STATE_CHANGED => self.state_changed()?,
             kind::RULES_CHANGED => Event::RulesChanged,
             kind::RESTED_AT_MARKET => Event::RestedAtMarket { order: self.id()?, open: self.lots()? },
             kind::UNCROSSED => Event::Uncrossed(self.auction()?.filter(|auction| auction.price > Ticks(0))?),
@@ -406,6 +403,11 @@ impl Reader<'_> {
     fn signed(&mut self) -> Option<i64> {
         let number = self.number()?;
         Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    fn state_changed(&mut self) -> Option<Event> {
+        let state = MarketState::try_from(i32::try_from(self.number()?).ok()?).ok()?;
+        Some(Event::StateChanged { state, until: Some(Micros(self.number()?)).filter(|at| at.0 > 0) })
     }
 
     /// What an auction gives; `Some(None)` without a price.

@@ -59,19 +59,7 @@ impl Rematch {
     /// Returns how many events that is.
     pub(super) fn fall_due(&mut self, block: &Block) -> Result<usize, RematchViolation> {
         let mut fell = 0;
-        let of_intents = block.answers.first().map_or(block.changes.len(), |answer| answer.changes.start);
-        let mut shown: Vec<(OrderId, Reason)> = block.changes[..of_intents]
-            .iter()
-            .filter_map(Change::order)
-            // Between and after that an uncross may trade, and what was triggered runs.
-            .filter_map(|order| match (order.status, order.reason) {
-                (OrderStatus::Expired, reason) => Some((order.id, reason)),
-                (OrderStatus::Cancelled, Reason::DeadMan | Reason::Disconnected) => {
-                    Some((order.id, order.reason))
-                }
-                _ => None,
-            })
-            .collect();
+        let mut shown = shown_due(block);
         shown.reverse();
         while fell < self.most_expired
             && let Some((due, first)) = self.next_due(block.time).filter(|(due, _)| *due <= block.time)
@@ -250,6 +238,23 @@ impl Rematch {
         let naive = self.cancelled.clone();
         Err(RematchViolation::Protected { intent: answer.intent, at: answer.position, shown, naive })
     }
+}
+
+/// The orders that a block closes before its first intent because of their time, their account's switch or the session.
+fn shown_due(block: &Block) -> Vec<(OrderId, Reason)> {
+    let of_intents = block.answers.first().map_or(block.changes.len(), |answer| answer.changes.start);
+    block.changes[..of_intents]
+        .iter()
+        .filter_map(Change::order)
+        // Between and after that an uncross may trade, and what was triggered runs.
+        .filter_map(|order| match (order.status, order.reason) {
+            (OrderStatus::Expired, reason) => Some((order.id, reason)),
+            (OrderStatus::Cancelled, Reason::DeadMan | Reason::Disconnected) => {
+                Some((order.id, order.reason))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 fn due_violation(

@@ -1,7 +1,7 @@
 //! Orders that come in, are replaced and amended.
 
 use xbook::book::{Command, NewOrder, Style};
-use xbook::machine::{Amend, NewSize, Origin, Place, Request};
+use xbook::machine::{Amend, NewSize, Origin, Place, Request, Stop};
 use xbook::types::{Lots, Micros, OrderId, Ticks, TimeInForce};
 
 use super::rules::{day_end_after, prevention, slid};
@@ -63,25 +63,10 @@ impl Rematch {
             stop: None,
         };
         if let Some(stop) = terms.stop {
-            self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
-            let trigger = self.may_wait(place.side, &stop);
-            if let Some(trigger) = trigger {
-                let (limit, open) = (place.limit, place.quantity.0);
-                let since = self.next_wait();
-                let (distance, limit_distance) = (stop.distance.0, stop.limit_distance.0);
-                let waits = Waits { trigger, distance, limit_distance, limit, open, since, triggered: false };
-                let stop = Some(waits);
-                self.live.insert(id, Live { stop, ..fresh });
-            }
-            return trigger.is_some();
+            return self.wait(id, place, stop, fresh);
         }
         if place.time_in_force == TimeInForce::Auction && place.limit.is_none() {
-            self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
-            let rests = self.book.rest_at_market(id, place.side, place.quantity.0);
-            if rests {
-                self.live.insert(id, fresh);
-            }
-            return rests;
+            return self.rest_at_market(id, place, fresh);
         }
         let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
         let limit = match (place.limit, best) {
@@ -118,6 +103,30 @@ impl Rematch {
             self.live.insert(id, Live { filled, prevented, ..fresh });
         }
         result.is_ok()
+    }
+
+    /// A market order waits for the uncross, if there is a place.
+    fn rest_at_market(&mut self, id: OrderId, place: &Place, fresh: Live) -> bool {
+        self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        let rests = self.book.rest_at_market(id, place.side, place.quantity.0);
+        if rests {
+            self.live.insert(id, fresh);
+        }
+        rests
+    }
+
+    /// A new order waits for a trade, if it may.
+    fn wait(&mut self, id: OrderId, place: &Place, stop: Stop, fresh: Live) -> bool {
+        self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        let Some(trigger) = self.may_wait(place.side, &stop) else {
+            return false;
+        };
+        let (limit, open) = (place.limit, place.quantity.0);
+        let since = self.next_wait();
+        let (distance, limit_distance) = (stop.distance.0, stop.limit_distance.0);
+        let waits = Waits { trigger, distance, limit_distance, limit, open, since, triggered: false };
+        self.live.insert(id, Live { stop: Some(waits), ..fresh });
+        true
     }
 
     pub(super) fn amend(&mut self, request: &Request, amend: &Amend, shown_done: bool) -> bool {
