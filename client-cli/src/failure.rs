@@ -105,6 +105,11 @@ impl Failure {
         Self { message: message.into(), ..Self::default() }
     }
 
+    /// What was said can't be done, whatever the node.
+    pub fn usage(message: String) -> Self {
+        Self { exit: Exit::Usage, message, ..Self::default() }
+    }
+
     /// No connection to the node: nothing was sent.
     pub fn unreachable(node: &str, error: &(dyn Error + 'static)) -> Self {
         Self {

@@ -13,7 +13,7 @@ impl Hints {
     /// Those of a command line. What comes from the environment holds for the next command anyway.
     pub fn new(args: &[String]) -> Self {
         let mut options = String::new();
-        for option in ["--node", "--account"] {
+        for option in ["--profile", "--node", "--account"] {
             if let Some(value) = value_of(args, option) {
                 options.push_str(&format!(" {option} {}", quoted(value)));
             }
@@ -43,7 +43,7 @@ impl Hints {
 }
 
 /// The last value that an option was given.
-fn value_of<'a>(args: &'a [String], option: &str) -> Option<&'a str> {
+pub fn value_of<'a>(args: &'a [String], option: &str) -> Option<&'a str> {
     let mut value = None;
     let mut rest = args.iter().skip(1);
     while let Some(word) = rest.next() {

@@ -10,11 +10,14 @@ pub mod args;
 mod book;
 mod clock;
 mod commands;
+mod complete;
 mod connect;
 mod failure;
 mod hints;
 mod json;
 mod output;
+mod play;
+mod profile;
 mod reason;
 mod repeat;
 mod show;
@@ -36,8 +39,17 @@ use output::Output;
 /// Runs `xcli` for this process: its arguments, its terminal, its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    // A shell asks what completes a line; that ends here.
+    clap_complete::CompleteEnv::with_factory(complete::command).complete();
     let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let cli = match parse(&args) {
+    let profile = match profile::of_command_line(&args) {
+        Ok(profile) => profile,
+        Err(failure) => {
+            let format = if usage::wants_json(&args) { Format::Json } else { Format::Table };
+            return report(&failure, format, &mut io::stderr()).into();
+        }
+    };
+    let cli = match usage::parse_as(&args, &profile) {
         Ok(cli) => cli,
         Err(usage) => return usage.report(&mut io::stdout(), &mut io::stderr()).into(),
     };

@@ -4,10 +4,11 @@ use std::io::Write;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::Cli;
 use crate::failure::Exit;
+use crate::profile::Profile;
 
 /// What is said instead of running a command.
 #[derive(Debug)]
@@ -21,7 +22,22 @@ pub struct Usage {
 /// # Errors
 /// It is wrong, or asks for help or the version.
 pub fn parse(args: &[String]) -> Result<Cli, Usage> {
-    Cli::try_parse_from(args)
+    parse_as(args, &Profile::new())
+}
+
+/// Understands it with the defaults of a profile.
+///
+/// # Errors
+/// It is wrong, or asks for help or the version.
+pub fn parse_as(args: &[String], profile: &Profile) -> Result<Cli, Usage> {
+    let mut command = Cli::command();
+    for (option, value) in profile.clone() {
+        let values: Vec<String> = value.split(',').map(str::to_owned).collect();
+        command = command.mut_arg(option, |arg| arg.default_values(values));
+    }
+    command
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
         .map_err(|error| Usage { error: without_environment(args, error), json: wants_json(args) })
 }
 
@@ -37,7 +53,7 @@ fn without_environment(args: &[String], error: clap::Error) -> clap::Error {
 }
 
 /// Whether a command line that is wrong somewhere asks for JSON.
-fn wants_json(args: &[String]) -> bool {
+pub fn wants_json(args: &[String]) -> bool {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let joined = words.iter().any(|word| ["--output=json", "-ojson", "-o=json"].contains(word));
     joined || words.windows(2).any(|pair| ["--output", "-o"].contains(&pair[0]) && pair[1] == "json")
@@ -56,6 +72,12 @@ impl Usage {
             false => write!(err, "{}", self.error.render()),
         };
         Exit::Usage
+    }
+
+    /// What is wrong, in a sentence.
+    pub fn sentence(&self) -> String {
+        let text = self.error.to_string();
+        text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
     }
 
     fn to_json(&self) -> serde_json::Value {

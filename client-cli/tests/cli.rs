@@ -320,7 +320,7 @@ async fn a_document_goes_on_in_a_newer_format() {
 #[tokio::test]
 async fn empty_lists_say_so_to_people_and_are_empty_to_programs() {
     let node = fake_node::start().await;
-    let run = xcli(&node, "market list").await;
+    let run = xcli(&node, "market list --account nobody").await;
     assert!(run.out.contains("There are no markets yet."), "{}", run.out);
     let run = xcli(&node, "orders A/B -o json").await;
     assert_eq!(run.out, "{\"orders\":[],\"next_page_token\":\"\",\"position\":0}\n");

@@ -49,6 +49,75 @@ async fn wrong_usage_is_json_where_json_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_profile_gives_other_defaults_and_nothing_more() {
+    let home = std::env::temp_dir().join(format!("xcli-profiles-{}", std::process::id()));
+    let place = [("XDG_CONFIG_HOME", home.to_str().unwrap())];
+    let with = |name, value| [place[0], (name, value)];
+    let node = fake_node::start().await;
+    let save = format!("profile save lab --node 127.0.0.1:1,{node} --account zoe --default");
+    let (code, out, err) = run(&save, &place).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("lab      yes      --account zoe --node 127.0.0.1:1,http://"), "{out}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let rights = std::fs::metadata(home.join("xbook/xcli.toml")).unwrap().permissions().mode();
+        assert_eq!(rights & 0o777, 0o600);
+    }
+    let order =
+        |out: &str| serde_json::from_str::<serde_json::Value>(out).unwrap()["order"]["account"].clone();
+    assert_eq!(order(&run("buy 1 A/B 10 -o json", &place).await.1), "zoe");
+    assert_eq!(order(&run("buy 1 A/B 10 -o json --account amy", &place).await.1), "amy");
+    assert_eq!(order(&run("buy 1 A/B 10 -o json", &with("XBOOK_ACCOUNT", "ann")).await.1), "ann");
+    for (line, variable) in [("node --profile nope", "X"), ("node", "XBOOK_PROFILE")] {
+        let (code, _, err) = run(line, &with(variable, "nope")).await;
+        assert!(code == Some(2) && err.contains("there is no profile `nope` in "), "{err}");
+    }
+    let (code, _, err) = run("profile save bare", &place).await;
+    assert!(code == Some(2) && err.contains("--node, --account, --timeout or --output"), "{err}");
+    assert_eq!(run("profile use none", &place).await.0, Some(0));
+    assert_eq!(order(&run(&format!("buy 1 A/B 10 -o json --node {node}"), &place).await.1), "main");
+    std::fs::write(home.join("xbook/xcli.toml"), "[profile.lab]\nnodes = \"a\"\n").unwrap();
+    let (code, _, err) = run("node -o json", &place).await;
+    assert!(code == Some(2) && err.contains("a profile can't say `nodes`") && err.starts_with('{'), "{err}");
+    std::fs::remove_dir_all(home).unwrap();
+}
+
+#[tokio::test]
+async fn markets_and_orders_are_completed_by_what_the_node_has() {
+    let node = fake_node::start().await;
+    let (code, out, _) = run("completions bash", &[]).await;
+    assert!(code == Some(0) && out.contains("COMPLETE"), "{out}");
+    let ask = |line: String| {
+        let index = (line.split_whitespace().count() - 1).to_string();
+        async move {
+            let environment = [("COMPLETE", "bash"), ("_CLAP_COMPLETE_INDEX", &index), ("_CLAP_IFS", "\n")];
+            let (code, out, err) = run(&format!("-- {line}"), &environment).await;
+            assert_eq!(code, Some(0), "{err}");
+            out.lines().map(str::to_owned).collect::<Vec<_>>()
+        }
+    };
+    let markets = ask(format!("xcli --node {node} book A")).await;
+    assert!(markets.contains(&"A/B".to_owned()) && !markets.contains(&"LIST/ED".to_owned()), "{markets:?}");
+    let orders = ask(format!("xcli --node {node} cancel LIST/ED 0")).await;
+    assert!(orders.iter().any(|order| order.starts_with("0000")), "{orders:?}");
+    // A node that is not there says nothing, and the shell goes on.
+    assert_eq!(ask("xcli --node 127.0.0.1:1 book A".to_owned()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_manual_has_a_page_for_each_command() {
+    let folder = std::env::temp_dir().join(format!("xcli-man-{}", std::process::id()));
+    let (code, _, err) = run(&format!("man {}", folder.display()), &[]).await;
+    assert_eq!(code, Some(0), "{err}");
+    for page in ["xcli.1", "xcli-buy.1", "xcli-market-create.1", "xcli-play.1"] {
+        assert!(std::fs::read_to_string(folder.join(page)).unwrap().contains(".SH"), "{page}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+    assert_eq!(run("man /dev/null/x", &[]).await.0, Some(2));
+}
+
+#[tokio::test]
 async fn every_watch_ends_alike_on_ctrl_c() {
     let node = fake_node::start().await;
     for line in ["book QUIET/X --watch", "trades QUIET/X --watch", "updates QUIET/X"] {

@@ -4,10 +4,10 @@ mod data;
 mod trading;
 mod values;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 use tonic::metadata::AsciiMetadataValue;
 
 pub use data::{
@@ -17,7 +17,7 @@ pub use trading::{
     AmendArgs, CancelAllAfterArgs, CancelAllArgs, CancelArgs, DefaultSelfTradeArg, KillArgs, LimitsArgs,
     NamedArgs, PlaceArgs, ReplaceArgs, SelfTradeArg, SideArg, Tif,
 };
-pub use values::{Expiry, NodeUrl, Past, Price};
+pub use values::{Expiry, NodeUrl, Past, Price, ProfileName};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -65,6 +65,9 @@ pub struct Global {
         default_value = "http://127.0.0.1:7001"
     )]
     pub node: Vec<NodeUrl>,
+    /// Other defaults, by name; see `xcli profile`.
+    #[arg(long, global = true, value_name = "NAME", env = "XBOOK_PROFILE")]
+    pub profile: Option<String>,
     /// The account to trade for.
     #[arg(long, global = true, value_name = "NAME", env = "XBOOK_ACCOUNT", default_value = "main")]
     pub account: AsciiMetadataValue,
@@ -162,11 +165,89 @@ pub enum Command {
     Invite(InviteArgs),
     /// Have the cluster forget a node that is gone for good and votes on nothing.
     RemoveNode(RemoveNodeArgs),
-    /// Print the completions of a shell, to be stored where that shell looks for them.
+    /// Play a playbook: commands, and what each is expected to bring.
+    ///
+    /// A line is a command of xcli, with `ACCOUNT:`, `ACCOUNT@N:` (through the N-th of --node) or `within 5s` (asked
+    /// again until all is as expected) before it; `wait 7s`; or `let NAME = VALUE`. Further in, below a command, stands
+    /// what its answer in JSON has: `expect PATH is VALUE...`, `expect PATH count N`, `expect PATH absent`, `expect exit
+    /// CODE` (0 if nothing is said), and `let NAME = PATH`. $NAME is a variable; $run is another one each time. The
+    /// first step that is not as expected ends it, with exit code 1.
+    Play(PlayArgs),
+    /// Keep what --node, --account and the like are when nobody says so, by name.
+    Profile(ProfileArgs),
+    /// Print what completes commands, markets and order ids in a shell, to be stored where that shell looks.
     Completions {
         /// The shell.
-        shell: Shell,
+        #[arg(value_enum)]
+        shell: ShellArg,
     },
+    /// Write the manual's pages, one for each command.
+    Man(ManArgs),
+}
+
+/// `play`.
+#[derive(Debug, Clone, Args)]
+pub struct PlayArgs {
+    /// The playbook.
+    pub file: PathBuf,
+    /// Set a variable of it; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::variable)]
+    pub set: Vec<(String, String)>,
+}
+
+/// `profile`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: ProfileCommand,
+}
+
+/// `profile ...`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ProfileCommand {
+    /// Keep the --node, --account, --timeout and --output of this command line.
+    Save {
+        /// The profile's name.
+        name: ProfileName,
+        /// It holds from now on where none is named.
+        #[arg(long)]
+        default: bool,
+    },
+    /// Have a profile hold where none is named.
+    Use {
+        /// The profile's name, or `none`.
+        name: ProfileName,
+    },
+    /// Forget a profile.
+    Remove {
+        /// The profile's name.
+        name: ProfileName,
+    },
+    /// List the profiles.
+    List,
+}
+
+/// `man`.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// The folder, such as ~/.local/share/man/man1; it is made if it is not there.
+    pub folder: PathBuf,
+}
+
+/// A shell that is helped to complete commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShellArg {
+    /// Bash.
+    Bash,
+    /// Elvish.
+    Elvish,
+    /// Fish.
+    Fish,
+    /// PowerShell.
+    Powershell,
+    /// Zsh.
+    Zsh,
 }
 
 /// How a request that changes something is named.

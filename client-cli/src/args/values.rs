@@ -46,6 +46,39 @@ pub enum Expiry {
     In(Duration),
 }
 
+/// The name of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileName {
+    /// No profile.
+    None,
+    /// 1 to 64 letters, digits, - and _.
+    Some(String),
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Some(name) => f.write_str(name),
+        }
+    }
+}
+
+impl FromStr for ProfileName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        match text {
+            "none" => Ok(Self::None),
+            name if (1..=64).contains(&name.len()) && name.chars().all(plain) => {
+                Ok(Self::Some(name.to_owned()))
+            }
+            _ => Err("expected 1 to 64 letters, digits, - and _"),
+        }
+    }
+}
+
 impl NodeUrl {
     /// The address, with its scheme.
     #[must_use]
@@ -166,6 +199,16 @@ pub fn minute_of_day(text: &str) -> Result<u32, String> {
 pub fn session_time(text: &str) -> Result<(u32, MarketStateArg), String> {
     let (time, state) = text.split_once('=').ok_or("expected a time and a state such as 09:00=continuous")?;
     Ok((minute_of_day(time)?, <MarketStateArg as ValueEnum>::from_str(state, false)?))
+}
+
+/// A variable of a playbook, with its value.
+pub fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    if name.is_empty() || !name.chars().all(plain) || name == "run" {
+        return Err("expected a name of letters, digits and _, other than `run`".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// How long a join token lives: 1 s to 30 days.

@@ -3,6 +3,7 @@
 mod candidate;
 mod cluster;
 mod lists;
+mod local;
 mod market_data;
 mod protect;
 mod trading;
@@ -10,15 +11,13 @@ mod trading;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use clap::CommandFactory;
-
 use crate::args::{Cli, Command, LeaseArgs, LeaseCommand, MarketCommand, RequestArgs, VoterCommand};
 use crate::clock;
 use crate::connect::Client;
 use crate::failure::{Exit, Failure, Repeat};
 use crate::output::Output;
 use crate::show::steps::Steps;
-use crate::{repeat, watch};
+use crate::{play, profile, repeat, watch};
 
 use trading::Direction;
 
@@ -47,8 +46,12 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// nothing: it is asked again, for as long as the command line says. Where one is gone, or can't serve, the
 /// next of those that were named is asked, for the same request: whoever has it already answers for it.
 pub async fn run(cli: Cli, args: &[String], output: &mut Output<'_>) -> Result<Exit, Failure> {
-    if let Command::Completions { shell } = cli.command {
-        return completions(shell, output);
+    match cli.command {
+        Command::Completions { shell } => return local::completions(shell, output),
+        Command::Man(args) => return local::man(&args, output),
+        Command::Profile(what) => return profile::run(what, args, output),
+        Command::Play(what) => return play::play(&cli.global, what, output).await,
+        _ => {}
     }
     let patience = cli.global.patience;
     let mut over = pin!(tokio::time::sleep(patience));
@@ -133,15 +136,11 @@ async fn try_once(
         Command::Voter(VoterCommand::Remove(args)) => cluster::remove_voter(context, args).await,
         Command::Invite(args) => cluster::invite(context, args).await,
         Command::RemoveNode(args) => cluster::remove_node(context, args).await,
-        Command::Completions { .. } => Ok(Exit::Done),
+        // They need no node, or more than one.
+        Command::Completions { .. } | Command::Man(_) | Command::Profile(_) | Command::Play(_) => {
+            Ok(Exit::Done)
+        }
     }
-}
-
-fn completions(shell: clap_complete::Shell, output: &mut Output<'_>) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "xcli", &mut script);
-    output.print(&String::from_utf8_lossy(&script))?;
-    Ok(Exit::Done)
 }
 
 impl Context<'_, '_> {

@@ -115,8 +115,11 @@ impl TradingService for Fake {
         Ok(Response::new(PlaceOrderResponse { order, fills: Vec::new(), position: 7, more_fills }))
     }
 
-    async fn list_orders(&self, _: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
-        Ok(Response::new(ListOrdersResponse::default()))
+    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Answer<ListOrdersResponse> {
+        let market = request.into_inner().market;
+        let order = Order { order_id: "0000000000007f3a-1".to_owned(), market, ..Order::default() };
+        let orders = if order.market == "LIST/ED" { vec![order] } else { Vec::new() };
+        Ok(Response::new(ListOrdersResponse { orders, ..Default::default() }))
     }
 
     /// 40 are filled.
@@ -248,8 +251,12 @@ impl TradingService for Fake {
 
 #[tonic::async_trait]
 impl MarketDataService for Fake {
-    async fn list_markets(&self, _: Request<ListMarketsRequest>) -> Answer<ListMarketsResponse> {
-        Ok(Response::new(ListMarketsResponse::default()))
+    async fn list_markets(&self, request: Request<ListMarketsRequest>) -> Answer<ListMarketsResponse> {
+        if request.metadata().get("xbook-account").is_some_and(|account| account == "nobody") {
+            return Ok(Response::new(ListMarketsResponse::default()));
+        }
+        let markets = ["A/B", "LIST/ED"].map(|name| Market { name: name.to_owned(), ..Market::default() });
+        Ok(Response::new(ListMarketsResponse { markets: markets.into() }))
     }
 
     async fn get_market(&self, request: Request<GetMarketRequest>) -> Answer<GetMarketResponse> {

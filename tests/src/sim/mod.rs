@@ -182,7 +182,9 @@ fn trade_in_a_tree(world: &mut World) -> Result<(), Violation> {
 
 /// Heals everything and waits until all is quiet.
 fn settle(world: &mut World) -> Result<(), Violation> {
-    world.chaos = false;
+    if std::mem::replace(&mut world.chaos, false) {
+        world.begin_repair();
+    }
     world.heal()?;
     come_to_rest(world, 1)
 }

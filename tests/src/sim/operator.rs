@@ -35,12 +35,11 @@ impl World {
         if self.operator.pace == 0 {
             return Ok(());
         }
-        let pace = if self.chaos { self.operator.pace } else { REPAIR };
-        let again = self.time + self.random.between(50_000, pace);
-        self.plan(again, Event::Operate);
         if !self.chaos {
-            return self.repair();
+            return Ok(());
         }
+        let again = self.time + self.random.between(50_000, self.operator.pace);
+        self.plan(again, Event::Operate);
         if self.random.percent(50) {
             self.copy_disk();
         }
@@ -77,8 +76,18 @@ impl World {
         self.ask(change)
     }
 
+    /// The chaos is over, and somebody looks at once what it left.
+    pub(super) fn begin_repair(&mut self) {
+        if self.operator.pace > 0 {
+            let soon = self.time + self.random.between(50_000, REPAIR);
+            self.plan(soon, Event::Repair);
+        }
+    }
+
     /// After the chaos: voters that are gone for good are removed.
-    fn repair(&mut self) -> Result<(), Violation> {
+    pub(super) fn repair(&mut self) -> Result<(), Violation> {
+        let again = self.time + self.random.between(50_000, REPAIR);
+        self.plan(again, Event::Repair);
         let gone = self.generations.voters().into_iter().find(|voter| self.find(*voter).is_none());
         match gone {
             Some(gone) => self.ask(VoterChange::Remove(gone)),

@@ -57,6 +57,7 @@ pub(super) enum Event {
     Strike(usize),
     Kill(usize),
     Operate,
+    Repair,
     SetRight,
     Programs,
     Restore(usize, Box<Backup>),
@@ -282,6 +283,7 @@ impl World {
                 Ok(())
             }
             Event::Operate => self.operate(),
+            Event::Repair => self.repair(),
             Event::Programs => self.work_on_programs(),
             Event::SetRight => {
                 self.set_clocks_right();

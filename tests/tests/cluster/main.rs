@@ -4,6 +4,7 @@
 mod copies;
 mod kills;
 mod partitions;
+mod playbooks;
 mod weather;
 
 use std::time::Duration;
