@@ -62,11 +62,6 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::AccountKilled => "the account is killed in this market",
         Reason::DeadMan => "the account's dead man's switch fired",
         Reason::Disconnected => "its session's stream broke off",
-        Reason::MarketState => "the market does not take it now",
-        Reason::SessionEnd => "the market was closed",
-        Reason::Delisted => "the market was delisted",
-        Reason::AccountQuantity => "it is above the account's largest order",
-        Reason::AccountNotional => "price times quantity is above the account's most",
         Reason::Overloaded => "too many requests wait for their turn",
         Reason::SlowReader => "this program read the stream too slowly",
         Reason::ShuttingDown => "the node is shutting down",
@@ -81,6 +76,25 @@ pub fn phrase(reason: Reason) -> &'static str {
         Reason::NotInvited => "the node showed no join token that lets it in",
         Reason::OtherKey => "the cluster knows the node by another key",
         Reason::Position => "the position is not reached yet, or no longer kept",
+        other => of_market(other),
+    }
+}
+
+/// What is said of a reason that has no words.
+const UNKNOWN: &str = "for a reason that this program has no words for";
+
+/// The same for what a market's rules and its state say, and the limits of an account in it.
+fn of_market(reason: Reason) -> &'static str {
+    match reason {
+        Reason::PriceBand => "it is outside the market's price bands, or would have traded there",
+        Reason::FixedRule => "tick, lot and the bounds of quantities stay as the market was made",
+        Reason::AuctionEnded => "the auction ended, and it was for that alone",
+        Reason::MarketState => "the market does not take it now",
+        Reason::SessionEnd => "the market was closed",
+        Reason::Delisted => "the market was delisted",
+        Reason::AccountQuantity => "it is above the account's largest order",
+        Reason::AccountNotional => "price times quantity is above the account's most",
+        _ => UNKNOWN,
     }
 }
 
@@ -135,5 +149,14 @@ mod tests {
         assert_eq!(name(Reason::OffTick), "OFF_TICK");
         assert_eq!(from_name("OFF_TICK"), Reason::OffTick);
         assert_eq!(from_name("NEW_IN_A_LATER_VERSION"), Reason::Unspecified);
+    }
+
+    #[test]
+    fn each_reason_has_words() {
+        let known: Vec<Reason> = (0..1_000).filter_map(|number| Reason::try_from(number).ok()).collect();
+        assert!(known.len() > 50);
+        for reason in known {
+            assert_ne!(phrase(reason), UNKNOWN, "{reason:?}");
+        }
     }
 }

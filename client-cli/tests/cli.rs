@@ -162,6 +162,18 @@ async fn a_switch_and_a_kill_say_what_they_do() {
         (run.exit, run.out.as_str()),
         (Exit::Done, "A/B is cancel only now. 2 orders ended with it.\n")
     );
+    let run =
+        xcli(&node, "market update GRID/X --dynamic-band 500 --sessions 09:00=continuous,17:30=closed").await;
+    let expected = "\
+market        GRID/X
+tick size     0.03
+lot size      0.3
+minimum       0.3
+day ends      00:00 UTC
+dynamic band  500 bp around the last trade
+sessions      09:00 continuous, 17:30 closed
+";
+    assert_eq!((run.exit, run.out.as_str()), (Exit::Done, expected));
     let run = xcli(&node, "market delist A/B").await;
     assert_eq!((run.exit, run.out.as_str()), (Exit::Done, "A/B is delisted now. 2 orders ended with it.\n"));
 }

@@ -4,6 +4,8 @@
 //! right; it shares the words with [`xbook::book`] and nothing else. What an order would do is found by letting
 //! it do it to a copy.
 
+mod auction;
+
 use xbook::book::{
     Command, Event, NewOrder, Owner, Prevented, Prevention, Refusal, Removal, Resting, Style, Trade,
     digest_of,
@@ -17,6 +19,14 @@ pub struct NaiveBook {
     buys: Vec<Order>,
     /// Best price first, longest waiting first.
     sells: Vec<Order>,
+    /// Market orders of an auction, longest waiting first. Their price means nothing.
+    at_market: Vec<Order>,
+    /// Orders rest and don't trade.
+    stands: bool,
+    /// Orders trade only at these prices, both ends included.
+    band: Option<(Ticks, Ticks)>,
+    /// An order that would trade beyond rests, if it may.
+    rests_beyond: bool,
     max_orders: usize,
     /// Orders that wait outside and are promised a place.
     promised: usize,
@@ -56,11 +66,23 @@ struct Taken {
     traded: u64,
     /// It met an order of its owner and is to go.
     stopped: bool,
+    /// It would have traded outside the band.
+    banded: bool,
 }
 
 impl Default for NaiveBook {
     fn default() -> Self {
-        Self { buys: Vec::new(), sells: Vec::new(), max_orders: usize::MAX, promised: 0, max_parts: u64::MAX }
+        Self {
+            buys: Vec::new(),
+            sells: Vec::new(),
+            at_market: Vec::new(),
+            stands: false,
+            band: None,
+            rests_beyond: false,
+            max_orders: usize::MAX,
+            promised: 0,
+            max_parts: u64::MAX,
+        }
     }
 }
 
@@ -85,7 +107,7 @@ impl NaiveBook {
     /// Whether it has no place for one more order.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.buys.len() + self.sells.len() + self.promised >= self.max_orders
+        self.buys.len() + self.sells.len() + self.at_market.len() + self.promised >= self.max_orders
     }
 
     /// Applies a command, as [`xbook::book::Book::apply`] does.
@@ -143,6 +165,9 @@ impl NaiveBook {
                 done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
             }
             _ if open == 0 => {}
+            _ if taken.banded && !(may_rest && self.rests_beyond) => {
+                done.push(Event::Removed { order: id, open: Lots(open), why: Removal::Band });
+            }
             Some(price) if may_rest => {
                 let shown = shown_of(display, open);
                 after.join(Order { id, side, price, open, shown, display, owner }, &mut done)?;
@@ -187,6 +212,8 @@ impl NaiveBook {
         let open = taken.left;
         if taken.stopped {
             done.push(Event::Removed { order: id, open: Lots(open), why: Removal::SelfTrade });
+        } else if open > 0 && taken.banded && !self.rests_beyond {
+            done.push(Event::Removed { order: id, open: Lots(open), why: Removal::Band });
         } else if open > 0 {
             let shown = shown_of(display, open);
             after.join(Order { id, side, price, open, shown, display, owner }, &mut done)?;
@@ -197,14 +224,19 @@ impl NaiveBook {
     }
 
     fn take(&mut self, taker: Taker, quantity: u64, events: &mut Vec<Event>) -> Taken {
-        let mut taken = Taken { left: quantity, traded: 0, stopped: false };
-        while taken.left > 0 && !taken.stopped {
+        let mut taken = Taken { left: quantity, traded: 0, stopped: false, banded: false };
+        let band = self.band;
+        while taken.left > 0 && !taken.stopped && !self.stands {
             let makers = self.side_mut(taker.side.opposite());
             let Some(maker) =
                 makers.first_mut().filter(|maker| reaches(taker.side, taker.limit, maker.price))
             else {
                 break;
             };
+            if band.is_some_and(|(lowest, highest)| maker.price < lowest || maker.price > highest) {
+                taken.banded = true;
+                break;
+            }
             let own = maker.owner == taker.owner && taker.owner != Owner::NOBODY;
             if own && taker.prevention != Prevention::Allow {
                 self.prevent(taker, &mut taken, events);
@@ -269,7 +301,8 @@ impl NaiveBook {
     }
 
     fn would_take(&self, side: Side, limit: Option<Ticks>) -> bool {
-        self.side(side.opposite()).first().is_some_and(|best| reaches(side, limit, best.price))
+        let best = self.side(side.opposite()).first();
+        best.is_some_and(|best| reaches(side, limit, best.price) && !self.stands)
     }
 
     /// Puts an order behind all orders at its price and at better ones.
@@ -305,6 +338,9 @@ impl NaiveBook {
     }
 
     fn take_out(&mut self, id: OrderId) -> Option<Order> {
+        if let Some(place) = self.at_market.iter().position(|order| order.id == id) {
+            return Some(self.at_market.remove(place));
+        }
         let side = self.find(id)?.side;
         let orders = self.side_mut(side);
         let place = orders.iter().position(|order| order.id == id)?;

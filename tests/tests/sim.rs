@@ -171,6 +171,11 @@ fn stops_that_are_triggered_out_of_turn_are_found() {
 }
 
 #[test]
+fn an_uncross_that_forgets_the_last_trade_is_found() {
+    found(Bug::UncrossedLow, 60);
+}
+
+#[test]
 fn a_restart_that_takes_back_what_was_shown_is_found() {
     found(Bug::TakenBack, 20);
 }

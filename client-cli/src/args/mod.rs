@@ -335,6 +335,8 @@ pub enum MarketCommand {
         /// The market, such as BTC/USDT.
         name: String,
     },
+    /// Change a market's rules; what is not given stays.
+    Update(Box<UpdateMarketArgs>),
     /// Change what a market takes.
     State {
         /// The market, such as BTC/USDT.
@@ -359,6 +361,10 @@ pub enum MarketCommand {
 /// What a market takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MarketStateArg {
+    /// Orders rest and don't trade.
+    PreOpen,
+    /// The same, and what an uncross would give is told.
+    Auction,
     /// All orders.
     Continuous,
     /// Post-only orders, and amends, which never take then.
@@ -388,31 +394,78 @@ pub struct CreateMarketArgs {
     /// Largest quantity of an order [default: the node's limit].
     #[arg(long, value_name = "QUANTITY", allow_negative_numbers = true)]
     pub max: Option<String>,
-    /// What happens between orders of one account, if the one that comes in does not say [default:
-    /// cancel-taker].
-    #[arg(long, value_name = "WAY", value_enum)]
-    pub self_trade: Option<DefaultSelfTradeArg>,
-    /// How far from the best price a market order may trade, in hundredths of a percent [default: any price].
-    #[arg(long, value_name = "BP", default_value_t = 0, hide_default_value = true)]
-    pub protection_bp: u32,
-    /// When a day ends, by which `day` orders expire: a time of day in UTC [default: 00:00].
-    #[arg(long, value_name = "HH:MM", value_parser = values::minute_of_day, default_value = "00:00", hide_default_value = true)]
-    pub day_end: u32,
-    /// What a fill costs the order that rested, in basis points; below zero for a rebate [default: nothing].
-    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
-    pub maker_fee: Option<String>,
-    /// What a fill costs the order that came in, in basis points [default: nothing].
-    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
-    pub taker_fee: Option<String>,
-    /// What fees are rounded up to, in quote currency [default: 0.00000001].
-    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
-    pub fee_step: Option<String>,
+    /// Its rules.
+    #[command(flatten)]
+    pub rules: RulesArgs,
     /// Ids of the nodes that vote on it, with commas [default: the voters of the directory].
     #[arg(long, value_name = "NODE,..", value_delimiter = ',')]
     pub voters: Vec<String>,
     /// The request's name.
     #[command(flatten)]
     pub request: RequestArgs,
+}
+
+/// `market update`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateMarketArgs {
+    /// The market, such as BTC/USDT.
+    pub name: String,
+    /// What changes.
+    #[command(flatten)]
+    pub rules: RulesArgs,
+    /// What the static band is around until the next uncross.
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true)]
+    pub reference: Option<String>,
+    /// It changes its state by itself no more.
+    #[arg(long, conflicts_with = "sessions")]
+    pub no_sessions: bool,
+    /// The request's name.
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// Rules of a market that may change.
+#[derive(Debug, Clone, Args)]
+pub struct RulesArgs {
+    /// What happens between orders of one account, if the one that comes in does not say; cancel-taker in a new market.
+    #[arg(long, value_name = "WAY", value_enum)]
+    pub self_trade: Option<DefaultSelfTradeArg>,
+    /// How far from the best price a market order may trade, in hundredths of a percent; 0 for any price.
+    #[arg(long, value_name = "BP")]
+    pub protection_bp: Option<u32>,
+    /// When a day ends, by which `day` orders expire: a time of day in UTC; 00:00 in a new market.
+    #[arg(long, value_name = "HH:MM", value_parser = values::minute_of_day)]
+    pub day_end: Option<u32>,
+    /// What a fill costs the order that rested, in basis points; below zero for a rebate.
+    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
+    pub maker_fee: Option<String>,
+    /// What a fill costs the order that came in, in basis points.
+    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
+    pub taker_fee: Option<String>,
+    /// What a fill of an uncross costs either side, in basis points.
+    #[arg(long, value_name = "BP", allow_negative_numbers = true)]
+    pub auction_fee: Option<String>,
+    /// What fees are rounded up to, in quote currency; 0.00000001 in a new market.
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+    pub fee_step: Option<String>,
+    /// How far prices may be from the last uncross, in hundredths of a percent; 0 for anywhere.
+    #[arg(long, value_name = "BP")]
+    pub static_band: Option<u32>,
+    /// How far trades may be from the last one before their request, in hundredths of a percent; 0 for anywhere.
+    #[arg(long, value_name = "BP")]
+    pub dynamic_band: Option<u32>,
+    /// How long an auction lasts that begins as an order would trade outside a band: whole seconds, at most 1day; `off` for
+    /// none.
+    #[arg(long, value_name = "DURATION", value_parser = values::switch)]
+    pub volatility_auction: Option<Duration>,
+    /// How much longer an auction lasts that would end outside the static band: whole seconds, at most 1day; `off` for no
+    /// longer.
+    #[arg(long, value_name = "DURATION", value_parser = values::switch)]
+    pub auction_extension: Option<Duration>,
+    /// When the market changes its state by itself every day, in UTC: such as
+    /// 08:50=auction,09:00=continuous,17:30=closed.
+    #[arg(long, value_name = "HH:MM=STATE,..", value_delimiter = ',', value_parser = values::session_time)]
+    pub sessions: Vec<(u32, MarketStateArg)>,
 }
 
 /// `lease`.

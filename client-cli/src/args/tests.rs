@@ -58,11 +58,31 @@ fn what_few_orders_ask_for_reads_as_it_is_said() {
          --maker-fee -1.5";
     match parse(rules).unwrap().command {
         Command::Market(MarketCommand::Create(args)) => {
+            let args = args.rules;
             assert_eq!(args.self_trade, Some(DefaultSelfTradeArg::Allow));
-            assert_eq!((args.protection_bp, args.day_end), (300, 1_050));
+            assert_eq!((args.protection_bp, args.day_end), (Some(300), Some(1_050)));
             assert_eq!((args.maker_fee.as_deref(), args.taker_fee), (Some("-1.5"), None));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sessions_and_auctions_of_a_market_are_read() {
+    let update = "xcli market update A/B --sessions 08:50=auction,09:00=post-only --volatility-auction off \
+         --auction-extension 90s";
+    match parse(update).unwrap().command {
+        Command::Market(MarketCommand::Update(args)) => {
+            let expected = [(530, MarketStateArg::Auction), (540, MarketStateArg::PostOnly)];
+            assert_eq!((args.rules.sessions.as_slice(), args.no_sessions), (&expected[..], false));
+            assert_eq!(args.rules.volatility_auction, Some(Duration::ZERO));
+            assert_eq!(args.rules.auction_extension, Some(Duration::from_secs(90)));
+            assert_eq!((args.rules.maker_fee, args.rules.day_end), (None, None));
+        }
+        other => panic!("{other:?}"),
+    }
+    for wrong in ["09:00", "09:00=delisted", "9:00=closed", "24:00=closed"] {
+        assert!(parse(&format!("xcli market update A/B --sessions {wrong}")).is_err(), "{wrong}");
     }
 }
 

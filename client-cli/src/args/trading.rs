@@ -76,6 +76,8 @@ pub enum Tif {
     Fok,
     /// Until the market's day ends.
     Day,
+    /// Until the auction ends, in which alone it is taken.
+    Auction,
 }
 
 /// What happens between orders of one account.

@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use clap::ValueEnum;
 use prost_types::Timestamp;
 use tonic::transport::Uri;
+
+use super::MarketStateArg;
 
 /// The port that a node listens on if nobody says otherwise.
 const DEFAULT_PORT: u16 = 7001;
@@ -190,6 +193,12 @@ pub fn minute_of_day(text: &str) -> Result<u32, String> {
         _ => Err(EXPECTED),
     };
     Ok(part(hours, 23)? * 60 + part(minutes, 59)?)
+}
+
+/// A time of day and a market's state then.
+pub fn session_time(text: &str) -> Result<(u32, MarketStateArg), String> {
+    let (time, state) = text.split_once('=').ok_or("expected a time and a state such as 09:00=continuous")?;
+    Ok((minute_of_day(time)?, <MarketStateArg as ValueEnum>::from_str(state, false)?))
 }
 
 /// A variable of a playbook, with its value.

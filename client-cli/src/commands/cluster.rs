@@ -1,16 +1,19 @@
 //! `node`, `nodes`, `verify` and `market create`: running the exchange.
 
+use std::time::Duration;
+
 use tonic::Response;
 use xbook_proto::v1::{
-    AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetNodeRequest, ListLeasesRequest,
-    ListNodesRequest, MarketRules, MarketState, RemoveNodeRequest, RemoveVoterRequest, SelfTradePrevention,
-    SetMarketStateRequest, TransferLeaseRequest, UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
+    AddVoterRequest, CreateJoinTokenRequest, CreateMarketRequest, GetMarketRequest, GetNodeRequest,
+    ListLeasesRequest, ListNodesRequest, Market, MarketRules, MarketState, RemoveNodeRequest,
+    RemoveVoterRequest, SelfTradePrevention, SessionTime, SetMarketStateRequest, TransferLeaseRequest,
+    UpdateMarketRequest, UpgradeDocumentRequest, VerifyMarketRequest, VerifyVerdict,
 };
 
 use super::{Context, candidate};
 use crate::args::{
     AddVoterArgs, CreateMarketArgs, DefaultSelfTradeArg, InviteArgs, MarketStateArg, RemoveNodeArgs,
-    RequestArgs, UpgradeArgs, VerifyArgs, VoterArgs,
+    RequestArgs, RulesArgs, UpdateMarketArgs, UpgradeArgs, VerifyArgs, VoterArgs,
 };
 use crate::failure::{Exit, Failure};
 use crate::show;
@@ -20,18 +23,14 @@ use crate::{clock, repeat};
 
 pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> Result<Exit, Failure> {
     let repeat = context.repeat(args.request, None);
-    let rules = MarketRules {
+    let mut rules = MarketRules {
         tick_size: args.tick,
         lot_size: args.lot,
         min_quantity: args.min.unwrap_or_default(),
         max_quantity: args.max.unwrap_or_default(),
-        default_self_trade_prevention: default_self_trade(args.self_trade).into(),
-        protection_bp: args.protection_bp,
-        day_end_minute: args.day_end,
-        maker_fee_bp: args.maker_fee.unwrap_or_default(),
-        taker_fee_bp: args.taker_fee.unwrap_or_default(),
-        fee_step: args.fee_step.unwrap_or_default(),
+        ..MarketRules::default()
     };
+    change(&mut rules, args.rules);
     let request = CreateMarketRequest {
         request_id: repeat.request_id.clone(),
         market: args.name,
@@ -55,6 +54,56 @@ pub async fn create_market(context: Context<'_, '_>, args: CreateMarketArgs) -> 
     Ok(Exit::Done)
 }
 
+/// Changes a market's rules: those that are not given are sent as they are.
+pub async fn update_market(context: Context<'_, '_>, args: UpdateMarketArgs) -> Result<Exit, Failure> {
+    let repeat = context.repeat(args.request, None);
+    let request = context.client.request(GetMarketRequest { market: args.name.clone() });
+    let market = context.client.market_data().get_market(request).await;
+    let market = market.map_err(|status| Failure::of_read(&status))?;
+    let mut rules = market.into_inner().market.and_then(|market| market.rules).unwrap_or_default();
+    if args.no_sessions {
+        rules.sessions.clear();
+    }
+    change(&mut rules, args.rules);
+    let request = UpdateMarketRequest {
+        request_id: repeat.request_id.clone(),
+        market: args.name.clone(),
+        rules: Some(rules),
+        reference_price: args.reference.unwrap_or_default(),
+    };
+    let request = context.client.request(request);
+    let answer = context.client.cluster().update_market(request).await;
+    let answer = answer.map_err(|status| Failure::of_change(&status, &repeat))?.into_inner();
+    context.output.show(&answer, |_| {
+        let market = Market { name: args.name, rules: answer.rules.clone(), ..Market::default() };
+        show::market::rules(&market)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Changes the rules that are given.
+fn change(rules: &mut MarketRules, args: RulesArgs) {
+    fn set<T>(rule: &mut T, given: Option<T>) {
+        if let Some(given) = given {
+            *rule = given;
+        }
+    }
+    set(&mut rules.default_self_trade_prevention, args.self_trade.map(|way| default_self_trade(way).into()));
+    set(&mut rules.protection_bp, args.protection_bp);
+    set(&mut rules.day_end_minute, args.day_end);
+    set(&mut rules.maker_fee_bp, args.maker_fee);
+    set(&mut rules.taker_fee_bp, args.taker_fee);
+    set(&mut rules.auction_fee_bp, args.auction_fee);
+    set(&mut rules.fee_step, args.fee_step);
+    set(&mut rules.static_band_bp, args.static_band);
+    set(&mut rules.dynamic_band_bp, args.dynamic_band);
+    set(&mut rules.volatility_auction_seconds, args.volatility_auction.map(seconds));
+    set(&mut rules.auction_extension_seconds, args.auction_extension.map(seconds));
+    if !args.sessions.is_empty() {
+        rules.sessions = args.sessions.into_iter().map(session_time).collect();
+    }
+}
+
 /// Changes what a market takes; without a state it is delisted.
 pub async fn set_market_state(
     context: Context<'_, '_>,
@@ -64,11 +113,7 @@ pub async fn set_market_state(
 ) -> Result<Exit, Failure> {
     let repeat = context.repeat(request, None);
     let state = match state {
-        Some(MarketStateArg::Continuous) => MarketState::Continuous,
-        Some(MarketStateArg::PostOnly) => MarketState::PostOnly,
-        Some(MarketStateArg::CancelOnly) => MarketState::CancelOnly,
-        Some(MarketStateArg::Halted) => MarketState::Halted,
-        Some(MarketStateArg::Closed) => MarketState::Closed,
+        Some(state) => market_state(state),
         None => MarketState::Delisted,
     };
     let request = SetMarketStateRequest {
@@ -89,14 +134,34 @@ pub async fn set_market_state(
     Ok(Exit::Done)
 }
 
-fn default_self_trade(way: Option<DefaultSelfTradeArg>) -> SelfTradePrevention {
+fn market_state(state: MarketStateArg) -> MarketState {
+    match state {
+        MarketStateArg::PreOpen => MarketState::PreOpen,
+        MarketStateArg::Auction => MarketState::Auction,
+        MarketStateArg::Continuous => MarketState::Continuous,
+        MarketStateArg::PostOnly => MarketState::PostOnly,
+        MarketStateArg::CancelOnly => MarketState::CancelOnly,
+        MarketStateArg::Halted => MarketState::Halted,
+        MarketStateArg::Closed => MarketState::Closed,
+    }
+}
+
+fn session_time((minute, state): (u32, MarketStateArg)) -> SessionTime {
+    SessionTime { minute, state: market_state(state).into() }
+}
+
+/// Whole seconds, and not none if there are any.
+fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX)
+}
+
+fn default_self_trade(way: DefaultSelfTradeArg) -> SelfTradePrevention {
     match way {
-        None => SelfTradePrevention::Unspecified,
-        Some(DefaultSelfTradeArg::CancelTaker) => SelfTradePrevention::CancelTaker,
-        Some(DefaultSelfTradeArg::CancelMaker) => SelfTradePrevention::CancelMaker,
-        Some(DefaultSelfTradeArg::CancelBoth) => SelfTradePrevention::CancelBoth,
-        Some(DefaultSelfTradeArg::Decrement) => SelfTradePrevention::Decrement,
-        Some(DefaultSelfTradeArg::Allow) => SelfTradePrevention::Allow,
+        DefaultSelfTradeArg::CancelTaker => SelfTradePrevention::CancelTaker,
+        DefaultSelfTradeArg::CancelMaker => SelfTradePrevention::CancelMaker,
+        DefaultSelfTradeArg::CancelBoth => SelfTradePrevention::CancelBoth,
+        DefaultSelfTradeArg::Decrement => SelfTradePrevention::Decrement,
+        DefaultSelfTradeArg::Allow => SelfTradePrevention::Allow,
     }
 }
 

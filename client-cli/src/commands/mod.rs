@@ -115,6 +115,7 @@ async fn try_once(
         Command::Candles(args) => market_data::candles(context, args).await,
         Command::Subscribe(args) => watch::subscribe(context.client, args, context.output).await,
         Command::Market(MarketCommand::Create(args)) => cluster::create_market(context, *args).await,
+        Command::Market(MarketCommand::Update(args)) => cluster::update_market(context, *args).await,
         Command::Market(MarketCommand::List) => market_data::markets(context).await,
         Command::Market(MarketCommand::Show { name }) => market_data::market(context, name).await,
         Command::Market(MarketCommand::State { name, state, request }) => {

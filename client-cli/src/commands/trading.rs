@@ -172,6 +172,7 @@ fn time_in_force(tif: Option<Tif>, expires: bool) -> TimeInForce {
         Some(Tif::Ioc) => TimeInForce::Ioc,
         Some(Tif::Fok) => TimeInForce::Fok,
         Some(Tif::Day) => TimeInForce::Day,
+        Some(Tif::Auction) => TimeInForce::Auction,
         None if expires => TimeInForce::Gtd,
         None => TimeInForce::Unspecified,
     }

@@ -3,6 +3,7 @@
 use xbook_proto::v1::{BestQuote, Candle, GetTickerResponse, Level, Ticker};
 
 use super::grid::{Column, Grid, Tint};
+use super::market::indication;
 use super::order::pairs;
 use super::steps::Steps;
 use super::words;
@@ -50,7 +51,11 @@ pub fn ticker_line(ticker: &Ticker, steps: &Steps) -> String {
     let Ticker { position, volume, trade_count, .. } = ticker;
     let trades = words::count(usize::try_from(*trade_count).unwrap_or(usize::MAX), "trade");
     let last = steps.price(&ticker.last_price);
-    format!("{position:>8}  24 h: last {last} {change}, volume {volume} in {trades}\n")
+    let auction = match indication(ticker.indication.as_ref(), steps).as_str() {
+        "" => String::new(),
+        auction => format!("; auction: {auction}"),
+    };
+    format!("{position:>8}  24 h: last {last} {change}, volume {volume} in {trades}{auction}\n")
 }
 
 /// A candle, as a line of a stream.
@@ -129,6 +134,7 @@ mod tests {
             volume: "30".to_owned(),
             value: "330".to_owned(),
             trade_count: 3,
+            ..Ticker::default()
         };
         let quote = BestQuote { bid: Some(level("10.5")), ..BestQuote::default() };
         let answer = GetTickerResponse { quote: Some(quote), ticker: Some(ticker_of) };

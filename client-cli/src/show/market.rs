@@ -1,6 +1,8 @@
 //! Markets, books order by order, and trades.
 
-use xbook_proto::v1::{GetOrderBookResponse, Level, Market, MarketRules, Side, Trade};
+use xbook_proto::v1::{
+    GetOrderBookResponse, Indication, Level, Market, MarketRules, SessionTime, Side, Trade,
+};
 
 use super::grid::{Column, Grid, Tint};
 use super::order::pairs;
@@ -47,26 +49,93 @@ pub fn markets(markets: &[Market], terminal: Terminal) -> String {
 /// Everything about a market, a line each.
 pub fn detail(market: &Market) -> String {
     let steps = Steps::new(market.rules.as_ref());
-    let rules = market.rules.clone().unwrap_or_default();
+    let mut lines = vec![("market", market.name.clone()), ("state", words::market_state(market.state))];
+    lines.extend(of_rules(&market.rules.clone().unwrap_or_default()));
+    lines.extend([
+        ("best bid", steps.price(&market.best_bid)),
+        ("best ask", steps.price(&market.best_ask)),
+        ("last price", steps.price(&market.last_price)),
+        ("auction", indication(market.indication.as_ref(), &steps)),
+        ("auction ends", words::time(market.auction_end_time.as_ref())),
+        ("open orders", market.open_orders.to_string()),
+        ("position", market.position.to_string()),
+    ]);
+    shown(&lines) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
+}
+
+/// A market's rules, a line each.
+pub fn rules(market: &Market) -> String {
+    let mut lines = vec![("market", market.name.clone())];
+    lines.extend(of_rules(&market.rules.clone().unwrap_or_default()));
+    shown(&lines)
+}
+
+fn shown(lines: &[(&str, String)]) -> String {
+    pairs(&lines.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+}
+
+fn of_rules(rules: &MarketRules) -> [(&'static str, String); 15] {
     let MarketRules { tick_size, lot_size, min_quantity, max_quantity, protection_bp, .. } = rules.clone();
-    pairs(&[
-        ("market", &market.name),
-        ("state", &words::market_state(market.state)),
-        ("tick size", &tick_size),
-        ("lot size", &lot_size),
-        ("minimum", &min_quantity),
-        ("maximum", &max_quantity),
-        ("protection", &protection(protection_bp)),
-        ("day ends", &format!("{:02}:{:02} UTC", rules.day_end_minute / 60, rules.day_end_minute % 60)),
-        ("maker fee", &fee(&rules.maker_fee_bp)),
-        ("taker fee", &fee(&rules.taker_fee_bp)),
-        ("self trades", &words::self_trade(rules.default_self_trade_prevention)),
-        ("best bid", &steps.price(&market.best_bid)),
-        ("best ask", &steps.price(&market.best_ask)),
-        ("last price", &steps.price(&market.last_price)),
-        ("open orders", &market.open_orders.to_string()),
-        ("position", &market.position.to_string()),
-    ]) + &words::tapes_ahead(std::iter::once((market.name.as_str(), market.tape_ahead_us)))
+    [
+        ("tick size", tick_size),
+        ("lot size", lot_size),
+        ("minimum", min_quantity),
+        ("maximum", max_quantity),
+        ("protection", protection(protection_bp)),
+        ("day ends", format!("{:02}:{:02} UTC", rules.day_end_minute / 60, rules.day_end_minute % 60)),
+        ("maker fee", fee(&rules.maker_fee_bp)),
+        ("taker fee", fee(&rules.taker_fee_bp)),
+        ("auction fee", fee(&rules.auction_fee_bp)),
+        ("self trades", words::self_trade(rules.default_self_trade_prevention)),
+        ("static band", band(rules.static_band_bp, "the last uncross")),
+        ("dynamic band", band(rules.dynamic_band_bp, "the last trade")),
+        ("volatility", volatility(rules)),
+        ("extension", extension(rules)),
+        ("sessions", sessions(rules)),
+    ]
+}
+
+/// What the auction would give; nothing if it would give nothing.
+pub fn indication(indication: Option<&Indication>, steps: &Steps) -> String {
+    let Some(Indication { price, volume, surplus }) = indication else {
+        return String::new();
+    };
+    let rest = match surplus.strip_prefix('-') {
+        Some(sells) => format!("{sells} more to sell"),
+        None if surplus == "0" => "nothing left over".to_owned(),
+        None => format!("{surplus} more to buy"),
+    };
+    format!("{volume} at {}, {rest}", steps.price(price))
+}
+
+/// How far trades may be from something; nothing if they may be anywhere.
+fn band(bp: u32, from: &str) -> String {
+    if bp == 0 { String::new() } else { format!("{bp} bp around {from}") }
+}
+
+/// The auction that a band begins; nothing if there is none.
+fn volatility(rules: &MarketRules) -> String {
+    match rules.volatility_auction_seconds {
+        0 => String::new(),
+        seconds => format!("an auction of {seconds} s at a band"),
+    }
+}
+
+/// How much longer an auction may last; nothing if it may not.
+fn extension(rules: &MarketRules) -> String {
+    match rules.auction_extension_seconds {
+        0 => String::new(),
+        seconds => format!("{seconds} s if it would end outside the static band"),
+    }
+}
+
+/// When the market changes its state by itself; nothing if it does not.
+fn sessions(rules: &MarketRules) -> String {
+    let time = |session: &SessionTime| {
+        let (hour, minute) = (session.minute / 60, session.minute % 60);
+        format!("{hour:02}:{minute:02} {}", words::market_state(session.state))
+    };
+    rules.sessions.iter().map(time).collect::<Vec<_>>().join(", ")
 }
 
 /// What a fill costs; nothing if it costs nothing.
@@ -209,7 +278,7 @@ market      bid  orders  tick    lot
 BTC/USDT  10.00       3  0.01  0.001
 ";
         assert_eq!(markets(std::slice::from_ref(&market), Terminal::NONE), expected);
-        assert!(detail(&market).contains("tick size    0.01\n"));
+        assert!(detail(&market).contains("tick size     0.01\n"));
         let ahead = Market { tape_ahead_us: Some(7_000_000), ..market.clone() };
         let told = "warning: BTC/USDT: tape time is 7s ahead of this node's clock";
         assert!(markets(std::slice::from_ref(&ahead), Terminal::NONE).contains(told));

@@ -1,7 +1,7 @@
 //! Orders and fills.
 
 use xbook_proto::v1::{
-    Fill, Liquidity, MarketPosition, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side, TimeInForce,
+    Fill, MarketPosition, Order, OrderStatus, OrderType, OrderUpdate, Reason, Side, TimeInForce,
 };
 
 use prost_types::Timestamp;
@@ -300,7 +300,7 @@ fn fill_table(with_market: bool, fills: &[Fill], steps: &Steps, terminal: Termin
                 fill.quantity.clone(),
                 words::value(&fill.price, &fill.quantity),
                 charged(&fill.fee),
-                words::liquidity(fill.liquidity),
+                role(fill),
                 fill.position.to_string(),
                 fill.order_id.clone(),
                 fill.counter_order_id.clone(),
@@ -308,6 +308,11 @@ fn fill_table(with_market: bool, fills: &[Fill], steps: &Steps, terminal: Termin
         );
     }
     grid.render(terminal)
+}
+
+/// What its order was in a fill: an auction has no makers and takers.
+fn role(fill: &Fill) -> String {
+    if fill.auction { "auction".to_owned() } else { words::liquidity(fill.liquidity) }
 }
 
 /// A fee; nothing if there is none, so that markets without fees have no column for them.
@@ -321,9 +326,9 @@ pub fn update(update: &OrderUpdate, steps: &Steps) -> String {
     let time = words::time(order.update_time.as_ref());
     let event = match &update.fill {
         Some(fill) => {
-            let role = if fill.liquidity == Liquidity::Maker as i32 { "maker" } else { "taker" };
+            let role = if fill.auction { "in an auction".to_owned() } else { format!("as {}", role(fill)) };
             format!(
-                "; {} at {} as {role}, with {}",
+                "; {} at {} {role}, with {}",
                 fill.quantity,
                 steps.price(&fill.price),
                 fill.counter_order_id

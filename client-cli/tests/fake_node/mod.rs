@@ -402,6 +402,10 @@ impl ClusterService for Fake {
         Err(Status::with_error_details(Code::AlreadyExists, "", details))
     }
 
+    async fn update_market(&self, call: Request<UpdateMarketRequest>) -> Answer<UpdateMarketResponse> {
+        Ok(Response::new(UpdateMarketResponse { rules: call.into_inner().rules, position: 9 }))
+    }
+
     async fn set_market_state(&self, _: Request<SetMarketStateRequest>) -> Answer<SetMarketStateResponse> {
         Ok(Response::new(SetMarketStateResponse { position: 9, ended_orders: 2 }))
     }

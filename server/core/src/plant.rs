@@ -30,6 +30,8 @@ pub enum Plant {
     SelfTrade,
     /// Stops that one trade meets are triggered the farthest first.
     StopsOutOfTurn,
+    /// Of the prices that are as good an uncross takes the lowest, whatever was traded last.
+    UncrossedLow,
     /// A restarted node does not remember what it has shown.
     TakenBack,
     /// A node that is told of an acknowledgement of its own goes on though its disk has less.

@@ -210,6 +210,13 @@ pub fn rests(time_in_force: TimeInForce) -> bool {
     matches!(time_in_force, TimeInForce::Gtc | TimeInForce::Gtd | TimeInForce::Day)
 }
 
+/// Whether an order of this time in force may stand in the book for a while: until it is cancelled or expires, or the
+/// auction ends in which it comes.
+#[must_use]
+pub fn may_rest(time_in_force: TimeInForce) -> bool {
+    rests(time_in_force) || time_in_force == TimeInForce::Auction
+}
+
 impl Lots {
     /// No quantity at all.
     pub const ZERO: Self = Self(0);

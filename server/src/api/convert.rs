@@ -4,8 +4,9 @@ use prost_types::Timestamp;
 use rust_decimal::Decimal;
 use xbook_proto::v1;
 
+use crate::book::Auction;
 use crate::history::Sizes;
-use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules, Stop};
+use crate::machine::{Change, Fee, FillOf, Limits, Order, Origin, Rules, SessionTime, Stop};
 use crate::types::{
     Liquidity, Lots, MarketState, Micros, OrderStatus, Reason, SelfTrade, Side, Ticks, TimeInForce,
 };
@@ -137,6 +138,7 @@ impl<'a> Units<'a> {
             time: Some(timestamp(order.updated)),
             market: self.market.to_owned(),
             fee: fill.fee.to_string(),
+            auction: fill.auction,
         }
     }
 
@@ -154,7 +156,19 @@ impl<'a> Units<'a> {
             maker_order_id: fill.counter_order.to_string(),
             taker_order_id: order.id.to_string(),
             time: Some(timestamp(order.updated)),
+            auction: fill.auction,
         })
+    }
+
+    /// What an uncross would give.
+    #[must_use]
+    pub fn indication(&self, auction: &Auction) -> v1::Indication {
+        let surplus = self.quantity(Lots(auction.surplus.unsigned_abs()));
+        v1::Indication {
+            price: self.price(auction.price),
+            volume: self.quantity(auction.volume),
+            surplus: if auction.surplus < 0 { format!("-{surplus}") } else { surplus },
+        }
     }
 
     /// A price level, without its orders.
@@ -187,7 +201,25 @@ pub fn rules(rules: &Rules) -> v1::MarketRules {
         maker_fee_bp: fee_rate(rules.fees.maker),
         taker_fee_bp: fee_rate(rules.fees.taker),
         fee_step: Fee::sum_text(rules.fees.step.into()),
+        auction_fee_bp: fee_rate(rules.fees.auction),
+        static_band_bp: rules.bands.static_bp,
+        dynamic_band_bp: rules.bands.dynamic_bp,
+        volatility_auction_seconds: seconds(rules.bands.volatility_auction),
+        auction_extension_seconds: seconds(rules.bands.auction_extension),
+        sessions: rules.sessions.iter().map(session_time).collect(),
     }
+}
+
+/// Microseconds of a second.
+pub const SECOND: u64 = 1_000_000;
+
+fn seconds(span: Micros) -> u32 {
+    u32::try_from(span.0 / SECOND).unwrap_or(u32::MAX)
+}
+
+fn session_time(session: &SessionTime) -> v1::SessionTime {
+    let minute = u32::try_from(session.at.0 / MINUTE).unwrap_or(0);
+    v1::SessionTime { minute, state: market_state(session.state).into() }
 }
 
 /// A fee's rate in basis points.
@@ -200,6 +232,8 @@ fn fee_rate(rate: i32) -> String {
 pub fn market_state(state: MarketState) -> v1::MarketState {
     match state {
         MarketState::Unspecified => v1::MarketState::Unspecified,
+        MarketState::PreOpen => v1::MarketState::PreOpen,
+        MarketState::Auction => v1::MarketState::Auction,
         MarketState::Continuous => v1::MarketState::Continuous,
         MarketState::PostOnly => v1::MarketState::PostOnly,
         MarketState::CancelOnly => v1::MarketState::CancelOnly,
@@ -214,6 +248,8 @@ pub fn market_state(state: MarketState) -> v1::MarketState {
 pub fn market_state_asked(state: v1::MarketState) -> Option<MarketState> {
     Some(match state {
         v1::MarketState::Unspecified => return None,
+        v1::MarketState::PreOpen => MarketState::PreOpen,
+        v1::MarketState::Auction => MarketState::Auction,
         v1::MarketState::Continuous => MarketState::Continuous,
         v1::MarketState::PostOnly => MarketState::PostOnly,
         v1::MarketState::CancelOnly => MarketState::CancelOnly,
@@ -252,6 +288,7 @@ pub fn time_in_force(time_in_force: TimeInForce) -> v1::TimeInForce {
         TimeInForce::Ioc => v1::TimeInForce::Ioc,
         TimeInForce::Fok => v1::TimeInForce::Fok,
         TimeInForce::Day => v1::TimeInForce::Day,
+        TimeInForce::Auction => v1::TimeInForce::Auction,
     }
 }
 
@@ -265,6 +302,7 @@ pub fn time_in_force_asked(time_in_force: v1::TimeInForce) -> Option<TimeInForce
         v1::TimeInForce::Ioc => Some(TimeInForce::Ioc),
         v1::TimeInForce::Fok => Some(TimeInForce::Fok),
         v1::TimeInForce::Day => Some(TimeInForce::Day),
+        v1::TimeInForce::Auction => Some(TimeInForce::Auction),
     }
 }
 
@@ -358,6 +396,9 @@ pub fn reason(reason: Reason) -> v1::Reason {
         Reason::SelfTrade => v1::Reason::SelfTrade,
         Reason::MinNotFillable => v1::Reason::MinNotFillable,
         Reason::Protection => v1::Reason::Protection,
+        Reason::AuctionEnded => v1::Reason::AuctionEnded,
+        Reason::PriceBand => v1::Reason::PriceBand,
+        Reason::FixedRule => v1::Reason::FixedRule,
         Reason::AccountKilled => v1::Reason::AccountKilled,
         Reason::DeadMan => v1::Reason::DeadMan,
         Reason::Disconnected => v1::Reason::Disconnected,
@@ -374,7 +415,6 @@ pub fn reason(reason: Reason) -> v1::Reason {
 /// A point in time.
 #[must_use]
 pub fn timestamp(at: Micros) -> Timestamp {
-    const SECOND: u64 = 1_000_000;
     Timestamp {
         seconds: i64::try_from(at.0 / SECOND).unwrap_or(i64::MAX),
         nanos: i32::try_from(at.0 % SECOND * 1_000).unwrap_or(0),

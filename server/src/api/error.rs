@@ -294,6 +294,9 @@ pub fn code(reason: Reason) -> Code {
         | Reason::SelfTrade
         | Reason::MinNotFillable
         | Reason::Protection
+        | Reason::AuctionEnded
+        | Reason::PriceBand
+        | Reason::FixedRule
         | Reason::AccountKilled
         | Reason::DeadMan
         | Reason::Disconnected

@@ -216,6 +216,7 @@ impl Writer {
                 price: fill.price.0,
                 quantity: fill.quantity.0,
                 fee: fill.fee.0,
+                auction: fill.auction,
             }),
         }
     }
@@ -278,6 +279,7 @@ impl Reader {
                 price: Ticks(fill.price),
                 quantity: Lots(fill.quantity),
                 fee: Fee(fill.fee),
+                auction: fill.auction,
             }),
         };
         let mut order = Order {

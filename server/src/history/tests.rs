@@ -97,7 +97,7 @@ impl Maker {
                 [(&mut maker, ids.1, Liquidity::Maker), (&mut taker, ids.0, Liquidity::Taker)]
             {
                 (order.quantity, order.filled) = (quantity, quantity);
-                let fill = FillOf { counter_order, liquidity, price, quantity, fee: Fee(-3) };
+                let fill = FillOf { counter_order, liquidity, price, quantity, fee: Fee(-3), auction: false };
                 self.put_here(order, OrderStatus::Filled, Some(fill), &mut block);
             }
         }
@@ -144,6 +144,7 @@ impl Maker {
                         price: Ticks(7),
                         quantity: order.quantity,
                         fee: Fee(5),
+                        auction: true,
                     };
                     self.put_here(order, OrderStatus::Filled, Some(fill), block);
                 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::book::LevelView;
+use crate::book::{Auction, LevelView};
+use crate::machine::Rules;
 use crate::replica::{LeaseStatus, Replica, ReplicaStatus};
 use crate::types::{MarketState, Micros, NodeId, Position, Side, Ticks};
 
@@ -31,8 +32,10 @@ pub struct Summary {
 }
 
 /// Where a market's book stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MarketSummary {
+    /// Its rules.
+    pub rules: Rules,
     /// The best bid's level.
     pub bid: Option<LevelView>,
     /// The best offer's level.
@@ -43,6 +46,10 @@ pub struct MarketSummary {
     pub open_orders: usize,
     /// What is allowed in it.
     pub state: MarketState,
+    /// What its auction would give.
+    pub indication: Option<Auction>,
+    /// When its auction ends by itself.
+    pub auction_ends: Option<Micros>,
 }
 
 /// Where a task leaves its summaries.
@@ -56,11 +63,14 @@ impl Summary {
     /// Of a replica between two steps.
     pub(super) fn of(replica: &Replica, now: Micros) -> Self {
         let market = replica.view().machine.market().map(|market| MarketSummary {
+            rules: market.rules().clone(),
             bid: market.book().best(Side::Buy),
             ask: market.book().best(Side::Sell),
             last_price: market.last_price(),
             open_orders: market.book().len(),
             state: market.state(),
+            indication: market.indication(),
+            auction_ends: market.auction_ends(),
         });
         Self {
             status: replica.status(),

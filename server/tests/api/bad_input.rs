@@ -97,17 +97,17 @@ async fn fields_that_do_not_fit_are_refused() {
         (
             v1::NewOrder { price: String::new(), ..tif(TimeInForce::Gtc) },
             "CONFLICTING_FIELDS",
-            "order.time_in_force is \"TIME_IN_FORCE_GTC\": must be IOC or FOK for a market order",
+            "order.time_in_force is \"TIME_IN_FORCE_GTC\": must be IOC, FOK or AUCTION for a market order",
         ),
         (
             v1::NewOrder { post_only: true, ..tif(TimeInForce::Ioc) },
             "CONFLICTING_FIELDS",
-            "order.post_only is \"true\": must not be set with IOC, FOK, a market or a market-to-limit order",
+            "order.post_only is \"true\": must not be set with IOC, FOK, AUCTION, a market or a market-to-limit order",
         ),
         (
             v1::NewOrder { post_only: true, price: String::new(), ..base() },
             "CONFLICTING_FIELDS",
-            "order.post_only is \"true\": must not be set with IOC, FOK, a market or a market-to-limit order",
+            "order.post_only is \"true\": must not be set with IOC, FOK, AUCTION, a market or a market-to-limit order",
         ),
         (tif(TimeInForce::Gtd), "MISSING_FIELD", "order.expire_time: must be set"),
         (
@@ -294,7 +294,41 @@ async fn bad_markets_are_refused() {
         (fees("", "", "0.000000015"), "ABOVE_MAXIMUM", format!("rules.fee_step is \"0.000000015\": {step}")),
         (fees("", "", "10001"), "ABOVE_MAXIMUM", format!("rules.fee_step is \"10001\": {step}")),
     ];
-    for (rules, reason, message) in table.into_iter().chain(of_fees) {
+    let session = |minute, state: v1::MarketState| v1::SessionTime { minute, state: state.into() };
+    let sessions = |sessions: &[v1::SessionTime]| v1::MarketRules {
+        sessions: sessions.to_vec(),
+        ..rules("1", "1", "", "")
+    };
+    let closed = session(60, v1::MarketState::Closed);
+    let of_auctions = [
+        (
+            v1::MarketRules { auction_fee_bp: "1001".into(), ..rules("1", "1", "", "") },
+            "ABOVE_MAXIMUM",
+            format!("rules.auction_fee_bp is \"1001\": {rate}"),
+        ),
+        (
+            v1::MarketRules { dynamic_band_bp: 10_001, ..rules("1", "1", "", "") },
+            "ABOVE_MAXIMUM",
+            "rules.dynamic_band_bp is \"10001\": must be at most 10000".to_owned(),
+        ),
+        (
+            sessions(&[closed, closed]),
+            "CONFLICTING_FIELDS",
+            "rules.sessions.minute is \"60\": must be later than the one before".to_owned(),
+        ),
+        (
+            sessions(&[session(1, v1::MarketState::Unspecified)]),
+            "MISSING_FIELD",
+            "rules.sessions.state: must be set".to_owned(),
+        ),
+        (
+            sessions(&[session(1, v1::MarketState::Delisted)]),
+            "CONFLICTING_FIELDS",
+            "rules.sessions.state is \"MARKET_STATE_DELISTED\": must not be delisted: a market stays that"
+                .to_owned(),
+        ),
+    ];
+    for (rules, reason, message) in table.into_iter().chain(of_fees).chain(of_auctions) {
         let request = v1::CreateMarketRequest { rules: Some(rules), ..create_request("ETH/USDT") };
         assert_refused(served.cluster.create_market(request).await, INVALID, reason, &message);
     }
@@ -334,6 +368,7 @@ async fn bad_markets_are_refused() {
         default_self_trade_prevention: v1::SelfTradePrevention::CancelTaker.into(),
         maker_fee_bp: "0".into(),
         taker_fee_bp: "0".into(),
+        auction_fee_bp: "0".into(),
         fee_step: "0.00000001".into(),
         ..rules("0.5", "10", "10", "10000000000000000")
     };

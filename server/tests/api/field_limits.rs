@@ -41,8 +41,10 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         }
         "price" | "quantity" | "total_quantity" | "open_quantity" | "tick_size" | "lot_size"
         | "min_quantity" | "max_quantity" | "price_step" | "protection_price" | "trigger_price"
-        | "trail_distance" | "limit_distance" | "maker_fee_bp" | "taker_fee_bp" | "fee_step"
-        | "max_notional" => text("28", format!("{:028}", 10), format!("{:029}", 10)),
+        | "trail_distance" | "limit_distance" | "maker_fee_bp" | "taker_fee_bp" | "auction_fee_bp"
+        | "fee_step" | "max_notional" | "reference_price" => {
+            text("28", format!("{:028}", 10), format!("{:029}", 10))
+        }
         "client_order_id" => text("36", "c".repeat(36), "c".repeat(37)),
         "display_quantity" => text("28", format!("{:028}", 1), format!("{:029}", 1)),
         "order_id" => text("16", format!("{:016x}-1", 255), format!("{:017x}-1", 255)),
@@ -52,7 +54,16 @@ fn limit_of(field: &FieldDescriptor) -> Option<Limit> {
         "uses" => number("256", 256),
         "max_open_orders" => number("500000", 500_000),
         "protection_bp" => number("10000", 10_000),
-        "day_end_minute" => number("1439", 1_439),
+        "static_band_bp" | "dynamic_band_bp" => number("10000", 10_000),
+        "volatility_auction_seconds" | "auction_extension_seconds" => number("86400", 86_400),
+        "day_end_minute" | "minute" => number("1439", 1_439),
+        "sessions" => {
+            let times = |count: u32| {
+                let time = |minute| json!({"minute": minute, "state": "MARKET_STATE_CONTINUOUS"});
+                json!((0..count).map(time).collect::<Vec<_>>())
+            };
+            Some(Limit { number: "24", at: times(24), above: times(25) })
+        }
         "timeout" | "cancel_on_disconnect" => text("86400", "86400s".into(), "86401s".into()),
         "lifetime" => text("2592000", "2592000s".into(), "2592001s".into()),
         "voters" => {
@@ -120,9 +131,11 @@ fn requests(method: &str) -> Vec<Value> {
             trade(json!({"cancel": {"order": {"order_id": order}}})),
         ],
         "CreateMarket" => {
-            let rules = json!({"tick_size": "1", "lot_size": "1"});
+            let session = json!({"minute": 5, "state": "MARKET_STATE_CONTINUOUS"});
+            let rules = json!({"tick_size": "1", "lot_size": "1", "sessions": [session]});
             vec![json!({"request_id": "m", "market": "ETH/USDT", "rules": rules})]
         }
+        "UpdateMarket" => vec![json!({"request_id": "u", "market": MARKET, "rules": {}})],
         "SetMarketState" => {
             vec![json!({"request_id": "s", "market": MARKET, "state": "MARKET_STATE_CONTINUOUS"})]
         }

@@ -1,7 +1,7 @@
 //! What a market takes in its states.
 
 use tonic::Code;
-use xbook_proto::v1::{self, MarketState, OrderStatus, Reason, TimeInForce};
+use xbook_proto::v1::{self, MarketState, OrderStatus, Reason, Side, TimeInForce};
 
 use super::support::{MARKET, Served, assert_refused, buy, order, sell};
 
@@ -70,5 +70,91 @@ async fn a_close_ends_day_orders_and_a_delisting_all_for_ever() {
     assert_eq!(state_of(&served).await, MarketState::Delisted);
     let none = served.cluster.set_market_state(set("none", MarketState::Unspecified)).await;
     assert_refused(none, Code::InvalidArgument, "MISSING_FIELD", "state: must be set");
+    served.end().await;
+}
+
+fn of_auction(request: &str, side: Side, price: &str) -> v1::PlaceOrderRequest {
+    let new = v1::NewOrder {
+        side: side.into(),
+        price: price.into(),
+        quantity: "2".into(),
+        time_in_force: TimeInForce::Auction.into(),
+        ..Default::default()
+    };
+    order(request, new)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auction_tells_what_it_would_give_and_gives_that_also_after_a_restart() {
+    let mut served = Served::start().await;
+    let refused = served.place(of_auction("early", Side::Buy, "9")).await.unwrap().order.unwrap();
+    assert_eq!((refused.status(), refused.reason()), (OrderStatus::Rejected, Reason::MarketState));
+    served.cluster.set_market_state(set("begin", MarketState::Auction)).await.unwrap();
+    let at_market = served.place(of_auction("m", Side::Buy, "")).await.unwrap().order.unwrap();
+    assert_eq!((at_market.status(), at_market.price.as_str()), (OrderStatus::Open, ""));
+    served.place(sell("s", "9", "3")).await.unwrap();
+    served.place(buy("b", "10", "0.5")).await.unwrap();
+
+    let mut served = Served::on(served.end().await).await;
+    let indication = v1::Indication { price: "9".into(), volume: "2.5".into(), surplus: "-0.5".into() };
+    let request = v1::GetMarketRequest { market: MARKET.into() };
+    let market = served.data.clone().get_market(request).await.unwrap().into_inner().market.unwrap();
+    assert_eq!((market.indication.clone(), market.state()), (Some(indication.clone()), MarketState::Auction));
+    let request = v1::GetTickerRequest { market: MARKET.into(), ..Default::default() };
+    let ticker = served.data.clone().get_ticker(request).await.unwrap().into_inner().ticker.unwrap();
+    assert_eq!((ticker.indication, ticker.trade_count), (Some(indication), 0));
+
+    served.place(of_auction("l", Side::Buy, "8")).await.unwrap();
+    served.cluster.set_market_state(set("end", MarketState::Continuous)).await.unwrap();
+    assert_eq!(served.order(&at_market.order_id).await.status(), OrderStatus::Filled);
+    let request = v1::ListTradesRequest { market: MARKET.into(), ..Default::default() };
+    let trades = served.data.clone().list_trades(request).await.unwrap().into_inner().trades;
+    let told: Vec<(&str, &str, bool)> =
+        trades.iter().map(|trade| (trade.price.as_str(), trade.quantity.as_str(), trade.auction)).collect();
+    assert_eq!(told, [("9", "0.5", true), ("9", "2", true)], "newest first");
+    assert_eq!(trades[1].maker_order_id, at_market.order_id, "the buyer is told as the maker");
+    let request = v1::ListOrdersRequest { market: MARKET.into(), include_closed: true, ..Default::default() };
+    let orders = served.trading.clone().list_orders(request).await.unwrap().into_inner().orders;
+    let ended = orders.iter().find(|order| order.request_id == "l").unwrap();
+    assert_eq!((ended.status(), ended.reason()), (OrderStatus::Cancelled, Reason::AuctionEnded));
+    served.end().await;
+}
+
+fn update(request: &str, rules: v1::MarketRules) -> v1::UpdateMarketRequest {
+    v1::UpdateMarketRequest {
+        request_id: request.into(),
+        market: MARKET.into(),
+        rules: Some(rules),
+        reference_price: String::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_rules_hold_from_one_position_on_also_after_a_restart() {
+    let mut served = Served::start().await;
+    served.place_as("maker", sell("s", "9", "1")).await.unwrap();
+    let bands = v1::MarketRules { dynamic_band_bp: 1_000, taker_fee_bp: "10".into(), ..Default::default() };
+    let told = served.cluster.update_market(update("u", bands.clone())).await.unwrap().into_inner();
+    let rules = told.rules.clone().unwrap();
+    assert_eq!((rules.dynamic_band_bp, rules.taker_fee_bp.as_str()), (1_000, "10"));
+    let again = served.cluster.update_market(update("u", bands.clone())).await.unwrap().into_inner();
+    assert_eq!(again, told, "a repeat has one effect");
+    let reused = served.cluster.update_market(update("u", v1::MarketRules::default())).await;
+    assert_eq!(reused.unwrap_err().code(), Code::AlreadyExists);
+
+    let mut served = Served::on(served.end().await).await;
+    let request = v1::GetMarketRequest { market: MARKET.into() };
+    let market = served.data.clone().get_market(request).await.unwrap().into_inner().market.unwrap();
+    assert_eq!(market.rules, Some(rules.clone()));
+    let bought = served.place(buy("b", "9", "0.5")).await.unwrap();
+    assert_eq!(bought.fills[0].fee, "0.0045");
+    served.place_as("maker", sell("far", "20", "1")).await.unwrap();
+    let stopped = served.place(buy("c", "20", "1")).await.unwrap().order.unwrap();
+    assert_eq!((stopped.status(), stopped.reason()), (OrderStatus::Cancelled, Reason::PriceBand));
+    assert_eq!(stopped.filled_quantity, "0.5");
+
+    let finer = v1::MarketRules { tick_size: "0.0001".into(), ..bands };
+    let fixed = served.cluster.update_market(update("f", finer)).await;
+    assert_refused(fixed, Code::FailedPrecondition, "FIXED_RULE", "the request was refused");
     served.end().await;
 }

@@ -374,12 +374,12 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
         (
             v1::NewOrder { min_quantity: "1".into(), post_only: true, ..base() },
             conflict,
-            "order.min_quantity is \"1\": must be empty with post_only and FOK",
+            "order.min_quantity is \"1\": must be empty with post_only, FOK and AUCTION",
         ),
         (
             v1::NewOrder { min_quantity: "1".into(), time_in_force: TimeInForce::Fok.into(), ..base() },
             conflict,
-            "order.min_quantity is \"1\": must be empty with post_only and FOK",
+            "order.min_quantity is \"1\": must be empty with post_only, FOK and AUCTION",
         ),
         (
             v1::NewOrder { display_quantity: "1".into(), ..base() },
@@ -454,7 +454,7 @@ async fn terms_that_do_not_fit_are_refused_by_name() {
         (
             v1::NewOrder { post_only: true, ..to_limit() },
             conflict,
-            "order.post_only is \"true\": must not be set with IOC, FOK, a market or a market-to-limit order",
+            "order.post_only is \"true\": must not be set with IOC, FOK, AUCTION, a market or a market-to-limit order",
         ),
     ];
     for (n, (new, reason, message)) in table.into_iter().enumerate() {

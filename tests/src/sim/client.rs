@@ -6,14 +6,15 @@
 use std::collections::VecDeque;
 
 use xbook::machine::{
-    Account, Action, Amend, Limits, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch, Switch,
-    Target, Terms,
+    Account, Action, Amend, Limits, NewRules, NewSize, Origin, Place, Request, Session, Stop, StreamSwitch,
+    Switch, Target, Terms,
 };
 use xbook::types::{
     ClientId, Lots, MarketState, Micros, OrderId, Reason, SelfTrade, Side, Ticks, TimeInForce, rests,
 };
 
 use super::random::Random;
+use super::world::rules;
 
 /// How long a client waits for an answer before it asks again.
 const PATIENCE: u64 = 1_200_000;
@@ -238,6 +239,10 @@ impl Client {
                 let after = Micros(random.between(100_000, 5_000_000));
                 Action::Switch(Switch::Account((!random.percent(20)).then_some(after)))
             }
+            (29, _) if random.percent(40) => {
+                let reference = random.percent(40).then(|| Ticks(random.between(97, 103)));
+                Action::SetRules(Box::new(NewRules { rules: rules(random.below(3)), reference }))
+            }
             (29..31, _) => Action::SetState(state(random)),
             (31..33, _) => Action::SetLimits(limits(random)),
             // The more of the two that lets it trade.
@@ -262,11 +267,13 @@ fn limits(random: &mut Random) -> Limits {
 
 /// Mostly the one in which everything goes on.
 fn state(random: &mut Random) -> MarketState {
-    match random.below(12) {
+    match random.below(18) {
         0 => MarketState::PostOnly,
         1 => MarketState::CancelOnly,
         2 => MarketState::Halted,
         3 => MarketState::Closed,
+        4 => MarketState::PreOpen,
+        5..8 => MarketState::Auction,
         _ => MarketState::Continuous,
     }
 }
@@ -307,13 +314,14 @@ fn client_id(random: &mut Random) -> Option<ClientId> {
 fn terms(random: &mut Random, place: &mut Place) -> Terms {
     let mut terms = Terms::default();
     let rests = rests(place.time_in_force);
+    let of_auction = place.time_in_force == TimeInForce::Auction;
     terms.slide = place.post_only && random.percent(50);
     if rests && !place.post_only && random.percent(8) {
         (terms.market_to_limit, place.limit) = (true, None);
-    } else if place.limit.is_none() && random.percent(50) {
+    } else if place.limit.is_none() && !of_auction && random.percent(50) {
         terms.protection = Some(Ticks(random.between(95, 105)));
     }
-    if !place.post_only && place.time_in_force != TimeInForce::Fok && random.percent(10) {
+    if !place.post_only && !of_auction && place.time_in_force != TimeInForce::Fok && random.percent(10) {
         terms.minimum = Lots(random.between(1, place.quantity.0));
     }
     if random.percent(20) {
@@ -339,6 +347,10 @@ fn place(random: &mut Random, now: Micros) -> Place {
         32..44 => {
             place.time_in_force = TimeInForce::Gtd;
             place.expires = Some(now.plus(Micros(random.between(50_000, 8_000_000))));
+        }
+        44..50 => {
+            place.time_in_force = TimeInForce::Auction;
+            place.limit = place.limit.filter(|_| random.percent(60));
         }
         _ => {}
     }

@@ -8,8 +8,11 @@ use super::random::Random;
 /// When simulated time begins, in microseconds since 1970.
 const EPOCH: u64 = 1_800_000_000_000_000;
 
-/// When the market's day ends, counted from midnight: 8 s after simulated time begins, so that DAY orders expire.
-pub const DAY_END: Micros = Micros((EPOCH + 8_000_000) % (24 * 60 * 60 * 1_000_000));
+/// What time of day it is so long after simulated time begins, counted from midnight.
+#[must_use]
+pub const fn time_of_day(after: u64) -> Micros {
+    Micros((EPOCH + after) % (24 * 60 * 60 * 1_000_000))
+}
 
 /// Furthest that a clock is off which is right.
 const MAX_OFFSET: u64 = 400_000;

@@ -53,6 +53,8 @@ pub enum Bug {
     SelfTrade,
     /// Stops that one trade meets are triggered the farthest first.
     StopsOutOfTurn,
+    /// Of the prices that are as good an uncross takes the lowest.
+    UncrossedLow,
     /// A restarted node does not remember what it has shown.
     TakenBack,
     /// A node goes on with an old copy of its disk, though it was told so.
@@ -62,7 +64,7 @@ pub enum Bug {
 }
 
 /// All of them.
-pub const BUGS: [Bug; 20] = [
+pub const BUGS: [Bug; 21] = [
     Bug::PromiseBelow,
     Bug::AckUnlabelled,
     Bug::AckUnsynced,
@@ -80,6 +82,7 @@ pub const BUGS: [Bug; 20] = [
     Bug::ForgottenSwitch,
     Bug::SelfTrade,
     Bug::StopsOutOfTurn,
+    Bug::UncrossedLow,
     Bug::TakenBack,
     Bug::ForgottenAck,
     Bug::FormatsOverstated,
@@ -107,6 +110,7 @@ impl Bug {
             Self::ForgottenSwitch => "forgotten-switch",
             Self::SelfTrade => "self-trade",
             Self::StopsOutOfTurn => "stops-out-of-turn",
+            Self::UncrossedLow => "uncrossed-low",
             Self::TakenBack => "taken-back",
             Self::ForgottenAck => "forgotten-ack",
             Self::FormatsOverstated => "formats-overstated",
@@ -131,6 +135,7 @@ impl Bug {
             Self::SealUncommitted => "the next generation begins though its Seal is not committed",
             Self::GenesisOfMore => "a genesis is made from more than its Seal's past",
             Self::LateOrder => "an order's expiry is not looked at when it has its turn",
+            Self::UncrossedLow => "of the prices that are as good an uncross takes the lowest",
             Self::StopsOutOfTurn => "stops that one trade meets are triggered the farthest first",
             Self::ForgottenSwitch => "a new holder knows of no switch that was armed before",
             Self::SelfTrade => "nothing keeps an order from trading with its own account",
@@ -161,6 +166,7 @@ impl Bug {
             Self::ForgottenSwitch => Some(Plant::ForgottenSwitch),
             Self::SelfTrade => Some(Plant::SelfTrade),
             Self::StopsOutOfTurn => Some(Plant::StopsOutOfTurn),
+            Self::UncrossedLow => Some(Plant::UncrossedLow),
             Self::TakenBack => Some(Plant::TakenBack),
             Self::ForgottenAck => Some(Plant::ForgottenAck),
             Self::AckUnlabelled

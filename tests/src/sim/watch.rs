@@ -97,6 +97,7 @@ impl World {
                     order.stop().map(|stop| stop.trigger)
                 };
                 self.rematch.compare_waiting(status.position, trigger)?;
+                self.rematch.compare_indication(status.position, market.indication())?;
             }
         }
         Ok(())

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use xbook::decimal::Grid;
 use xbook::document::Genesis;
-use xbook::machine::{Caps, FeeRates, NewMarket, Rules};
+use xbook::machine::{Bands, Caps, FeeRates, NewMarket, Rules, SessionTime};
 use xbook::replica::message::Envelope;
 use xbook::replica::{Effect, Input};
-use xbook::types::{Micros, NodeId, OrderId};
+use xbook::types::{MarketState, Micros, NodeId, OrderId, SelfTrade};
 
 use super::client::{Client, Sending};
-use super::clock::DAY_END;
+use super::clock::time_of_day;
 use super::copies::Backup;
 use super::disk::DiskWrite;
 use super::faults::Nemesis;
@@ -464,13 +464,39 @@ fn caps(random: &mut Random) -> Caps {
     }
 }
 
-/// A rebate and a fee, of which the sums of most fills are no whole steps.
-pub const FEES: FeeRates = FeeRates { maker: -125, taker: 733, step: 70_000 };
+/// When the market changes its state by itself: counted from when simulated time begins, ascending.
+const SESSIONS: [(u64, MarketState); 4] = [
+    (4_000_000, MarketState::Auction),
+    (4_600_000, MarketState::Continuous),
+    (8_000_000, MarketState::Closed),
+    (8_500_000, MarketState::Continuous),
+];
 
-fn genesis(voters: usize) -> Genesis {
+/// The rules that the market is made with, and others that clients may give it: rebates and fees of which the sums of most
+/// fills are no whole steps, bands that are met now and then, and auctions of a part of a second.
+pub fn rules(variant: u64) -> Rules {
     let one = "1".parse().ok().and_then(|one| Grid::new(one).ok());
     let grid = one.unwrap_or_else(|| unreachable!("one is a step"));
-    let rules = Rules { day_end: DAY_END, fees: FEES, ..Rules::new(grid, grid) };
+    let fees = FeeRates { maker: -125, taker: 733, auction: 217, step: 70_000 };
+    let (volatility_auction, auction_extension) = (Micros(300_000), Micros(200_000));
+    let bands = Bands { static_bp: 700, dynamic_bp: 600, volatility_auction, auction_extension };
+    let sessions = SESSIONS.map(|(after, state)| SessionTime { at: time_of_day(after), state }).to_vec();
+    let made = Rules { fees, bands, sessions, ..Rules::new(grid, grid) };
+    match variant {
+        1 => Rules {
+            fees: FeeRates { maker: 50, taker: -3, auction: 0, step: 1 },
+            bands: Bands { dynamic_bp: 300, volatility_auction: Micros(0), ..Bands::default() },
+            self_trade: SelfTrade::CancelMaker,
+            ..made
+        },
+        2 => {
+            Rules { bands: Bands::default(), sessions: Vec::new(), self_trade: SelfTrade::Decrement, ..made }
+        }
+        _ => made,
+    }
+}
+
+fn genesis(voters: usize) -> Genesis {
     let voters = (1..=voters as u64).map(NodeId).collect();
-    Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules, voters })
+    Genesis::market(&NewMarket { name: "BTC/USDT".into(), rules: rules(0), voters })
 }

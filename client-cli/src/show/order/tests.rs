@@ -1,3 +1,5 @@
+use xbook_proto::v1::Liquidity;
+
 use super::*;
 use crate::show::steps::tests::steps;
 
@@ -116,6 +118,7 @@ fn lists_of_long_ids_and_numbers_fit_80_columns() {
         liquidity: Liquidity::Maker.into(),
         market: "A/B".to_owned(),
         fee: "0".to_owned(),
+        auction: false,
     };
     let grid = steps("0.01", "0.001");
     for text in [

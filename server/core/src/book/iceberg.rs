@@ -272,6 +272,20 @@ impl Book {
         Resting { queues, index, icebergs, number, level: &mut self.levels[number], handle }
     }
 
+    /// An iceberg shows as much at its place as it may of what it has open.
+    pub(super) fn show_most(&mut self, handle: Handle) {
+        if !self.queues.tag(handle).is_iceberg() {
+            return;
+        }
+        let iceberg = self.iceberg(handle);
+        let number = self.level_of(handle);
+        let entry = self.queues.entry_mut(handle);
+        let more = iceberg.display.saturating_sub(entry.open).min(iceberg.hidden);
+        entry.open += more;
+        self.levels[number].hidden -= more;
+        self.icebergs.set(entry.id, Some(Iceberg { hidden: iceberg.hidden - more, ..iceberg }));
+    }
+
     /// Replays a trade of an iceberg. What it shows may be used up then, until it is replenished.
     #[cold]
     pub(super) fn trade_iceberg(&mut self, id: OrderId, handle: Handle, trade: &Trade) -> Result<(), Misfit> {

@@ -32,8 +32,13 @@ impl Book {
         }
         let limit = super::matching::limit_or_any(order);
         let best = self.best_without(order.side.opposite(), Some(gone));
-        let takes = best.is_some_and(|number| reaches(order.side, limit, self.levels[number].price));
-        self.check_style(order, limit, takes, Some(gone))?;
+        let reached = best.is_some_and(|number| reaches(order.side, limit, self.levels[number].price));
+        let takes = reached && !self.stands;
+        let reach = match best {
+            Some(number) if takes => self.reach(order.side, limit, self.levels[number].price),
+            _ => limit,
+        };
+        self.check_style(order, reach, takes, Some(gone))?;
         let level = self.ladder(order.side).tree.get(&self.levels, limit).filter(|_| order.limit.is_some());
         let total = level.map_or(0, |number| self.total_without(number, Some(gone)));
         let fits = takes || total.checked_add(order.quantity.0).is_some();

@@ -65,12 +65,14 @@ impl Book {
         }
         let limit = limit_or_any(order);
         let takes = self.would_take(side, limit);
-        self.check_style(order, limit, takes, None)?;
+        let reach =
+            if takes { self.reach(side, limit, self.ladder(side.opposite()).best_price) } else { limit };
+        self.check_style(order, reach, takes, None)?;
 
         let mut open = quantity;
         if takes {
             let taker = Taker::new(id, side, owner, prevention);
-            let taken = self.take(taker, limit, quantity, events);
+            let taken = self.take(taker, reach, quantity, events);
             if taken.is_stopped {
                 events.push(Event::Removed { order: id, open: Lots(taken.left), why: Removal::SelfTrade });
                 return Ok(());
@@ -80,12 +82,14 @@ impl Book {
         if open == 0 {
             return Ok(());
         }
-        if !matches!(style, Style::Rest | Style::PostOnly) {
-            events.push(Event::Removed { order: id, open: Lots(open), why: Removal::Left });
+        let band = if takes { self.stopping_band(side, limit) } else { None };
+        if !matches!(style, Style::Rest | Style::PostOnly) || band.is_some_and(|band| !band.rests) {
+            let why = if band.is_some() { Removal::Band } else { Removal::Left };
+            events.push(Event::Removed { order: id, open: Lots(open), why });
             return Ok(());
         }
-        // An order that took has no level of its own side at its limit (the book was not crossed), so
-        // a total can only overflow where nothing was changed yet.
+        // An order that took, or was kept from it by a band, has no level of its own side at its limit (the book was not
+        // crossed), so a total can only overflow where nothing was changed yet.
         let handle = self
             .attach(side, limit, Entry { id, open }, owner)
             .map_err(|_overflow| Refusal::LevelOverflow)?;
@@ -97,7 +101,7 @@ impl Book {
         Ok(())
     }
 
-    /// What style and minimum alone refuse, as if `gone` were.
+    /// What style and minimum alone refuse, as if `gone` were. It takes as far as `limit`.
     #[inline]
     pub(super) fn check_style(
         &self,
@@ -267,13 +271,17 @@ impl Book {
         events.push(Event::Lifted { order: id, price: Ticks(price), open: Lots(open) });
         let mut taken = Taken { left: open, is_stopped: false };
         if takes {
-            taken = self.take(Taker::new(id, side, owner, prevention), price, open, events);
+            let reach = self.reach(side, price, self.ladder(side.opposite()).best_price);
+            taken = self.take(Taker::new(id, side, owner, prevention), reach, open, events);
         }
         let Taken { left, is_stopped } = taken;
+        let band = if takes && !is_stopped { self.stopping_band(side, price) } else { None };
+        let why = if is_stopped { Removal::SelfTrade } else { Removal::Band };
+        let is_stopped = is_stopped || band.is_some_and(|band| !band.rests) && left > 0;
         let rests = if is_stopped { 0 } else { left };
         self.settle((hash, handle), (side, price), Entry { id, open: rests }, (owner, display));
         if is_stopped {
-            events.push(Event::Removed { order: id, open: Lots(left), why: Removal::SelfTrade });
+            events.push(Event::Removed { order: id, open: Lots(left), why });
         } else if left > 0 {
             let (price, open, display) = (Ticks(price), Lots(left), Lots(display));
             events.push(Event::Rested { order: id, side, price, open, display, owner });

@@ -20,6 +20,7 @@
 //! - `index`: from an order's id to its place in a chunk;
 //! - `instead`: a new order in place of one that rests;
 //! - `iceberg`: what orders hide that show only a part of themselves;
+//! - `uncross`: what an auction gives in which orders rest and don't trade;
 //! - `slab`: where chunks, levels and tree nodes live.
 
 mod iceberg;
@@ -32,10 +33,12 @@ mod read;
 mod replay;
 mod slab;
 mod tree;
+mod uncross;
 mod words;
 
 pub use read::digest_of;
 pub use replay::Misfit;
+pub use uncross::{AtMarket, Auction};
 pub use words::{
     Command, Event, LevelView, NewOrder, Owner, Prevented, Prevention, Refusal, Removal, Resting, Style,
     Trade,
@@ -49,7 +52,7 @@ use queue::{Entry, Handle, Level, MAX_CHUNKS, Queues};
 use slab::{NIL, Slab};
 use tree::PriceTree;
 
-use crate::types::{OrderId, Side};
+use crate::types::{OrderId, Side, Ticks};
 
 /// The order book of one market. See the module's documentation.
 #[derive(Clone)]
@@ -63,6 +66,18 @@ pub struct Book {
     max_orders: usize,
     /// Orders that wait outside, and are promised a place.
     promised: usize,
+    /// Orders rest whatever their prices are, and don't trade.
+    stands: bool,
+    band: Option<Band>,
+}
+
+/// The prices between which orders trade, edges inside.
+#[derive(Clone, Copy)]
+struct Band {
+    lowest: u64,
+    highest: u64,
+    /// Whether what is left of an order that would trade beyond rests, if it may.
+    rests: bool,
 }
 
 /// One side of the book.
@@ -123,6 +138,8 @@ impl Book {
             icebergs: Icebergs::new(),
             max_orders: Self::MAX_ORDERS,
             promised: 0,
+            stands: false,
+            band: None,
         }
     }
 
@@ -137,6 +154,18 @@ impl Book {
     /// Keeps places for so many orders that wait outside: others are refused that would take them.
     pub fn promise(&mut self, places: usize) {
         self.promised = places;
+    }
+
+    /// From here on orders rest and don't trade, so that the sides may cross; or they do again, which is for a book
+    /// that was uncrossed.
+    pub fn stand(&mut self, stands: bool) {
+        self.stands = stands;
+    }
+
+    /// From here on orders trade only at these prices, the lowest and the highest one included. What is left of an order that
+    /// would trade beyond is removed, or, if it may rest and `rests` says so, rests there: the sides cross then.
+    pub fn set_band(&mut self, band: Option<(Ticks, Ticks)>, rests: bool) {
+        self.band = band.map(|(lowest, highest)| Band { lowest: lowest.0, highest: highest.0, rests });
     }
 
     /// Whether an order that may rest would be refused, since so many do, or are to.
@@ -188,7 +217,26 @@ impl Book {
     #[inline]
     fn would_take(&self, taker: Side, limit: u64) -> bool {
         let other = self.ladder(taker.opposite());
-        other.best != NIL && reaches(taker, limit, other.best_price)
+        other.best != NIL && reaches(taker, limit, other.best_price) && !self.stands
+    }
+
+    /// How far an order that takes reaches, within its limit and the band. `best` is where it would begin.
+    #[inline]
+    fn reach(&self, side: Side, limit: u64, best: u64) -> u64 {
+        match (&self.band, side) {
+            (None, _) => limit,
+            (Some(band), Side::Buy) if best >= band.lowest => limit.min(band.highest),
+            (Some(band), Side::Sell) if best <= band.highest => limit.max(band.lowest),
+            // It would begin beyond.
+            (Some(_), Side::Buy) => 0,
+            (Some(_), Side::Sell) => u64::MAX,
+        }
+    }
+
+    /// The band that keeps an order which has taken what it may from taking more, if that is it.
+    #[inline]
+    fn stopping_band(&self, side: Side, limit: u64) -> Option<Band> {
+        self.band.filter(|_| self.would_take(side, limit))
     }
 
     /// Puts an order at the back of the queue at a price. Does not touch the index.

@@ -73,10 +73,12 @@ impl Book {
         self.walk(side).flat_map(|number| self.queue(number))
     }
 
-    /// Whether a buy and a sell rest that should have traded. Never true between two commands.
+    /// Whether a buy and a sell rest that could trade. Never true between two commands, unless orders rest and
+    /// don't trade.
     #[must_use]
     pub fn is_crossed(&self) -> bool {
-        self.buys.best != NIL && self.would_take(Side::Buy, self.buys.best_price)
+        let (buys, sells) = (&self.buys, &self.sells);
+        buys.best != NIL && sells.best != NIL && reaches(Side::Buy, buys.best_price, sells.best_price)
     }
 
     /// A digest over all resting orders, see [`digest_of`]. Books with the same orders in the same
@@ -131,7 +133,7 @@ impl Book {
         if icebergs(Side::Buy) + icebergs(Side::Sell) != self.icebergs.len() {
             return Err("another number of icebergs is known");
         }
-        if self.is_crossed() { Err("the book is crossed") } else { Ok(()) }
+        if self.is_crossed() && !self.stands { Err("the book is crossed") } else { Ok(()) }
     }
 
     fn audit_level(&self, number: u32) -> Result<usize, &'static str> {

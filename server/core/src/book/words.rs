@@ -208,6 +208,8 @@ pub enum Removal {
     Left,
     /// It would have traded with an order of its own owner.
     SelfTrade,
+    /// It is what is left of an order that would have traded outside the band.
+    Band,
 }
 
 /// What two orders of one owner lost: the order of the command, the taker, and a resting one, the maker.

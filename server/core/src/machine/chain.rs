@@ -87,7 +87,10 @@ impl Content {
             u8::from(order.limit.is_some())
                 | u8::from(order.expires.is_some()) << 1
                 | u8::from(!order.prevented.is_zero()) << 2,
-            u8::from(fill.is_some()) | u8::from(by_command) << 1 | u8::from(order.terms.is_some()) << 2,
+            u8::from(fill.is_some())
+                | u8::from(by_command) << 1
+                | u8::from(order.terms.is_some()) << 2
+                | u8::from(fill.is_some_and(|fill| fill.auction)) << 3,
         ];
         let (low, high) = halves(order.value);
         to.extend_from_slice(&kind);

@@ -68,7 +68,9 @@ pub fn is_admissible(intent: &Intent, rules: Option<&Rules>) -> bool {
         (Action::Amend(amend), Some(rules)) => names(amend.target) && is_amend(amend, rules),
         (Action::Cancel(target), Some(_)) => names(*target),
         (Action::Withdraw(order), Some(_)) => names(Target::Order(*order)),
-        (Action::CancelAll(_) | Action::Kill(_) | Action::SetLimits(_), Some(_)) => true,
+        (Action::CancelAll(_) | Action::Kill(_) | Action::SetLimits(_) | Action::SetRules(_), Some(_)) => {
+            true
+        }
         (Action::Switch(switch), Some(_)) => is_switch(switch),
         (Action::SetState(state), Some(_)) => *state != MarketState::Unspecified,
         (Action::Invalid, Some(_)) => in_session,
@@ -111,10 +113,11 @@ fn is_place(place: &Place, rules: &Rules) -> bool {
 fn are_terms(terms: &Terms, place: &Place, rules: &Rules) -> bool {
     let Terms { market_to_limit, slide, protection, minimum, display, client_id: _, shown, stop } = *terms;
     let is_market = place.limit.is_none() && !market_to_limit;
-    let at_once = !place.post_only && place.time_in_force != TimeInForce::Fok;
+    let of_auction = place.time_in_force == TimeInForce::Auction;
+    let at_once = !place.post_only && !of_auction && place.time_in_force != TimeInForce::Fok;
     (!market_to_limit || place.limit.is_none() && !place.post_only)
         && (!slide || place.post_only)
-        && protection.is_none_or(|price| is_market && is_price(price))
+        && protection.is_none_or(|price| is_market && !of_auction && is_price(price))
         && (minimum.is_zero() || at_once && minimum <= place.quantity)
         && (display.is_zero() || are_parts(terms, place, rules))
         && shown.is_zero()

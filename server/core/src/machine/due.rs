@@ -7,18 +7,28 @@ use super::{FoldError, Machine, State};
 use crate::types::Micros;
 
 impl State {
-    /// Has all that is due happen, the earliest first and of one time expiries before switches, until the batch has
+    /// Has all that is due happen, the earliest first and of one time expiries, then switches, then the market's own change of
+    /// state, until the batch has
     /// as much of it as it may.
     pub(super) fn run_due(&mut self, builder: &mut BatchBuilder) -> Result<(), FoldError> {
         while builder.expired < builder.most_expired {
             let Machine::Market(market) = &self.machine else {
                 return Ok(());
             };
-            let Some(cause) = market.next_due().filter(|cause| cause.due() <= builder.batch.time) else {
+            let Some(cause) =
+                market.next_due(builder.batch.time).filter(|cause| cause.due() <= builder.batch.time)
+            else {
                 return Ok(());
             };
-            let from = builder.batch.events.len();
-            market.say_due(cause, builder.most_expired - builder.expired, &mut builder.batch.events);
+            let mut from = builder.batch.events.len();
+            let most = (builder.batch.time, builder.most_expired - builder.expired);
+            market.say_due(cause, most, &mut builder.batch.events);
+            if market.opens(&builder.batch.events[from..]) {
+                let opening = builder.batch.events.split_off(from);
+                self.uncross(builder)?;
+                from = builder.batch.events.len();
+                builder.batch.events.extend(opening);
+            }
             let events = &builder.batch.events[from..];
             builder.expired += events.len();
             self.follow(cause, None, events)?;
@@ -43,7 +53,8 @@ impl State {
         let happened = match cause {
             Cause::Expiry { due } => market.expire(events, due, journal),
             Cause::Switch { due } => market.fire(events, due, journal),
-            Cause::Intent(_) | Cause::Trigger(_) => None,
+            Cause::Session { due } => market.change(events, due, journal),
+            Cause::Intent(_) | Cause::Trigger(_) | Cause::Uncross => None,
         };
         (happened.is_some() && market.end_step()).then_some(()).ok_or(FoldError::NotDue { due })?;
         self.digest.put([due.0, events.len() as u64]);
@@ -65,8 +76,8 @@ impl Cause {
     /// When what was not asked for was due; the end of time for what has its turn and no time.
     pub(super) fn due(self) -> Micros {
         match self {
-            Self::Expiry { due } | Self::Switch { due } => due,
-            Self::Intent(_) | Self::Trigger(_) => Micros(u64::MAX),
+            Self::Expiry { due } | Self::Switch { due } | Self::Session { due } => due,
+            Self::Intent(_) | Self::Trigger(_) | Self::Uncross => Micros(u64::MAX),
         }
     }
 }

@@ -30,6 +30,9 @@ pub enum FoldError {
         /// The order.
         order: OrderId,
     },
+    /// An uncross, or what one would give, that does not fit the book.
+    #[error("a recorded uncross does not fit the book")]
+    Uncross,
     /// A batch that does not follow the one before it.
     #[error("the batch at position {batch} does not follow position {state}")]
     Gap {

@@ -81,6 +81,7 @@ impl Request {
             Action::CreateMarket(new) => new.name.len() + 9 * new.voters.len(),
             Action::Announce(entry) => 64 + entry.address.len() + entry.peer_address.len(),
             Action::Invite(_) => 48,
+            Action::SetRules(new) => 192 + 12 * new.rules.sessions.len(),
             Action::Place(place) => {
                 64 * (usize::from(place.terms.is_some()) + usize::from(place.replaces.is_some()))
             }
@@ -112,6 +113,8 @@ pub enum Action {
     SetState(MarketState),
     /// Set the account's limits.
     SetLimits(Limits),
+    /// Change the market's rules.
+    SetRules(Box<NewRules>),
     /// Create a market; only in the directory.
     CreateMarket(NewMarket),
     /// Change the voters of the next generation.
@@ -237,6 +240,15 @@ impl NewSize {
             Self::Open(lots) => lots.0.wrapping_mul(2).wrapping_add(3),
         }
     }
+}
+
+/// Rules that a market is to have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewRules {
+    /// All of them.
+    pub rules: Rules,
+    /// What the static band is around from then on; `None` for what it is.
+    pub reference: Option<Ticks>,
 }
 
 /// A market to create.
@@ -380,6 +392,10 @@ fn encode_action(action: &Action) -> record::intent::Action {
         Action::Kill(on) => Wire::Kill(record::Kill { on: *on }),
         Action::SetLimits(limits) => Wire::SetLimits(limits.to_record()),
         Action::SetState(state) => Wire::SetState(record::SetState { state: (*state).into() }),
+        Action::SetRules(new) => Wire::SetRules(record::SetRules {
+            rules: Some(new.rules.to_record()),
+            reference: new.reference.map_or(0, |price| price.0),
+        }),
         Action::CreateMarket(market) => Wire::CreateMarket(market.to_record()),
         Action::ChangeVoters(change) => Wire::ChangeVoters(record::ChangeVoters {
             change: Some(match change {
@@ -517,6 +533,10 @@ fn decode_action(action: record::intent::Action) -> Option<Action> {
         Wire::SetLimits(limits) => Action::SetLimits(Limits::from_record(limits)),
         // A state that is not known must not become another one.
         Wire::SetState(set) => Action::SetState(MarketState::try_from(set.state).ok()?),
+        Wire::SetRules(set) => Action::SetRules(Box::new(NewRules {
+            rules: Rules::from_record(&set.rules?)?,
+            reference: (set.reference > 0).then_some(Ticks(set.reference)),
+        })),
         Wire::CreateMarket(market) => Action::CreateMarket(NewMarket::from_record(market)?),
         Wire::ChangeVoters(voters) => Action::ChangeVoters(match voters.change? {
             record::change_voters::Change::Add(node) => VoterChange::Add(NodeId(node)),

@@ -54,6 +54,8 @@ pub struct FillOf {
     pub quantity: Lots,
     /// What it costs the order.
     pub fee: Fee,
+    /// Whether it is one of an uncross: the buyer stands as the maker then.
+    pub auction: bool,
 }
 
 /// What became of an intent.

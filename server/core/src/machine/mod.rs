@@ -34,8 +34,8 @@ pub use digest::Digest;
 pub use directory::{Directory, MAX_ADDRESS_BYTES, MAX_MARKETS, MarketEntry, NodeEntry};
 pub use error::FoldError;
 pub use intent::{
-    Account, Action, Amend, Intent, NewMarket, NewSize, Origin, Place, Request, Session, SessionId, Target,
-    VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
+    Account, Action, Amend, Intent, NewMarket, NewRules, NewSize, Origin, Place, Request, Session, SessionId,
+    Target, VoterChange, decode_batch, encode_batch, side_from_wire, side_to_wire,
 };
 pub use join::{
     Announcement, Invitation, JoinToken, MAX_TOKEN_USES, NotAToken, PublicKey, TokenHash, Tokens,
@@ -44,8 +44,8 @@ pub use journal::{Answer, Block, Change, FillOf, Repeated};
 pub use ledger::{Ledger, Unconsumed};
 pub use limits::Limits;
 pub use market::{
-    DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, Market, Order,
-    OrderStatus, Rules,
+    Bands, DAY, FEE_SCALE, Fee, FeeRates, Fees, MAX_BAND_BP, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP,
+    MAX_SESSIONS, Market, Order, OrderStatus, Rules, SessionTime,
 };
 pub use parts::{MAX_PART_BYTES, StateStart};
 pub use state::{BatchBuilder, Machine, State};

@@ -1,6 +1,7 @@
 //! The state that a tape leads to, and the two ways to get there: deciding and applying.
 
 mod triggered;
+mod uncross;
 
 use super::chain::{ChainHead, Content, chain_start};
 use super::intent::Action;
@@ -41,7 +42,7 @@ pub struct State {
 /// A batch that a lease holder is writing.
 #[derive(Debug)]
 pub struct BatchBuilder {
-    bytes: usize,
+    pub(super) bytes: usize,
     pub(super) most_expired: usize,
     pub(super) expired: usize,
     most_triggered: usize,
@@ -135,7 +136,7 @@ impl State {
         match &self.machine {
             Machine::Market(market) => {
                 let runs = market.next_triggered().map(|_| Micros(0));
-                runs.or_else(|| market.next_due().map(Cause::due))
+                runs.or_else(|| market.next_due(Micros(0)).map(Cause::due))
             }
             Machine::Directory(_) => None,
         }
@@ -188,9 +189,15 @@ impl State {
         }
         // Before anything is remembered: what waits may be known only by this.
         let target = self.withdraws_before_its_turn(intent).and_then(|order| others.intent(order));
+        let mut from = builder.batch.events.len();
+        self.decide((id, intent), others, builder.batch.time, &mut builder.batch.events);
+        if self.machine.market().is_some_and(|market| market.opens(&builder.batch.events[from..])) {
+            let opening = builder.batch.events.split_off(from);
+            self.uncross(builder)?;
+            from = builder.batch.events.len();
+            builder.batch.events.extend(opening);
+        }
         let BatchBuilder { batch, journal, .. } = builder;
-        let from = batch.events.len();
-        self.decide((id, intent), others, batch.time, &mut batch.events);
         let events = &batch.events[from..];
         batch.steps.push(Step { cause: Cause::Intent(id), events: events.len() });
         self.settle((id, intent), events, target, journal)?;
@@ -227,7 +234,8 @@ impl State {
 
     /// Ends the batch, which is then the state's last.
     #[must_use]
-    pub fn end(&mut self, builder: BatchBuilder) -> Batch {
+    pub fn end(&mut self, mut builder: BatchBuilder) -> Batch {
+        self.indicate(&mut builder);
         let mut batch = builder.batch;
         self.finish(batch.time, builder.journal.position, builder.journal.content);
         batch.digest = self.digest.end_batch();
@@ -246,6 +254,7 @@ impl State {
         format: Format,
         survives: impl FnOnce(&Self) -> bool,
     ) -> Batch {
+        self.indicate(&mut builder);
         let (before, unsealed) = ((self.time, self.position), builder.journal.position);
         (self.time, self.position) = (builder.batch.time, builder.journal.advance());
         let survives = survives(self);
@@ -284,9 +293,14 @@ impl State {
         for (cause, events) in batch.steps() {
             let id = match cause {
                 Cause::Intent(id) => id,
-                Cause::Expiry { .. } | Cause::Switch { .. } => {
+                Cause::Expiry { .. } | Cause::Switch { .. } | Cause::Session { .. } => {
                     self.follow(cause, None, events)?;
                     self.settle_due(cause, events, &mut journal)?;
+                    continue;
+                }
+                Cause::Uncross => {
+                    self.follow_uncross(events)?;
+                    self.settle_uncross(events, &mut journal)?;
                     continue;
                 }
                 Cause::Trigger(order) => {
@@ -345,14 +359,18 @@ impl State {
         let Machine::Market(market) = &mut self.machine else {
             return Ok(());
         };
+        market.stand_for(events);
         let keeps = market.keeps(intent, events);
         if matches!(cause, Cause::Trigger(_)) {
             market.begin_to_run();
         }
         events.iter().try_for_each(|event| market.follow(event, keeps)).ok_or(match cause {
             Cause::Intent(intent) => FoldError::Misfit { intent },
-            Cause::Expiry { due } | Cause::Switch { due } => FoldError::NotDue { due },
+            Cause::Expiry { due } | Cause::Switch { due } | Cause::Session { due } => {
+                FoldError::NotDue { due }
+            }
             Cause::Trigger(order) => FoldError::NotTriggered { order },
+            Cause::Uncross => FoldError::Uncross,
         })
     }
 

@@ -7,13 +7,16 @@
 //! it runs), `prot`,
 //! `exp=T10`, `DAY` (`a1 until T50`: it expires then) and the ways of self-trade prevention follow. `replace a1 a2 B 4@99`: a2 in place of a1. `a1 accepted at 99`: at a price that the rules made. `3@100 b1/a1 -0.03/0.15`: they
 //! traded, b1 as the maker, and what that costs them. `switch a 30`: account a's switch, after 30 s; 0 disarms it. `via=s`: by a command of session s;
-//! `state HALTED`: the market's state changes. `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
+//! `AUCTION`: the market is in an auction, or the time in force is; `uncross`: trading goes on, which goes without saying; `state HALTED`: the market's state changes. `stream a s 7 lives 30`, `left`, `lost`: what the node says of stream 7 of that session. Accepted is left out; `a1 REJECTED` is what Refused makes of a new order. A book lists
 //! orders by priority; what is in brackets differs from a market with tick 1 and lot 1, maker -1 bp, taker 5 bp, fees
 //! rounded up to 0.01; `last 100`: two strangers traded at 100. `[x1 runs]` begins the step of a triggered order.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by a panic, its helpers too")]
 
+mod auctions;
+mod bands;
 mod play;
+mod rules;
 
 use play::{Row, play};
 
@@ -1040,7 +1043,7 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn each_row_ends_as_it_says() {
-    for row in ROWS {
+    for row in ROWS.iter().chain(auctions::ROWS).chain(bands::ROWS).chain(rules::ROWS) {
         play(row);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use xbook_core::book::{Resting, Trade};
+use xbook_core::book::{Auction, Resting, Trade};
 use xbook_core::decimal::Grid;
 use xbook_core::machine::{
-    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewSize, Origin,
-    Place, Request, Rules, Session, SessionId, State, Stop, StreamSwitch, Switch, Target, Terms,
+    Action, Amend, Batch, Cause, Event, Fee, FeeRates, Intent, Limits, Machine, Market, NewRules, NewSize,
+    Origin, Place, Request, Rules, Session, SessionId, SessionTime, State, Stop, StreamSwitch, Switch,
+    Target, Terms,
 };
 use xbook_core::types::{
     ClientId, Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Term, Ticks,
@@ -32,6 +33,12 @@ pub fn play(row: &Row) {
         // Two strangers trade.
         table.run(&format!("v1 S 1@{last}; w1 B 1@{last}"));
     }
+    if let Some(price) = market.split(", ").find_map(|setting| setting.strip_prefix("uncrossed ")) {
+        table.run(&format!("state AUCTION; v1 S 1@{price}; w1 B 1@{price}; uncross"));
+    }
+    if market.split(", ").any(|setting| setting == "AUCTION") {
+        table.run("state AUCTION");
+    }
     table.run(start);
     table.said.clear();
     table.run(commands);
@@ -50,24 +57,21 @@ struct Table {
     /// How many commands each session had.
     commands: BTreeMap<SessionId, u64>,
     said: Vec<String>,
+    /// Whether what an auction would give is written down.
+    tells: bool,
+    is_uncross: bool,
 }
 
 impl Table {
     fn new(market: &str) -> Self {
         let one = Grid::new("1".parse().unwrap()).unwrap();
-        let fees = FeeRates { maker: -100, taker: 500, step: CENT.unsigned_abs() };
+        let fees = FeeRates { maker: -100, taker: 500, auction: 200, step: CENT.unsigned_abs() };
         let mut rules = Rules { fees, ..Rules::new(one, one) };
         for setting in market.split(", ").filter(|setting| !setting.is_empty()) {
-            match setting.split_once(' ').unwrap() {
-                ("last", _) => {}
-                ("day_end", at) => rules.day_end = time(at),
-                ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
-                ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
-                ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
-                ("default", way) => rules.self_trade = self_trade(way).unwrap(),
-                other => panic!("{other:?}?"),
-            }
+            let (name, value) = setting.split_once(' ').unwrap_or((setting, ""));
+            set_rule(&mut rules, name, value);
         }
+        let tells = market.split(", ").any(|setting| setting == "indications");
         let market = || Machine::Market(Box::new(Market::new("A/B".into(), rules.clone())));
         let state = || State::new(market(), vec![NODE], [0; 32]);
         let (holder, follower) = (state(), state());
@@ -80,12 +84,15 @@ impl Table {
             intents: BTreeMap::new(),
             commands: BTreeMap::new(),
             said: Vec::new(),
+            tells,
+            is_uncross: false,
         }
     }
 
     fn run(&mut self, commands: &str) {
         for command in commands.split("; ").filter(|command| !command.is_empty()) {
             let words: Vec<&str> = command.split(' ').collect();
+            self.is_uncross = words[0] == "uncross";
             let action = match words[0] {
                 "time" => {
                     self.time = time(words[1]);
@@ -104,6 +111,13 @@ impl Table {
                     let name = format!("MARKET_STATE_{}", words[1]);
                     Some(("operator".into(), Action::SetState(MarketState::from_str_name(&name).unwrap())))
                 }
+                "update" => {
+                    let reference = words.iter().find_map(|word| word.strip_prefix("reference="));
+                    let reference = reference.map(|price| Ticks(number(price)));
+                    let rules = self.updated(&words[1..]);
+                    Some(("operator".into(), Action::SetRules(Box::new(NewRules { rules, reference }))))
+                }
+                "uncross" => Some(("operator".into(), Action::SetState(MarketState::Continuous))),
                 "kill" => Some((words[1].into(), Action::Kill(words[2] == "on"))),
                 "cancel" => Some((account(words[1]), Action::Cancel(self.target(words[1])))),
                 name => {
@@ -114,6 +128,16 @@ impl Table {
             let session = words.iter().find_map(|word| word.strip_prefix("via="));
             self.batch(action, session);
         }
+    }
+
+    /// The market's rules, some of them changed.
+    fn updated(&self, words: &[&str]) -> Rules {
+        let mut rules = self.holder.machine.market().unwrap().rules().clone();
+        for word in words {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            set_rule(&mut rules, name, value);
+        }
+        rules
     }
 
     /// An order by its id, or by its client's name: `a=k` is account a's order k.
@@ -259,13 +283,31 @@ impl Table {
                 _ => format!("Killed {} off", self.account(id(self.counter))),
             },
             Event::LimitsSet => format!("LimitsSet {}", self.account(id(self.counter))),
-            Event::StateChanged => match self.intents[&id(self.counter)].request.action {
-                Action::SetState(state) => {
-                    format!("StateChanged {}", state.as_str_name().trim_start_matches("MARKET_STATE_"))
-                }
-                ref other => panic!("{other:?}?"),
-            },
             Event::Nothing => "nothing".into(),
+            ref other => return self.say_market(other),
+        })
+    }
+
+    /// What is said of the market, its auctions and its rules.
+    fn say_market(&self, event: &Event) -> Option<String> {
+        Some(match *event {
+            // That an uncross opens trading goes without saying.
+            Event::StateChanged { .. } if self.is_uncross => return None,
+            Event::StateChanged { state, until } => {
+                let until = until.map(|at| format!(" until T{}", at.0 / SECOND)).unwrap_or_default();
+                let state = state.as_str_name().trim_start_matches("MARKET_STATE_");
+                format!("StateChanged {state}{until}")
+            }
+            Event::RulesChanged => "RulesChanged".into(),
+            Event::RestedAtMarket { order, open } => format!("Rested {} {}", self.name(order), open.0),
+            Event::Uncrossed(Auction { price, volume, surplus }) => {
+                format!("Uncrossed {} volume {} surplus {surplus:+}", price.0, volume.0)
+            }
+            Event::Indicated(_) if !self.tells => return None,
+            Event::Indicated(None) => "indicates nothing".into(),
+            Event::Indicated(Some(Auction { price, volume, surplus })) => {
+                format!("indicates {} volume {} surplus {surplus:+}", price.0, volume.0)
+            }
             ref other => panic!("{other:?}?"),
         })
     }
@@ -300,8 +342,36 @@ impl Table {
         };
         let waits = self.waiting();
         let waits = (!waits.is_empty()).then(|| format!("waiting {}", waits.join(", ")));
-        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S"), waits];
+        let market = self.follower.machine.market().unwrap();
+        let at_market = self.names.iter().filter_map(|(name, id)| Some((name, market.order(id)?)));
+        let at_market = at_market.filter(|(_, order)| order.limit.is_none() && !order.is_waiting());
+        let at_market: Vec<String> = at_market.map(|(name, it)| format!("{name} {}", it.open.0)).collect();
+        let at_market = (!at_market.is_empty()).then(|| format!("at market {}", at_market.join(", ")));
+        let sides = [side(Side::Buy, "B"), side(Side::Sell, "S"), waits, at_market];
         sides.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A setting of a market that is a rule.
+fn set_rule(rules: &mut Rules, name: &str, value: &str) {
+    match (name, value) {
+        ("last" | "AUCTION" | "indications" | "uncrossed" | "reference", _) => {}
+        ("tick", tick) => rules.tick = Grid::new(tick.parse().unwrap()).unwrap(),
+        ("static_bp", bp) => rules.bands.static_bp = bp.parse().unwrap(),
+        ("dynamic_bp", bp) => rules.bands.dynamic_bp = bp.parse().unwrap(),
+        ("volatility", seconds) => rules.bands.volatility_auction = Micros(number(seconds) * SECOND),
+        ("extension", seconds) => rules.bands.auction_extension = Micros(number(seconds) * SECOND),
+        ("day_end", at) => rules.day_end = time(at),
+        ("maker_fee", rate) => rules.fees.maker = rate.parse().unwrap(),
+        ("taker_fee", rate) => rules.fees.taker = rate.parse().unwrap(),
+        ("protection_bp", bp) => rules.protection_bp = bp.parse().unwrap(),
+        ("default", way) => rules.self_trade = self_trade(way).unwrap(),
+        ("sessions", "none") => rules.sessions.clear(),
+        (at, state) if at.starts_with('T') => {
+            let state = MarketState::from_str_name(&format!("MARKET_STATE_{state}")).unwrap();
+            rules.sessions.push(SessionTime { at: time(at), state });
+        }
+        other => panic!("{other:?}?"),
     }
 }
 
@@ -335,6 +405,7 @@ fn place(words: &[&str]) -> Place {
         match word.split_once('=').unwrap_or((word, "")) {
             ("IOC", _) => place.time_in_force = TimeInForce::Ioc,
             ("FOK", _) => place.time_in_force = TimeInForce::Fok,
+            ("AUCTION", _) => place.time_in_force = TimeInForce::Auction,
             ("DAY", _) => place.time_in_force = TimeInForce::Day,
             ("PO", _) => place.post_only = true,
             ("SLIDE", _) => (place.post_only, terms.slide) = (true, true),

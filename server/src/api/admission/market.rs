@@ -6,15 +6,15 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, order, request, text};
-use crate::api::convert::MINUTE;
+use super::{Caller, Findings, body_hash, check_market, order, request, text};
+use crate::api::convert::{self, MINUTE, SECOND};
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
 use crate::machine::{
-    Action, DAY, FEE_SCALE, Fee, FeeRates, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP, MAX_VOTERS,
-    NewMarket, Request, Rules,
+    Action, Bands, FEE_SCALE, Fee, FeeRates, MAX_BAND_BP, MAX_FEE_RATE, MAX_FEE_STEP, MAX_PROTECTION_BP,
+    MAX_SESSIONS, MAX_VOTERS, NewMarket, NewRules, Request, Rules, SessionTime,
 };
-use crate::types::{Lots, Micros, NodeId, SelfTrade};
+use crate::types::{Lots, MarketState, Micros, NodeId, SelfTrade};
 
 /// The nodes that a market may get as voters.
 pub struct Electorate {
@@ -52,6 +52,57 @@ pub fn create_market(
     request(caller, request_id, body_hash("create-market", &message), Action::CreateMarket(new))
 }
 
+/// Admits an UpdateMarket.
+///
+/// # Errors
+/// The first reason by precedence.
+pub fn update_market(
+    mut message: v1::UpdateMarketRequest,
+    today: Option<&Rules>,
+    caller: &Caller,
+) -> Result<Request, Refusal> {
+    let mut findings = Findings::default();
+    let id = std::mem::take(&mut message.request_id);
+    let request_id = findings.note(text::request_id(&id));
+    findings.note(check_market(&message.market, today));
+    let read = match (&message.rules, today) {
+        (None, _) => findings.note(Err(text::missing("rules"))),
+        // There is no such market.
+        (Some(_), None) => None,
+        (Some(asked), Some(today)) => {
+            findings.within("rules");
+            rules(&as_it_was_made(asked, today), &mut findings)
+        }
+    };
+    findings.within("");
+    let reference = match message.reference_price.as_str() {
+        "" => Some(None),
+        text => order::price("reference_price", text, today, &mut findings).map(Some),
+    };
+    let read = read.zip(reference).map(|(rules, reference)| NewRules { rules, reference });
+    let new = findings.unless_found(read)?;
+    request(caller, request_id, body_hash("update-market", &message), Action::SetRules(Box::new(new)))
+}
+
+/// The rules that are asked for, and for those that are fixed, if they are not set, what they are.
+fn as_it_was_made(asked: &v1::MarketRules, today: &Rules) -> v1::MarketRules {
+    let (mut asked, today) = (asked.clone(), convert::rules(today));
+    let keep = |asked: &mut String, today: String| {
+        if asked.is_empty() {
+            *asked = today;
+        }
+    };
+    keep(&mut asked.tick_size, today.tick_size);
+    keep(&mut asked.lot_size, today.lot_size.clone());
+    // Of another lot they may be no multiples, and that is refused at its turn.
+    let lot = asked.lot_size.parse::<Decimal>().ok();
+    if lot.is_some() && lot == today.lot_size.parse().ok() {
+        keep(&mut asked.min_quantity, today.min_quantity);
+        keep(&mut asked.max_quantity, today.max_quantity);
+    }
+    asked
+}
+
 /// The voters that are asked for, ascending; the default if none are.
 fn voters(asked: &[String], electorate: Electorate) -> Result<Vec<NodeId>, Refusal> {
     if asked.is_empty() {
@@ -86,21 +137,16 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
         asked => asked,
     };
     let protection_bp = asked.protection_bp;
-    if protection_bp > MAX_PROTECTION_BP {
-        let limit = format!("must be at most {MAX_PROTECTION_BP}");
-        let refusal = Refusal::new(Reason::AboveMaximum, limit);
-        findings.refuse(refusal.field("protection_bp").value(protection_bp));
-    }
+    at_most("protection_bp", protection_bp, MAX_PROTECTION_BP, findings);
     let day_end = Micros(u64::from(asked.day_end_minute) * MINUTE);
-    if day_end >= DAY {
-        let limit = format!("must be at most {}", DAY.0 / MINUTE - 1);
-        let refusal = Refusal::new(Reason::AboveMaximum, limit);
-        findings.refuse(refusal.field("day_end_minute").value(asked.day_end_minute));
-    }
+    at_most("day_end_minute", asked.day_end_minute, LAST_MINUTE, findings);
+    let bands = bands(asked, findings);
+    let sessions = findings.note(sessions(&asked.sessions));
     let fees = fees(asked, findings);
     let (min_lots, max_lots) = (Lots(min?), Lots(max?));
-    let (tick, lot, fees) = (tick?, lot?, fees?);
-    let rules = Rules { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end, fees };
+    let (tick, lot, fees, sessions) = (tick?, lot?, fees?, sessions?);
+    let rules =
+        Rules { tick, lot, min_lots, max_lots, self_trade, protection_bp, day_end, fees, bands, sessions };
     if rules.min_lots > rules.max_lots {
         let limit = format!("must be at most max_quantity, {}", rules.lot.text(rules.max_lots.0));
         findings.refuse(
@@ -110,11 +156,70 @@ fn rules(asked: &v1::MarketRules, findings: &mut Findings) -> Option<Rules> {
     Some(rules)
 }
 
+/// The last minute of a day.
+const LAST_MINUTE: u32 = 24 * 60 - 1;
+
+/// Seconds of a day.
+const DAY_SECONDS: u32 = 24 * 60 * 60;
+
+fn at_most(field: &'static str, value: u32, most: u32, findings: &mut Findings) {
+    if value > most {
+        let limit = format!("must be at most {most}");
+        findings.refuse(Refusal::new(Reason::AboveMaximum, limit).field(field).value(value));
+    }
+}
+
+fn bands(asked: &v1::MarketRules, findings: &mut Findings) -> Bands {
+    let v1::MarketRules { static_band_bp, dynamic_band_bp, .. } = *asked;
+    let (volatility, extension) = (asked.volatility_auction_seconds, asked.auction_extension_seconds);
+    at_most("static_band_bp", static_band_bp, MAX_BAND_BP, findings);
+    at_most("dynamic_band_bp", dynamic_band_bp, MAX_BAND_BP, findings);
+    at_most("volatility_auction_seconds", volatility, DAY_SECONDS, findings);
+    at_most("auction_extension_seconds", extension, DAY_SECONDS, findings);
+    let seconds = |seconds: u32| Micros(u64::from(seconds) * SECOND);
+    Bands {
+        static_bp: static_band_bp,
+        dynamic_bp: dynamic_band_bp,
+        volatility_auction: seconds(volatility),
+        auction_extension: seconds(extension),
+    }
+}
+
+/// When a market changes its state by itself.
+fn sessions(asked: &[v1::SessionTime]) -> Result<Vec<SessionTime>, Refusal> {
+    if asked.len() > MAX_SESSIONS {
+        let limit = format!("must be at most {MAX_SESSIONS} times");
+        return Err(Refusal::new(Reason::AboveMaximum, limit).field("sessions").value(asked.len()));
+    }
+    let mut sessions: Vec<SessionTime> = Vec::new();
+    for time in asked {
+        let at = Micros(u64::from(time.minute) * MINUTE);
+        let minute =
+            |reason, limit: String| Refusal::new(reason, limit).field("sessions.minute").value(time.minute);
+        if time.minute > LAST_MINUTE {
+            return Err(minute(Reason::AboveMaximum, format!("must be at most {LAST_MINUTE}")));
+        }
+        if sessions.last().is_some_and(|last| last.at >= at) {
+            return Err(minute(Reason::ConflictingFields, "must be later than the one before".to_owned()));
+        }
+        let state = v1::MarketState::try_from(time.state)
+            .map_err(|_| super::unknown("sessions.state", time.state))?;
+        let state = convert::market_state_asked(state).ok_or_else(|| text::missing("sessions.state"))?;
+        if state == MarketState::Delisted {
+            let limit = "must not be delisted: a market stays that";
+            return Err(order::conflict("sessions.state", "MARKET_STATE_DELISTED", limit));
+        }
+        sessions.push(SessionTime { at, state });
+    }
+    Ok(sessions)
+}
+
 fn fees(asked: &v1::MarketRules, findings: &mut Findings) -> Option<FeeRates> {
     let maker = findings.note(fee_rate("maker_fee_bp", &asked.maker_fee_bp));
     let taker = findings.note(fee_rate("taker_fee_bp", &asked.taker_fee_bp));
     let step = findings.note(fee_step(&asked.fee_step));
-    Some(FeeRates { maker: maker?, taker: taker?, step: step? })
+    let auction = findings.note(fee_rate("auction_fee_bp", &asked.auction_fee_bp));
+    Some(FeeRates { maker: maker?, taker: taker?, auction: auction?, step: step? })
 }
 
 /// A rate in hundredths of a basis point.

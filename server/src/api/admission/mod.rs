@@ -24,7 +24,7 @@ use xbook_proto::v1::{self, Reason};
 pub use body::body_hash;
 pub use cluster::{add_voter, create_join_token, remove_node, remove_voter};
 pub use limits::set_account_limits;
-pub use market::{Electorate, create_market};
+pub use market::{Electorate, create_market, update_market};
 pub use order::{Times, trade_command};
 pub use protect::{
     cancel_all_after, cancel_on_disconnect, check_everywhere, kill_account, set_market_state, timeout,

@@ -248,7 +248,11 @@ fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, R
     };
     let rests = rests(time_in_force);
     if is_market && rests {
-        return Err(conflict("time_in_force", asked.as_str_name(), "must be IOC or FOK for a market order"));
+        return Err(conflict(
+            "time_in_force",
+            asked.as_str_name(),
+            "must be IOC, FOK or AUCTION for a market order",
+        ));
     }
     if kind == OrderType::MarketToLimit && !rests {
         let limit = "must be GTC, GTD or DAY for a market-to-limit order";
@@ -266,7 +270,7 @@ fn time_in_force(order: &v1::NewOrder, kind: OrderType) -> Result<TimeInForce, R
         return Err(conflict(
             "post_only",
             "true",
-            "must not be set with IOC, FOK, a market or a market-to-limit order",
+            "must not be set with IOC, FOK, AUCTION, a market or a market-to-limit order",
         ));
     }
     Ok(time_in_force)

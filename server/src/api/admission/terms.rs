@@ -19,6 +19,10 @@ pub(super) fn terms(
     let text = &order.protection_price;
     let protection = match (text.is_empty(), kind) {
         (true, _) => Some(None),
+        (false, _) if time_in_force == Some(TimeInForce::Auction) => {
+            findings.refuse(conflict("protection_price", text, "must be empty with AUCTION"));
+            None
+        }
         (false, OrderType::Market) => price("protection_price", text, rules, findings).map(Some),
         (false, _) => {
             findings.refuse(conflict("protection_price", text, "must be empty but for a market order"));
@@ -36,8 +40,11 @@ pub(super) fn terms(
             ));
             None
         }
-        false if order.post_only || time_in_force == Some(TimeInForce::Fok) => {
-            findings.refuse(conflict("min_quantity", text, "must be empty with post_only and FOK"));
+        false
+            if order.post_only || matches!(time_in_force, Some(TimeInForce::Fok | TimeInForce::Auction)) =>
+        {
+            let limit = "must be empty with post_only, FOK and AUCTION";
+            findings.refuse(conflict("min_quantity", text, limit));
             None
         }
         false => quantity("min_quantity", text, rules, false, findings),

@@ -52,6 +52,13 @@ impl ClusterService for Api {
         Ok(Response::new(Box::pin(self.create(call)).await?))
     }
 
+    async fn update_market(
+        &self,
+        call: Request<v1::UpdateMarketRequest>,
+    ) -> Answer<v1::UpdateMarketResponse> {
+        Ok(Response::new(Box::pin(market_state::update(self, call)).await?))
+    }
+
     async fn set_market_state(
         &self,
         call: Request<v1::SetMarketStateRequest>,

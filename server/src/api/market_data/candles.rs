@@ -113,7 +113,7 @@ pub(in crate::api) async fn ticker(
 /// The best bid and offer.
 fn quote(market: &MarketHandle) -> Result<v1::BestQuote, Refusal> {
     let (units, summary) = (units(market), market.summary()?);
-    let book = summary.market.ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let book = summary.market.as_ref().ok_or_else(|| Refusal::unknown_market(market.name()))?;
     let [bid, ask] = [book.bid, book.ask]
         .map(|best| best.map(|LevelView { price, open, orders }| units.level(price, open, orders)));
     Ok(v1::BestQuote { market: market.name().to_owned(), position: summary.status.position.0, bid, ask })
@@ -125,6 +125,8 @@ pub(in crate::api) async fn day(market: &MarketHandle, end: Option<Micros>) -> R
     let shown = market.shown();
     let DayTraded { sum, last, begin, end, position } =
         read_history(history, move |history| history.day_traded(shown, end)).await?;
+    let (units, summary) = (units(market), market.summary()?);
+    let now = summary.market.as_ref().ok_or_else(|| Refusal::unknown_market(market.name()))?;
     let sum = sum.map(|sum| told(market.name(), &sum, 0, Micros(0))).unwrap_or_else(|| v1::Candle {
         volume: "0".to_owned(),
         value: "0".to_owned(),
@@ -142,5 +144,7 @@ pub(in crate::api) async fn day(market: &MarketHandle, end: Option<Micros>) -> R
         volume: sum.volume,
         value: sum.value,
         trade_count: sum.trade_count,
+        state: convert::market_state(now.state).into(),
+        indication: now.indication.map(|auction| units.indication(&auction)),
     })
 }

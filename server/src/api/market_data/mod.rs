@@ -19,7 +19,7 @@ use crate::api::streams;
 use crate::api::streams::Answers;
 use crate::api::submit::read_history;
 use crate::history::StoredBlock;
-use crate::node::{MarketHandle, MarketSummary};
+use crate::node::MarketHandle;
 use crate::types::{Micros, Position};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -94,20 +94,21 @@ impl MarketDataService for Api {
 /// A market and where its book stands.
 pub(in crate::api) fn describe(market: &MarketHandle, now: Micros) -> Result<v1::Market, Refusal> {
     let (units, summary) = (units(market), market.summary()?);
-    let MarketSummary { bid, ask, last_price, open_orders, state } =
-        summary.market.ok_or_else(|| Refusal::unknown_market(market.name()))?;
+    let found = summary.market.as_ref().ok_or_else(|| Refusal::unknown_market(market.name()))?;
     let price = |price: Option<_>| price.map(|price| units.price(price)).unwrap_or_default();
     Ok(v1::Market {
         name: market.name().to_owned(),
-        rules: Some(convert::rules(market.rules())),
+        rules: Some(convert::rules(&found.rules)),
         position: summary.status.position.0,
-        best_bid: price(bid.map(|level| level.price)),
-        best_ask: price(ask.map(|level| level.price)),
-        last_price: price(last_price),
-        open_orders: open_orders as u64,
+        best_bid: price(found.bid.map(|level| level.price)),
+        best_ask: price(found.ask.map(|level| level.price)),
+        last_price: price(found.last_price),
+        open_orders: found.open_orders as u64,
         quarantined: String::new(),
         tape_ahead_us: market.tape_wrong(now).map(|ahead| ahead.0),
-        state: convert::market_state(state).into(),
+        state: convert::market_state(found.state).into(),
+        indication: found.indication.map(|auction| units.indication(&auction)),
+        auction_end_time: found.auction_ends.map(convert::timestamp),
     })
 }
 

@@ -91,6 +91,7 @@ mod tests {
             time: time(),
             market,
             fee: decimal,
+            auction: true,
         }
     }
 
@@ -113,6 +114,7 @@ mod tests {
             maker_order_id: id.clone(),
             taker_order_id: id.clone(),
             time: time(),
+            auction: true,
         };
         let trades = v1::ListTradesResponse { trades: vec![trade; page], ..Default::default() };
         // One that is quarantined tells nothing else.

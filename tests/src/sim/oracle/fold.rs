@@ -1,13 +1,13 @@
 //! The fold of any node's document, and of documents merged in any order, fills no order beyond its
-//! quantity, consumes nothing twice and is not crossed. A majority's disks hold all that was shown.
+//! quantity, consumes nothing twice and is not crossed where orders trade. A majority's disks hold all that was shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use xbook::document::{Actor, Genesis, RawChange};
-use xbook::machine::{Block, Caps, Change, State};
+use xbook::machine::{Block, Caps, Change, Market, State};
 use xbook::replica::{Remembered, Replica, Settings};
-use xbook::types::{Liquidity, Micros, NodeId, OrderId};
+use xbook::types::{Liquidity, MarketState, Micros, NodeId, OrderId};
 
 use super::committed::{Committed, CommittedViolation};
 use super::{Violation, rematch};
@@ -64,7 +64,8 @@ pub fn check_replica(replica: &Replica) -> Result<(), FoldViolation> {
 }
 
 fn check_crossed(state: &State, what: impl Fn() -> String) -> Result<(), FoldViolation> {
-    let crossed = state.machine.market().is_some_and(|market| market.book().is_crossed());
+    let trades = |market: &Market| matches!(market.state(), MarketState::Continuous | MarketState::PostOnly);
+    let crossed = state.machine.market().is_some_and(|market| trades(market) && market.book().is_crossed());
     if crossed { Err(FoldViolation::Crossed { what: what() }) } else { Ok(()) }
 }
 

@@ -1,6 +1,7 @@
 //! The committed sequence, matched again from the requests alone by the naive book: the same fills,
 //! the same refusals, the same book. It shares no code with the server's ledger or market.
 
+mod bands;
 mod due;
 mod limits;
 mod orders;
@@ -13,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use xbook::book::{Command, Event, Owner, Refusal, Removal};
 use xbook::machine::{
-    Account, Action, Answer, Block, Caps, Change, Limits, OrderStatus, Origin, Request, SessionId, Target,
-    VoterChange,
+    Account, Action, Answer, Block, Caps, Change, Limits, OrderStatus, Origin, Request, Rules, SessionId,
+    Target, VoterChange,
 };
 use xbook::types::{
     ClientId, Liquidity, Lots, Micros, NodeId, OrderId, Position, Reason, SelfTrade, Side, Ticks,
@@ -25,6 +26,7 @@ pub use violation::RematchViolation;
 
 use state::Trading;
 
+use bands::Bands;
 use due::Protection;
 use rules::{charged, in_time};
 use stops::Waits;
@@ -45,6 +47,8 @@ struct Live {
     self_trade: SelfTrade,
     expires: Option<Micros>,
     day: bool,
+    /// It ends with the auction.
+    of_auction: bool,
     filled: u64,
     /// What it lost rather than trade it with its account.
     prevented: u64,
@@ -81,6 +85,10 @@ pub struct Rematch {
     protection: Protection,
     /// What the market takes.
     trading: Trading,
+    /// Tape time of the block.
+    time: Micros,
+    bands: Bands,
+    rules: Rules,
     /// Limits that accounts have set themselves, and how many may.
     limits: (BTreeMap<String, Limits>, usize),
     /// The orders that an intent cancelled to protect their account, and why.
@@ -128,6 +136,9 @@ impl Rematch {
             owners: BTreeMap::new(),
             protection: Protection::new(caps.protected),
             trading: Trading::default(),
+            time: Micros(0),
+            bands: Bands::default(),
+            rules: crate::sim::world::rules(0),
             limits: (BTreeMap::new(), caps.protected),
             cancelled: Vec::new(),
             voters: voters.iter().copied().collect(),
@@ -155,12 +166,15 @@ impl Rematch {
         withdraws: impl Fn(OrderId, &Account) -> bool,
     ) -> Result<(), RematchViolation> {
         overfilled(block)?;
-        block.changes.iter().try_for_each(charged)?;
+        let mut charged = 0;
         self.ran = 0;
+        self.time = block.time;
         if self.fall_due(block)? < self.most_expired {
             self.run_triggered();
         }
         for answer in &block.answers {
+            // Other rules hold from their request on.
+            self.charge(&mut charged, &block.changes, answer.changes.end)?;
             let Some(request) = requests(answer.intent) else {
                 continue;
             };
@@ -187,11 +201,20 @@ impl Rematch {
             }
             self.cancelled.clear();
             let done = self.take((answer.intent, request), (block.time, shown), recall, waiting);
+            self.keep_root();
             self.compare(block, answer, done)?;
             self.compare_cancelled(block, answer)?;
             self.run_triggered();
         }
+        self.charge(&mut charged, &block.changes, block.changes.len())?;
         self.compare_told(block)
+    }
+
+    /// Looks at what the fills cost up to a change.
+    fn charge(&self, from: &mut usize, changes: &[Change], to: usize) -> Result<(), RematchViolation> {
+        let next = changes.get(*from..to).unwrap_or_default();
+        *from = to;
+        next.iter().try_for_each(|change| charged(change, &self.rules))
     }
 
     /// Compares with a book after the same blocks.
@@ -205,9 +228,11 @@ impl Rematch {
     fn run(&mut self, command: &Command) -> Result<(), Refusal> {
         let from = self.did.len();
         self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        self.lay_band();
         let result = self.book.apply(command, &mut self.did);
         let did = self.did[from..].to_vec();
-        self.meet(&did);
+        self.meet(&did, false);
+        self.halt_at_band(&did);
         result
     }
 
@@ -261,6 +286,7 @@ impl Rematch {
             (Recall::New, Action::Kill(on)) => self.kill(request, *on),
             (Recall::New, Action::SetLimits(limits)) => self.set_limits(request, *limits),
             (Recall::New, Action::SetState(state)) => self.set_state(*state),
+            (Recall::New, Action::SetRules(rules)) => self.set_rules(rules),
             (
                 Recall::New,
                 Action::CreateMarket(_) | Action::Announce(_) | Action::RemoveNode(_) | Action::Invite(_),

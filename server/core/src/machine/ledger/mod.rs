@@ -145,6 +145,7 @@ impl Ledger {
             | Action::Switch(_)
             | Action::Kill(_)
             | Action::SetState(_)
+            | Action::SetRules(_)
             | Action::SetLimits(_)
             | Action::ChangeVoters(_)
             | Action::RemoveNode(_)

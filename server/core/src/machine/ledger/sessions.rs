@@ -197,6 +197,10 @@ fn content(action: &Action) -> u32 {
             [35, limits.quantity.0, low, high, limits.orders.into(), 0]
         }
         Action::SetState(state) => [34, *state as u64, 0, 0, 0, 0],
+        Action::SetRules(new) => {
+            let [low, high] = new.rules.numbers();
+            [36, low, high, new.reference.map_or(0, |price| price.0), 0, 0]
+        }
         Action::Switch(Switch::Stream { .. })
         | Action::CreateMarket(_)
         | Action::ChangeVoters(_)

@@ -21,6 +21,8 @@ impl Market {
         events: &mut Vec<Event>,
     ) {
         let from = events.len();
+        self.now = time;
+        self.lay_band();
         let decided = match &intent.request.action {
             Action::Place(_) | Action::Amend(_) | Action::SetLimits(_)
                 if self.killed.has(&intent.request.account) =>
@@ -38,6 +40,7 @@ impl Market {
             Action::Switch(switch) => self.decide_switch(intent, switch, time, events),
             Action::SetLimits(limits) => self.decide_limits(&intent.request.account, limits, events),
             Action::SetState(state) => self.decide_state(*state, events),
+            Action::SetRules(new) => self.decide_rules(new, events),
             Action::Kill(on) => self.decide_kill(&intent.request.account, *on, events),
             Action::CreateMarket(_)
             | Action::ChangeVoters(_)
@@ -47,7 +50,7 @@ impl Market {
             | Action::Invalid => Err(Reason::UnknownValue),
         };
         if let Err(reason) = decided {
-            self.keep_promises();
+            self.promise();
             events.truncate(from);
             events.push(Event::Refused { reason });
         }
@@ -121,13 +124,20 @@ impl Market {
             self.check_size(&order.account, amend.price.or(limit), quantity)?;
             return self.amend_waiting(order, amend, open, events);
         }
+        if self.is_unpriced(&id) {
+            self.check_size(&order.account, None, Lots(used.0.saturating_add(open.0)))?;
+            return self.amend_at_market(order, amend, open, events);
+        }
         if amend.trigger.is_some() {
             return Err(Reason::WouldTrigger);
         }
         let (side, slides) = (order.side, order.terms.as_ref().is_some_and(|terms| terms.slide));
         let price = amend.price.or(order.limit).ok_or(Reason::OrderClosed)?;
         let best = self.best_price(side.opposite(), None);
-        let price = if slides { slid(side, price, best)? } else { price };
+        let price = if slides && !stays { slid(side, price, best)? } else { price };
+        if !stays && self.is_outside_static(side, price) {
+            return Err(self.refused_by_band(side, price, post_only));
+        }
         let parts_fit = order.terms.as_ref().is_none_or(|terms| terms.can_show(open));
         if used.0.saturating_add(open.0) > self.rules.max_lots.0 || !parts_fit {
             return Err(Reason::AboveMaximum);
@@ -155,7 +165,7 @@ impl Market {
         why: Reason,
         events: &mut Vec<Event>,
     ) -> Result<(), Reason> {
-        if let Some(order) = self.orders.get(&id).filter(|order| order.is_waiting()) {
+        if let Some(order) = self.orders.get(&id).filter(|order| self.is_outside(&order.id)) {
             events.push(Event::Removed { order: id, open: order.open, reason: why });
             self.begin_to_run();
             return Ok(());
@@ -197,6 +207,7 @@ impl Market {
     ) -> Result<(), Reason> {
         self.said.clear();
         self.book.apply(command, &mut self.said).map_err(refusal)?;
+        let halts = self.is_halted_by_band().then(|| self.volatility_auction()).flatten();
         let (fees, grids) = (self.rules.fees, (self.rules.tick, self.rules.lot));
         let mut reached = Reached::default();
         let mut trade = None;
@@ -218,12 +229,14 @@ impl Market {
                     Removal::Cancelled => Reason::Requested,
                     Removal::Left => Reason::NoLiquidity,
                     Removal::SelfTrade => Reason::SelfTrade,
+                    Removal::Band => Reason::PriceBand,
                 };
                 Event::Removed { order, open, reason }
             }
         });
         if self.stops.is_idle() {
             events.extend(said);
+            events.extend(halts);
             return Ok(());
         }
         for event in said {
@@ -239,6 +252,7 @@ impl Market {
         if let Some(price) = trade {
             self.stops.meet(price, &mut reached, events);
         }
+        events.extend(halts);
         reached.tell_moved(events);
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::book::{Command, NewOrder, Style};
 use crate::decimal::MAX_STEPS;
 use crate::machine::intent::{Account, Place};
 use crate::machine::tape::Event;
-use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce};
+use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks, TimeInForce, may_rest};
 
 /// [`super::Rules::protection_bp`] counts in these.
 const PRICE_PARTS: u128 = 10_000;
@@ -47,11 +47,15 @@ impl Market {
         };
         let price = limit.filter(|_| limit != place.limit);
         let day = place.time_in_force == TimeInForce::Day;
-        let expires = day.then(|| self.rules.day_end_after(time));
+        let expires = day.then(|| self.rules.day_order_ends_after(time));
         let accepted = Event::Accepted { order: id, price, expires };
         if let Some(stop) = terms.stop {
             let entry = Entry { limit, quantity, expires };
             return self.begin_to_wait((id, side, stop), entry, replaced, events);
+        }
+        self.check_static(limit, place, replaced)?;
+        if place.time_in_force == TimeInForce::Auction && limit.is_none() {
+            return self.rest_at_market((id, quantity), replaced, events);
         }
         if terms.market_to_limit && limit.is_none() {
             self.take_out_replaced(replaced, events)?;
@@ -76,7 +80,7 @@ impl Market {
             Reason::NotFillable if style != Style::AllOrNothing => Reason::MinNotFillable,
             reason => reason,
         };
-        if let Some(old) = replaced.filter(|old| !self.waits(old)) {
+        if let Some(old) = replaced.filter(|old| !self.is_outside(old)) {
             self.book.check_instead(&order, old).map_err(refusal).map_err(minimum)?;
         }
         self.take_out_replaced(replaced, events)?;
@@ -90,6 +94,20 @@ impl Market {
             self.say_protected(id, events);
         }
         Ok(())
+    }
+
+    /// Whether an order with this limit is within the static band, as far as it could trade beyond.
+    fn check_static(
+        &self,
+        limit: Option<Ticks>,
+        place: &Place,
+        replaced: Option<OrderId>,
+    ) -> Result<(), Reason> {
+        let Some(limit) = limit.filter(|limit| self.is_outside_static(place.side, *limit)) else {
+            return Ok(());
+        };
+        let full = self.book.is_full() && replaced.is_none() && may_rest(place.time_in_force);
+        Err(if full { Reason::TooMany } else { self.refused_by_band(place.side, limit, place.post_only) })
     }
 
     /// A new order comes in place of another one, which nothing can refuse any more.

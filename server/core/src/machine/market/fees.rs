@@ -50,13 +50,15 @@ pub struct FeeRates {
     pub maker: i32,
     /// Of one that came in.
     pub taker: i32,
+    /// Of either in an uncross.
+    pub auction: i32,
     /// What fees are rounded up to, in units of 10^-8.
     pub step: u64,
 }
 
 impl Default for FeeRates {
     fn default() -> Self {
-        Self { maker: 0, taker: 0, step: 1 }
+        Self { maker: 0, taker: 0, auction: 0, step: 1 }
     }
 }
 
@@ -65,7 +67,8 @@ impl FeeRates {
     #[must_use]
     pub fn are_valid(&self) -> bool {
         let rates = -MAX_FEE_RATE..=MAX_FEE_RATE;
-        rates.contains(&self.maker) && rates.contains(&self.taker) && (1..=MAX_FEE_STEP).contains(&self.step)
+        [self.maker, self.taker, self.auction].iter().all(|rate| rates.contains(rate))
+            && (1..=MAX_FEE_STEP).contains(&self.step)
     }
 
     /// What a fill costs.
@@ -75,6 +78,11 @@ impl FeeRates {
         }
         let fee = |rate| Fee(fee(rate, self.step, (price, quantity), grids));
         Fees { maker: fee(self.maker), taker: fee(self.taker) }
+    }
+
+    /// What a fill of an uncross costs.
+    pub(super) fn of_auction(&self, price: Ticks, quantity: Lots, grids: (Grid, Grid)) -> Fees {
+        Self { maker: self.auction, taker: self.auction, ..*self }.of(price, quantity, grids)
     }
 }
 

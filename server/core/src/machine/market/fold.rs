@@ -41,8 +41,8 @@ impl Market {
     pub(in crate::machine) fn follow(&mut self, event: &Event, keeps: (Owner, Lots)) -> Option<()> {
         // An order that waits is in no book.
         match event {
-            Event::Reduced { order, .. } if self.waits(order) => return Some(()),
-            Event::Removed { order, .. } if self.waits(order) => {
+            Event::Reduced { order, .. } if self.is_outside(order) => return Some(()),
+            Event::Removed { order, .. } if self.is_outside(order) => {
                 self.begin_to_run();
                 return Some(());
             }
@@ -101,7 +101,7 @@ impl Market {
                 self.remove(*order, *open, *reason, journal)
             }
             (Event::Removed { order, open, reason }, _) => {
-                (*reason != Reason::Replaced).then_some(())?;
+                (!matches!(reason, Reason::Replaced | Reason::AuctionEnded)).then_some(())?;
                 (ends_as(*reason) == Some(OrderStatus::Cancelled)).then_some(())?;
                 self.remove(*order, *open, *reason, journal)
             }
@@ -109,6 +109,7 @@ impl Market {
                 let places = matches!(intent.request.action, Action::Place(_));
                 self.fold_order(event, places, journal)
             }
+            (Event::RulesChanged, Action::SetRules(new)) => self.take_rules(new, journal.block.time),
             _ => self.fold_account(event, (id, intent)),
         }
     }
@@ -121,12 +122,17 @@ impl Market {
             Event::Rested { order, side, price, open, shown } => {
                 self.rest((*order, *side, *price, *open), *shown, journal)
             }
+            Event::RestedAtMarket { order, open } => {
+                (self.hand.is_some() == places).then_some(())?;
+                self.wait_at_market(*order, *open, journal)
+            }
             Event::Waiting { order, trigger, price, open } => {
                 (self.hand.is_some() == places).then_some(())?;
                 self.wait((*order, *trigger, *price, *open), journal)
             }
             Event::Triggered { order, trigger } => self.trigger(*order, *trigger, journal),
             Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
+            Event::StateChanged { state, until } => self.halt_by_band(*state, *until),
             _ => None,
         }
     }
@@ -138,9 +144,8 @@ impl Market {
                 self.limits.set(&intent.request.account, *limits);
                 Some(())
             }
-            (Event::StateChanged, Action::SetState(state)) => {
-                self.state = *state;
-                Some(())
+            (Event::StateChanged { state, until: None }, Action::SetState(asked)) if state == asked => {
+                self.enter_state(*state, None)
             }
             (Event::SwitchSet { fires }, Action::Switch(switch)) => {
                 self.set_switch((id, intent), switch, *fires)
@@ -161,6 +166,7 @@ impl Market {
     /// A step is over; whether it left nothing half done. Accounts without an order need no number any more.
     pub(in crate::machine) fn end_step(&mut self) -> bool {
         self.owners.forget_idle();
+        self.keep_root();
         self.hand.is_none() && self.used_up.is_none()
     }
 
@@ -197,8 +203,9 @@ impl Market {
         maker.set_shown(shown);
         taker.fill(price, quantity, trade.taker_open)?;
         taker.set_shown(taker.first_shown());
-        let of =
-            |counter_order, liquidity, fee| Some(FillOf { counter_order, liquidity, price, quantity, fee });
+        let of = |counter_order, liquidity, fee| {
+            Some(FillOf { counter_order, liquidity, price, quantity, fee, auction: false })
+        };
         journal.order(maker, of(taker.id, Liquidity::Maker, fees.maker));
         journal.order(taker, of(trade.maker, Liquidity::Taker, fees.taker));
         self.last_price = Some(price);
@@ -270,9 +277,13 @@ impl Market {
         let order = self.orders.get_mut(&id)?;
         (open <= order.open && !open.is_zero()).then_some(())?;
         order.quantity = Lots(order.used().0.checked_add(open.0)?);
+        let lost = Lots(order.open.0 - open.0);
         order.open = open;
         order.set_shown(order.shown().min(open));
         journal.order(order, None);
+        if self.unpriced.has(&id) {
+            self.unpriced.lose(order.side, lost);
+        }
         Some(())
     }
 
@@ -312,6 +323,7 @@ impl Market {
     /// An order begins to rest, or to wait.
     pub(super) fn enter(&mut self, order: Order) {
         self.file_stop(&order);
+        self.file_unpriced(&order);
         if let Some(at) = order.expires {
             self.by_expiry.insert((at, order.id));
         }
@@ -329,6 +341,7 @@ impl Market {
     pub(super) fn leave(&mut self, id: OrderId) -> Option<Order> {
         let order = self.orders.remove(&id)?;
         self.unfile_stop(&order);
+        self.unfile_unpriced(&order);
         if let Some(at) = order.expires {
             self.by_expiry.remove(&(at, id));
         }

@@ -6,7 +6,7 @@ use super::Market;
 use crate::machine::Limits;
 use crate::machine::intent::{Account, Place};
 use crate::machine::tape::Event;
-use crate::types::{Lots, OrderId, Reason, Ticks, rests};
+use crate::types::{Lots, OrderId, Reason, Ticks, may_rest};
 
 /// The limits of the accounts that have any.
 #[derive(Clone, Default, Debug)]
@@ -68,7 +68,7 @@ impl Market {
             limit => limit.or(best),
         };
         self.check_size(account, effective, place.quantity)?;
-        let may_rest = rests(place.time_in_force);
+        let may_rest = may_rest(place.time_in_force);
         let others = self.owners.count(account) - usize::from(replaced.is_some());
         if may_rest && limits.orders > 0 && others >= limits.orders as usize {
             return Err(Reason::TooMany);

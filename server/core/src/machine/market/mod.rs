@@ -4,6 +4,8 @@
 //! happened; everywhere else, [`Market::follow`] has the book do what the events say. Either way
 //! [`Market::fold`] then takes the events one by one: orders change, and what changed is noted.
 
+mod auction;
+mod bands;
 mod decide;
 mod entry;
 mod fees;
@@ -15,6 +17,7 @@ mod owners;
 mod parts;
 mod protect;
 mod rules;
+mod session;
 mod state;
 mod stops;
 mod switches;
@@ -24,8 +27,9 @@ use std::sync::Arc;
 
 pub use fees::{FEE_SCALE, Fee, FeeRates, Fees, MAX_FEE_RATE, MAX_FEE_STEP};
 pub use order::{Order, OrderStatus};
-pub use rules::{DAY, MAX_PROTECTION_BP, Rules};
+pub use rules::{Bands, DAY, MAX_BAND_BP, MAX_PROTECTION_BP, MAX_SESSIONS, Rules, SessionTime};
 
+use auction::Unpriced;
 use limits::AccountLimits;
 use orders::Orders;
 use owners::Owners;
@@ -37,7 +41,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::intent::{Account, SessionId};
 use super::near::BuildNearHasher;
-use crate::book::{self, Book, Owner};
+use crate::book::{self, Auction, Book, Owner};
 use crate::machine::Caps;
 use crate::types::{ClientId, MarketState, Micros, OrderId, Position, Ticks};
 
@@ -56,6 +60,19 @@ pub struct Market {
     stops: Stops,
     most_trailing: usize,
     last_price: Option<Ticks>,
+    unpriced: Unpriced,
+    uncrossed_price: Option<Ticks>,
+    /// What the auction would give, as it was told last.
+    indicated: Option<Auction>,
+    /// When the auction ends by itself, and whether that was put off already.
+    ends: Option<Micros>,
+    extended: bool,
+    /// Time up to which it has changed its state by itself; 0 if it never did.
+    scheduled: Micros,
+    /// What the dynamic band is around.
+    root_price: Option<Ticks>,
+    /// Tape time of the step that is decided.
+    now: Micros,
     switches: Switches,
     killed: Killed,
     state: MarketState,
@@ -98,6 +115,14 @@ impl Market {
             stops: Stops::default(),
             most_trailing: Caps::default().trailing,
             last_price: None,
+            unpriced: Unpriced::default(),
+            uncrossed_price: None,
+            indicated: None,
+            ends: None,
+            extended: false,
+            scheduled: Micros(0),
+            root_price: None,
+            now: Micros(0),
             switches: Switches::default(),
             killed: Killed::default(),
             state: MarketState::Continuous,

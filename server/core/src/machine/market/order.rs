@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::machine::{Account, Intent, Origin, Place, Terms};
 use crate::types::{
-    ClientId, Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, rests,
+    ClientId, Lots, Micros, OrderId, Position, Reason, SelfTrade, Side, Ticks, TimeInForce, may_rest,
 };
 
 pub use crate::types::OrderStatus;
@@ -85,7 +85,7 @@ impl Order {
     /// Whether what is left of it may rest.
     #[must_use]
     pub fn may_rest(&self) -> bool {
-        self.limit.is_some() && rests(self.time_in_force)
+        self.limit.is_some() && may_rest(self.time_in_force)
     }
 
     /// Whether it may still change.

@@ -7,7 +7,7 @@ use crate::book::Event;
 use crate::machine::intent::{Account, Origin};
 use crate::machine::ledger::Ledger;
 use crate::machine::parts::{Part, Writer};
-use crate::types::{Lots, MarketState, OrderId, Side};
+use crate::types::{Lots, MarketState, Micros, OrderId, Side};
 
 /// How many orders are looked up in a row before they are written: the memory is waited for once.
 const ROW: usize = 64;
@@ -19,6 +19,10 @@ impl Market {
         writer.state(self.state);
         self.limits.iter().for_each(|(account, limits)| writer.limits(account, *limits));
         writer.last_price(self.last_price);
+        writer.auction(self.uncrossed_price, self.indicated);
+        writer.changes(self.ends, self.extended, self.scheduled);
+        let root = self.root_price.filter(|_| self.stops.are_queued());
+        root.into_iter().for_each(|price| writer.root_price(price));
         let mut resting = self.book.orders(Side::Buy).chain(self.book.orders(Side::Sell));
         loop {
             let row: Vec<_> =
@@ -31,6 +35,8 @@ impl Market {
             }
         }
         self.stops.iter().filter_map(|id| self.orders.get(&id)).for_each(|order| writer.waiting(order));
+        let unpriced = [Side::Buy, Side::Sell].into_iter().flat_map(|side| self.unpriced.iter(side));
+        unpriced.filter_map(|id| self.orders.get(&id)).for_each(|order| writer.at_market(order));
     }
 
     /// Takes what a part says about the market; `None` if it can't be.
@@ -38,7 +44,18 @@ impl Market {
         self.read_protection(part, ledger)?;
         if let Some(state) = part.state()? {
             (self.state == MarketState::Continuous).then_some(())?;
-            self.state = state;
+            self.enter_state(state, None)?;
+        }
+        self.read_changes(part.changes())?;
+        if let Some(price) = part.root_price() {
+            self.root_price.replace(price).is_none().then_some(())?;
+        }
+        if let Some(price) = part.uncrossed_price() {
+            self.uncrossed_price.replace(price).is_none().then_some(())?;
+        }
+        if let Some(indicated) = part.indication()? {
+            let first = self.indicated.replace(indicated).is_none();
+            (first && self.state == MarketState::Auction).then_some(())?;
         }
         if let Some(price) = part.last_price() {
             self.last_price.replace(price).is_none().then_some(())?;
@@ -53,6 +70,23 @@ impl Market {
             (!self.book.is_full() && order.is_waiting() && self.file_stop(&order)).then_some(())?;
             (self.stops.trailing() <= self.most_trailing).then_some(())?;
             self.orders.push(order);
+        }
+        for order in part.at_market()? {
+            ledger.has_consumed(order.id).then_some(())?;
+            let stands = !matches!(self.state, MarketState::Continuous | MarketState::PostOnly);
+            (stands && !self.book.is_full()).then_some(())?;
+            self.file_unpriced(&order);
+            self.orders.push(order);
+        }
+        Some(())
+    }
+
+    fn read_changes(&mut self, (ends, extended, scheduled): (Option<Micros>, bool, Micros)) -> Option<()> {
+        if ends.is_some() || extended || scheduled > Micros(0) {
+            let first = self.ends.is_none() && !self.extended && self.scheduled == Micros(0);
+            let of_auction = ends.is_none() || self.state == MarketState::Auction;
+            (first && of_auction && (ends.is_some() || !extended)).then_some(())?;
+            (self.ends, self.extended, self.scheduled) = (ends, extended, scheduled);
         }
         Some(())
     }
@@ -112,6 +146,8 @@ impl Market {
             }
         }
         self.owners.fill(by_account);
+        (self.root_price.is_none() || self.stops.are_queued()).then_some(())?;
+        self.keep_root();
         self.owners.forget_idle();
         self.by_expiry = self.orders.iter().filter_map(|order| Some((order.expires?, order.id))).collect();
         // Neighbours in the map come one after the other.

@@ -8,27 +8,31 @@ use crate::machine::intent::{Account, Intent, Origin, Session, SessionId};
 use crate::machine::journal::Journal;
 use crate::machine::switch::{StreamSwitch, Switch};
 use crate::machine::tape::{Cause, Event};
-use crate::types::{Micros, OrderId, Reason};
+use crate::types::{MarketState, Micros, OrderId, Reason, TimeInForce};
 
 impl Market {
-    /// What is due next: at one time, orders that expire come before switches.
-    pub(in crate::machine) fn next_due(&self) -> Option<Cause> {
-        let expiry = self.by_expiry.first().map(|(due, _)| *due);
-        let switch = self.switches.next().map(|(due, ..)| due);
-        match (expiry, switch) {
-            (Some(due), None) => Some(Cause::Expiry { due }),
-            (Some(due), Some(switch)) if due <= switch => Some(Cause::Expiry { due }),
-            (_, switch) => switch.map(|due| Cause::Switch { due }),
-        }
+    /// What is due next: at one time, orders that expire come before switches, and both before the market's change of state.
+    /// `now` counts only before the first of these.
+    pub(in crate::machine) fn next_due(&self, now: Micros) -> Option<Cause> {
+        let expiry = self.by_expiry.first().map(|(due, _)| Cause::Expiry { due: *due });
+        let switch = self.switches.next().map(|(due, ..)| Cause::Switch { due });
+        let change = self.next_change(now).map(|change| Cause::Session { due: change.due });
+        // Of those that are due at one time the first one.
+        [expiry, switch, change].into_iter().flatten().min_by_key(|cause| cause.due())
     }
 
     /// Says in events what is due: `most` orders that expire, or the next switch, which fires as a whole.
-    pub(in crate::machine) fn say_due(&self, cause: Cause, most: usize, events: &mut Vec<Event>) {
+    pub(in crate::machine) fn say_due(
+        &self,
+        cause: Cause,
+        (now, most): (Micros, usize),
+        events: &mut Vec<Event>,
+    ) {
         match cause {
             Cause::Expiry { due } => {
                 let ids = self.by_expiry.iter().take_while(|(at, _)| *at == due).take(most);
                 let orders = ids.filter_map(|(_, id)| self.orders.get(id));
-                events.extend(orders.map(|order| removed(order, Reason::ExpireTime)));
+                events.extend(orders.map(|order| removed(order, self.expires_for(order))));
             }
             Cause::Switch { .. } => {
                 let Some((_, switch, of)) = self.switches.next() else {
@@ -37,7 +41,8 @@ impl Market {
                 events.push(Event::SwitchFired { switch });
                 events.extend(self.orders_of_switch(of).map(|order| removed(order, fired_for(of))));
             }
-            Cause::Intent(_) | Cause::Trigger(_) => {}
+            Cause::Session { .. } => self.say_change(now, events),
+            Cause::Intent(_) | Cause::Trigger(_) | Cause::Uncross => {}
         }
     }
 
@@ -50,13 +55,21 @@ impl Market {
     ) -> Option<()> {
         for event in events {
             journal.advance();
-            let Event::Removed { order, open, reason: Reason::ExpireTime } = *event else {
+            let Event::Removed { order, open, reason } = *event else {
                 return None;
             };
-            (self.orders.get(&order)?.expires == Some(due)).then_some(())?;
-            self.remove(order, open, Reason::ExpireTime, journal)?;
+            let expires = self.orders.get(&order)?;
+            (expires.expires == Some(due) && reason == self.expires_for(expires)).then_some(())?;
+            self.remove(order, open, reason, journal)?;
         }
         Some(())
+    }
+
+    /// Why an order expires: a DAY order with the session, if the market has any that end.
+    fn expires_for(&self, order: &Order) -> Reason {
+        let session = self.rules.sessions.iter().any(|session| session.state == MarketState::Closed);
+        let day = order.time_in_force == TimeInForce::Day;
+        if day && session { Reason::SessionEnd } else { Reason::ExpireTime }
     }
 
     /// A switch fired; `None` if that can't be.
@@ -190,8 +203,15 @@ impl Market {
                 let next = self.switches.next().map_or(0, |(fires, ..)| fires.0);
                 digest.put([self.switches.len() as u64, next, self.killed.len() as u64]);
             }
+            Some(Event::RulesChanged) => {
+                let [low, high] = self.rules.numbers();
+                digest.put([low, high, self.uncrossed_price.map_or(0, |price| price.0)]);
+            }
             Some(Event::LimitsSet) => digest.put([self.limits.len() as u64, self.limits.sum()]),
-            Some(Event::StateChanged) => digest.put([self.state as u64]),
+            Some(Event::StateChanged { .. } | Event::Nothing) => {
+                let ends = self.ends.map_or(0, |at| at.0);
+                digest.put([self.state as u64, ends, self.scheduled.0, u64::from(self.extended)]);
+            }
             _ => {}
         }
     }

@@ -18,7 +18,7 @@ use crate::machine::journal::Journal;
 use crate::machine::tape::Event;
 use crate::machine::terms::Stop;
 use crate::plant::{Plant, planted};
-use crate::types::{Lots, MarketState, OrderId, Position, Reason, Side, Ticks};
+use crate::types::{Lots, MarketState, Micros, OrderId, Position, Reason, Side, Ticks};
 
 /// The orders that wait, and those that were triggered and have not run.
 #[derive(Clone, Default, Debug)]
@@ -60,6 +60,11 @@ impl Stops {
     /// How many trail.
     pub fn trailing(&self) -> usize {
         self.trailing.len()
+    }
+
+    /// Whether any were triggered and are still to run.
+    pub fn are_queued(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether no trade can trigger any.
@@ -290,16 +295,23 @@ impl Market {
     pub(in crate::machine) fn decide_triggered(
         &mut self,
         id: OrderId,
+        time: Micros,
         events: &mut Vec<Event>,
     ) -> Option<()> {
+        self.now = time;
+        self.lay_band();
         let order = self.orders.get(&id)?;
         let (account, side, limit, open) = (order.account.clone(), order.side, order.limit, order.open);
         let prevention = self.prevention(order.self_trade);
+        if limit.is_some_and(|price| self.is_outside_static(side, price)) {
+            events.push(Event::Removed { order: id, open, reason: Reason::PriceBand });
+            return Some(());
+        }
         let best = self.best_price(side.opposite(), None);
         let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
         let worst = limit.or_else(|| self.protection(side, None, best));
         let new = NewOrder::new(id, side, worst, open, style).of(self.owner(&account), prevention);
-        self.book.promise(self.stops.len().saturating_sub(1));
+        self.begin_to_run();
         if self.run(&Command::Place(new), Lots::ZERO, events).is_err() {
             // Its level can't hold it: it may not rest.
             events.push(Event::Removed { order: id, open, reason: Reason::NoLiquidity });
@@ -310,14 +322,19 @@ impl Market {
         Some(())
     }
 
-    /// What waits has its places, whatever was tried.
-    pub(super) fn keep_promises(&mut self) {
-        self.book.promise(self.stops.len());
+    /// What waits outside the book has its places, whatever was tried.
+    pub(super) fn promise(&mut self) {
+        self.book.promise(self.stops.len() + self.unpriced.len());
     }
 
-    /// Its book is about to follow the step of a triggered order: its place is promised to nobody any more.
+    /// Whether an order is in no book: it waits for a trade, or for an uncross.
+    pub(super) fn is_outside(&self, id: &OrderId) -> bool {
+        self.waits(id) || self.is_unpriced(id)
+    }
+
+    /// An order that waits outside the book is about to do so no more: its place is promised to nobody.
     pub(in crate::machine) fn begin_to_run(&mut self) {
-        self.book.promise(self.stops.len().saturating_sub(1));
+        self.book.promise((self.stops.len() + self.unpriced.len()).saturating_sub(1));
     }
 
     /// Takes an event of a triggered order's step; `None` if it does not fit.
@@ -344,11 +361,13 @@ impl Market {
             Event::Prevented(prevented) => self.prevent(prevented, journal),
             Event::Triggered { order, trigger } => self.trigger(*order, *trigger, journal),
             Event::TriggerMoved { order, trigger } => self.move_trigger(*order, *trigger, journal),
+            Event::StateChanged { state, until } => self.halt_by_band(*state, *until),
             Event::Rested { order, side, price, open, shown } => {
                 self.rest((*order, *side, *price, *open), *shown, journal)
             }
             Event::Removed { order, open, reason } => {
-                let own = matches!(reason, Reason::NoLiquidity | Reason::Protection | Reason::SelfTrade);
+                use Reason::{NoLiquidity, PriceBand, Protection, SelfTrade};
+                let own = matches!(reason, NoLiquidity | Protection | SelfTrade | PriceBand);
                 own.then_some(())?;
                 self.remove(*order, *open, *reason, journal)
             }
@@ -418,7 +437,7 @@ impl Market {
             Some(stop) => self.stops.insert(order.side, stop, order.id),
             None => return true,
         };
-        self.book.promise(self.stops.len());
+        self.promise();
         filed
     }
 
@@ -426,7 +445,7 @@ impl Market {
     pub(super) fn unfile_stop(&mut self, order: &Order) {
         if let Some(stop) = order.stop().filter(|stop| !stop.runs) {
             self.stops.remove(order.side, stop, order.id);
-            self.book.promise(self.stops.len());
+            self.promise();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use xbook_proto::record::v1 as record;
 
 use super::{MAX_COUNT, StateStart};
+use crate::book::Auction;
 use crate::machine::intent::side_from_wire;
 use crate::machine::ledger::{Command, Kept, Mark};
 use crate::machine::market::{Armed, SwitchOf};
@@ -14,7 +15,8 @@ use crate::machine::{
     SessionId, Terms,
 };
 use crate::types::{
-    Lots, MarketState, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, rests,
+    Lots, MarketState, Micros, NodeId, OrderId, OrderStatus, Position, Reason, SelfTrade, Ticks, TimeInForce,
+    may_rest,
 };
 
 /// A part that is being read. Who reads entries takes them out; what is left at the end belongs
@@ -147,6 +149,45 @@ impl Part {
         self.rest.last_price.take().map(Ticks)
     }
 
+    /// Price of the last uncross.
+    pub fn uncrossed_price(&mut self) -> Option<Ticks> {
+        self.rest.uncrossed_price.take().map(Ticks)
+    }
+
+    /// What the next uncross would give; `None` if that can't be.
+    pub fn indication(&mut self) -> Option<Option<Auction>> {
+        let Some(record::Indication { price, volume, surplus }) = self.rest.indication.take() else {
+            return Some(None);
+        };
+        let (price, volume) = (Ticks(price), Lots(volume));
+        (price > Ticks(0) && !volume.is_zero()).then_some(Some(Auction { price, volume, surplus }))
+    }
+
+    /// When an auction ends by itself and whether that was put off; up to when the market has changed its state.
+    pub fn changes(&mut self) -> (Option<Micros>, bool, Micros) {
+        let ends = std::mem::take(&mut self.rest.auction_end_us);
+        let scheduled = Micros(std::mem::take(&mut self.rest.scheduled_us));
+        ((ends > 0).then_some(Micros(ends)), std::mem::take(&mut self.rest.extended), scheduled)
+    }
+
+    /// What the dynamic band of triggered orders that are still to run is around.
+    pub fn root_price(&mut self) -> Option<Ticks> {
+        self.rest.root_price.take().map(Ticks)
+    }
+
+    /// Market orders that wait for an uncross.
+    pub fn at_market(&mut self) -> Option<Vec<Order>> {
+        let orders = std::mem::take(&mut self.rest.at_market).into_iter();
+        let read = orders.map(|order| {
+            let mut order = self.order(order)?;
+            let of_auction = order.limit == Some(Ticks(0)) && order.time_in_force == TimeInForce::Auction;
+            (of_auction && order.stop().is_none()).then_some(())?;
+            order.limit = None;
+            Some(order)
+        });
+        read.collect()
+    }
+
     pub fn orders(&mut self) -> Option<Vec<Order>> {
         std::mem::take(&mut self.rest.orders).into_iter().map(|order| self.order(order)).collect()
     }
@@ -168,7 +209,7 @@ impl Part {
 
     fn order(&mut self, order: record::OpenOrder) -> Option<Order> {
         let (side, time_in_force) = (side_from_wire(order.side())?, order.time_in_force());
-        let rests = rests(time_in_force);
+        let rests = may_rest(time_in_force);
         let self_trade = SelfTrade::try_from(order.self_trade).ok().filter(|it| *it != SelfTrade::Allow)?;
         let used = order.filled.checked_add(order.prevented)?;
         let open = order.quantity.checked_sub(used).filter(|open| rests && *open > 0)?;

@@ -154,7 +154,7 @@ impl World {
             19 if d % 4 == 0 => Action::RemoveNode(NODES[usize::from(c) % NODES.len()]),
             20 | 21 => Action::Switch(switch(kind % 32 == 20, (a, b, c, d))),
             22 => Action::Kill(d % 4 == 0),
-            23 if d % 2 == 0 => Action::SetState(MarketState::try_from(3 + i32::from(c % 5)).unwrap()),
+            23 if d % 2 == 0 => Action::SetState(MarketState::try_from(1 + i32::from(c % 7)).unwrap()),
             23 => Action::SetState(MarketState::Continuous),
             24 => Action::SetLimits(Limits {
                 quantity: Lots(u64::from(c % 4) * 100),
@@ -174,6 +174,7 @@ impl World {
         let limit = (more != 9).then_some(Ticks(1 + u64::from(c % 32)));
         let time_in_force = match more {
             10 => TimeInForce::Gtd,
+            9 | 19 if d % 2 == 0 => TimeInForce::Auction,
             9 | 11 => TimeInForce::Ioc,
             12 => TimeInForce::Fok,
             _ => TimeInForce::Gtc,

@@ -6,6 +6,7 @@ use prost::encoding::message;
 use xbook_proto::record::v1 as record;
 
 use super::MAX_PART_BYTES;
+use crate::book::Auction;
 use crate::machine::intent::side_to_wire;
 use crate::machine::market::{Armed, SwitchOf};
 use crate::machine::table::{Table, halves};
@@ -144,6 +145,41 @@ impl Writer {
     pub fn last_price(&mut self, price: Option<Ticks>) {
         self.make_room(SMALL_BYTES);
         self.part.last_price = price.map(|price| price.0);
+    }
+
+    /// Price of the last uncross, and what the next one would give.
+    pub fn auction(&mut self, uncrossed: Option<Ticks>, indicated: Option<Auction>) {
+        if uncrossed.is_none() && indicated.is_none() {
+            return;
+        }
+        self.make_room(SMALL_BYTES);
+        self.part.uncrossed_price = uncrossed.map(|price| price.0);
+        self.part.indication = indicated.map(|Auction { price, volume, surplus }| record::Indication {
+            price: price.0,
+            volume: volume.0,
+            surplus,
+        });
+    }
+
+    /// When an auction ends by itself and whether that was put off; up to when the market has changed its state.
+    pub fn changes(&mut self, ends: Option<Micros>, extended: bool, scheduled: Micros) {
+        if ends.is_some() || extended || scheduled > Micros(0) {
+            self.make_room(SMALL_BYTES);
+            self.part.auction_end_us = ends.map_or(0, |at| at.0);
+            (self.part.extended, self.part.scheduled_us) = (extended, scheduled.0);
+        }
+    }
+
+    /// What the dynamic band of triggered orders that are still to run is around.
+    pub fn root_price(&mut self, price: Ticks) {
+        self.make_room(SMALL_BYTES);
+        self.part.root_price = Some(price.0);
+    }
+
+    /// A market order that waits for an uncross.
+    pub fn at_market(&mut self, order: &Order) {
+        let record = self.open_order(order, Ticks(0));
+        self.part.at_market.push(record);
     }
 
     /// A resting order, which has a price.

@@ -18,7 +18,9 @@ impl State {
                 return Ok(());
             };
             let from = batch.events.len();
-            market.decide_triggered(order, &mut batch.events).ok_or(FoldError::NotTriggered { order })?;
+            market
+                .decide_triggered(order, batch.time, &mut batch.events)
+                .ok_or(FoldError::NotTriggered { order })?;
             let events = &batch.events[from..];
             batch.steps.push(Step { cause: Cause::Trigger(order), events: events.len() });
             self.settle_triggered(order, events, journal)?;

@@ -3,8 +3,8 @@
 use prost::encoding::encoded_len_varint;
 
 use super::super::{Fees, OrderStatus};
-use crate::book::{self, Owner, Prevented, Removal, Trade};
-use crate::types::{Lots, Micros, OrderId, Reason, Side, Ticks};
+use crate::book::{self, Auction, Owner, Prevented, Removal, Trade};
+use crate::types::{Lots, MarketState, Micros, OrderId, Reason, Side, Ticks};
 
 /// What the fees of a fill take in its record, to within a few: most are small numbers.
 const FEES_BYTES: usize = 6;
@@ -26,6 +26,13 @@ pub enum Cause {
         /// The time at which it fires, at most the batch's.
         due: Micros,
     },
+    /// The market changes its state by itself.
+    Session {
+        /// When, at most the batch's time.
+        due: Micros,
+    },
+    /// The step after it opens trading; or, at the end of a batch, what an uncross would give has changed.
+    Uncross,
 }
 
 /// Something that happened. Each event has a position, and is complete in itself: whoever applies it
@@ -151,8 +158,26 @@ pub enum Event {
     Killed,
     /// The limits of the intent's account are as the intent says.
     LimitsSet,
-    /// The market's state is as the intent says. The orders that end with it are removed next.
-    StateChanged,
+    /// The market's rules are as the intent says.
+    RulesChanged,
+    /// The market's state changed. The orders that end with it are removed next.
+    StateChanged {
+        /// The new one.
+        state: MarketState,
+        /// When an auction ends by itself.
+        until: Option<Micros>,
+    },
+    /// A market order waits for the uncross, the latest of its side.
+    RestedAtMarket {
+        /// The order.
+        order: OrderId,
+        /// What is open.
+        open: Lots,
+    },
+    /// What traded before it in its step was an uncross: what that gave.
+    Uncrossed(Auction),
+    /// What an uncross would give; `None` if nothing would trade.
+    Indicated(Option<Auction>),
     /// The next generation's voters are changed as the intent says.
     VotersChanged,
     /// The intent's market is in the directory.
@@ -184,6 +209,8 @@ pub fn ends_as(reason: Reason) -> Option<OrderStatus> {
         | Reason::DeadMan
         | Reason::Disconnected
         | Reason::AccountKilled
+        | Reason::AuctionEnded
+        | Reason::PriceBand
         | Reason::Delisted => Some(OrderStatus::Cancelled),
         _ => None,
     }

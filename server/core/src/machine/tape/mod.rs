@@ -92,7 +92,11 @@ impl Batch {
     pub fn consumed_ids(&self) -> impl Iterator<Item = OrderId> + '_ {
         self.steps.iter().filter_map(|step| match step.cause {
             Cause::Intent(id) => Some(id),
-            Cause::Expiry { .. } | Cause::Switch { .. } | Cause::Trigger(_) => None,
+            Cause::Expiry { .. }
+            | Cause::Switch { .. }
+            | Cause::Session { .. }
+            | Cause::Trigger(_)
+            | Cause::Uncross => None,
         })
     }
 }

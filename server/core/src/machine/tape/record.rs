@@ -5,10 +5,10 @@ use bytes::Bytes;
 use xbook_proto::record::v1 as record;
 
 use super::{Batch, Cause, Event, Seal, Step};
-use crate::book::{Prevented, Trade};
+use crate::book::{Auction, Prevented, Trade};
 use crate::format::Format;
 use crate::machine::{Fee, Fees};
-use crate::types::{Lots, Micros, NodeId, OrderId, Position, Reason, Side, Term, Ticks};
+use crate::types::{Lots, MarketState, Micros, NodeId, OrderId, Position, Reason, Side, Term, Ticks};
 
 /// The kinds of events, as the comment of the record's `steps` lists them.
 mod kind {
@@ -40,6 +40,10 @@ mod kind {
     pub const TRADED_FOR: u64 = 35;
     pub const STATE_CHANGED: u64 = 36;
     pub const LIMITS_SET: u64 = 37;
+    pub const RESTED_AT_MARKET: u64 = 38;
+    pub const UNCROSSED: u64 = 39;
+    pub const INDICATED: u64 = 40;
+    pub const RULES_CHANGED: u64 = 41;
 }
 
 /// The kinds of causes.
@@ -47,6 +51,8 @@ const INTENT: u64 = 0;
 const EXPIRY: u64 = 1;
 const TRIGGER: u64 = 4;
 const SWITCH: u64 = 5;
+const UNCROSS: u64 = 6;
+const SESSION: u64 = 7;
 
 /// A step begins with how many events it has, times this, plus the kind of its cause.
 const CAUSES: u64 = 16;
@@ -101,6 +107,8 @@ impl Batch {
                     (Cause::Trigger(id), Some(id))
                 }
                 SWITCH => (Cause::Switch { due: Micros(reader.number()?) }, None),
+                UNCROSS => (Cause::Uncross, None),
+                SESSION => (Cause::Session { due: Micros(reader.number()?) }, None),
                 _ => return None,
             };
             reader.own = own;
@@ -173,6 +181,14 @@ impl Writer {
                 self.own = None;
                 self.put([head + SWITCH, due.0]);
             }
+            Cause::Session { due } => {
+                self.own = None;
+                self.put([head + SESSION, due.0]);
+            }
+            Cause::Uncross => {
+                self.own = None;
+                self.put([head + UNCROSS]);
+            }
         }
         events.iter().for_each(|event| self.event(event));
     }
@@ -220,7 +236,13 @@ impl Writer {
             Event::SwitchFired { switch } => self.about(kind::SWITCH_FIRED, switch, []),
             Event::Killed => self.put([kind::KILLED]),
             Event::LimitsSet => self.put([kind::LIMITS_SET]),
-            Event::StateChanged => self.put([kind::STATE_CHANGED]),
+            Event::StateChanged { state, until } => {
+                self.put([kind::STATE_CHANGED, state as u64, until.map_or(0, |at| at.0)]);
+            }
+            Event::RulesChanged => self.put([kind::RULES_CHANGED]),
+            Event::RestedAtMarket { order, open } => self.about(kind::RESTED_AT_MARKET, order, [open.0]),
+            Event::Uncrossed(auction) => self.auction(kind::UNCROSSED, Some(auction)),
+            Event::Indicated(auction) => self.auction(kind::INDICATED, auction),
             Event::VotersChanged => self.put([kind::VOTERS_CHANGED]),
             Event::MarketCreated => self.put([kind::MARKET_CREATED]),
             Event::NodeChanged => self.put([kind::NODE_CHANGED]),
@@ -235,7 +257,7 @@ impl Writer {
         self.id(taker);
         self.put([price.0, quantity.0, maker_open.0, taker_open.0]);
         if !free {
-            self.put([fees.maker, fees.taker].map(zigzag));
+            self.put([fees.maker.0, fees.taker.0].map(zigzag));
         }
     }
 
@@ -248,6 +270,12 @@ impl Writer {
                 self.about(kind::ACCEPTED_UNTIL, order, [price.map_or(0, |price| price.0), at.0]);
             }
         }
+    }
+
+    fn auction(&mut self, kind: u64, auction: Option<Auction>) {
+        let none = Auction { price: Ticks(0), volume: Lots::ZERO, surplus: 0 };
+        let Auction { price, volume, surplus } = auction.unwrap_or(none);
+        self.put([kind, price.0, volume.0, zigzag(surplus)]);
     }
 
     fn about<const N: usize>(&mut self, kind: u64, order: OrderId, fields: [u64; N]) {
@@ -273,9 +301,9 @@ impl Writer {
     }
 }
 
-/// A fee as a number: small ones stay small, whatever their sign.
-fn zigzag(fee: Fee) -> u64 {
-    (fee.0 << 1 ^ fee.0 >> 63).cast_unsigned()
+/// A number that may be below zero: small ones stay small, whatever their sign.
+fn zigzag(number: i64) -> u64 {
+    (number << 1 ^ number >> 63).cast_unsigned()
 }
 
 /// Reads them back.
@@ -345,7 +373,11 @@ impl Reader<'_> {
             kind::SWITCH_FIRED => Event::SwitchFired { switch: self.id()? },
             kind::KILLED => Event::Killed,
             kind::LIMITS_SET => Event::LimitsSet,
-            kind::STATE_CHANGED => Event::StateChanged,
+            kind::STATE_CHANGED => self.state_changed()?,
+            kind::RULES_CHANGED => Event::RulesChanged,
+            kind::RESTED_AT_MARKET => Event::RestedAtMarket { order: self.id()?, open: self.lots()? },
+            kind::UNCROSSED => Event::Uncrossed(self.auction()?.filter(|auction| auction.price > Ticks(0))?),
+            kind::INDICATED => Event::Indicated(self.auction()?),
             kind::VOTERS_CHANGED => Event::VotersChanged,
             kind::MARKET_CREATED => Event::MarketCreated,
             kind::NODE_CHANGED => Event::NodeChanged,
@@ -365,8 +397,23 @@ impl Reader<'_> {
     }
 
     fn fee(&mut self) -> Option<Fee> {
+        self.signed().map(Fee)
+    }
+
+    fn signed(&mut self) -> Option<i64> {
         let number = self.number()?;
-        Some(Fee((number >> 1).cast_signed() ^ -(number & 1).cast_signed()))
+        Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    fn state_changed(&mut self) -> Option<Event> {
+        let state = MarketState::try_from(i32::try_from(self.number()?).ok()?).ok()?;
+        Some(Event::StateChanged { state, until: Some(Micros(self.number()?)).filter(|at| at.0 > 0) })
+    }
+
+    /// What an auction gives; `Some(None)` without a price.
+    fn auction(&mut self) -> Option<Option<Auction>> {
+        let (price, volume, surplus) = (self.price()?, self.lots()?, self.signed()?);
+        Some((price > Ticks(0)).then_some(Auction { price, volume, surplus }))
     }
 
     fn number(&mut self) -> Option<u64> {

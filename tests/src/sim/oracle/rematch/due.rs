@@ -5,12 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use xbook::machine::{Block, Change, Request, Session, SessionId, StreamSwitch, Switch};
-use xbook::types::{Micros, OrderId, OrderStatus, Reason};
+use xbook::types::{MarketState, Micros, OrderId, OrderStatus, Reason};
 
 use super::{Live, Rematch, RematchViolation};
 
 /// Whose orders a switch cancels.
 type Whose = (String, Option<SessionId>);
+
+/// What is due.
+enum Due {
+    Expiry,
+    Switch(Whose),
+    Change((Micros, MarketState, bool)),
+}
 
 /// Switches and killed accounts, as the requests say.
 #[derive(Debug)]
@@ -52,22 +59,27 @@ impl Rematch {
     /// Returns how many events that is.
     pub(super) fn fall_due(&mut self, block: &Block) -> Result<usize, RematchViolation> {
         let mut fell = 0;
-        let of_intents = block.answers.first().map_or(block.changes.len(), |answer| answer.changes.start);
-        let mut shown: Vec<(OrderId, Reason)> = block.changes[..of_intents]
-            .iter()
-            .filter_map(Change::order)
-            .map_while(|order| match (order.status, order.reason) {
-                (OrderStatus::Expired, _) => Some((order.id, Reason::ExpireTime)),
-                (OrderStatus::Cancelled, Reason::DeadMan | Reason::Disconnected) => {
-                    Some((order.id, order.reason))
-                }
-                // What was triggered runs after that.
-                _ => None,
-            })
-            .collect();
+        let mut shown = shown_due(block);
         shown.reverse();
-        while let Some((due, first)) = self.next_due().filter(|(due, _)| *due <= block.time) {
+        while fell < self.most_expired
+            && let Some((due, first)) = self.next_due(block.time).filter(|(due, _)| *due <= block.time)
+        {
             let last = shown.last().copied();
+            let first = match first {
+                Due::Expiry => None,
+                Due::Switch(whose) => Some(whose),
+                Due::Change(change) => {
+                    let naive = self.change(change);
+                    let mut next = shown.split_off(shown.len().saturating_sub(naive.len()));
+                    next.reverse();
+                    if next != naive {
+                        return Err(due_violation(block, next, naive));
+                    }
+                    self.keep_root();
+                    fell += 1 + naive.len();
+                    continue;
+                }
+            };
             let Some(whose) = first else {
                 let next = self.next_expiry().map_or_else(OrderId::default, |(_, id)| id);
                 if last.is_none() && !block.answers.is_empty() {
@@ -77,11 +89,15 @@ impl Rematch {
                 if last.is_none() {
                     return Ok(fell);
                 }
-                if last != Some((next, Reason::ExpireTime)) {
-                    return Err(due_violation(block, shown, vec![(next, Reason::ExpireTime)]));
+                let day = self.live.get(&next).is_some_and(|live| live.day);
+                let closes = self.rules.sessions.iter().any(|session| session.state == MarketState::Closed);
+                let reason = if day && closes { Reason::SessionEnd } else { Reason::ExpireTime };
+                if last != Some((next, reason)) {
+                    return Err(due_violation(block, shown, vec![(next, reason)]));
                 }
                 shown.pop();
                 self.cancel(next);
+                self.keep_root();
                 fell += 1;
                 continue;
             };
@@ -98,9 +114,10 @@ impl Rematch {
             }
             naive.iter().for_each(|(id, _)| _ = self.cancel(*id));
             self.protection.armed.remove(&whose);
+            self.keep_root();
             fell += 1 + naive.len();
         }
-        if let Some((order, Reason::ExpireTime)) = shown.last() {
+        if let Some((order, Reason::ExpireTime | Reason::SessionEnd)) = shown.last() {
             return Err(RematchViolation::Early { order: *order, at: block.first });
         }
         if shown.is_empty() { Ok(fell) } else { Err(due_violation(block, shown, Vec::new())) }
@@ -110,15 +127,17 @@ impl Rematch {
         self.live.iter().filter_map(|(id, live)| Some((live.expires?, *id))).min()
     }
 
-    /// When what comes next is due: orders that expire, or whose switch.
-    fn next_due(&self) -> Option<(Micros, Option<Whose>)> {
+    /// What is due next and when: of one time orders that expire come first, then switches, then the market's own change
+    /// of state.
+    fn next_due(&self, now: Micros) -> Option<(Micros, Due)> {
         let switch = self.protection.armed.iter().min_by_key(|(_, armed)| (armed.fires, armed.by));
-        let switch = switch.map(|(whose, armed)| (armed.fires, Some(whose.clone())));
-        match (self.next_expiry(), switch) {
-            (Some((due, _)), Some((fires, _))) if due <= fires => Some((due, None)),
-            (Some((due, _)), None) => Some((due, None)),
-            (_, switch) => switch,
-        }
+        let all = [
+            self.next_expiry().map(|(due, _)| (due, Due::Expiry)),
+            switch.map(|(whose, armed)| (armed.fires, Due::Switch(whose.clone()))),
+            self.next_change(now).map(|change| (change.0, Due::Change(change))),
+        ];
+        let first = all.iter().flatten().map(|(due, _)| *due).min()?;
+        all.into_iter().flatten().find(|(due, _)| *due == first)
     }
 
     fn orders_of(&self, whose: &Whose) -> Vec<OrderId> {
@@ -219,6 +238,23 @@ impl Rematch {
         let naive = self.cancelled.clone();
         Err(RematchViolation::Protected { intent: answer.intent, at: answer.position, shown, naive })
     }
+}
+
+/// The orders that a block closes before its first intent because of their time, their account's switch or the session.
+fn shown_due(block: &Block) -> Vec<(OrderId, Reason)> {
+    let of_intents = block.answers.first().map_or(block.changes.len(), |answer| answer.changes.start);
+    block.changes[..of_intents]
+        .iter()
+        .filter_map(Change::order)
+        // Between and after that an uncross may trade, and what was triggered runs.
+        .filter_map(|order| match (order.status, order.reason) {
+            (OrderStatus::Expired, reason) => Some((order.id, reason)),
+            (OrderStatus::Cancelled, Reason::DeadMan | Reason::Disconnected) => {
+                Some((order.id, order.reason))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 fn due_violation(

@@ -1,7 +1,7 @@
 //! Limits that accounts set themselves, from the proto's words.
 
 use xbook::machine::{Limits, Place, Request};
-use xbook::types::{Ticks, rests};
+use xbook::types::{Ticks, may_rest};
 
 use super::Rematch;
 
@@ -38,7 +38,7 @@ impl Rematch {
         let price = place.limit.or(terms.protection).or(best).unwrap_or(Ticks(0));
         let resting = self.live.values().filter(|live| live.account == *request.account).count();
         let limits = self.limits.0.get(&*request.account).copied().unwrap_or_default();
-        let room = limits.orders == 0 || resting < limits.orders as usize || !rests(place.time_in_force);
+        let room = limits.orders == 0 || resting < limits.orders as usize || !may_rest(place.time_in_force);
         room && self.allows(&request.account, price, place.quantity.0)
     }
 }

@@ -1,7 +1,7 @@
 //! Orders that come in, are replaced and amended.
 
 use xbook::book::{Command, NewOrder, Style};
-use xbook::machine::{Amend, NewSize, Origin, Place, Request};
+use xbook::machine::{Amend, NewSize, Origin, Place, Request, Stop};
 use xbook::types::{Lots, Micros, OrderId, Ticks, TimeInForce};
 
 use super::rules::{day_end_after, prevention, slid};
@@ -55,24 +55,18 @@ impl Rematch {
             post_only: place.post_only,
             slide: terms.slide,
             self_trade: place.self_trade,
-            expires: if day { Some(day_end_after(time)) } else { place.expires },
+            expires: if day { Some(day_end_after(time, &self.rules)) } else { place.expires },
             day,
+            of_auction: place.time_in_force == TimeInForce::Auction,
             filled: 0,
             prevented: 0,
             stop: None,
         };
         if let Some(stop) = terms.stop {
-            self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
-            let trigger = self.may_wait(place.side, &stop);
-            if let Some(trigger) = trigger {
-                let (limit, open) = (place.limit, place.quantity.0);
-                let since = self.next_wait();
-                let (distance, limit_distance) = (stop.distance.0, stop.limit_distance.0);
-                let waits = Waits { trigger, distance, limit_distance, limit, open, since, triggered: false };
-                let stop = Some(waits);
-                self.live.insert(id, Live { stop, ..fresh });
-            }
-            return trigger.is_some();
+            return self.wait(id, place, stop, fresh);
+        }
+        if place.time_in_force == TimeInForce::Auction && place.limit.is_none() {
+            return self.rest_at_market(id, place, fresh);
         }
         let best = self.book.orders(place.side.opposite()).next().map(|order| order.price);
         let limit = match (place.limit, best) {
@@ -87,6 +81,9 @@ impl Rematch {
             (limit, _) => limit.or(terms.protection),
         };
         let is_market = place.limit.is_none() && !terms.market_to_limit;
+        if limit.is_some_and(|limit| !is_market && self.is_beyond(place.side, limit)) {
+            return false;
+        }
         let style = match (place.post_only, place.time_in_force) {
             (true, _) => Style::PostOnly,
             (_, TimeInForce::Fok) => Style::AllOrNothing,
@@ -98,7 +95,7 @@ impl Rematch {
             minimum: terms.minimum,
             display: terms.display,
             ..NewOrder::new(id, place.side, limit, place.quantity, style)
-                .of(self.owner(&request.account), prevention(place.self_trade))
+                .of(self.owner(&request.account), prevention(place.self_trade, &self.rules))
         };
         let result = self.run(&Command::Place(order));
         let (filled, prevented) = self.settle_makers(id, 0);
@@ -106,6 +103,30 @@ impl Rematch {
             self.live.insert(id, Live { filled, prevented, ..fresh });
         }
         result.is_ok()
+    }
+
+    /// A market order waits for the uncross, if there is a place.
+    fn rest_at_market(&mut self, id: OrderId, place: &Place, fresh: Live) -> bool {
+        self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        let rests = self.book.rest_at_market(id, place.side, place.quantity.0);
+        if rests {
+            self.live.insert(id, fresh);
+        }
+        rests
+    }
+
+    /// A new order waits for a trade, if it may.
+    fn wait(&mut self, id: OrderId, place: &Place, stop: Stop, fresh: Live) -> bool {
+        self.book.promise(self.live.values().filter(|live| live.stop.is_some()).count());
+        let Some(trigger) = self.may_wait(place.side, &stop) else {
+            return false;
+        };
+        let (limit, open) = (place.limit, place.quantity.0);
+        let since = self.next_wait();
+        let (distance, limit_distance) = (stop.distance.0, stop.limit_distance.0);
+        let waits = Waits { trigger, distance, limit_distance, limit, open, since, triggered: false };
+        self.live.insert(id, Live { stop: Some(waits), ..fresh });
+        true
     }
 
     pub(super) fn amend(&mut self, request: &Request, amend: &Amend, shown_done: bool) -> bool {
@@ -121,10 +142,13 @@ impl Rematch {
                 && amend.trigger.is_none()
                 && open <= waits.open;
             let price = amend.price.or(waits.limit).unwrap_or(Ticks(0));
-            if !self.trading.amends(keeps) || !self.allows(&request.account, price, open) {
+            if !self.trading.amends(keeps, false) || !self.allows(&request.account, price, open) {
                 return false;
             }
             return self.amend_waiting(id, amend);
+        }
+        if let Some(open) = self.book.at_market(id) {
+            return self.amend_at_market(id, amend, open);
         }
         if amend.trigger.is_some() {
             return false;
@@ -141,18 +165,21 @@ impl Rematch {
         let mut price = amend.price.unwrap_or(resting.price);
         let keeps = price == resting.price && open <= resting.whole();
         let total = live.filled + live.prevented + open.0;
-        if !self.trading.amends(keeps) || !self.allows(&live.account, price, total) {
+        if !self.trading.amends(keeps, live.post_only) || !self.allows(&live.account, price, total) {
             return false;
         }
-        if live.slide {
+        if live.slide && !keeps {
             let best = self.book.orders(live.side.opposite()).next().map(|order| order.price);
             match slid(live.side, price, best) {
                 Some(slid) => price = slid,
                 None => return false,
             }
         }
+        if !keeps && self.is_beyond(live.side, price) {
+            return false;
+        }
         let post_only = live.post_only || self.trading.never_takes();
-        let prevention = prevention(live.self_trade);
+        let prevention = prevention(live.self_trade, &self.rules);
         let result = self.run(&Command::Amend { id, price, open, post_only, prevention });
         let (filled, prevented) = self.settle_makers(id, live.prevented);
         if self.book.get(id).is_none() {

@@ -4,7 +4,7 @@
 
 use xbook::book::{Command, Event, NewOrder, Style};
 use xbook::machine::{Amend, Block, Change, NewSize, OrderStatus, Stop};
-use xbook::types::{Liquidity, Lots, OrderId, Position, Side, Ticks};
+use xbook::types::{Liquidity, Lots, OrderId, Position, Reason, Side, Ticks};
 
 use super::rules::prevention;
 use super::{Live, Rematch, RematchViolation};
@@ -28,8 +28,12 @@ pub(super) struct Waits {
 pub enum Told {
     /// An order was triggered.
     Triggered(OrderId),
-    /// An order took from another.
-    Took(OrderId, OrderId, Lots),
+    /// An order took from another, so much at a price; or sold to it in an auction, if the last says so.
+    Took(OrderId, OrderId, Lots, Ticks, bool),
+    /// An order ended with its auction.
+    AuctionEnded(OrderId),
+    /// An order ended at a band.
+    Banded(OrderId),
 }
 
 fn meets(side: Side, price: Ticks, trigger: Ticks) -> bool {
@@ -98,14 +102,37 @@ impl Rematch {
         true
     }
 
+    /// An amend of a market order of an auction, which has no price: whether it is done.
+    pub(super) fn amend_at_market(&mut self, id: OrderId, amend: &Amend, open: u64) -> bool {
+        let Some(live) = self.live.get(&id) else {
+            return false;
+        };
+        let used = live.filled + live.prevented;
+        let new = match amend.size {
+            None => open,
+            Some(NewSize::Open(new)) => new.0,
+            Some(NewSize::Total(total)) if total.0 <= used => return false,
+            Some(NewSize::Total(total)) => total.0 - used,
+        };
+        let keeps = new <= open && amend.price.is_none() && amend.trigger.is_none();
+        let allowed = self.allows(&live.account, Ticks(0), used + new);
+        let done =
+            self.trading.amends(keeps, false) && allowed && amend.price.is_none() && amend.trigger.is_none();
+        if done {
+            self.book.amend_at_market(id, new);
+        }
+        done
+    }
+
     /// What the trades among the events trigger, each in its turn.
-    pub(super) fn meet(&mut self, events: &[Event]) {
+    pub(super) fn meet(&mut self, events: &[Event], auction: bool) {
         for event in events {
             let Event::Traded(trade) = event else {
                 continue;
             };
             self.last = Some(trade.price);
-            self.log.push(Told::Took(trade.taker, trade.maker, trade.quantity));
+            let (taker, maker) = (trade.taker, trade.maker);
+            self.log.push(Told::Took(taker, maker, trade.quantity, trade.price, auction));
             let met = |live: &Live| {
                 live.stop.filter(|waits| !waits.triggered && meets(live.side, trade.price, waits.trigger))
             };
@@ -155,14 +182,20 @@ impl Rematch {
                 (distance, Side::Buy) => Some(Ticks(waits.trigger.0 + distance)),
                 (distance, Side::Sell) => Some(Ticks(waits.trigger.0 - distance)),
             };
+            if limit.is_some_and(|limit| self.is_beyond(live.side, limit)) {
+                self.log.push(Told::Banded(id));
+                self.keep_root();
+                continue;
+            }
             let style = if limit.is_some() { Style::Rest } else { Style::Cancel };
             let order = NewOrder::new(id, live.side, limit, Lots(waits.open), style)
-                .of(self.owner(&live.account), prevention(live.self_trade));
+                .of(self.owner(&live.account), prevention(live.self_trade, &self.rules));
             let _refused = self.run(&Command::Place(order));
             let (filled, prevented) = self.settle_makers(id, 0);
             if self.book.get(id).is_some() {
                 self.live.insert(id, Live { stop: None, filled, prevented, ..live });
             }
+            self.keep_root();
         }
     }
 
@@ -189,11 +222,20 @@ impl Rematch {
     pub(super) fn compare_told(&mut self, block: &Block) -> Result<(), RematchViolation> {
         let told = block.changes.iter().filter_map(|change| match change {
             Change::Order { order, fill: Some(fill), .. } if fill.liquidity == Liquidity::Taker => {
-                Some(Told::Took(order.id, fill.counter_order, fill.quantity))
+                let (maker, quantity) = (fill.counter_order, fill.quantity);
+                Some(Told::Took(order.id, maker, quantity, fill.price, fill.auction))
             }
             Change::Order { order, .. } if order.status == OrderStatus::Waiting => {
                 let triggered = order.stop().is_some_and(|stop| stop.triggered == order.position);
                 triggered.then_some(Told::Triggered(order.id))
+            }
+            Change::Order { order, .. }
+                if order.reason == Reason::PriceBand && order.status == OrderStatus::Cancelled =>
+            {
+                Some(Told::Banded(order.id))
+            }
+            Change::Order { order, .. } if order.reason == Reason::AuctionEnded => {
+                Some(Told::AuctionEnded(order.id))
             }
             _ => None,
         });

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::stops::Told;
+use xbook::book::Auction;
 use xbook::types::{Lots, Micros, OrderId, Position, Reason, Ticks};
 
 /// The naive matcher finds something else.
@@ -53,6 +54,16 @@ pub enum RematchViolation {
         shown: Option<Ticks>,
         /// As found.
         naive: Ticks,
+    },
+    /// An auction would give something else.
+    #[error("the auction at position {at} is told to give {shown:?}, the naive book finds {naive:?}")]
+    Indication {
+        /// The position.
+        at: Position,
+        /// As told.
+        shown: Option<Auction>,
+        /// As found.
+        naive: Option<Auction>,
     },
     /// An intent had its turn before an order that was triggered.
     #[error("intent {intent} at position {at} had its turn before the triggered order {order}")]
