@@ -220,10 +220,10 @@ pub fn trades(market: &str, trades: &[Trade], steps: &Steps, terminal: Terminal)
     ]);
     for trade in trades {
         grid.row(
-            Tint::of_side(trade.taker_side),
+            tint(trade),
             [
                 words::time(trade.time.as_ref()),
-                words::side(trade.taker_side),
+                taker(trade),
                 steps.price(&trade.price),
                 trade.quantity.clone(),
                 words::value(&trade.price, &trade.quantity),
@@ -234,22 +234,31 @@ pub fn trades(market: &str, trades: &[Trade], steps: &Steps, terminal: Terminal)
     grid.render(terminal)
 }
 
+/// Who took: in an auction nobody does.
+fn taker(trade: &Trade) -> String {
+    if trade.auction { "auction".to_owned() } else { words::side(trade.taker_side) }
+}
+
+fn tint(trade: &Trade) -> Tint {
+    if trade.auction { Tint::Plain } else { Tint::of_side(trade.taker_side) }
+}
+
 /// The header above a stream of [`trade`] lines.
 pub fn trade_header() -> String {
-    format!("{:<23}  {:<5}  {:>14}  {:>14}  {:>10}\n", "time (UTC)", "taker", "price", "quantity", "position")
+    format!("{:<23}  {:<7}  {:>14}  {:>14}  {:>10}\n", "time (UTC)", "taker", "price", "quantity", "position")
 }
 
 /// A trade, as a line of a stream: its width is fixed, since later rows are not known.
 pub fn trade(trade: &Trade, steps: &Steps, terminal: Terminal) -> String {
     let line = format!(
-        "{:<23}  {:<5}  {:>14}  {:>14}  {:>10}",
+        "{:<23}  {:<7}  {:>14}  {:>14}  {:>10}",
         words::time(trade.time.as_ref()),
-        words::side(trade.taker_side),
+        taker(trade),
         steps.price(&trade.price),
         trade.quantity,
         trade.position
     );
-    format!("{}\n", Tint::of_side(trade.taker_side).paint(&line, terminal))
+    format!("{}\n", tint(trade).paint(&line, terminal))
 }
 
 #[cfg(test)]

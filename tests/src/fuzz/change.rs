@@ -71,3 +71,33 @@ pub(super) fn samples() -> Vec<Vec<u8>> {
     }
     samples
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+
+    /// `xfuzz` found one whose list of what is overwritten was longer than its operations (seed 15732): Automerge
+    /// took it, and passed on another change in its place.
+    #[test]
+    fn a_change_is_taken_only_as_nodes_write_it() {
+        const OVERWRITES: u8 = 112;
+        let mut author = Document::new(&market(), Actor::new(Micros(9), OTHER, 5)).unwrap();
+        let honest = author.append(&[promise(3)]).unwrap().bytes.to_vec();
+        assert!(honest.ends_with(&[2, 0]), "two operations overwrite nothing, each: one run");
+        let rest = &honest[..honest.len() - 2];
+        let header = rest.windows(2).rposition(|pair| pair == [OVERWRITES, 2]).unwrap();
+        let written = |run: &[u8]| {
+            let mut bytes = rest.to_vec();
+            bytes[header + 1] = u8::try_from(run.len()).unwrap();
+            bytes.extend_from_slice(run);
+            RawChange::parse(intact(&bytes).unwrap())
+        };
+        assert!(written(&[2, 0]).is_ok(), "the same again");
+        // More of them, fewer, written out, a run each, and with a length that is longer than it has to be.
+        for other in [&[3, 0][..], &[0x7F, 0], &[0x7E, 0, 0], &[0x7F, 0, 0x7F, 0], &[0x82, 0, 0]] {
+            assert!(written(other).is_err(), "{other:?}");
+        }
+    }
+}

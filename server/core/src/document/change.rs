@@ -123,13 +123,20 @@ impl RawChange {
             // Automerge does not compare the checksum in the header with what it has read.
             let checksum: Option<[u8; 4]> = bytes.get(4..8).and_then(|bytes| bytes.try_into().ok());
             let change = Change::from_bytes(bytes)?;
-            let intact = checksum.is_some_and(|checksum| change.hash().0.starts_with(&checksum));
-            let operations = if intact { change.decode().operations } else { Vec::new() };
-            Ok::<_, automerge::LoadChangeError>((intact, Self { change, operations }))
+            if !checksum.is_some_and(|checksum| change.hash().0.starts_with(&checksum)) {
+                return Ok::<_, automerge::LoadChangeError>(Err("its checksum is wrong"));
+            }
+            // The same operations can be written in many ways. Automerge keeps them in its own, and would pass
+            // on another change than the one that came.
+            let expanded = change.decode();
+            let operations = expanded.operations.clone();
+            let own = Change::from(expanded);
+            let as_written = own.raw_bytes() == change.raw_bytes();
+            Ok(if as_written { Ok(Self { change, operations }) } else { Err("no node writes it so") })
         });
         match catch_unwind(read) {
-            Ok(Ok((true, change))) => Ok(change),
-            Ok(Ok((false, _))) => Err(ChangeError::Malformed("its checksum is wrong".to_owned())),
+            Ok(Ok(Ok(change))) => Ok(change),
+            Ok(Ok(Err(why))) => Err(ChangeError::Malformed(why.to_owned())),
             Ok(Err(error)) => Err(ChangeError::Malformed(error.to_string())),
             Err(_) => Err(ChangeError::Malformed("the decoder gave up".to_owned())),
         }
