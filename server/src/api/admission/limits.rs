@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, check_market, request, text};
+use super::{Caller, begin, body_hash, request, text};
 use crate::api::error::Refusal;
 use crate::decimal::Grid;
 use crate::machine::{Action, Caps, Limits, Request, Rules};
@@ -18,10 +18,8 @@ pub fn set_account_limits(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let asked = message.limits.clone().unwrap_or_default();
     findings.within("limits");
     let quantity = findings.note(amount("max_quantity", &asked.max_quantity));

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, check_market, order, request, text};
+use super::{Caller, Findings, begin, body_hash, order, request, text};
 use crate::api::convert::{self, MINUTE, SECOND};
 use crate::api::error::Refusal;
 use crate::decimal::{Grid, GridError, MAX_STEPS};
@@ -61,10 +61,8 @@ pub fn update_market(
     today: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, today));
+    let (mut findings, request_id) = begin(&id, &message.market, today);
     let read = match (&message.rules, today) {
         (None, _) => findings.note(Err(text::missing("rules"))),
         // There is no such market.

@@ -115,10 +115,8 @@ pub fn place_order(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<(Request, v1::AnswerWhen), Box<NotAdmitted>> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let answer_when = v1::AnswerWhen::try_from(message.answer_when);
     let answer_when = findings.note(answer_when.map_err(|_| unknown("answer_when", message.answer_when)));
     let place = match &message.order {
@@ -148,10 +146,8 @@ pub fn replace_order(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<(Request, v1::AnswerWhen), Box<NotAdmitted>> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let replaces = findings.note(target(&message.order_id, &message.client_order_id));
     let answer_when = v1::AnswerWhen::try_from(message.answer_when);
     let answer_when = findings.note(answer_when.map_err(|_| unknown("answer_when", message.answer_when)));
@@ -183,10 +179,8 @@ pub fn amend_order(
     caller: &Caller,
 ) -> Result<Request, Box<NotAdmitted>> {
     use v1::amend_order_request::Size;
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let target = findings.note(target(&message.order_id, &message.client_order_id));
     let size = message.size.as_ref().map(|size| match size {
         Size::TotalQuantity(text) => order::AskedSize::Total(text),
@@ -211,10 +205,8 @@ pub fn cancel_order(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let target = findings.note(target(&message.order_id, &message.client_order_id));
     let action = match (findings.unless_found(target)?, message.withdraw) {
         (Target::Order(order), true) => Action::Withdraw(order),
@@ -232,10 +224,8 @@ pub fn cancel_all_orders(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let side = findings.note(order::optional_side(message.side));
     let side = findings.unless_found(side)?;
     request(caller, request_id, body_hash("cancel-all", &message), Action::CancelAll(side))
@@ -268,6 +258,14 @@ pub fn check_cancel_all(message: &v1::CancelAllOrdersRequest) -> Result<(), Refu
 fn check_market(name: &str, rules: Option<&Rules>) -> Result<(), Refusal> {
     text::market_name(name)?;
     rules.map(|_| ()).ok_or_else(|| Refusal::unknown_market(name))
+}
+
+/// What every request about a market is looked at for first: its id, and its market.
+fn begin<'a>(id: &'a str, market: &str, rules: Option<&Rules>) -> (Findings, Option<&'a str>) {
+    let mut findings = Findings::default();
+    let request_id = findings.note(text::request_id(id));
+    findings.note(check_market(market, rules));
+    (findings, request_id)
 }
 
 fn request(

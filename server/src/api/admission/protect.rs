@@ -3,7 +3,7 @@
 use prost_types::Duration;
 use xbook_proto::v1::{self, Reason};
 
-use super::{Caller, Findings, body_hash, check_market, request, text, unknown};
+use super::{Caller, Findings, begin, body_hash, request, text, unknown};
 use crate::api::convert::market_state_asked;
 use crate::api::error::Refusal;
 use crate::machine::{Action, MAX_SWITCH, Request, Rules, Switch};
@@ -21,10 +21,8 @@ pub fn cancel_all_after(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let after = findings.note(timeout(message.timeout.as_ref()));
     let after = findings.unless_found(after)?;
     let action = Action::Switch(Switch::Account((after > Micros(0)).then_some(after)));
@@ -40,10 +38,8 @@ pub fn kill_account(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (findings, request_id) = begin(&id, &message.market, rules);
     findings.unless_found(Some(()))?;
     request(caller, request_id, body_hash("kill", &message), Action::Kill(!message.lift))
 }
@@ -57,10 +53,8 @@ pub fn set_market_state(
     rules: Option<&Rules>,
     caller: &Caller,
 ) -> Result<Request, Refusal> {
-    let mut findings = Findings::default();
     let id = std::mem::take(&mut message.request_id);
-    let request_id = findings.note(text::request_id(&id));
-    findings.note(check_market(&message.market, rules));
+    let (mut findings, request_id) = begin(&id, &message.market, rules);
     let state = v1::MarketState::try_from(message.state).map_err(|_| unknown("state", message.state));
     let state = state.and_then(|state| market_state_asked(state).ok_or_else(|| text::missing("state")));
     let state = findings.note(state);

@@ -76,7 +76,8 @@ impl MarketHandle {
         Self { document, market: Arc::new(OfMarket { rules, history, parts }) }
     }
 
-    /// The market's rules.
+    /// The market's rules as they were when its document was opened: good for what no update changes, its grids and
+    /// the bounds of quantities. What they all are now is in the [summary](crate::node::MarketSummary).
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.market.rules
