@@ -437,7 +437,13 @@ async fn what_the_kept_generations_did_comes_back_without_a_peer() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), filled).await.unwrap();
+    let filled = tokio::time::timeout(Duration::from_secs(60), filled).await;
+    let newest = served.node.newest_generation(MARKET).unwrap();
+    assert!(
+        filled.is_ok(),
+        "{:?} are missing, not up to {oldest}; it is in generation {newest}",
+        history.gaps()
+    );
     // All that is newer is there, and then it says so.
     let mut list = v1::ListTradesRequest { market: MARKET.into(), page_size: 7, ..Default::default() };
     let mut trades = Vec::new();
